@@ -1,0 +1,129 @@
+"""Every key that scdiff writes into an AnnData: slot, name, dtype, meaning, writer.
+
+The one owner of these names: steps refer to them, a test compares promise with deed,
+and :func:`require` turns a missing one into an error that names the step to run first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scdiff.errors import MissingKeyError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["KEYS", "READS", "Key", "has", "require", "written_by"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One promised entry of an AnnData.
+
+    Parameters
+    ----------
+    slot
+        ``X``, ``layers``, ``obs``, ``var``, ``obsm``, ``obsp`` or ``uns`` (then inside ``uns["scdiff"]``).
+    name
+        The key in that slot; empty for ``X``.
+    dtype
+        Kind of the values: ``int``, ``float``, ``bool``, ``category``, ``str``, ``dict``, ``frame``.
+    meaning
+        What it holds, with its unit or range.
+    writer
+        The step that writes it.
+    """
+
+    slot: str
+    name: str
+    dtype: str
+    meaning: str
+    writer: str
+
+    def __str__(self) -> str:
+        if self.slot == "X":
+            return "X"
+        return f'uns["scdiff"]["{self.name}"]' if self.slot == "uns" else f'{self.slot}["{self.name}"]'
+
+
+COUNTS = Key("layers", "counts", "int", "UMI (or read) counts per cell and gene", "load")
+SAMPLE = Key("obs", "sample", "category", "sample the cell belongs to", "load")
+CONTROL = Key("obs", "control", "bool", "cell of a declared negative control sample", "load")
+GENE_ID = Key("var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load")
+INPUT = Key("uns", "input", "dict", "files with hashes, species, repairs, technology, absent markers", "load")
+
+TOTAL_COUNTS = Key("obs", "total_counts", "float", "counts per cell", "qc")
+N_GENES = Key("obs", "n_genes_by_counts", "int", "genes seen per cell", "qc")
+PERCENT_MITO = Key("obs", "pct_counts_mt", "float", "percent of counts from mitochondrial genes, NaN without such genes", "qc")
+DOUBLET_SCORE = Key("obs", "doublet_score", "float", "scrublet score, 0-1, NaN where not computable", "qc")
+PREDICTED_DOUBLET = Key("obs", "predicted_doublet", "bool", "scrublet call", "qc")
+QC = Key("uns", "qc", "dict", "cells by sample and reason dropped, thresholds, notes", "qc")
+
+LOGNORM = Key("X", "", "float", "ln(1 + counts per 10,000)", "normalise")
+
+HVG = Key("var", "highly_variable", "bool", "gene used for the embedding", "embed")
+PCA = Key("obsm", "X_pca", "float", "principal components", "embed")
+UMAP = Key("obsm", "X_umap", "float", "two-dimensional map, for the eye only", "embed")
+LEIDEN = Key("obs", "leiden", "category", "cluster", "embed")
+CONNECTIVITIES = Key("obsp", "connectivities", "float", "neighbour graph weights, 0-1", "embed")
+DISTANCES = Key("obsp", "distances", "float", "neighbour distances in PCA space", "embed")
+
+SCORE = Key("obsm", "scdiff_score", "frame", "cells x '<programme>:<method>', unitless", "score")
+
+EVIDENCE = Key("obsm", "scdiff_evidence", "frame", "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent", "call")
+PROBABILITIES = Key("obsm", "scdiff_probabilities", "frame", "cells x programmes, probability of the state, 0-1, NaN if not measurable", "call")
+POSITIVE = Key("obsm", "scdiff_positive", "frame", "cells x programmes, called positive", "call")
+STATE = Key("obs", "scdiff_state", "category", "sub-state by the main programme's rules", "call")
+PROBABILITY = Key("obs", "scdiff_probability", "float", "probability of the main programme's state, 0-1", "call")
+CALL = Key("uns", "call", "dict", "per programme: markers found and absent, background, fit, options", "call")
+
+PSEUDOTIME = Key("obs", "dpt_pseudotime", "float", "diffusion pseudotime, 0-1 within the root's component, NaN elsewhere", "trajectory")
+COMPONENT = Key("obs", "scdiff_component", "category", "connected component of the neighbour graph, largest first", "trajectory")
+TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, verdict", "trajectory")
+
+FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
+AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
+
+RUN = Key("uns", "run", "dict", "options of every step, versions, seconds", "pipeline")
+
+KEYS: tuple[Key, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Key))
+
+READS: dict[str, tuple[Key, ...]] = {
+    "qc": (COUNTS, SAMPLE),
+    "normalise": (COUNTS,),
+    "embed": (LOGNORM,),
+    "score": (COUNTS, LOGNORM),
+    "call": (COUNTS, SAMPLE, INPUT),
+    "trajectory": (CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
+    "fraction": (COUNTS, SAMPLE, CALL, POSITIVE, PROBABILITIES, STATE),
+    "communicate": (COUNTS, SAMPLE, INPUT),
+    "report": (COUNTS, SAMPLE, INPUT, QC, STATE, FRACTIONS),
+}
+
+
+def has(adata: AnnData, key: Key) -> bool:
+    """Tell whether ``adata`` holds ``key``; ``X`` counts as held only when it is log-normalised."""
+    if key.slot == "X":
+        return adata.X is not None and "log1p" in adata.uns
+    if key.slot == "uns":
+        return key.name in adata.uns.get("scdiff", {})
+    return key.name in getattr(adata, key.slot)
+
+
+def require(adata: AnnData, step: str) -> None:
+    """Check that all that ``step`` reads is there.
+
+    Raises
+    ------
+    MissingKeyError
+        Naming the first missing key and the step that writes it.
+    """
+    for key in READS.get(step, ()):
+        if not has(adata, key):
+            raise MissingKeyError(f"{step} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first.")
+
+
+def written_by(step: str) -> tuple[Key, ...]:
+    """All keys that ``step`` promises to write."""
+    return tuple(key for key in KEYS if key.writer == step)
