@@ -42,10 +42,10 @@ class _Genes(_Entry):
     source: str = Field(min_length=1)
 
     def genes(self, species: Species) -> tuple[str, ...]:
-        """Approved symbols in ``species``."""
+        """Approved symbols in ``species``; a gene without an ortholog there has none."""
         if species == "human":
             return self.human
-        return self.mouse or tuple(ortholog(symbol) for symbol in self.human)
+        return self.mouse or tuple(filter(None, map(ortholog, self.human)))
 
 
 class Marker(_Genes):
