@@ -16,6 +16,7 @@ from typing import Literal
 __all__ = ["Lookup", "canonical", "detect_species", "ortholog"]
 
 _SAMPLE = 5_000
+_GREEK = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk")  # alpha, beta, gamma, kappa
 _LOWER = re.compile(r"^[A-Z][a-z0-9.\-]*[a-z][a-z0-9.\-]*$")
 _ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})\.\d+$")
 
@@ -28,9 +29,7 @@ def _table() -> tuple[dict[str, str], ...]:
 
 def _plain(name: str) -> str:
     """Fold what people vary: case, dots, hyphens, blanks, underscores, Greek letters."""
-    for letter, latin in {"α": "a", "β": "b", "γ": "g", "κ": "k"}.items():
-        name = name.replace(letter, latin)
-    return re.sub(r"[\s._\-]", "", name).lower()
+    return re.sub(r"[\s._\-]", "", name.lower().translate(_GREEK))
 
 
 @cache

@@ -244,5 +244,7 @@ def keep_markers(adata: AnnData, *, keep: Sequence[str], markers: Sequence[str])
         raise InputError(f"keep_markers(): {', '.join(absent)} has no row in the object; name genes of var_names.")
     copied = adata.copy()
     stays = ~adata.var_names.isin(set(markers) - set(keep))
-    copied.X = sparse.csr_matrix(adata.X).multiply(stays[None, :]).tocsr().astype(np.float32)
+    counts = sparse.csr_matrix(adata.X).multiply(stays[None, :]).tocsr().astype(np.float32)
+    counts.eliminate_zeros()
+    copied.X = counts
     return copied

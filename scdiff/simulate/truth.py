@@ -74,7 +74,7 @@ def truth_of(cells: pd.DataFrame) -> dict[str, object]:
         "control": groups["control"].first().astype(bool),
     }
     table = pd.DataFrame(columns)
-    table.index = table.index.astype(str)
+    table.index = table.index.astype(str).astype(object)
     treated = held[~held["control"]]["truth_positive"]
     n_positive = int(treated.sum())
     return {"fraction": n_positive / max(len(treated), 1), "n_positive": n_positive, "n_cells": len(treated), "samples": table}

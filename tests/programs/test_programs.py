@@ -1,0 +1,170 @@
+"""Programmes: every shipped one is sound, and a faulty file is refused in one clear sentence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from scdiff.errors import ProgramError, UnknownNameError
+from scdiff.genes import canonical, ortholog
+from scdiff.programs import DEFAULT_PROGRAMS, Marker, load_program, load_programs, program_names
+
+DOI = re.compile(r"^10\.\d{4,9}/\S+$")
+SPECIES = ("human", "mouse")
+
+
+@pytest.mark.parametrize("name", program_names())
+def test_program_loads_under_its_file_name(name):
+    program = load_program(name)
+    assert program.name == name
+    assert program.title
+    assert program.summary.endswith(".")
+
+
+@pytest.mark.parametrize("species", SPECIES)
+@pytest.mark.parametrize("name", program_names())
+def test_genes_are_canonical_and_not_empty(name, species):
+    program = load_program(name)
+    groups = [*program.markers, *program.sets]
+    genes = [gene for group in groups for gene in group.genes(species)]
+    assert genes
+    assert [gene for gene in genes if not gene or canonical(gene, species) != gene] == []
+    for group in groups:
+        assert len(set(group.genes(species))) == len(group.genes(species)), group.name
+
+
+@pytest.mark.parametrize("name", program_names())
+def test_every_entry_states_a_doi_or_says_that_it_is_convention(name):
+    program = load_program(name)
+    for source in (program.source, *(entry.source for entry in (*program.markers, *program.sets))):
+        assert source == "field convention" or DOI.match(source), source
+
+
+def test_default_programs_are_all_shipped_ones():
+    assert sorted(DEFAULT_PROGRAMS) == sorted(program_names())
+    assert [program.name for program in load_programs()] == list(DEFAULT_PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "core", "needed"),
+    [
+        ("pancreatic_progenitor", ["PDX1", "NKX6-1", "INS"], 2),
+        ("il10", ["IL10"], 1),
+        ("vegf", ["VEGFA"], 1),
+        ("hgf", ["HGF"], 1),
+        ("homing", ["CXCR4"], 1),
+        ("msc_identity", ["NT5E", "THY1", "ENG"], 2),
+        ("cell_cycle", [], 1),
+    ],
+)
+def test_rules(name, core, needed):
+    program = load_program(name)
+    assert [marker.name for marker in program.core] == core
+    assert program.min_markers == needed
+
+
+def test_negative_markers_of_msc_are_shown_but_do_not_count():
+    program = load_program("msc_identity")
+    negative = [marker.name for marker in program.markers if not marker.counts_toward]
+    assert negative == ["PTPRC", "CD34", "CD14", "CD19", "HLA-DRA"]
+    assert not set(negative) & set(program.score_genes("human"))
+
+
+def test_cell_cycle_is_a_score_of_two_phases_without_a_shared_gene():
+    synthesis, mitosis = load_program("cell_cycle").sets
+    assert (synthesis.name, mitosis.name) == ("S", "G2M")
+    assert (len(synthesis.human), len(mitosis.human)) == (43, 54)
+    assert not set(synthesis.human) & set(mitosis.human)
+    assert all(gene[1:] == gene[1:].lower() for gene in synthesis.genes("mouse"))
+
+
+def test_score_genes_hold_each_gene_once():
+    genes = load_program("vegf").score_genes("mouse")
+    assert genes[0] == "Vegfa"
+    assert len(set(genes)) == len(genes)
+
+
+def test_mouse_insulin_is_both_genes():
+    insulin = load_program("pancreatic_progenitor").core[2]
+    assert insulin.genes("mouse") == ("Ins1", "Ins2")
+
+
+def test_gene_without_ortholog_leaves_no_empty_name():
+    marker = Marker(name="IL8", human=("CXCL8", "IL6"), source="field convention")
+    assert ortholog("CXCL8") == ""
+    assert marker.genes("mouse") == ("Il6",)
+    assert Marker(name="IL8", human=("CXCL8",), source="field convention").genes("mouse") == ()
+
+
+# --- faults ----------------------------------------------------------------------------------------
+
+GOOD = """
+name = "mine"
+title = "Mine"
+summary = "A test."
+source = "field convention"
+[[markers]]
+name = "PDX1"
+human = ["PDX1"]
+source = "field convention"
+"""
+STATE = '[[states]]\nname = "early"\ntitle = "early"\nwithin = true\non = ["PDX"]\n'
+SECOND = GOOD[GOOD.index("[[markers]]") :]
+
+FAULTS = {
+    "unknown field": (GOOD.replace("title =", "tittle ="), r"tittle: Extra inputs are not permitted"),
+    "missing field": (GOOD.replace('title = "Mine"\n', ""), r"title: Field required"),
+    "no source": (GOOD.replace('source = "field convention"\n[[', "[["), r"source: Field required"),
+    "name with blank": (GOOD.replace('"mine"', '"my own"'), r"name: String should match pattern"),
+    "too many markers needed": (
+        GOOD.replace('title = "Mine"', 'title = "Mine"\nmin_markers = 2'),
+        r"min_markers is 2, but only 1 markers count",
+    ),
+    "nothing in it": (GOOD[: GOOD.index("[[markers]]")], r"a programme needs markers or sets"),
+    "marker twice": (GOOD + SECOND, r"a marker is listed twice"),
+    "no genes": (GOOD.replace('["PDX1"]', "[]"), r"markers\.0\.human: Tuple should have at least 1 item"),
+    "level of zero": (GOOD + "level_cp10k = 0\n", r"markers\.0\.level_cp10k: Input should be greater than 0"),
+    "state of unknown marker": (GOOD + STATE, r"state 'early' names 'PDX'\. Did you mean 'PDX1'\?"),
+    "not toml": ("name = ", r"this is not a TOML text"),
+}
+
+
+def written(folder, text):
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_own_program_loads_by_path(tmp_path):
+    program = load_program(written(tmp_path, GOOD))
+    assert program.score_genes("mouse") == ("Pdx1",)
+    assert program.positive == "positive"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_one_sentence_that_names_the_file(tmp_path, fault):
+    text, sentence = FAULTS[fault]
+    path = written(tmp_path, text)
+    with pytest.raises(ProgramError, match=sentence) as caught:
+        load_program(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert "pydantic" not in message
+
+
+def test_missing_file_is_said(tmp_path):
+    with pytest.raises(ProgramError, match=r"none\.toml: the programme file cannot be read"):
+        load_program(str(tmp_path / "none.toml"))
+
+
+def test_unknown_name_gets_the_near_match():
+    with pytest.raises(UnknownNameError, match=r"unknown programme 'vegfa'\. Did you mean 'vegf'\?"):
+        load_program("vegfa")
+
+
+def test_two_programs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ProgramError, match=r"two programmes share a name: mine, mine"):
+        load_programs([written(tmp_path, GOOD), written(tmp_path, GOOD)])
