@@ -1,0 +1,24 @@
+"""Reading: the front that scanpy users expect. It only names functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scdiff.steps.load import load, plan_inputs
+
+__all__ = ["load", "plan_inputs"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for."""
+    if name in __all__:
+        from scdiff.steps import load as module
+
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)

@@ -1,0 +1,243 @@
+"""Readers of HDF5 files: h5ad, 10x h5 of both versions, loom. Nothing in them is unpickled or run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.errors import ConfigError, InputError, did_you_mean
+from scdiff.steps.load.features import looks_stable, named, pick_genome
+from scdiff.steps.load.table import Table, reading
+
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+
+__all__ = ["LABELS", "hdf5_layout", "own_samples", "read_10x_h5", "read_h5ad", "read_loom"]
+
+LABELS = "sample"
+"""Column of an h5ad's obs that names the samples within the file."""
+
+_SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
+_IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
+_CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
+_PARTIAL = ("spliced", "unspliced", "ambiguous", "spanning")
+"""Layers of RNA velocity: whole numbers, but only a part of the counts, so never taken unasked."""
+
+_BLOCK_ROWS = 1024
+
+
+def hdf5_layout(path: Path) -> str:
+    """Tell the layout of an HDF5 file from its content.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or holds none of the known layouts.
+    """
+    import h5py
+
+    with reading(path, "an HDF5 file"), h5py.File(path) as handle:
+        if "obs" in handle and "var" in handle:
+            return "h5ad"
+        if "row_attrs" in handle and "matrix" in handle:
+            return "loom"
+        if "matrix" in handle and "features" in handle["matrix"]:
+            return "10x h5 (v3)"
+        if _genomes(handle):
+            return "10x h5 (v1)"
+        raise InputError(f"{path}: this HDF5 file is neither h5ad, 10x h5 nor loom (it holds {', '.join(handle) or 'nothing'}).")
+
+
+def _genomes(handle: h5py.File) -> list[str]:
+    """List the groups of a version 1 file, one per genome."""
+    return [name for name, group in handle.items() if hasattr(group, "keys") and {"barcodes", "data", "genes", "indptr"} <= set(group)]
+
+
+def own_samples(path: Path) -> list[str]:
+    """Sample names that an h5ad gives its cells in ``obs["sample"]``, sorted; empty where it gives none.
+
+    A column with fewer than two cells per name is no sample column.
+
+    Raises
+    ------
+    InputError
+        If only some of the cells have a name.
+    """
+    import h5py
+    import pandas as pd
+    from anndata.io import read_elem
+
+    with reading(path, "h5ad"), h5py.File(path) as handle:
+        obs = handle["obs"]
+        if not hasattr(obs, "keys") or LABELS not in obs:
+            return []
+        labels = pd.Series(read_elem(obs[LABELS]))
+    missing = int(labels.isna().sum())
+    if 0 < missing < len(labels):
+        raise InputError(
+            f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(labels):,} cells: give each cell a sample, or drop the column.'
+        )
+    known = sorted({str(label) for label in labels.dropna()})
+    return known if len(known) <= len(labels) / 2 else []
+
+
+def read_h5ad(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+    """Yield the matrices of an h5ad that may hold the counts, the likeliest first; only the asked one if ``matrix`` names it.
+
+    Raises
+    ------
+    ConfigError
+        If ``matrix`` names no matrix of the file.
+    """
+    import h5py
+    from anndata.io import read_elem
+
+    with h5py.File(path) as handle:
+        if not hasattr(handle["obs"], "keys"):  # written before anndata 0.7
+            yield from _legacy(path, matrix)
+            return
+        obs = read_elem(handle["obs"])
+        places = _places(handle)
+        for name in _asked(path, matrix, list(places)):
+            where = places[name]
+            var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
+            yield _from_frames(read_elem(handle[where]), obs, var, name)
+
+
+def _places(handle: h5py.File) -> dict[str, str]:
+    """Name -> place in the file of every matrix, the likeliest holder of counts first."""
+    layers = sorted(handle["layers"], key=lambda name: (name != "counts", name)) if "layers" in handle else []
+    whole = {name: f"layers/{name}" for name in layers if name not in _PARTIAL}
+    partial = {name: f"layers/{name}" for name in layers if name in _PARTIAL}
+    places = {"X": "X", **whole, "raw": "raw/X", **partial}
+    return {name: where for name, where in places.items() if where in handle}
+
+
+def _asked(path: Path, matrix: str, known: list[str]) -> list[str]:
+    """Matrices to try: all whole ones, or the one that the user named."""
+    if matrix == "auto":
+        return [name for name in known if name not in _PARTIAL]
+    if matrix not in known:
+        raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
+    return [matrix]
+
+
+def _legacy(path: Path, matrix: str) -> Iterator[Table]:
+    """Do the same for files whose frames anndata has to translate."""
+    import anndata
+
+    adata = anndata.read_h5ad(path)
+    layers = sorted((str(name) for name in adata.layers if name is not None), key=lambda name: (name != "counts", name))
+    frames: dict[str, tuple[Any, Any]] = {"X": (adata.X, adata.var)} if adata.X is not None else {}
+    frames |= {name: (adata.layers[name], adata.var) for name in layers}
+    frames |= {"raw": (adata.raw.X, adata.raw.var)} if adata.raw is not None else {}
+    for name in _asked(path, matrix, list(frames)):
+        yield _from_frames(frames[name][0], adata.obs, frames[name][1], name)
+
+
+def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -> Table:
+    """Build the table of one matrix and its frames."""
+    from scipy import sparse
+
+    columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
+    index = np.array([str(gene) for gene in var.index], dtype=object)
+    symbols, gene_ids = _names(index, columns)
+    return Table(
+        entries=sparse.csr_matrix(values),
+        barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
+        symbols=symbols,
+        gene_ids=gene_ids,
+        obs=obs,
+        kinds=np.asarray(columns["feature_types"].astype(object)) if "feature_types" in columns else None,
+        matrix=name,
+    )
+
+
+def _names(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Symbols and identifiers, from the index and the columns (casefolded) beside it."""
+    symbol_column = _first(_SYMBOLS, columns)
+    if symbol_column is not None and looks_stable(index):
+        return named(np.asarray(columns[symbol_column], dtype=object), index)
+    id_column = _first(_IDS, columns)
+    return named(index, index if id_column is None else np.asarray(columns[id_column], dtype=object))
+
+
+def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
+    """Return the first of the wanted names that is a column."""
+    present = set(columns)
+    return next((name for name in wanted if name in present), None)
+
+
+def read_10x_h5(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+    """Yield the one matrix of a 10x h5; of several genomes in a version 1 file, the asked or the fullest one."""
+    import h5py
+
+    with h5py.File(path) as handle:
+        if "matrix" in handle:
+            features = handle["matrix/features"]
+            kinds, genomes = (features[name].asstr()[:] if name in features else None for name in ("feature_type", "genome"))
+            yield _from_10x(handle["matrix"], features["name"], features["id"], kinds=kinds, genomes=genomes)
+            return
+        totals = {name: float(handle[name]["data"][:].sum()) for name in _genomes(handle)}
+        chosen, note = pick_genome(totals, species)
+        group = handle[chosen]
+        table = _from_10x(group, group["gene_names"] if "gene_names" in group else group["genes"], group["genes"])
+        yield table.noted(note) if len(totals) > 1 else table
+
+
+def _from_10x(group: h5py.Group, symbols: Any, gene_ids: Any, **features: Any) -> Table:
+    """Build the table of one genes x cells CSC group, which is CSR the other way round."""
+    from scipy import sparse
+
+    n_genes, n_cells = (int(size) for size in group["shape"][:])
+    values = sparse.csr_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_cells, n_genes))
+    names = named(symbols.asstr()[:], gene_ids.asstr()[:])
+    return Table(values, group["barcodes"].asstr()[:], *names, **features)
+
+
+def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+    """Yield the main matrix of a loom file, read a block of genes at a time.
+
+    Raises
+    ------
+    InputError
+        If the file names no genes or no cells.
+    """
+    import h5py
+    import pandas as pd
+
+    with h5py.File(path) as handle:
+        rows, cells = (_attributes(handle[name]) for name in ("row_attrs", "col_attrs"))
+        index = _first(("var_names", "gene", *_SYMBOLS, *_IDS), rows)
+        barcode = _first(_CELLS, cells)
+        if index is None or barcode is None:
+            raise InputError(
+                f"{path}: this loom file does not name its {'genes' if index is None else 'cells'}: add the attribute Gene or CellID."
+            )
+        symbols, gene_ids = _names(_strings(rows[index]), rows)
+        obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
+        yield Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
+
+
+def _strings(values: np.ndarray) -> np.ndarray:
+    return np.array([str(value) for value in values], dtype=object)
+
+
+def _attributes(group: h5py.Group) -> dict[str, np.ndarray]:
+    """One-dimensional attributes by casefolded name, texts as str."""
+    flat = {name.casefold(): item for name, item in group.items() if item.ndim == 1}
+    return {name: item.asstr()[:] if item.dtype.kind in "SO" else item[:] for name, item in flat.items()}
+
+
+def _blocks(matrix: h5py.Dataset) -> Any:
+    """CSR of cells x genes from a dense genes x cells dataset, without ever holding all of it dense."""
+    from scipy import sparse
+
+    starts = range(0, matrix.shape[0], _BLOCK_ROWS)
+    parts = [sparse.csr_matrix(matrix[start : start + _BLOCK_ROWS]) for start in starts]
+    stacked = sparse.vstack(parts) if parts else sparse.csr_matrix(matrix.shape)
+    return sparse.csr_matrix(stacked.T)

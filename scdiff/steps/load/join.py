@@ -1,0 +1,243 @@
+"""From checked tables to one AnnData: shared genes, unique cells, sheet columns, the record of the input."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scdiff import genes, keys, programs
+from scdiff.errors import InputError
+from scdiff.steps.load import counts
+from scdiff.steps.load.plan import Source
+from scdiff.steps.load.table import Table, some
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["Part", "joined", "sha256", "told_species"]
+
+_ENOUGH_GENES = 100
+"""From so many genes on, a file's own species is told."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The checked table of one file, and the sources that its cells belong to.
+
+    Parameters
+    ----------
+    sources
+        Samples of the file; one, or one for each label.
+    table
+        Counts, canonical CSR of exact integers.
+    samples
+        Name of the sample of each cell, shape (n_cells,).
+    """
+
+    sources: tuple[Source, ...]
+    table: Table
+    samples: np.ndarray
+
+
+def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...]]:
+    """Tell the species of all parts, with what there is to say about it.
+
+    Raises
+    ------
+    InputError
+        If the files are of different species.
+    """
+    found = {part.sources[0].path.name: genes.detect_species(sorted(part.table.symbols)) for part in parts}
+    sure = {name: species for (name, species), part in zip(found.items(), parts, strict=False) if len(part.table.symbols) >= _ENOUGH_GENES}
+    if len(set(sure.values()) - {None}) > 1:
+        listed = ", ".join(f"{name} {species or 'unknown'}" for name, species in found.items())
+        raise InputError(f"the inputs are of different species ({listed}): run each species by itself.")
+    told = next((species for species in found.values() if species), None)
+    if asked == "auto":
+        unknown = ("The species cannot be told from the gene names; give it with the option species.",)
+        return (told, ()) if told else ("unknown", unknown)
+    differs = f"The species was given as {asked}, but the gene names look like {told}."
+    return asked, (differs,) if told and told != asked else ()
+
+
+def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnData:
+    """Build the object that all steps start from.
+
+    Parameters
+    ----------
+    parts
+        One or more; cells and genes keep their order, genes that of the first part.
+    species
+        ``human``, ``mouse`` or ``unknown``.
+    notes
+        Sentences to be recorded before those of the tables.
+
+    Raises
+    ------
+    InputError
+        If the parts share no gene.
+    """
+    import pandas as pd
+    from anndata import AnnData
+    from scipy import sparse
+
+    symbols, rows, lost = _shared_genes(parts)
+    values = [part.table.entries if row is None else part.table.entries[:, row] for part, row in zip(parts, rows, strict=True)]
+    matrix = values[0] if len(values) == 1 else sparse.csr_matrix(sparse.vstack(values))
+    obs, dropped = _obs(parts)
+    gene_ids = parts[0].table.gene_ids if rows[0] is None else parts[0].table.gene_ids[rows[0]]
+    var = pd.DataFrame({"gene_id": pd.Series(gene_ids, dtype=object).to_numpy()}, index=pd.Index(symbols, dtype=object))
+    adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
+    technology, reads = counts.technology(matrix)
+    record = {"species": species, "technology": technology, "files": _files(parts), "absent": _texts(_absent(symbols, species))}
+    told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
+    adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
+    return adata
+
+
+def _texts(sentences: Sequence[str]) -> np.ndarray:
+    return np.array(list(sentences), dtype=object)
+
+
+def _collected(parts: Sequence[Part], kind: Literal["notes", "repairs"]) -> list[str]:
+    """List the notes or repairs of all tables, each with its file's name."""
+    return [f"{part.sources[0].path.name}: {sentence}" for part in parts for sentence in getattr(part.table, kind)]
+
+
+def _shared_genes(parts: Sequence[Part]) -> tuple[np.ndarray, list[np.ndarray | None], list[str]]:
+    """Genes that every part has, their columns in each part (None: all, in order), and what was lost."""
+    import pandas as pd
+
+    first = parts[0].table.symbols
+    indexes = [pd.Index(part.table.symbols) for part in parts]
+    keep = np.all([index.get_indexer(first) >= 0 for index in indexes], axis=0)
+    symbols = first[keep]
+    if not len(symbols):
+        sizes = ", ".join(f"{part.sources[0].path.name} {len(part.table.symbols):,}" for part in parts)
+        raise InputError(f"the inputs share no gene (genes: {sizes}): they must name genes in the same way and be of one species.")
+    rows = [None if np.array_equal(index, symbols) else index.get_indexer(symbols) for index in indexes]
+    lost = [
+        f"{part.sources[0].path.name}: {n_lost:,} of {len(part.table.symbols):,} genes are not in every input and "
+        "were left out (absent is not zero)."
+        for part in parts
+        if (n_lost := len(part.table.symbols) - len(symbols))
+    ]
+    return symbols, rows, lost
+
+
+def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
+    """Gather what is known of every cell: the file's own columns, the sheet's, sample and control."""
+    import pandas as pd
+
+    frames, notes = zip(*(_own_columns(part) for part in parts), strict=True)
+    obs = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
+    sources = [source for part in parts for source in part.sources]
+    samples = np.concatenate([part.samples for part in parts])
+    for name, values in _sheet_columns(sources).items():
+        obs[name] = pd.Series(samples).map(values).to_numpy()
+    declared = pd.Index(samples).isin([source.sample for source in sources if source.control])
+    earlier = obs.pop("control").eq(True).to_numpy() if "control" in obs else False
+    for name in obs:
+        obs[name] = _plain(obs[name])
+    order = pd.Index([source.sample for source in sources], dtype=object)
+    obs.insert(0, keys.SAMPLE.name, pd.Categorical(samples, categories=order))
+    obs.insert(1, keys.CONTROL.name, declared | earlier)
+    obs.index = _cell_names(parts, samples)
+    return obs, [note for group in notes for note in group]
+
+
+def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
+    """Columns that the file itself gives, without those that scdiff or the sheet writes."""
+    import pandas as pd
+
+    obs = part.table.obs if part.table.obs is not None else pd.DataFrame(index=range(len(part.samples)))
+    ours = {key.name for key in keys.KEYS if key.slot == "obs"}
+    sheet = {name for source in part.sources for name in source.fields}
+    keep_control = "control" in obs and pd.api.types.is_bool_dtype(obs["control"])
+    taken = [str(name) for name in obs if str(name) in ours | sheet or str(name).startswith("scdiff_")]
+    told = [name for name in taken if not (name == "control" and keep_control) and not (name == "sample" and part.sources[0].label)]
+    kept = obs[[name for name in obs if str(name) not in taken or (name == "control" and keep_control)]]
+    note = f"{part.sources[0].path.name}: columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
+    return kept.rename(columns=str), [note] if told else []
+
+
+def _sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
+    """Column -> sample -> value; a column of numbers only becomes numbers, a blank is missing."""
+    columns = dict.fromkeys(name for source in sources for name in source.fields)
+    return {name: _typed({source.sample: source.fields.get(name, "") for source in sources}) for name in columns}
+
+
+def _typed(texts: dict[str, str]) -> dict[str, Any]:
+    try:
+        return {sample: float(text) if text else np.nan for sample, text in texts.items()}
+    except ValueError:
+        return {sample: text or np.nan for sample, text in texts.items()}
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Numbers and booleans as they are, anything else as a category of str, which every version can write."""
+    import pandas as pd
+
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column
+    values = column.astype(object)
+    texts = np.array([None if missing else str(value) for value, missing in zip(values, pd.isna(values), strict=True)], dtype=object)
+    known = sorted({text for text in texts if text is not None})
+    return pd.Series(pd.Categorical(texts, categories=pd.Index(known, dtype=object)), index=column.index)
+
+
+def _cell_names(parts: Sequence[Part], samples: np.ndarray) -> pd.Index:
+    """Barcodes, each with its sample in front where several samples share one."""
+    import pandas as pd
+
+    names = pd.Index(np.concatenate([part.table.barcodes for part in parts]), dtype=object)
+    if names.is_unique:
+        return names
+    return pd.Index([f"{sample}:{name}" for sample, name in zip(samples, names, strict=True)], dtype=object)
+
+
+def _files(parts: Sequence[Part]) -> pd.DataFrame:
+    """One row per sample: where it came from, what it was, how much it held."""
+    import pandas as pd
+
+    rows = {
+        source.sample: {
+            "path": str(source.path),
+            "sha256": digest,
+            "layout": source.layout,
+            "n_cells": int((part.samples == source.sample).sum()),
+            "n_genes": len(part.table.symbols),
+        }
+        for part in parts
+        for digest in (sha256(part.sources[0].files),)
+        for source in part.sources
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.Index(list(rows), dtype=object)
+    return frame.astype({"path": object, "sha256": object, "layout": object})
+
+
+def sha256(files: Sequence[Path]) -> str:
+    """Hash of one file; of several, the hash over their names and hashes."""
+    digests = []
+    for path in sorted(files):
+        with path.open("rb") as handle:
+            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(digests, sorted(files), strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _absent(symbols: np.ndarray, species: str) -> list[str]:
+    """Marker genes of the default main programme that have no row."""
+    of: Literal["human", "mouse"] = "mouse" if species == "mouse" else "human"
+    lookup = genes.Lookup(list(symbols), of)
+    program = programs.load_program(programs.DEFAULT_PROGRAMS[0])
+    return [gene for marker in program.markers for gene in marker.genes(of) if not lookup.find([gene])]

@@ -1,0 +1,115 @@
+"""The sample sheet: what it says, and everything that is wrong with it, at once."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scdiff import keys
+from scdiff.errors import ConfigError, did_you_mean
+
+__all__ = ["Row", "read_sheet"]
+
+_TRUTH = {"": False, "0": False, "no": False, "false": False, "n": False, "1": True, "yes": True, "true": True, "y": True}
+_COLUMNS = ("sample", "path", "control")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample of the sheet.
+
+    Parameters
+    ----------
+    line
+        Line number in the file, from 1.
+    path
+        Absolute, or None where the sheet gives none.
+    fields
+        The other columns, as text.
+    """
+
+    line: int
+    sample: str
+    path: Path | None = None
+    control: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
+    """Read a sample sheet; return its rows and the faults found, each a sentence.
+
+    Raises
+    ------
+    ConfigError
+        If there is no table with a column ``sample`` to look at.
+    """
+    lines = _lines(path)
+    heading = [name.strip() for name in lines[0]]
+    faults = _heading_faults(path, heading)
+    rows: list[Row] = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(heading):
+            faults.append(f"line {number}: {len(cells)} fields where the heading has {len(heading)}.")
+            continue
+        values = dict(zip(heading, (cell.strip() for cell in cells), strict=True))
+        faults += _row_faults(number, values, rows)
+        rows.append(_row(path, number, values))
+    return rows, faults or ([] if rows else ["the sheet lists no sample."])
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """All lines as fields; the separator is the one the heading uses."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        separator = max(",\t;", key=first.count)
+        lines = list(csv.reader(text.splitlines(), delimiter=separator))
+    except OSError as error:
+        raise ConfigError(f"{path}: the sample sheet cannot be read ({error.strerror}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: the sample sheet is no csv or tsv text ({error}).") from None
+    if not lines:
+        raise ConfigError(f"{path}: the sample sheet is empty.")
+    return lines
+
+
+def _heading_faults(path: Path, heading: Sequence[str]) -> list[str]:
+    """Faults of the column names; a missing ``sample`` is reported alone, as nothing else can be read."""
+    if "sample" not in heading:
+        near = did_you_mean("sample", heading)
+        raise ConfigError(
+            f"{path}: the sample sheet has no column 'sample'. {near} Write: sample,path and any of donor,condition,day,control."
+        )
+    reserved = {key.name for key in keys.KEYS if key.slot == "obs"} - set(_COLUMNS)
+    taken = [name for name in heading if name in reserved or name.startswith("scdiff_")]
+    faults = [f"column {name!r} is a name that scdiff writes itself: rename it." for name in taken]
+    faults += [f"column {name!r} stands twice." for name in dict.fromkeys(heading) if heading.count(name) > 1]
+    return faults + (["a column has no name."] if "" in heading else [])
+
+
+def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -> list[str]:
+    """Faults of one line."""
+    faults = [] if values["sample"] else [f"line {number}: the sample has no name."]
+    faults += [
+        f"line {number}: sample {row.sample!r} stands on line {row.line} already." for row in before if row.sample == values["sample"] != ""
+    ]
+    control = values.get("control", "")
+    if control.casefold() not in _TRUTH:
+        faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0 or nothing.")
+    return faults
+
+
+def _row(sheet: Path, number: int, values: Mapping[str, str]) -> Row:
+    """Build a row; a relative path starts at the sheet."""
+    given = values.get("path", "")
+    return Row(
+        line=number,
+        sample=values["sample"],
+        path=(sheet.absolute().parent / given) if given else None,
+        control=_TRUTH.get(values.get("control", "").casefold(), False),
+        fields={name: value for name, value in values.items() if name not in _COLUMNS},
+    )

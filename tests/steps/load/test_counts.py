@@ -1,0 +1,112 @@
+"""Judging values: laws over drawn counts, and what each refusal looks like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+
+from scdiff.steps.load import counts
+
+drawn_counts = hnp.arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1, 6)), elements=st.integers(0, 5_000).map(float))
+
+
+def judged(values: np.ndarray) -> str:
+    matrix = sparse.csr_matrix(values)
+    return counts.fault(matrix, counts.survey(matrix))
+
+
+@given(drawn_counts)
+def test_any_counts_are_accepted_and_kept_exactly(values: np.ndarray) -> None:
+    values[0, 0], values[1, 0] = 2, 7
+    matrix = sparse.csr_matrix(values)
+    seen = counts.survey(matrix)
+    assert counts.fault(matrix, seen) == ""
+    assert np.array_equal(counts.exact(matrix, seen).toarray(), values)
+
+
+@given(drawn_counts, st.floats(1e-14, 1e-8))
+def test_float_noise_never_changes_a_count(values: np.ndarray, noise: float) -> None:
+    values[0, 0], values[1, 0] = 2, 7
+    matrix = sparse.csr_matrix(values * (1 + noise))
+    seen = counts.survey(matrix)
+    assert counts.fault(matrix, seen) == ""
+    assert np.array_equal(counts.exact(matrix, seen).toarray(), values)
+
+
+@given(drawn_counts, st.floats(0.01, 0.99))
+def test_any_fraction_is_refused(values: np.ndarray, fraction: float) -> None:
+    values[0, 0] += fraction
+    assert "non-integer" in judged(values)
+
+
+@given(drawn_counts, st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_any_value_that_is_not_finite_is_refused(values: np.ndarray, bad: float) -> None:
+    values[-1, -1] = bad
+    assert judged(values) == "holds 1 values that are NaN or infinite"
+
+
+@given(drawn_counts)
+def test_any_negative_value_is_refused(values: np.ndarray) -> None:
+    values[0, -1] = -3
+    assert judged(values) == "holds negative values (min -3)"
+
+
+def test_survey_agrees_with_the_obvious_over_several_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "_CHUNK", 7)
+    values = np.random.default_rng(0).poisson(3.0, (9, 11)).astype(float)
+    values[3, 3], values[8, 10] = 4.5, 90.0 + 1e-8
+    seen = counts.survey(sparse.csr_matrix(values))
+    assert (seen.minimum, seen.maximum, seen.n_fractional, seen.n_not_finite) == (0.0, 90.0 + 1e-8, 1, 0)
+    assert seen.noise == pytest.approx(1e-8, rel=1e-3)
+
+
+def test_large_counts_keep_their_last_digit() -> None:
+    values = np.array([[2.0**24 + 1, 1.0], [3.0, 2.0]])
+    matrix = sparse.csr_matrix(values)
+    exact = counts.exact(matrix, counts.survey(matrix))
+    assert exact.dtype == np.float64
+    assert np.array_equal(exact.toarray(), values)
+
+
+def test_result_is_canonical_and_free_of_stored_zeros() -> None:
+    matrix = sparse.csr_matrix((np.array([1.0, 2.0, 0.0, 4.0]), np.array([2, 2, 0, 1]), np.array([0, 3, 4])), shape=(2, 3))
+    exact = counts.exact(matrix, counts.survey(matrix))
+    assert exact.has_canonical_format
+    assert exact.nnz == 2
+    assert exact.toarray().tolist() == [[0, 0, 3], [0, 4, 0]]
+
+
+def test_nothing_is_copied_where_nothing_changes() -> None:
+    matrix = sparse.csr_matrix(np.array([[1, 2], [3, 0]], dtype=np.float32))
+    assert counts.exact(matrix, counts.survey(matrix)) is matrix
+
+
+def test_values_of_another_kind_are_refused() -> None:
+    assert judged(np.array([[True, False]])) == "holds bool values, not numbers"
+    assert "not numbers" in judged(np.array([[1 + 2j, 0]]))
+
+
+def test_many_ones_and_nothing_else_look_binarised() -> None:
+    assert judged(np.ones((100, 100))) == "looks binarised (each of 10,000 values is 1)"
+    assert judged(np.eye(20)) == ""
+
+
+def test_equal_integer_depth_is_no_fault() -> None:
+    assert judged(np.full((5, 10), 100.0)) == ""
+
+
+@pytest.mark.parametrize(("depth", "told"), [(5_000, "UMI"), (99_000, "UMI"), (400_000, "reads")])
+def test_depth_tells_reads_from_umi(depth: int, told: str) -> None:
+    matrix = sparse.csr_matrix(np.random.default_rng(0).multinomial(depth, np.full(20_000, 1 / 20_000), 5).astype(np.float32))
+    assert counts.technology(matrix)[0] == told
+
+
+def test_large_values_tell_reads_at_low_depth() -> None:
+    matrix = sparse.csr_matrix(np.array([[500, 0, 300, 1], [0, 800, 120, 2]], dtype=np.float32))
+    technology, sentence = counts.technology(matrix)
+    assert technology == "reads"
+    assert "the median cell has 862, and 67 % of the non-zero values are above 100" in sentence
