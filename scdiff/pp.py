@@ -1,0 +1,34 @@
+"""Preprocessing, under the name that scanpy users expect: from counts to clusters.
+
+Each name is loaded when it is first used, so importing this front costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scdiff.steps.embed import embed
+    from scdiff.steps.normalise import normalise
+    from scdiff.steps.qc import qc
+
+__all__ = ["embed", "normalise", "qc"]
+
+_HOME = {
+    "qc": "scdiff.steps.qc",
+    "normalise": "scdiff.steps.normalise",
+    "embed": "scdiff.steps.embed",
+}
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Load the step ``name``."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

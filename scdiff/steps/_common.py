@@ -1,0 +1,94 @@
+"""What several steps need: order by name, sums that do not depend on order, the place of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scdiff.genes import detect_species
+from scdiff.keys import Key
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+__all__ = ["csr", "gene_moments", "name_order", "numbered", "record", "recorded", "row_chunks", "species_of", "texts"]
+
+CHUNK = 4_096
+"""Cells that are handled at once where the whole matrix need not be copied."""
+
+
+def name_order(names: Sequence[str]) -> np.ndarray:
+    """Row numbers in the order of their names, shape (n,).
+
+    >>> name_order(["b", "a"]).tolist()
+    [1, 0]
+    """
+    return np.argsort(np.asarray(names, dtype=str), kind="stable")
+
+
+def csr(matrix: Any) -> csr_matrix:
+    """Return ``matrix`` as CSR; the same object where it is one already."""
+    from scipy import sparse
+
+    return matrix if sparse.issparse(matrix) and matrix.format == "csr" else sparse.csr_matrix(matrix)
+
+
+def row_chunks(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
+    """Cut ``rows`` into consecutive pieces of at most ``size``."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def gene_moments(
+    matrix: csr_matrix, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray] = np.asarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance (n - 1) of every gene, summed cell by cell in the order ``rows``.
+
+    The sums run over the same cells in the same order however the matrix is shuffled, so they agree to the last bit.
+    """
+    total, squares = np.zeros((2, matrix.shape[1]))
+    for chunk in row_chunks(rows):
+        part = matrix[chunk]
+        values = transform(part.data.astype(np.float64))
+        total += np.bincount(part.indices, weights=values, minlength=len(total))
+        squares += np.bincount(part.indices, weights=values**2, minlength=len(total))
+    n_cells = max(len(rows), 1)
+    mean = total / n_cells
+    return mean, np.maximum(squares - n_cells * mean**2, 0.0) / max(n_cells - 1, 1)
+
+
+def numbered(codes: np.ndarray) -> Any:
+    """Turn group numbers 0, 1, 2, ... into categories named by their number.
+
+    >>> numbered(np.array([1, 0])).tolist()
+    ['1', '0']
+    """
+    import pandas as pd
+
+    return pd.Categorical([str(code) for code in codes], categories=[str(code) for code in range(int(codes.max()) + 1)])
+
+
+def recorded(adata: AnnData, name: str) -> Any:
+    """``uns["scdiff"][name]``, an empty mapping where it is missing."""
+    return adata.uns.get("scdiff", {}).get(name, {})
+
+
+def record(adata: AnnData, key: Key, value: Any) -> None:
+    """Write ``value`` to the place of ``key`` in ``uns["scdiff"]``."""
+    adata.uns.setdefault("scdiff", {})[key.name] = value
+
+
+def species_of(adata: AnnData) -> Literal["human", "mouse"]:
+    """Species as ``load`` recorded it, else by the gene names, else human."""
+    known = recorded(adata, "input").get("species", "unknown")
+    if known in ("human", "mouse"):
+        return known
+    return detect_species(adata.var_names) or "human"
+
+
+def texts(sentences: Sequence[str]) -> np.ndarray:
+    """Sentences as an array that h5ad can hold, also when there is none."""
+    return np.array(list(sentences), dtype=object)

@@ -1,0 +1,225 @@
+"""score: how strongly each cell shows each programme, for looking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from scdiff import keys
+from scdiff.config import step
+from scdiff.genes import Lookup
+from scdiff.programs import load_programs
+from scdiff.registry import Registry
+from scdiff.steps._common import csr, gene_moments, name_order, row_chunks, species_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+__all__ = ["SCORERS", "mean_minus_control", "rank_u", "score"]
+
+log = logging.getLogger(__name__)
+
+SCORERS: Registry[Callable[..., np.ndarray]] = Registry("scorer")
+"""Kernels ``(matrix, signatures) -> scores``; facts: ``matrix`` (X or counts), ``needs`` (means, seed), ``low`` and ``high``."""
+
+N_BINS, CONTROL_SIZE = 25, 50  # as in scanpy
+MAX_RANK = 1_500
+
+
+@SCORERS.register(
+    "mean_minus_control",
+    summary="Mean of the genes minus the mean of control genes of similar level (scanpy's score_genes).",
+    source="10.1126/science.aad0501",
+    matrix="X",
+    needs=("means", "seed"),
+    low=-np.inf,
+    high=np.inf,
+)
+def mean_minus_control(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, means: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Score cells by the mean of a signature minus that of control genes.
+
+    Above 0 does not mean expressed: with heavy background nearly every cell is above 0. Compare cells, do not cut.
+
+    Parameters
+    ----------
+    matrix
+        Log-normalised values, shape (n_cells, n_genes), genes in the order of their names.
+    signatures
+        Column numbers of each signature.
+    means
+        Mean of each gene over all cells of the batch, shape (n_genes,): the levels by which controls are matched.
+    seed
+        Start of the random generator that draws the control genes.
+
+    Returns
+    -------
+    Shape (n_cells, n_signatures); NaN for a signature without a gene, or without any other gene as control.
+
+    Source
+    ------
+    10.1126/science.aad0501, in the definition of ``scanpy.tl.score_genes``
+    """
+    scores = np.full((matrix.shape[0], len(signatures)), np.nan)
+    for column, genes in enumerate(signatures):
+        controls = _control_genes(means, genes, seed)
+        if len(genes) and len(controls):
+            scores[:, column] = _row_means(matrix, genes) - _row_means(matrix, controls)
+    return scores
+
+
+def _control_genes(means: np.ndarray, genes: np.ndarray, seed: int) -> np.ndarray:
+    """Up to 50 genes from each level bin of the signature, without the signature; all others where the bins hold no other."""
+    import pandas as pd
+
+    per_bin = max(int(np.round(len(means) / (N_BINS - 1))), 1)
+    level = (pd.Series(means).rank(method="min") // per_bin).to_numpy()
+    draw = np.random.RandomState(seed)  # the generator of scanpy, so that the scores are equal
+    drawn = []
+    for bin_ in np.unique(level[genes]):
+        members = pd.Series(np.flatnonzero(level == bin_))
+        drawn.append(members.sample(CONTROL_SIZE, random_state=draw) if len(members) > CONTROL_SIZE else members)
+    controls = np.setdiff1d(np.concatenate(drawn), genes) if drawn else np.zeros(0, dtype=int)
+    return controls if len(controls) else np.setdiff1d(np.arange(len(means)), genes)
+
+
+def _row_means(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
+    """Mean over ``columns`` of every row, shape (n_cells,)."""
+    return np.asarray(matrix[:, np.sort(columns)].sum(axis=1, dtype=np.float64)).ravel() / len(columns)
+
+
+@SCORERS.register(
+    "rank_u",
+    summary="U statistic of the ranks of the genes within each cell, with average ranks for ties (after UCell).",
+    source="10.1016/j.csbj.2021.06.043",
+    matrix="counts",
+    needs=(),
+    low=0.0,
+    high=1.0,
+)
+def rank_u(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, max_rank: int | None = MAX_RANK) -> np.ndarray:
+    """Score cells by the ranks of a signature among all genes of the cell: 1 - U / U_max.
+
+    Independent of all other cells and of the depth as long as no gene drops out. In deep cells one molecule ranks
+    behind ``max_rank`` and scores 0: weak transcription factors are better read from the evidence of the call.
+
+    Parameters
+    ----------
+    matrix
+        Counts, not negative, shape (n_cells, n_genes).
+    signatures
+        Column numbers of each signature.
+    max_rank
+        Ranks from here on count as this rank, above 0; None ranks all genes, then the score is the area under the
+        curve that tells signature genes from the others.
+
+    Returns
+    -------
+    Shape (n_cells, n_signatures), 0-1; equal values share their average rank. NaN for a signature without a gene,
+    or of all genes.
+
+    Source
+    ------
+    10.1016/j.csbj.2021.06.043
+    """
+    n_genes = matrix.shape[1]
+    top = min(max_rank or n_genes, n_genes)
+    union = np.unique(np.concatenate([*signatures, np.zeros(0, dtype=int)])).astype(int)
+    ranks = np.minimum(_ranks(matrix, union), top)
+    scores = np.full((matrix.shape[0], len(signatures)), np.nan)
+    for column, genes in enumerate(signatures):
+        least = len(genes) * (len(genes) + 1) / 2
+        most = np.minimum(np.arange(n_genes - len(genes) + 1, n_genes + 1), top).sum()
+        if len(genes) and most > least:
+            total = ranks[:, np.searchsorted(union, np.sort(genes))].sum(axis=1)
+            scores[:, column] = np.clip(1 - (total - least) / (most - least), 0, 1)
+    return scores
+
+
+def _ranks(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
+    """Average descending rank of ``columns`` within each row, 1 for the highest; shape (n_cells, n_columns).
+
+    Only what is not zero is sorted: all zeros of a row tie behind it.
+    """
+    wanted = np.asarray(matrix[:, columns].toarray())
+    ranks = np.empty(wanted.shape)
+    for row, (start, end) in enumerate(zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)):
+        values = np.sort(matrix.data[start:end])
+        values = values[np.searchsorted(values, 0, side="right") :]
+        above = len(values) - np.searchsorted(values, wanted[row], side="right")
+        ties = len(values) - np.searchsorted(values, wanted[row], side="left") - above
+        ties[wanted[row] == 0] = matrix.shape[1] - len(values)
+        ranks[row] = above + (ties + 1) / 2
+    return ranks
+
+
+@step
+def score(
+    adata: AnnData,
+    *,
+    programs: Sequence[str] = (),
+    methods: Sequence[str] = ("mean_minus_control", "rank_u"),
+    seed: Annotated[int, Ge(0)] = 0,
+) -> None:
+    """Score every cell for every programme.
+
+    Scores are for looking (maps, trends, comparisons of clusters), never for calling: no cut on them separates
+    expression from background. The calls come from ``call``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes, with counts and log-normalised values.
+    programs
+        Names of shipped programmes or paths of TOML files; the default set where empty.
+    methods
+        Names of registered scorers.
+    seed
+        Start of the random generator that draws control genes, 0 or more.
+
+    Reads
+    -----
+    X, layers["counts"]
+
+    Writes
+    ------
+    obsm["scdiff_score"]: one column ``<programme>:<method>`` each; NaN where no gene of the programme has a row.
+
+    Raises
+    ------
+    UnknownNameError
+        If a programme or a method is unknown.
+    """
+    import pandas as pd
+
+    cards = [SCORERS[name] for name in methods]
+    loaded = load_programs(programs)
+    rows, columns = name_order(adata.obs_names), name_order(adata.var_names)
+    lookup = Lookup(adata.var_names[columns].tolist(), species_of(adata))
+    signatures = [np.array(lookup.find(program.score_genes(species_of(adata))), dtype=int) for program in loaded]
+    for program, genes in zip(loaded, signatures, strict=True):
+        if not len(genes):
+            log.info("Programme %s: none of its genes has a row; its scores are NaN.", program.name)
+    found: dict[str, np.ndarray] = {}
+    for card in cards:
+        matrix = csr(adata.X if card.facts["matrix"] == "X" else adata.layers["counts"])
+        given = {"means": gene_moments(matrix, rows)[0][columns], "seed": seed} if card.facts["needs"] else {}
+        kernel = partial(card.function, signatures=signatures, **{need: given[need] for need in card.facts["needs"]})
+        values = _in_pieces(kernel, matrix, rows, columns)
+        found |= {f"{program.name}:{card.name}": values[:, i] for i, program in enumerate(loaded)}
+    adata.obsm[keys.SCORE.name] = pd.DataFrame(found, index=adata.obs_names)
+
+
+def _in_pieces(kernel: Callable[..., np.ndarray], matrix: csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Run ``kernel`` on some thousand cells at a time, genes in the order ``columns``; result rows as in ``matrix``."""
+    pieces = []
+    for chunk in row_chunks(rows):
+        part = matrix[chunk][:, columns]
+        part.sort_indices()
+        pieces.append(kernel(part))
+    return np.concatenate(pieces)[np.argsort(rows)]

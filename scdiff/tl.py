@@ -1,0 +1,38 @@
+"""Tools, under the name that scanpy users expect: from cells to a verdict.
+
+Each name is loaded when it is first used, so importing this front costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scdiff.steps.call import call
+    from scdiff.steps.communicate import communicate
+    from scdiff.steps.fraction import fraction
+    from scdiff.steps.score import score
+    from scdiff.steps.trajectory import trajectory
+
+__all__ = ["call", "communicate", "fraction", "score", "trajectory"]
+
+_HOME = {
+    "score": "scdiff.steps.score",
+    "call": "scdiff.steps.call",
+    "trajectory": "scdiff.steps.trajectory",
+    "fraction": "scdiff.steps.fraction",
+    "communicate": "scdiff.steps.communicate",
+}
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Load the step ``name``."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
