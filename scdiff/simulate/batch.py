@@ -158,7 +158,7 @@ def simulate(
 
 
 def demo_batch(*, seed: int = 0) -> AnnData:
-    """Draw the batch of ``scdiff demo``: two donors and a control sample, 3,000 cells, 4 % positive.
+    """Draw the batch of ``scdiff demo``: three donors and a control sample, 3,000 cells, 4 % positive.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def demo_batch(*, seed: int = 0) -> AnnData:
     ConfigError
         If ``seed`` is negative.
     """
-    design = BatchDesign(donors=2, controls=1, doublet_rate=0.04)
+    design = BatchDesign(donors=3, controls=1, doublet_rate=0.04)
     return simulate(n_cells=3_000, fraction=0.04, depth=4_000.0, contamination=0.1, design=design, seed=seed)
 
 

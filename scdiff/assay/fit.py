@@ -1,0 +1,171 @@
+"""Penalised maximum likelihood of the mixture, and the profile likelihood of the prevalence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import chi2
+
+from scdiff.assay.mixture import Likelihood, Model, Parameters
+from scdiff.assay.table import CellTable, Floats
+
+__all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval"]
+
+STARTS = ("rare", "mixed", "all")
+MOST_STEPS = 80
+ENOUGH = 1e-3
+LARGEST_STEP = 2.0
+LARGEST_LOGIT = 16.0
+LOGIT_PRECISION = 0.02
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted mixture.
+
+    Parameters
+    ----------
+    model, table
+        What was fitted to what.
+    theta
+        The optimum, shape (n_theta,).
+    value
+        Penalised negative log-likelihood there.
+    prevalence
+        Weight of the positive patterns, 0-1.
+    pattern
+        Posterior of the patterns in each row, shape (n_rows, n_patterns).
+    evidence_of_positives
+        Twice the log-likelihood ratio against no positive cell, 0 or more.
+    """
+
+    model: Model
+    table: CellTable
+    theta: Floats
+    value: float
+    prevalence: float
+    pattern: Floats
+    evidence_of_positives: float
+
+    @property
+    def parameters(self) -> Parameters:
+        """Natural parameters at the optimum."""
+        return self.model.parameters(self.theta)
+
+
+def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None) -> Fit:
+    """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
+
+    Parameters
+    ----------
+    table
+        Cells as distinct rows.
+    model
+        Typical levels and the number of markers needed.
+    start
+        Theta to start from, shape (n_theta,), for example a fit to the pooled samples.
+    """
+    thetas = [start] if start is not None else [_start(table, model, kind) for kind in STARTS]
+    theta, best = min((_descend(table, model, theta) for theta in thetas), key=lambda result: result[1].value)
+    none = _descend(table, model, theta, prevalence=0.0)[1].value
+    return fit_at(table, model, theta, evidence_of_positives=max(0.0, 2 * (none - best.value)))
+
+
+def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positives: float) -> Fit:
+    """Put a fit together again from its stored optimum.
+
+    Parameters
+    ----------
+    table, model
+        What was fitted to what.
+    theta
+        The optimum, shape (n_theta,).
+    evidence_of_positives
+        Twice the log-likelihood ratio against no positive cell, 0 or more.
+    """
+    here = model.evaluate(theta, table)
+    prevalence = float(model.parameters(theta).weight[model.positive].sum())
+    return Fit(model, table, theta, here.value, prevalence, here.pattern, evidence_of_positives)
+
+
+def _start(table: CellTable, model: Model, kind: str) -> Floats:
+    """Starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
+    prevalence, ratio = {"rare": (0.01, None), "mixed": (0.3, None), "all": (0.97, 0.03)}[kind]
+    theta, n = model.prior_mean.copy(), model.n_markers
+    if ratio is None:
+        theta[n : 2 * n] = np.log(table.share * (0.3 if kind == "mixed" else 1.0) / np.array(model.level))
+    else:
+        theta[:n], theta[n : 2 * n] = np.log(table.share), np.log(ratio)
+    weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
+    weight[-1] += 0.9 * prevalence
+    weight[0] += 0.9 * (1 - prevalence)
+    theta[4 * n + 1 :] = np.log(weight) - np.log(weight).mean()
+    return theta
+
+
+def _descend(table: CellTable, model: Model, theta: Floats, prevalence: float | None = None) -> tuple[Floats, Likelihood]:
+    """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores."""
+    low, high = model.bounds
+    theta = np.clip(theta, low, high)
+    here, damping, small = model.evaluate(theta, table, prevalence), 1e-2, 0
+    for _ in range(MOST_STEPS):
+        new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
+        there = model.evaluate(new, table, prevalence)
+        if there.value < here.value:
+            small = small + 1 if here.value - there.value < ENOUGH else 0
+            theta, here, damping = new, there, max(damping / 5, 1e-6)
+        else:
+            damping *= 6
+        if small == 3 or damping > 1e8:
+            break
+    return theta, here
+
+
+def _damped_step(theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats) -> Floats:
+    """Solve for the step of the parameters that no bound holds."""
+    free = ~(((theta <= low) & (here.gradient > 0)) | ((theta >= high) & (here.gradient < 0)))
+    curvature = here.curvature[np.ix_(free, free)]
+    step = np.zeros(len(theta))
+    step[free] = -np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), here.gradient[free])
+    return np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+
+
+def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Profile likelihood interval of the prevalence; honest at 0 and at 1.
+
+    All other parameters are fitted anew at each candidate prevalence.
+
+    Parameters
+    ----------
+    fit
+        The fitted mixture.
+    confidence
+        Coverage aimed at, between 0 and 1.
+    """
+    drop = chi2.ppf(confidence, 1) / 2
+    return _bound(fit, -1, drop), _bound(fit, +1, drop)
+
+
+def _bound(fit: Fit, side: int, drop: float) -> float:
+    """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does."""
+    limit = side * LARGEST_LOGIT
+    inner = outer = float(np.clip(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)), -LARGEST_LOGIT + 1, LARGEST_LOGIT - 1))
+    theta, width, outside = fit.theta, 0.25, False
+    while not outside:
+        if outer == limit:
+            return float(side > 0)
+        inner, outer, width = outer, side * min(side * (outer + side * width), side * limit), width * 2
+        theta, outside = _is_outside(fit, theta, outer, drop)
+    while abs(outer - inner) > LOGIT_PRECISION:
+        middle = (inner + outer) / 2
+        theta, outside = _is_outside(fit, theta, middle, drop)
+        inner, outer = (inner, middle) if outside else (middle, outer)
+    return float(expit((inner + outer) / 2))
+
+
+def _is_outside(fit: Fit, theta: Floats, at_logit: float, drop: float) -> tuple[Floats, bool]:
+    """Tell whether the profile at a prevalence has dropped by more than ``drop``; the optimum there comes along."""
+    theta, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(at_logit)))
+    return theta, here.value - fit.value > drop

@@ -1,0 +1,154 @@
+"""Limits of blank, detection and quantification, and the verdict, as flow cytometry defines them.
+
+LOB: the highest fraction that a blank gives. LOD: the least fraction that is found with 95 % power at these cells and
+depths. LLOQ: the least fraction that gives enough events to quantify.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import binom, chi2
+
+from scdiff.assay.calls import call_table
+from scdiff.assay.fit import Fit
+from scdiff.assay.intervals import clopper_pearson
+from scdiff.assay.mixture import GRID
+from scdiff.assay.table import Floats, tabulate
+
+__all__ = ["FEWEST_CELLS", "QUANTIFIABLE_EVENTS", "Verdict", "detection_limit", "error_rates", "limit_of_blank", "quantification_limit", "verdict"]
+
+Verdict = Literal["not detected", "detected", "quantified", "not measurable"]
+
+FEWEST_CELLS = 50
+QUANTIFIABLE_EVENTS = 50
+POWER = 0.95
+DETECTION_LEVEL = 0.005
+MOST_DRAWS = 20_000
+REFERENCE_EVENTS = 20
+
+
+def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, float]:
+    """False call rate of negative cells and sensitivity for positive ones, by redrawing counts from the fitted model.
+
+    The cells are called as in a batch that holds 20 positive cells, so that a batch without any still tells what it
+    would have seen, and a batch full of them what a blank would have given.
+
+    Parameters
+    ----------
+    fit
+        The fitted mixture.
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    seed
+        Start of the random generator.
+
+    Returns
+    -------
+    False call rate, sensitivity; each 0-1.
+    """
+    theta, prevalence = _reference(fit)
+    generator = np.random.default_rng(seed)
+    groups = (~fit.model.positive, fit.model.positive)
+    counts, depth = zip(*(_redraw(fit, theta, group, generator) for group in groups), strict=True)
+    table = tabulate(np.concatenate(counts), np.concatenate(depth))
+    share = np.repeat([1 - prevalence, prevalence], MOST_DRAWS)
+    weighted = replace(table, weight=np.bincount(table.cell_row, weights=share))
+    calls = call_table(fit.model, theta, weighted, rate=rate).positive
+    return float(calls[:MOST_DRAWS].mean()), float(calls[MOST_DRAWS:].mean())
+
+
+def _reference(fit: Fit) -> tuple[Floats, float]:
+    """Theta with the prevalence set to 20 cells, at most a half; the positive patterns as fitted, and one cell with all markers on."""
+    model, cells, n = fit.model, fit.table.n_cells, fit.model.n_markers
+    events = fit.parameters.weight * cells
+    events[-1] += 1
+    prevalence = min(0.5, REFERENCE_EVENTS / max(cells, 1))
+    weight = np.empty_like(events)
+    for group, total in ((model.positive, prevalence), (~model.positive, 1 - prevalence)):
+        weight[group] = total * events[group] / events[group].sum()
+    theta = fit.theta.copy()
+    theta[4 * n + 1 :] = np.log(weight + 1e-12)
+    return theta, prevalence
+
+
+def _redraw(fit: Fit, theta: Floats, group: Any, generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """Counts (n_draws, n_markers) and depths of cells of some patterns."""
+    parameters, patterns = fit.model.parameters(theta), fit.model.patterns[group]
+    weight = parameters.weight[group] / parameters.weight[group].sum()
+    marker = fit.table.markers[0]
+    row = generator.choice(len(fit.table.weight), size=MOST_DRAWS, p=fit.table.weight / fit.table.weight.sum())
+    depth = marker.depth[marker.row][row]
+    on = patterns[generator.choice(len(weight), size=MOST_DRAWS, p=weight)]
+    deviation = np.clip(generator.standard_normal((MOST_DRAWS, 1)), GRID[0], GRID[-1])
+    contamination = np.exp(parameters.spread * deviation - parameters.spread**2 / 2)
+    rate = np.where(on, parameters.background + parameters.level, parameters.background * contamination)
+    size = np.where(on, parameters.on_size, parameters.off_size)
+    return generator.poisson(rate * depth[:, None] * generator.gamma(size) / size).astype(float), depth
+
+
+def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int, int], ...] = ()) -> float:
+    """Highest fraction that a batch without positives gives with 95 % probability.
+
+    Parameters
+    ----------
+    false_call_rate
+        Share of negative cells that are called, 0-1.
+    n_cells
+        Cells of the batch.
+    blanks
+        (called, cells) of declared control samples; they win over the model's rate where they are higher.
+
+    >>> limit_of_blank(0.0, 1000), limit_of_blank(0.001, 1000)
+    (0.0, 0.003)
+    """
+    called, cells = (sum(column) for column in zip(*blanks, strict=True)) if blanks else (0, 0)
+    rate = max(false_call_rate, called / cells if cells else 0.0)
+    return float(binom.ppf(POWER, n_cells, rate) / n_cells) if n_cells else 1.0
+
+
+def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
+    """Least true fraction whose calls exceed the blank with 95 % power; 1 where there is none.
+
+    >>> round(detection_limit(1.0, 10_000, 0.0), 6)
+    0.0003
+    """
+    if n_cells == 0 or sensitivity <= 0:
+        return 1.0
+    needed = int(np.floor(blank * n_cells + 1e-9)) + 1
+    low, high = 0.0, 1.0
+    if binom.sf(needed - 1, n_cells, sensitivity) < POWER:
+        return 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (low, middle) if binom.sf(needed - 1, n_cells, middle * sensitivity) >= POWER else (middle, high)
+    return high
+
+
+def quantification_limit(sensitivity: float, n_cells: int, detection: float) -> float:
+    """Least true fraction that gives 50 called cells on average, never below the detection limit; at most 1.
+
+    >>> quantification_limit(0.5, 1000, 0.003)
+    0.1
+    """
+    events = QUANTIFIABLE_EVENTS / (sensitivity * n_cells) if sensitivity * n_cells > 0 else 1.0
+    return float(min(1.0, max(events, detection)))
+
+
+def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives: float) -> Verdict:
+    """Say what the batch shows.
+
+    ``detected`` needs called cells above the blank and a likelihood ratio against no positive cell at the 0.5 % level;
+    ``quantified`` needs 50 called cells besides; fewer than 50 cells are ``not measurable``.
+
+    >>> verdict(0, 5000, blank=0.0, evidence_of_positives=0.0), verdict(80, 5000, blank=0.0, evidence_of_positives=300.0)
+    ('not detected', 'quantified')
+    """
+    if n_cells < FEWEST_CELLS:
+        return "not measurable"
+    above_blank = n_called > blank * n_cells + 1e-9 and clopper_pearson(n_called, n_cells)[0] > 0
+    if not above_blank or evidence_of_positives < chi2.ppf(1 - 2 * DETECTION_LEVEL, 1):
+        return "not detected"
+    return "quantified" if n_called >= QUANTIFIABLE_EVENTS else "detected"

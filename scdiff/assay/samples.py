@@ -1,0 +1,110 @@
+"""Several samples through one caller: fitted together first, then each by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scdiff.assay.calls import Calls, call_table
+from scdiff.assay.fit import Fit, fit_at, fit_mixture
+from scdiff.assay.mixture import Model
+from scdiff.assay.table import Floats, tabulate
+
+__all__ = ["FEWEST_CELLS", "SampleCalls", "call_samples", "fit_from_record", "fit_record"]
+
+FEWEST_CELLS = 10
+"""A smaller sample takes the parameters of the pooled fit."""
+
+POOLED = "all"
+
+
+@dataclass(frozen=True)
+class SampleCalls:
+    """Fits and calls of several samples.
+
+    Parameters
+    ----------
+    fits
+        The fit to all samples that are no controls under ``all``, then one per sample.
+    calls
+        Each cell called by the fit of its sample, in the order of the cells.
+    """
+
+    fits: dict[str, Fit]
+    calls: Calls
+
+
+def call_samples(counts: Any, depth: Any, samples: Any, model: Model, *, control: Any = None, rate: float = 0.05) -> SampleCalls:
+    """Fit and call several samples.
+
+    The levels that the pooled fit finds are where each sample's fit starts and what its weak prior expects.
+
+    Parameters
+    ----------
+    counts
+        Marker counts, shape (n_cells, n_markers).
+    depth
+        All counts of each cell, shape (n_cells,).
+    samples
+        Sample of each cell, shape (n_cells,).
+    model
+        Typical levels and the number of markers needed.
+    control
+        Cells of control samples, shape (n_cells,); left out of the pooled fit unless there are no others.
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    """
+    matrix, total, names = np.asarray(counts, dtype=float), np.asarray(depth, dtype=float), np.asarray(samples, dtype=str)
+    kept = ~np.asarray(control, dtype=bool) if control is not None and not np.all(control) else np.ones(len(names), dtype=bool)
+    pooled = fit_mixture(tabulate(matrix[kept], total[kept]), model)
+    fits = {POOLED: pooled}
+    parts = []
+    for name in np.unique(names):
+        cells = names == name
+        fits[str(name)] = pooled if np.array_equal(cells, kept) else _fit_sample(matrix[cells], total[cells], pooled)
+        fit = fits[str(name)]
+        parts.append((np.flatnonzero(cells), call_table(fit.model, fit.theta, fit.table, rate=rate)))
+    return SampleCalls(fits, _in_order(parts))
+
+
+def _fit_sample(counts: Floats, depth: Floats, pooled: Fit) -> Fit:
+    """Fit one sample from the pooled optimum; a very small one takes the pooled parameters."""
+    table = tabulate(counts, depth)
+    if len(depth) < FEWEST_CELLS:
+        return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
+    model = Model(tuple(float(level) for level in pooled.parameters.level), pooled.model.min_markers)
+    return fit_mixture(table, model, start=pooled.theta)
+
+
+def _in_order(parts: list[tuple[Any, Calls]]) -> Calls:
+    """Put the calls of the samples back into the order of the cells."""
+    order = np.argsort(np.concatenate([cells for cells, _ in parts]), kind="stable")
+    joined = (np.concatenate([getattr(calls, name) for _, calls in parts])[order] for name in Calls.__dataclass_fields__)
+    return Calls(*joined)
+
+
+def fit_record(fit: Fit) -> dict[str, float]:
+    """Numbers that, with the cells, put a fit together again."""
+    theta = {f"theta_{index}": float(value) for index, value in enumerate(fit.theta)}
+    level = {f"level_{index}": float(value) for index, value in enumerate(fit.model.level)}
+    return {"evidence_of_positives": fit.evidence_of_positives, "min_markers": fit.model.min_markers, **theta, **level}
+
+
+def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
+    """Put a fit together again from :func:`fit_record` and its cells.
+
+    Parameters
+    ----------
+    record
+        What :func:`fit_record` gave.
+    counts
+        Marker counts, shape (n_cells, n_markers).
+    depth
+        All counts of each cell, shape (n_cells,).
+    """
+    theta = np.array([record[f"theta_{index}"] for index in range(sum(key.startswith("theta_") for key in record))])
+    level = tuple(record[f"level_{index}"] for index in range(np.asarray(counts).shape[1]))
+    model = Model(level, int(record["min_markers"]))
+    return fit_at(tabulate(counts, depth), model, theta, evidence_of_positives=record["evidence_of_positives"])

@@ -1,0 +1,196 @@
+"""Step 6: call the cells of each programme, from raw counts and each cell's depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_types import Gt, Lt
+
+from scdiff.config import step
+from scdiff.programs import Marker, Program, StateRule, load_programs
+from scdiff.steps._markers import depth_of, genes_of, marker_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from scdiff.assay.samples import SampleCalls
+
+__all__ = ["call"]
+
+UNSURE = 0.05
+HIGH_SHARE = 0.5
+FEWEST_CELLS = 2
+
+
+@dataclass
+class _Result:
+    """What is found for one programme: per cell, and the record for ``uns``."""
+
+    evidence: pd.DataFrame
+    on: pd.DataFrame
+    probability: np.ndarray
+    positive: np.ndarray
+    state: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+@step
+def call(adata: AnnData, *, programs: Sequence[str] = (), fdr: Annotated[float, Gt(0), Lt(1)] = 0.05, absent_as_zero: bool = False) -> None:
+    """Call the cells that are positive for each programme, above the background and at a stated false discovery rate.
+
+    Use it after :func:`scdiff.pp.qc`. It reads raw counts only: no corrected, smoothed or integrated value enters.
+    Each sample is fitted by itself, starting from the fit to all samples together.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    programs
+        Names of shipped programmes or paths of TOML files; the first that has markers is the main one. Empty: the default ones.
+    fdr
+        Expected share of false calls among the called cells, between 0 and 1.
+    absent_as_zero
+        Take a marker without a row in the matrix as measured and never seen. Only true if the reference had the gene.
+
+    Reads
+    -----
+    layers["counts"], obs["sample"], uns["scdiff"]["input"]
+
+    Writes
+    ------
+    obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"], obs["scdiff_state"],
+    obs["scdiff_probability"], uns["scdiff"]["call"]
+
+    Raises
+    ------
+    UnknownNameError, ProgramError
+        If a programme is unknown, breaks the schema, or none of them has markers.
+    """
+    import pandas as pd
+
+    from scdiff.errors import ProgramError
+
+    loaded = [program for program in load_programs(programs) if program.markers]
+    if not loaded:
+        raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
+    results = {program.name: _call_program(adata, program, fdr, absent_as_zero) for program in loaded}
+    main, cells = loaded[0], adata.obs_names
+    adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)
+    adata.obsm["scdiff_probabilities"] = pd.DataFrame({name: result.probability for name, result in results.items()}, index=cells)
+    adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)
+    adata.obs["scdiff_probability"] = results[main.name].probability
+    adata.obs["scdiff_state"] = pd.Categorical(results[main.name].state, categories=_state_names(main))
+    options = {"main": main.name, "fdr": fdr, "absent_as_zero": absent_as_zero, "programs": np.array(list(programs), dtype=str)}
+    adata.uns["scdiff"]["call"] = {name: result.record for name, result in results.items()} | options
+
+
+def _call_program(adata: AnnData, program: Program, fdr: float, absent_as_zero: bool) -> _Result:
+    """Call one programme."""
+    import pandas as pd
+
+    rows = genes_of(adata, program.markers)
+    found = [marker for marker in program.markers if rows[marker.name] or absent_as_zero]
+    names = [marker.name for marker in program.markers]
+    empty = pd.DataFrame(np.nan, index=adata.obs_names, columns=names)
+    result = _Result(empty, empty.fillna(0.0), np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool))
+    core = [marker for marker in program.core if marker in found]
+    reason = _why_not(program, core, adata.n_obs)
+    fits: SampleCalls | None = None
+    if not reason:
+        fits = _call_markers(adata, core, program.min_markers, fdr, result)
+        result.probability, result.positive = fits.calls.probability, fits.calls.positive
+    for marker in found:
+        if marker not in core and adata.n_obs >= FEWEST_CELLS:
+            _call_markers(adata, [marker], 1, fdr, result)
+    result.state = _states(adata, program, result, measurable=not reason)
+    result.record = _record(adata, program, core, result, reason) | {"fits": _fit_table(fits)}
+    return result
+
+
+def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
+    """Say why a programme cannot be measured; empty if it can."""
+    absent = [marker.name for marker in program.core if marker not in core]
+    if len(core) < program.min_markers:
+        verb, pronoun = ("has", "it") if len(absent) == 1 else ("have", "they")
+        return f"{' and '.join(absent)} {verb} no row in this matrix; absent is not zero, so {pronoun} cannot be called negative"
+    if n_cells < FEWEST_CELLS:
+        return f"only {n_cells} cell is left, and a background needs at least {FEWEST_CELLS}"
+    return ""
+
+
+def _call_markers(adata: AnnData, markers: Sequence[Marker], min_markers: int, fdr: float, result: _Result) -> SampleCalls:
+    """Run some markers through the assay; fill their columns of ``result``."""
+    from scdiff.assay.mixture import Model
+    from scdiff.assay.samples import call_samples
+
+    names = [marker.name for marker in markers]
+    model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
+    control = adata.obs["control"].to_numpy() if "control" in adata.obs else None
+    called = call_samples(
+        marker_counts(adata, markers), depth_of(adata), adata.obs["sample"].astype(str), model, control=control, rate=fdr
+    )
+    result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
+    return called
+
+
+def _states(adata: AnnData, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
+    """State of each cell: the first rule that it meets; ``unassigned`` where neither side is sure."""
+    rate = marker_counts(adata, program.markers) / np.maximum(depth_of(adata), 1)[:, None] * 1e4
+    high = {marker.name: rate[:, index] >= HIGH_SHARE * marker.level_cp10k for index, marker in enumerate(program.markers)}
+    on = {name: ((result.on[name] > 0.5) & (result.evidence[name] > 0)).to_numpy() for name in result.on.columns}
+    unsure = (result.probability > UNSURE) & ~result.positive if measurable else np.ones(adata.n_obs, dtype=bool)
+    state = np.where(result.positive, program.positive, np.where(unsure, "unassigned", "negative")).astype(object)
+    for rule in reversed(program.states):
+        group = result.positive if rule.within else ~result.positive & ~unsure
+        state[group & _meets(rule, on, high)] = rule.name
+    return state
+
+
+def _meets(rule: StateRule, on: dict[str, np.ndarray], high: dict[str, np.ndarray]) -> np.ndarray:
+    """Cells that meet the marker conditions of a rule, shape (n_cells,)."""
+    meets = np.ones(len(next(iter(on.values()))), dtype=bool)
+    for name in rule.on:
+        meets &= on[name]
+    for name in rule.high:
+        meets &= high[name]
+    return meets & np.any([on[name] for name in rule.any], axis=0) if rule.any else meets
+
+
+def _state_names(program: Program) -> list[str]:
+    """All states that a cell of the programme can be in."""
+    return [*dict.fromkeys([*(rule.name for rule in program.states), program.positive, "unassigned", "negative"])]
+
+
+def _record(adata: AnnData, program: Program, core: Sequence[Marker], result: _Result, reason: str) -> dict[str, Any]:
+    """What ``uns`` keeps of one programme."""
+    import pandas as pd
+
+    rows, counts = genes_of(adata, program.markers), marker_counts(adata, program.markers)
+    genes = [",".join(adata.var_names[rows[marker.name]]) for marker in program.markers]
+    on = (result.on > 0.5) & (result.evidence > 0)
+    markers = pd.DataFrame(
+        {"genes": genes, "typical_cp10k": [m.level_cp10k for m in program.markers], "n_detected": (counts > 0).sum(axis=0), "n_on": on.sum().to_numpy()},
+        index=[marker.name for marker in program.markers],
+    )
+    return {
+        "found": np.array([marker.name for marker in core], dtype=str),
+        "absent": np.array([name for name in rows if not rows[name]], dtype=str),
+        "measurable": not reason,
+        "reason": reason,
+        "markers": markers,
+    }
+
+
+def _fit_table(called: SampleCalls | None) -> pd.DataFrame:
+    """One row per fit with the numbers that put it together again; empty where nothing was fitted."""
+    import pandas as pd
+
+    from scdiff.assay.samples import fit_record
+
+    if called is None:
+        return pd.DataFrame({"min_markers": pd.Series(dtype=float)}, index=pd.Index([], dtype=str))
+    return pd.DataFrame({sample: fit_record(fit) for sample, fit in called.fits.items()}).T

@@ -1,0 +1,192 @@
+"""Step 8: the table of fractions, with intervals, limits and verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_types import Ge
+
+from scdiff.config import step
+from scdiff.programs import Program, StateRule, load_programs
+from scdiff.steps._markers import depth_of, marker_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["COLUMNS", "fraction"]
+
+COLUMNS = (
+    "program", "state", "sample", "n_cells", "n_called", "fraction", "fraction_low", "fraction_high",
+    "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "verdict",
+)  # fmt: skip
+"""Columns of the table, an interface."""
+
+POOLED = "all"
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Corrected prevalence with its interval, the limits, and the evidence against no positive cell."""
+
+    prevalence: float
+    low: float
+    high: float
+    lob: float
+    lod: float
+    lloq: float
+    evidence: float
+
+
+@step
+def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
+    """Write the table of fractions: raw and dropout-corrected, with 95 % intervals, limits and a verdict.
+
+    Use it after :func:`scdiff.tl.call`. Row ``all`` holds every sample that is no control. With two or more donors its
+    interval is donor-level (Student's t on the logits) and never narrower than the pooled one, since cells of
+    one donor are no independent evidence. Control samples are blanks of the main programme, and of no other.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes.
+    seed
+        Start of the random generator that redraws counts for the limits.
+
+    Reads
+    -----
+    layers["counts"], obs["sample"], obs["control"], obs["donor"] (where given), obs["scdiff_state"],
+    obsm["scdiff_positive"], obsm["scdiff_probabilities"], uns["scdiff"]["call"]
+
+    Writes
+    ------
+    uns["scdiff"]["fractions"]
+    """
+    import pandas as pd
+
+    record = adata.uns["scdiff"]["call"]
+    programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.markers]
+    rows = [row for program in programs for row in _program_rows(adata, program, record, seed)]
+    adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
+
+
+def _groups(adata: AnnData) -> dict[str, np.ndarray]:
+    """Cells of each row of the table: ``all`` (no controls unless there is nothing else), then each sample, sorted."""
+    samples = adata.obs["sample"].astype(str).to_numpy()
+    control = _control(adata)
+    pooled = ~control if not control.all() else np.ones(adata.n_obs, dtype=bool)
+    return {POOLED: pooled} | {str(name): samples == name for name in np.unique(samples)}
+
+
+def _control(adata: AnnData) -> np.ndarray:
+    """Cells of declared control samples, shape (n_cells,)."""
+    return adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+
+
+def _program_rows(adata: AnnData, program: Program, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """All rows of one programme."""
+    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    groups, measurable = _groups(adata), bool(record[program.name]["measurable"])
+    estimates = _estimates(adata, program, record, groups, called, seed) if measurable else {}
+    rows = [_row(program, program.positive, name, called[cells], estimates.get(name)) for name, cells in groups.items()]
+    if program.name != record["main"]:
+        return rows
+    state = adata.obs["scdiff_state"].astype(str).to_numpy()
+    for rule in program.states:
+        for name, cells in groups.items():
+            rows.append(_state_row(program, rule, name, state[cells] == rule.name, called[cells], estimates.get(name)))
+    return rows
+
+
+def _estimates(
+    adata: AnnData, program: Program, record: dict[str, Any], groups: dict[str, np.ndarray], called: np.ndarray, seed: int
+) -> dict[str, _Estimate]:
+    """Prevalence and limits of each group."""
+    from scdiff.assay.samples import fit_from_record
+
+    core = [marker for marker in program.core if marker.name in set(record[program.name]["found"])]
+    counts, depth, control = marker_counts(adata, core), depth_of(adata), _control(adata)
+    table = record[program.name]["fits"]
+    is_main = program.name == record["main"]
+    blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and control[c].all())
+    estimates = {}
+    for name, cells in groups.items():
+        fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
+        own = () if name != POOLED and control[cells].all() else blanks
+        estimates[name] = _estimate(fit, own, float(record["fdr"]), seed)
+    return estimates | {POOLED: _over_donors(adata, groups, estimates)}
+
+
+def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], fdr: float, seed: int) -> _Estimate:
+    """Prevalence with its profile interval, and the limits, of one fit."""
+    from scdiff.assay.fit import profile_interval
+    from scdiff.assay.limits import detection_limit, error_rates, limit_of_blank, quantification_limit
+
+    n_cells = fit.table.n_cells
+    false_rate, sensitivity = error_rates(fit, rate=fdr, seed=seed)
+    lob = limit_of_blank(false_rate, n_cells, blanks)
+    lod = detection_limit(sensitivity, n_cells, lob)
+    low, high = profile_interval(fit)
+    return _Estimate(fit.prevalence, low, high, lob, lod, quantification_limit(sensitivity, n_cells, lod), fit.evidence_of_positives)
+
+
+def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate]) -> _Estimate:
+    """The pooled estimate: mean over the samples by their cells; the interval over donors where there are several."""
+    from dataclasses import replace
+
+    from scdiff.assay.intervals import donor_interval
+
+    pooled, cells = estimates[POOLED], groups[POOLED]
+    inside = [name for name, group in groups.items() if name != POOLED and cells[group].all()]
+    size = np.array([groups[name].sum() for name in inside], dtype=float)
+    share = np.array([estimates[name].prevalence for name in inside])
+    donors = [str(adata.obs["donor"].to_numpy()[groups[name]][0]) if "donor" in adata.obs else name for name in inside]
+    if len(inside) < 2:
+        return pooled
+    prevalence = float((share * size).sum() / size.sum())
+    names, place = np.unique(donors, return_inverse=True)
+    low, high = min(pooled.low, prevalence), max(pooled.high, prevalence)
+    if len(names) > 1:
+        per_donor = np.bincount(place, weights=size)
+        donor_low, donor_high = donor_interval(np.bincount(place, weights=share * size) / per_donor, per_donor)
+        low, high = min(low, donor_low), max(high, donor_high)
+    return replace(pooled, prevalence=prevalence, low=low, high=high)
+
+
+def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate: _Estimate | None) -> dict[str, Any]:
+    """One row of the table; NaN throughout where the programme is not measurable."""
+    from scdiff.assay.intervals import clopper_pearson
+    from scdiff.assay.limits import verdict
+
+    n_cells, n_called = len(called), int(called.sum())
+    row: dict[str, Any] = {"program": program.name, "state": state, "sample": sample, "n_cells": n_cells, "n_called": n_called}
+    if estimate is None:
+        return dict.fromkeys(COLUMNS, np.nan) | row | {"verdict": "not measurable"}
+    low, high = clopper_pearson(n_called, n_cells)
+    said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    return row | {
+        "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high,
+        "prevalence": estimate.prevalence, "prevalence_low": estimate.low, "prevalence_high": estimate.high,
+        "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said,
+    }  # fmt: skip
+
+
+def _state_row(
+    program: Program, rule: StateRule, sample: str, in_state: np.ndarray, called: np.ndarray, estimate: _Estimate | None
+) -> dict[str, Any]:
+    """Row of a sub-state: the prevalence is shared out as the called cells are; other states stand as counted."""
+    from dataclasses import replace
+
+    from scdiff.assay.intervals import clopper_pearson
+
+    if estimate is None:
+        return _row(program, rule.name, sample, in_state, None)
+    n_state, n_called = int(in_state.sum()), int(called.sum())
+    low, high = clopper_pearson(n_state, n_called if rule.within else len(called))
+    if rule.within:
+        share = n_state / n_called if n_called else 0.0
+        return _row(program, rule.name, sample, in_state, replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high))
+    counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, evidence=np.inf)
+    return _row(program, rule.name, sample, in_state, counted)
