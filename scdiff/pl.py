@@ -1,0 +1,47 @@
+"""Plots: the front that scanpy users expect. It only names functions ``(data, ax) -> Axes``.
+
+>>> import scdiff.pl
+>>> "forest" in dir(scdiff.pl)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
+    from scdiff.report.plots.fractions import axis_dots, dots, forest
+    from scdiff.report.plots.maps import category_map, paga_graph, pseudotime_map, state_bars
+    from scdiff.report.plots.qc import dropped_bars, metric_histogram
+
+__all__ = [
+    "axis_dots",
+    "category_map",
+    "counts_against_depth",
+    "dots",
+    "dropped_bars",
+    "evidence_strips",
+    "forest",
+    "metric_histogram",
+    "paga_graph",
+    "positives_heatmap",
+    "pseudotime_map",
+    "state_bars",
+]
+
+_MODULES = ("evidence", "fractions", "maps", "qc")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a plot when it is first asked for."""
+    if name in __all__:
+        modules = (import_module(f"scdiff.report.plots.{module}") for module in _MODULES)
+        return next(getattr(module, name) for module in modules if name in module.__all__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)

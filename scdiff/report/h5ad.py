@@ -1,0 +1,80 @@
+"""Writing an AnnData that older readers understand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["write_h5ad"]
+
+
+def write_h5ad(adata: AnnData, path: Path) -> None:
+    """Write ``adata`` with plain strings and without None, leaving the object as it is.
+
+    anndata 0.13 with pandas 3 writes nullable strings, and any anndata writes None in a way that older readers refuse.
+
+    Raises
+    ------
+    OSError
+        If ``path`` cannot be written.
+    """
+    import anndata
+
+    plain = anndata.AnnData(
+        X=adata.X,
+        obs=_plain(adata.obs),
+        var=_plain(adata.var),
+        uns=_plain(adata.uns),
+        obsm=_plain(adata.obsm),
+        varm=_plain(adata.varm),
+        layers={name: matrix for name, matrix in adata.layers.items() if name is not None},
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+    )
+    with anndata.settings.override(allow_write_nullable_strings=False):
+        plain.write_h5ad(path, compression="gzip", compression_opts=1)
+
+
+def _plain(value: Any) -> Any:
+    """Replace string columns by plain ones, and drop None, at any depth."""
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        return _plain_frame(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items() if part is not None}
+    return value
+
+
+def _plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Copy a frame with columns, index and categories of strings as Python objects."""
+    import pandas as pd
+
+    columns = {name: _plain_column(frame[name]) for name in frame.columns}
+    copied = pd.DataFrame(columns, index=_plain_index(frame.index))
+    return copied.set_axis(pd.Index([str(name) for name in frame.columns], dtype=object), axis=1)
+
+
+def _plain_index(index: pd.Index) -> pd.Index:
+    """Copy an index of strings as Python objects."""
+    import pandas as pd
+
+    return pd.Index([str(name) for name in index], dtype=object, name=index.name)
+
+
+def _plain_column(column: pd.Series) -> Any:
+    """Take the values of a column; missing strings become empty ones."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        categories = column.cat.categories
+        texts = _plain_index(categories) if pd.api.types.is_string_dtype(categories) else categories
+        return column.cat.rename_categories(list(texts)).array
+    if pd.api.types.is_string_dtype(column) or column.dtype == object:
+        return pd.Series(["" if pd.isna(text) else str(text) for text in column], dtype=object).to_numpy()
+    return column.array

@@ -1,0 +1,140 @@
+"""Files of the report: written to a partial folder, moved into place when complete."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scdiff.errors import OutputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scdiff.report.section import Section
+
+__all__ = ["FILES", "PARTIAL", "staged", "write_report"]
+
+PARTIAL = ".partial-report"
+"""Folder inside the output folder that holds the report while it is written."""
+
+FILES = ".report-files"
+"""List of the files that the last report wrote, so that the next one removes them and nothing else."""
+
+_LAST = "report.html"
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Give a partial folder to write into; move its content to ``out`` when the block ends well.
+
+    Parameters
+    ----------
+    out
+        Output folder.
+
+    Raises
+    ------
+    OutputError
+        If ``out`` cannot be written.
+    """
+    partial = out / PARTIAL
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        _publish(partial, out)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{out}: the report cannot be written ({reason}). Give a folder that can be written, with room on its disk."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _publish(partial: Path, out: Path) -> None:
+    """Replace the files of the last report by the new ones, the page last."""
+    new = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
+    (out / _LAST).unlink(missing_ok=True)
+    for name in _previous(out):
+        if name not in new:
+            (out / name).unlink(missing_ok=True)
+    (out / FILES).write_text("".join(f"{name}\n" for name in new), encoding="utf-8")
+    for name in sorted(new, key=lambda name: name == _LAST):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (partial / name).replace(out / name)
+
+
+def _previous(out: Path) -> list[str]:
+    """Files that the last report wrote; only names that stay inside the folder are believed."""
+    listing = out / FILES
+    names = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    return [name for name in names if name and not Path(name).is_absolute() and ".." not in Path(name).parts]
+
+
+def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch: str) -> None:
+    """Write all files of the report to ``folder``.
+
+    Parameters
+    ----------
+    adata
+        The finished object.
+    sections
+        In the order of the page.
+    folder
+        An empty folder.
+    batch
+        Name of the batch, for tools that gather several.
+
+    Reads
+    -----
+    Every key of :mod:`scdiff.keys` that is there.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    from scdiff.report.h5ad import write_h5ad
+    from scdiff.report.multiqc import general_statistics, state_bars
+    from scdiff.report.page import render_page
+    from scdiff.report.versions import versions_yaml
+
+    _write_tables(sections, adata, folder / "tables")
+    _write_figures(sections, folder / "figures")
+    write_h5ad(adata, folder / "result.h5ad")
+    _write_json(general_statistics(adata, batch=batch), folder / "scdiff_mqc.json")
+    _write_json(state_bars(adata), folder / "scdiff_states_mqc.json")
+    (folder / "versions.yml").write_text(versions_yaml(adata), encoding="utf-8")
+    (folder / _LAST).write_text(render_page(adata, sections), encoding="utf-8")
+
+
+def _write_tables(sections: list[Section], adata: AnnData, folder: Path) -> None:
+    """Write the tables of all sections; fractions and cells even where their section failed."""
+    from scdiff.report.tables import cells_table, fraction_columns, write_table
+
+    folder.mkdir()
+    frames = {table.name: table.frame for section in sections for table in section.tables}
+    frames.setdefault("fractions.csv", fraction_columns(adata.uns["scdiff"]["fractions"]))
+    if "cells.csv.gz" not in frames:
+        frames["cells.csv.gz"] = cells_table(adata)
+    for name, frame in frames.items():
+        write_table(frame, folder / name)
+
+
+def _write_figures(sections: list[Section], folder: Path) -> None:
+    """Write the figures of all sections."""
+    folder.mkdir()
+    for section in sections:
+        for picture in section.figures:
+            (folder / f"{picture.name}.{picture.suffix}").write_bytes(picture.image)
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    """Write JSON that any reader takes: no NaN."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Plots of fractions with their intervals and limits, all in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, legend_below
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["axis_dots", "dots", "forest"]
+
+_TICKS = (0, 0.1, 1, 10, 100)
+_LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
+
+
+def _percent_axis(ax: Axes, label: str) -> Axes:
+    """Make a horizontal axis in percent that holds 0 and 100: linear to 0.1 %, logarithmic beyond."""
+    ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
+    ax.set_xlim(-0.012, 140)
+    ax.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    ax.set_xticks([], minor=True)
+    ax.grid(visible=True, axis="x")
+    ax.set_xlabel(label)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def _rows(ax: Axes, labels: list[str]) -> None:
+    """Name the rows, first on top, with a little room."""
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def _whisker(ax: Axes, row: float, values: tuple[Any, Any, Any], **look: Any) -> None:
+    """Draw one estimate with its interval; values are fractions, drawn in percent."""
+    import numpy as np
+
+    middle, low, high = (100.0 * float(value) for value in values)
+    if not np.isfinite(middle):
+        return
+    ends = (low if np.isfinite(low) else middle, high if np.isfinite(high) else middle)
+    ax.plot(ends, (row, row), color=look["color"], linewidth=look.pop("width", 1.8), solid_capstyle="butt", zorder=3)
+    ax.plot([middle], [row], linestyle="none", markersize=5.5, zorder=4, **look)
+
+
+def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw prevalence and raw called fraction per sample, with intervals and limits.
+
+    Parameters
+    ----------
+    fractions
+        Rows of the table of fractions for one programme and state; fractions 0-1, drawn in percent.
+    ax
+        Where to draw.
+    """
+    for number, row in enumerate(fractions.to_dict("records")):
+        if row["verdict"] == "not measurable":
+            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+            continue
+        corrected = (row["prevalence"], row["prevalence_low"], row["prevalence_high"])
+        raw = (row["fraction"], row["fraction_low"], row["fraction_high"])
+        _whisker(ax, number - 0.13, corrected, color=CALLED, marker="o")
+        _whisker(ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0)
+        for name, (line, _) in _LIMITS.items():
+            ax.vlines(100 * row[name], number - 0.38, number + 0.38, color=ACCENT, linestyles=line, linewidth=1.3, zorder=2)
+    _rows(ax, [f"{row.sample}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
+    legend_below(ax, handles=_forest_legend())
+    return _percent_axis(ax, "cells (%)")
+
+
+def _forest_legend() -> list[Any]:
+    """Legend entries of the forest plot."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5}
+    points = [Line2D([], [], color=CALLED, marker="o", label="prevalence", **look)]
+    points += [Line2D([], [], color=GREY, marker="s", markerfacecolor="none", label="raw called", **look)]
+    return points + [Line2D([], [], color=ACCENT, linestyle=line, linewidth=1.3, label=label) for line, label in _LIMITS.values()]
+
+
+def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw one estimate with its interval per row.
+
+    Parameters
+    ----------
+    estimates
+        Columns ``label``, ``value``, ``low``, ``high`` (0-1, NaN where not measurable), drawn in percent, and ``colour``.
+    ax
+        Where to draw.
+    """
+    for number, row in enumerate(estimates.to_dict("records")):
+        _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
+        if row["value"] != row["value"]:
+            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+    _rows(ax, [str(label) for label in estimates["label"]])
+    return _percent_axis(ax, "cells (%)")
+
+
+def axis_dots(axes: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the share of cells that express each gene of the ligand-receptor axes.
+
+    Parameters
+    ----------
+    axes
+        Rows of the table of axes for one sample; fractions 0-1, drawn in percent.
+    ax
+        Where to draw.
+    """
+    colour = {"ligand": ACCENT, "receptor": CALLED}
+    previous = ""
+    for number, row in enumerate(axes.to_dict("records")):
+        if row["axis"] != previous and number:
+            ax.axhline(number - 0.5, color=LINE, linewidth=0.8)
+        previous = row["axis"]
+        _axis_row(ax, number, row, colour.get(str(row["side"]), INK))
+    _rows(ax, [f"{row.gene} ({row.side})" for row in axes.itertuples()])
+    return _percent_axis(ax, "cells expressing (%)")
+
+
+def _axis_row(ax: Axes, number: int, row: Mapping[Any, Any], colour: str) -> None:
+    """Draw one gene: full dot where detected, hollow where not, words where it cannot be measured."""
+    if row["verdict"] == "not measurable":
+        ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+        return
+    fill = colour if row["verdict"] == "detected" else "none"
+    _whisker(ax, number, (row["fraction"], row["fraction_low"], row["fraction_high"]), color=colour, marker="o", markerfacecolor=fill)
+    ax.vlines(100 * row["lod"], number - 0.3, number + 0.3, color=MUTED, linestyles="--", linewidth=1)

@@ -1,0 +1,156 @@
+"""One look for all figures: type sizes, greys, and one colour-blind-safe palette (Okabe and Ito)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+__all__ = [
+    "ACCENT",
+    "CALLED",
+    "GREY",
+    "INK",
+    "LINE",
+    "MUTED",
+    "NEGATIVE",
+    "ON_DARK",
+    "ON_LIGHT",
+    "PALETTE",
+    "PAPER",
+    "STATES",
+    "STYLE",
+    "colours",
+    "legend_below",
+    "log_counts",
+    "natural",
+    "ramp",
+]
+
+INK = "#1c2430"
+MUTED = "#5b6675"
+LINE = "#d5dae1"
+PAPER = "#ffffff"
+ON_LIGHT = "#1b2431"  # text on a filled mark, the same on a light and on a dark page
+ON_DARK = "#fefefe"
+GREY = "#8a8f98"
+NEGATIVE = "#b4c3d4"
+ACCENT = "#0072b2"
+CALLED = "#d55e00"
+
+PALETTE = (ACCENT, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", CALLED, "#f0e442")
+"""Okabe and Ito's colours without black, which is lost on a dark page."""
+
+STATES = {
+    "negative": NEGATIVE,
+    "unassigned": GREY,
+    "unspecific": "#e69f00",
+    "progenitor": CALLED,
+    "endocrine_progenitor": "#cc79a7",
+    "beta_like": "#009e73",
+}
+"""Colours that always mean the same."""
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 1.2,
+    "legend.columnspacing": 1.2,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "scdiff",
+}
+"""Settings under which figures are drawn and saved; labels are never read as formulas."""
+
+
+def colours(levels: Sequence[str]) -> dict[str, str]:
+    """Give each level its colour: states their own, ``unassigned`` always grey, the others from the palette.
+
+    Past the palette's end it goes round again, lighter first, then darker.
+
+    >>> colours(["a", "unassigned", "b"])
+    {'a': '#0072b2', 'unassigned': '#8a8f98', 'b': '#e69f00'}
+    """
+    free = [level for level in levels if level not in STATES]
+    own = {level: _tier(PALETTE[index % len(PALETTE)], index // len(PALETTE)) for index, level in enumerate(free)}
+    return {level: STATES.get(level) or own[level] for level in levels}
+
+
+def _tier(colour: str, tier: int) -> str:
+    """Mix ``colour`` with white (odd tiers) or black (even tiers)."""
+    if tier == 0:
+        return colour
+    other, share = (255, 0.5) if tier % 2 else (0, 0.35)
+    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return "#" + "".join(f"{round(part * (1 - share) + other * share):02x}" for part in parts)
+
+
+def ramp() -> Colormap:
+    """Colours of numbers, dark to bright, without the ends that are lost on a dark or on a light page."""
+    import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps["viridis"](np.linspace(0.2, 0.95, 256)), name="scdiff")
+
+
+def natural(level: str) -> tuple[int, int, str]:
+    """Sort key that puts cluster 10 after cluster 9.
+
+    >>> sorted(["10", "b", "9"], key=natural)
+    ['9', '10', 'b']
+    """
+    return (0, int(level), "") if level.isdecimal() else (1, 0, level)
+
+
+def legend_below(ax: Axes, *, columns: int = 3, gap: float = 32.0, **entries: Any) -> None:
+    """Put the legend ``gap`` points below the axes, whatever their height."""
+    from matplotlib.transforms import ScaledTranslation
+
+    place = ax.transAxes + ScaledTranslation(0, -gap / 72, ax.figure.dpi_scale_trans)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, ncols=columns, borderaxespad=0, borderpad=0, **entries)
+
+
+def log_counts(ax: Axes) -> None:
+    """Make the horizontal axis logarithmic with plain numbers on a few ticks."""
+    from math import log10
+
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    decades = log10(max(high, 1e-9)) - log10(max(low, 1e-9))
+    subs = (
+        (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 1.2 else (1.0, 3.0) if decades < 2.4 else (1.0,)
+    )
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter("{x:,.0f}")

@@ -1,0 +1,23 @@
+"""The sections of the report; importing this package registers them in the order of the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scdiff.report.sections import qc, clusters, evidence, fractions, trajectory, programs, axes, methods  # isort: skip  # noqa: F401
+from scdiff.report.section import SECTIONS, Section, run_section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["SECTIONS", "all_sections"]
+
+
+def all_sections(adata: AnnData) -> list[Section]:
+    """Run every section, in the order of the page.
+
+    Reads
+    -----
+    Every key of :mod:`scdiff.keys` that is there.
+    """
+    return [run_section(card, adata) for card in SECTIONS.cards()]

@@ -1,0 +1,77 @@
+"""Section: the fractions of all programmes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scdiff import keys
+from scdiff.report.plots.fractions import dots
+from scdiff.report.plots.style import ACCENT, CALLED
+from scdiff.report.section import SECTIONS, Section, Table, picture
+from scdiff.report.sections.fractions import fraction_view
+from scdiff.report.text import count
+from scdiff.report.verdict import positive_state
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+
+@SECTIONS.register("programs", summary="All programmes.", source="field convention", title="Programmes", reads=(keys.FRACTIONS,))
+def programs(adata: AnnData) -> Section:
+    """Show what else the batch does: the fraction of every programme's positive state.
+
+    Reads
+    -----
+    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
+    """
+    heads = _headlines(adata.uns["scdiff"]["fractions"])
+    pooled = heads[heads["sample"].astype(str) == "all"]
+    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
+    drawing = picture(
+        "programs",
+        lambda ax: dots(_estimates(pooled, main), ax),
+        caption=f"Prevalence of each programme's positive state in the {count(pooled['n_cells'].max())} cells of all samples, with 95 % "
+        "intervals; the raw called fraction where no prevalence was estimated. Orange: the main programme.",
+        alt="Fractions of each programme with intervals",
+        table="programs.csv",
+        size=(3.5, 1.0 + 0.32 * len(pooled)),
+    )
+    table = Table("programs.csv", heads, "Positive states of all programmes, by sample.", fraction_view(heads))
+    return Section(
+        "Programmes",
+        "programs",
+        "What else the batch does: for each programme the cells that carry its state.",
+        figures=(drawing,),
+        tables=(table,),
+        notes=_not_measurable(adata),
+    )
+
+
+def _headlines(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
+    first = table.groupby(table["program"].astype(str), sort=False)["state"].first().astype(str).to_dict()
+    wanted = {str(program): positive_state(str(program)) for program in first}
+    known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
+    chosen = {program: state if (program, state) in known else first[program] for program, state in wanted.items()}
+    return table[table["state"].astype(str) == table["program"].astype(str).map(chosen)].reset_index(drop=True)
+
+
+def _estimates(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
+    """Take the prevalence, or the raw fraction where there is none."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for row in pooled.to_dict("records"):
+        name = "prevalence" if row["prevalence"] == row["prevalence"] else "fraction"
+        blank = row["verdict"] == "not measurable"
+        ends = {end: float("nan") if blank else row[name + tail] for end, tail in (("value", ""), ("low", "_low"), ("high", "_high"))}
+        rows.append({"label": row["program"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
+    return pd.DataFrame(rows)
+
+
+def _not_measurable(adata: AnnData) -> tuple[str, ...]:
+    """Say why a programme could not be measured."""
+    call = adata.uns["scdiff"].get("call", {})
+    facts = ((name, value) for name, value in sorted(call.items()) if isinstance(value, dict) and not value.get("measurable", True))
+    return tuple(f"{name}: not measurable, {str(value.get('reason', '')).rstrip('.') or 'no reason recorded'}." for name, value in facts)

@@ -1,0 +1,107 @@
+"""Section: pseudotime and the graph of clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scdiff import keys
+from scdiff.report.plots.maps import paga_graph, pseudotime_map
+from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.text import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+
+@SECTIONS.register(
+    "trajectory",
+    summary="Pseudotime, root and components.",
+    source="10.1038/nmeth.3971",
+    title="Trajectory",
+    reads=(keys.TRAJECTORY, keys.PSEUDOTIME, keys.UMAP, keys.LEIDEN),
+)
+def trajectory(adata: AnnData) -> Section:
+    """Show pseudotime from the recorded root, and how the clusters connect.
+
+    Reads
+    -----
+    ``uns["scdiff"]["trajectory"]``, ``obs["dpt_pseudotime"]``, ``obsm["X_umap"]``, ``obs["leiden"]``
+
+    Source
+    ------
+    Diffusion pseudotime: 10.1038/nmeth.3971; PAGA: 10.1186/s13059-019-1663-x
+    """
+    facts = adata.uns["scdiff"]["trajectory"]
+    reached = int(adata.obs["dpt_pseudotime"].notna().sum())
+    verdict = str(facts.get("verdict", "")).strip()
+    return Section(
+        "Trajectory",
+        "trajectory",
+        f"Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}, chosen by rule. Pseudotime orders {count(reached)} of "
+        f"{count(adata.n_obs)} cells; the others are not connected to the root. "
+        "An order of states is not a proof that cells move along it.",
+        figures=(_map(adata, facts, reached), *_paga(adata, facts)),
+        tables=_tables(facts),
+        notes=tuple(note for note in (verdict, *(str(note) for note in facts.get("notes", ()))) if note),
+    )
+
+
+def _map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
+    """Draw the map coloured by pseudotime."""
+    names = [str(name) for name in adata.obs_names]
+    root = names.index(str(facts["root_cell"])) if str(facts["root_cell"]) in names else None
+    return picture(
+        "trajectory_pseudotime",
+        lambda ax: pseudotime_map(adata.obsm["X_umap"], adata.obs["dpt_pseudotime"].to_numpy(dtype=float), root, ax),
+        caption=f"Pseudotime of {count(reached)} cells, dark to bright from the root (ring) outward; grey cells are not reached. "
+        "Near the root: like it in expression.",
+        alt="UMAP coloured by pseudotime, root marked",
+        table="cells.csv.gz",
+        size=(3.5, 3.7),
+    )
+
+
+def _paga(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the graph of clusters; nothing where it was not computed."""
+    graph = facts.get("paga")
+    if graph is None or len(graph) == 0:
+        return ()
+    drawing = picture(
+        "trajectory_paga",
+        lambda ax: paga_graph(_positions(adata), graph, str(facts["root_cluster"]), ax),
+        caption=f"Clusters of {count(adata.n_obs)} cells as a graph (PAGA): area for cells, blue for the share called, thick lines for "
+        "strong connection, orange rim for the root's cluster. Called cells without a line to the root did not come from it in these data.",
+        alt="Graph of clusters, node area by cells, colour by share called",
+        table="trajectory_paga.csv",
+        size=(3.5, 3.7),
+    )
+    return (drawing,)
+
+
+def _positions(adata: AnnData) -> pd.DataFrame:
+    """Middle, size and share called of each cluster."""
+    import pandas as pd
+
+    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
+    positive = adata.obsm["scdiff_positive"] if "scdiff_positive" in adata.obsm else pd.DataFrame(index=adata.obs_names)
+    called = positive[main].fillna(False).to_numpy(dtype=bool) if main in positive else False
+    cells = pd.DataFrame(adata.obsm["X_umap"][:, :2], columns=["x", "y"]).assign(
+        positive=called, cluster=adata.obs["leiden"].astype(str).to_numpy()
+    )
+    grouped = cells.groupby("cluster")
+    return grouped[["x", "y"]].median().assign(n_cells=grouped.size(), positive=grouped["positive"].mean())
+
+
+def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
+    """All tables of the trajectory."""
+    tables = (
+        ("components", "component", "Connected parts of the neighbour graph: cells, called cells, whether the root is inside.", True),
+        ("root_candidates", "cluster", "Clusters considered as root, with the parts of their score.", True),
+        ("paga", "cluster", "Connectivity of clusters, 0-1.", False),
+    )
+    return tuple(
+        Table(f"trajectory_{name}.csv", facts[name].rename_axis(index).reset_index(), caption, shown=shown)
+        for name, index, caption, shown in tables
+        if name in facts
+    )

@@ -1,0 +1,136 @@
+"""Tables of the report: what goes into ``tables/``, byte for byte the same for the same result."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scdiff import keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["FRACTION_COLUMNS", "cells_table", "csv_text", "fraction_columns", "main_evidence", "marker_counts", "write_table"]
+
+FRACTION_COLUMNS = (
+    "program",
+    "state",
+    "sample",
+    "n_cells",
+    "n_called",
+    "fraction",
+    "fraction_low",
+    "fraction_high",
+    "prevalence",
+    "prevalence_low",
+    "prevalence_high",
+    "lob",
+    "lod",
+    "lloq",
+    "verdict",
+)
+"""Columns of ``fractions.csv``: an interface."""
+
+_PER_CELL = (
+    keys.SAMPLE,
+    keys.CONTROL,
+    keys.TOTAL_COUNTS,
+    keys.N_GENES,
+    keys.PERCENT_MITO,
+    keys.DOUBLET_SCORE,
+    keys.PREDICTED_DOUBLET,
+    keys.LEIDEN,
+    keys.STATE,
+    keys.PROBABILITY,
+    keys.PSEUDOTIME,
+    keys.COMPONENT,
+)
+
+
+def fraction_columns(fractions: pd.DataFrame) -> pd.DataFrame:
+    """Take the columns of the interface, in their order."""
+    return fractions.loc[:, list(FRACTION_COLUMNS)].reset_index(drop=True)
+
+
+def main_evidence(adata: AnnData) -> pd.DataFrame:
+    """Take the main programme's evidence, columns named by marker.
+
+    Reads
+    -----
+    ``obsm["scdiff_evidence"]``, ``uns["scdiff"]["call"]``
+    """
+    prefix = f"{adata.uns['scdiff']['call']['main']}:"
+    evidence = adata.obsm["scdiff_evidence"]
+    chosen = [name for name in evidence.columns if str(name).startswith(prefix)]
+    return evidence[chosen].rename(columns={name: str(name).removeprefix(prefix) for name in chosen})
+
+
+def marker_counts(adata: AnnData) -> pd.DataFrame:
+    """Sum the raw counts of the genes of each marker of the main programme that has a row in the matrix.
+
+    Reads
+    -----
+    ``layers["counts"]``, ``uns["scdiff"]["call"]``
+    """
+    import numpy as np
+    import pandas as pd
+
+    call = adata.uns["scdiff"]["call"]
+    rows = {name: number for number, name in enumerate(adata.var_names)}
+    counts = adata.layers["counts"].tocsc()
+    found: dict[str, np.ndarray] = {}
+    markers = call.get(str(call.get("main", "")), {}).get("markers", {"genes": {}})
+    for marker, genes in markers["genes"].items():
+        columns = [rows[gene] for gene in (text.strip() for text in str(genes).split(",")) if gene in rows]
+        if columns:
+            found[str(marker)] = np.asarray(counts[:, columns].sum(axis=1)).ravel()
+    return pd.DataFrame(found, index=adata.obs_names)
+
+
+def cells_table(adata: AnnData) -> pd.DataFrame:
+    """Gather one row per cell: our columns of ``obs``, map, probabilities, calls, evidence and marker counts.
+
+    Reads
+    -----
+    Whatever of these is there.
+    """
+    import pandas as pd
+
+    present = [key.name for key in _PER_CELL if keys.has(adata, key)]
+    parts = [adata.obs[present].reset_index(drop=True)]
+    if keys.has(adata, keys.UMAP):
+        parts.append(pd.DataFrame(adata.obsm["X_umap"][:, :2], columns=["umap_1", "umap_2"]))
+    for key, word in ((keys.PROBABILITIES, "probability"), (keys.POSITIVE, "positive"), (keys.EVIDENCE, "evidence")):
+        if keys.has(adata, key):
+            parts.append(adata.obsm[key.name].add_prefix(f"{word}:").reset_index(drop=True))
+    if keys.has(adata, keys.CALL) and keys.has(adata, keys.COUNTS):
+        parts.append(marker_counts(adata).add_prefix("counts:").reset_index(drop=True))
+    frame = pd.concat(parts, axis=1)
+    frame.insert(0, "cell", [str(name) for name in adata.obs_names])
+    return frame
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Write a frame as CSV: six significant digits, Unix line ends, nothing for a missing value."""
+    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame as CSV, compressed where the name ends in ``.gz``, without a time stamp.
+
+    Raises
+    ------
+    OSError
+        If ``path`` cannot be written.
+    """
+    content = csv_text(frame).encode()
+    if path.suffix != ".gz":
+        path.write_bytes(content)
+        return
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=6) as packed:
+        packed.write(content)
+    path.write_bytes(buffer.getvalue())

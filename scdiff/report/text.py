@@ -1,0 +1,77 @@
+"""Numbers as words: percentages, cell counts, doses."""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["DASH", "count", "interval", "large", "percent", "slug"]
+
+
+DASH = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+
+def percent(fraction: float) -> str:
+    """Say a fraction as a percentage of two significant digits, without the sign.
+
+    Close to 100 % the digits count from the other end, so that 99.6 % never reads as 100 %.
+
+    Parameters
+    ----------
+    fraction
+        0-1, or NaN.
+
+    >>> [percent(value) for value in (0.0412, 0.000737, 0.204, 0.9963, 0.0, 1.0, float("nan"))]
+    ['4.1', '0.074', '20', '99.63', '0', '100', 'n/a']
+    """
+    if not math.isfinite(fraction):
+        return "n/a"
+    value = 100.0 * fraction
+    if not 0.0 < value < 100.0:
+        return "0" if value <= 0.0 else "100"
+    distance = 100.0 - value if value > 99.0 else value
+    return f"{value:.{max(0, 1 - math.floor(math.log10(distance)))}f}"
+
+
+def interval(low: float, high: float) -> str:
+    """Say the ends of an interval of fractions as percentages.
+
+    >>> interval(0.034, 0.049)
+    '3.4-4.9 %'
+    """
+    return f"{percent(low)}-{percent(high)} %"
+
+
+def count(number: float) -> str:
+    """Say an exact number of cells.
+
+    >>> count(5000)
+    '5,000'
+    """
+    return f"{int(number):,}" if math.isfinite(number) else "n/a"
+
+
+def large(number: float) -> str:
+    """Say an expected number of cells with two significant digits.
+
+    >>> [large(value) for value in (59007, 3_296_000, 80e6, 7.4, 0.0)]
+    ['59,000', '3.3 million', '80 million', '7', '0']
+    """
+    if not math.isfinite(number):
+        return "n/a"
+    if number < 10:
+        return f"{number:.0f}"
+    rounded = float(f"{number:.1e}")
+    if rounded < 1e6:
+        return f"{rounded:,.0f}"
+    return f"{f'{rounded / 1e6:.1f}'.removesuffix('.0')} million"
+
+
+def slug(name: str) -> str:
+    """Make a name fit for a file or an HTML id.
+
+    >>> slug("HLA-A/B")
+    'HLA-A_B'
+    """
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)

@@ -1,0 +1,150 @@
+"""The verdict in words: what the main row of the table of fractions says about the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scdiff import keys
+from scdiff.errors import InputError, UnknownNameError
+from scdiff.programs import load_program
+from scdiff.report.text import count, interval, large, percent
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["DOSE_CELLS", "dose_sentence", "explanation", "main_row", "positive_state", "state_phrase", "verdict_number", "verdict_sentence"]
+
+DOSE_CELLS = 80_000_000
+"""Cells of the dose in which the expected number of positive cells is stated."""
+
+_PHRASES = {("pancreatic_progenitor", "progenitor_like"): "pancreatic-progenitor-like"}
+
+_UNSAID = "the reason was not recorded"
+
+
+def state_phrase(program: str, state: str) -> str:
+    """Name a state in prose.
+
+    >>> state_phrase("pancreatic_progenitor", "progenitor_like"), state_phrase("il10", "positive")
+    ('pancreatic-progenitor-like', 'positive for il10')
+    """
+    if (program, state) in _PHRASES:
+        return _PHRASES[program, state]
+    return f"positive for {program}" if state == "positive" else state.replace("_", "-")
+
+
+def main_row(adata: AnnData) -> dict[str, Any]:
+    """Take the row of the main programme's positive state in all samples together.
+
+    This row carries the verdict of the run; ``reason`` is added where the call recorded one.
+
+    Reads
+    -----
+    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
+
+    Raises
+    ------
+    InputError
+        If the table of fractions holds no such row.
+    """
+    results = adata.uns["scdiff"]
+    fractions = results[keys.FRACTIONS.name]
+    call = results.get(keys.CALL.name, {})
+    main = str(call.get("main", fractions["program"].iloc[0] if len(fractions) else ""))
+    rows = fractions[(fractions["program"].astype(str) == main) & (fractions["sample"].astype(str) == "all")]
+    if rows.empty:
+        raise InputError(f"the table of fractions has no row of programme {main!r} with sample 'all': run fraction again.")
+    named = rows[rows["state"].astype(str) == positive_state(main)]
+    row = (rows if named.empty else named).iloc[0].to_dict()
+    return {str(key): value for key, value in row.items()} | {"reason": str(call.get(main, {}).get("reason", ""))}
+
+
+def positive_state(program: str) -> str:
+    """Name the state that all positive cells of a shipped ``program`` share; empty where it is not shipped."""
+    try:
+        return load_program(program).positive
+    except UnknownNameError:
+        return ""
+
+
+def verdict_sentence(row: Mapping[str, Any]) -> str:
+    """Say the verdict of one row of the table of fractions as one sentence.
+
+    Parameters
+    ----------
+    row
+        A row with the columns of ``fractions.csv``, and ``reason`` where the verdict is ``not measurable``.
+
+    >>> verdict_sentence(dict(program="pancreatic_progenitor", state="progenitor_like", n_cells=5000, n_called=0,
+    ...                       prevalence=0.0, prevalence_low=0.0, prevalence_high=0.000737, verdict="not detected"))
+    'Not detected: 0 of 5,000 cells are pancreatic-progenitor-like; at most 0.074 %, i.e. at most 59,000 cells in a dose of 80 million.'
+    """
+    verdict = str(row["verdict"])
+    phrase = state_phrase(str(row["program"]), str(row["state"]))
+    if verdict == "not measurable":
+        return f"Not measurable: {_reason(row)}."
+    if verdict == "not detected":
+        high = _upper(row)
+        called = f"{count(row['n_called'])} of {count(row['n_cells'])} cells are {phrase}"
+        blank = "" if row["n_called"] == 0 else ", no more than a blank gives"
+        bound = f"at most {percent(high)} %, i.e. at most {large(high * DOSE_CELLS)} cells in a dose of {large(DOSE_CELLS)}"
+        return f"Not detected: {called}{blank}; {bound}."
+    ends = f"95 % interval {interval(row['prevalence_low'], row['prevalence_high'])}"
+    ending = "quantified" if verdict == "quantified" else "detected, but too few to quantify"
+    return f"{percent(row['prevalence'])} % of cells are {phrase} ({ends}), {ending}."
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Say why a row is not measurable, without the full stop."""
+    return str(row.get("reason") or _UNSAID).strip().rstrip(".")
+
+
+def _upper(row: Mapping[str, Any]) -> float:
+    """Upper end of the corrected interval, of the raw one where that is missing."""
+    high = float(row["prevalence_high"])
+    return high if high == high else float(row.get("fraction_high", high))  # noqa: PLR0124
+
+
+def verdict_number(row: Mapping[str, Any]) -> str:
+    """Give the one number of the verdict: the prevalence, its upper bound, or a dash.
+
+    >>> verdict_number({"verdict": "quantified", "prevalence": 0.0412})
+    '4.1 %'
+    """
+    verdict = str(row["verdict"])
+    if verdict == "not measurable":
+        return "no number"
+    return f"≤ {percent(_upper(row))} %" if verdict == "not detected" else f"{percent(row['prevalence'])} %"
+
+
+def dose_sentence(row: Mapping[str, Any]) -> str:
+    """Say how many such cells a dose of :data:`DOSE_CELLS` is expected to hold; empty where not measurable."""
+    if row["verdict"] == "not measurable":
+        return ""
+    dose = f"In a dose of {large(DOSE_CELLS)} cells"
+    if row["verdict"] == "not detected":
+        return f"{dose} this is at most {large(_upper(row) * DOSE_CELLS)} such cells."
+    low, high = (large(float(row[key]) * DOSE_CELLS) for key in ("prevalence_low", "prevalence_high"))
+    return f"{dose} this is about {large(float(row['prevalence']) * DOSE_CELLS)} such cells ({low} to {high})."
+
+
+def explanation(row: Mapping[str, Any]) -> str:
+    """Explain the verdict to a reader who is no statistician, in one or two sentences.
+
+    >>> explanation({"verdict": "not measurable", "reason": "3 cells are too few"})
+    'No fraction is stated: a number from these data could not be defended.'
+    """
+    power = f"a share of {percent(float(row.get('lod', float('nan'))))} % would have been found in 95 of 100 such batches (LOD)"
+    return {
+        "quantified": "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
+        "detected": "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
+        "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.",
+        "not measurable": f"No fraction is stated: a number from these data could not be defended.{_advice(row)}",
+    }[str(row["verdict"])]
+
+
+def _advice(row: Mapping[str, Any]) -> str:
+    """Say what to do where rows are missing."""
+    missing = " A gene without a row is not a gene with zero counts: use a matrix that was counted against all genes and not filtered."
+    return missing if " row" in _reason(row) else ""

@@ -1,0 +1,53 @@
+"""Versions of the software that made a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["versions", "versions_yaml"]
+
+_FIRST = ("python", "scdiff")
+_PACKAGES = ("scanpy", "anndata", "numpy", "scipy", "pandas", "scikit-learn", "igraph", "leidenalg")
+
+
+def versions(adata: AnnData) -> dict[str, str]:
+    """Take the versions that the run recorded; those at hand where it recorded none.
+
+    Python and scdiff come first, then the packages by name, as a stored result keeps no order.
+
+    Reads
+    -----
+    ``uns["scdiff"]["run"]``
+    """
+    recorded = adata.uns.get("scdiff", {}).get("run", {}).get("versions", {})
+    found = {str(name): str(version) for name, version in recorded.items()} or _installed()
+    return {name: found[name] for name in sorted(found, key=lambda name: (name not in _FIRST, name))}
+
+
+def _installed() -> dict[str, str]:
+    """Versions of Python, scdiff and the packages it stands on."""
+    import platform
+    from importlib import metadata
+
+    found = {"scdiff": "unknown", "python": platform.python_version()}
+    for name in ("scdiff-markers", *_PACKAGES):
+        try:
+            found["scdiff" if name == "scdiff-markers" else name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def versions_yaml(adata: AnnData) -> str:
+    """Write the versions the way workflows gather them: one process, packages below it.
+
+    Reads
+    -----
+    ``uns["scdiff"]["run"]``
+    """
+    import yaml
+
+    return yaml.safe_dump({"scdiff": versions(adata)}, sort_keys=False)

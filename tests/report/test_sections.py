@@ -1,0 +1,191 @@
+import re
+from dataclasses import replace
+from importlib import metadata
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scdiff import keys
+from scdiff.report.section import MAX_SVG_BYTES, Section, picture, run_section
+from scdiff.report.sections import SECTIONS
+
+ORDER = ["qc", "clusters", "evidence", "fractions", "trajectory", "programs", "axes", "methods"]
+CARDS = SECTIONS.cards()
+VERDICTS = ["quantified", "detected", "not detected", "not measurable"]
+
+
+def drop(adata, key):
+    if key.slot == "uns":
+        del adata.uns["scdiff"][key.name]
+    else:
+        del getattr(adata, key.slot)[key.name]
+
+
+def test_the_order_of_the_page():
+    assert list(SECTIONS) == ORDER
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_every_section_is_done_on_a_whole_run(card, verdict, drawn):
+    section = drawn(verdict)[1][ORDER.index(card.name)]
+    assert (section.status, section.anchor, section.name) == ("done", card.name, card.facts["title"]), section.description
+    assert section.figures or section.tables
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_every_figure_says_what_from_how_many_and_has_its_table(card, drawn):
+    sections = drawn("quantified")[1]
+    tables = {table.name for section in sections for table in section.tables}
+    for figure in sections[ORDER.index(card.name)].figures:
+        assert figure.table in tables
+        assert len(figure.caption) > 60
+        assert figure.alt
+        if figure.name != "fractions":  # the number of cells stands beside each row
+            assert re.search(r"\d+ (called |barcodes|cells)|up to \d+", figure.caption), figure.name
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_a_missing_key_is_not_run_and_names_the_step(card, finished):
+    for key in card.facts["reads"]:
+        adata = finished.copy()
+        drop(adata, key)
+        section = run_section(card, adata)
+        assert section.status == "not run"
+        assert str(key) in section.description
+        assert repr(key.writer) in section.description
+        assert not section.figures
+
+
+@pytest.mark.parametrize("error", [ValueError("the numbers\n are off"), KeyError("gone"), ZeroDivisionError(), RuntimeError("layout")])
+def test_a_failing_section_says_its_error(error, finished):
+    def broken(_adata):
+        raise error
+
+    section = run_section(replace(CARDS[0], function=broken), finished)
+    assert section.status == "failed"
+    assert section.description.startswith(type(error).__name__)
+    assert "\n" not in section.description
+
+
+def test_errors_of_the_disk_are_not_swallowed(finished):
+    def broken(_adata):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_section(replace(CARDS[0], function=broken), finished)
+
+
+def test_broken_data_fail_one_section_only(finished):
+    finished.uns["scdiff"]["qc"] = {"dropped": "no frame"}
+    assert [run_section(SECTIONS[name], finished).status for name in ("qc", "axes")] == ["failed", "done"]
+
+
+def test_sections_leave_the_object_as_it_is(drawn, finished):
+    used = drawn("quantified")[0]
+    pd.testing.assert_frame_equal(used.obs, finished.obs)
+    pd.testing.assert_frame_equal(used.uns["scdiff"]["fractions"], finished.uns["scdiff"]["fractions"])
+    pd.testing.assert_frame_equal(used.obsm["scdiff_evidence"], finished.obsm["scdiff_evidence"])
+    assert (used.layers["counts"] != finished.layers["counts"]).nnz == 0
+
+
+def test_options_come_in_the_order_of_the_steps(finished):
+    options = {"report": "", "zebra": "a: 1", "call": "a: 1", "load": "a: 1"}
+    finished.uns["scdiff"]["run"]["options"] = options
+    tables = {table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables}
+    assert list(tables["options.csv"]["step"]) == ["load", "call", "zebra"]
+
+
+def test_evidence_names_what_has_no_row(drawn):
+    section = drawn("not measurable")[1][ORDER.index("evidence")]
+    assert any("No row in this matrix: PDX1, INS" in note for note in section.notes)
+
+
+def test_evidence_without_called_cells_has_no_heat_map(drawn):
+    names = [figure.name for figure in drawn("not detected")[1][ORDER.index("evidence")].figures]
+    assert "evidence_called" not in names
+    assert "evidence_strips" in names
+
+
+def test_qc_without_mitochondrial_genes_leaves_that_figure_out(finished):
+    finished.obs["pct_counts_mt"] = np.nan
+    names = [figure.name for figure in run_section(SECTIONS["qc"], finished).figures]
+    assert names == ["qc_dropped", "qc_total_counts", "qc_n_genes_by_counts"]
+
+
+def test_trajectory_says_how_many_cells_are_reached(finished):
+    section = run_section(SECTIONS["trajectory"], finished)
+    reached = int(finished.obs["dpt_pseudotime"].notna().sum())
+    assert f"Pseudotime orders {reached} of 600 cells" in section.description
+    assert "The called cells form a component of their own." in section.notes
+
+
+def test_trajectory_without_graph_still_shows_the_map(finished):
+    del finished.uns["scdiff"]["trajectory"]["paga"]
+    assert [figure.name for figure in run_section(SECTIONS["trajectory"], finished).figures] == ["trajectory_pseudotime"]
+
+
+def test_programmes_take_the_positive_state_of_each(finished):
+    table = run_section(SECTIONS["programs"], finished).tables[0].frame
+    assert table.groupby("program", sort=False)["state"].first().to_dict() == {
+        "pancreatic_progenitor": "progenitor_like",
+        "il10": "positive",
+        "vegf": "positive",
+        "hgf": "positive",
+        "msc_identity": "positive",
+    }
+
+
+def test_axes_say_why_a_gene_is_not_measurable(finished):
+    section = run_section(SECTIONS["axes"], finished)
+    assert section.notes == ("IL10: not measurable, IL10 has no row in this matrix.",)
+    view = section.tables[0].view
+    assert view.set_index("gene").loc["IL10", "verdict"] == "not measurable"
+
+
+def test_fractions_not_measurable_show_no_number(drawn):
+    view = drawn("not measurable")[1][ORDER.index("fractions")].tables[0].view
+    assert set(view["prevalence (95 %)"]) == set(view["raw (95 %)"]) == {"\N{EN DASH}"}
+
+
+def test_methods_list_options_versions_and_hashes(finished):
+    section = run_section(SECTIONS["methods"], finished)
+    tables = {table.name: table.frame for table in section.tables}
+    assert tables["options.csv"].to_dict("records")[1] == {"step": "qc", "option": "n_mads", "value": "5.0"}
+    assert tables["input_files.csv"]["sha256"].str.len().eq(64).all()
+    assert dict(tables["versions.csv"].itertuples(index=False))["scanpy"] == "1.11.5"
+    assert "Repaired: 2 duplicate symbols were made unique." in section.notes
+
+
+def test_methods_say_that_options_were_not_recorded(finished):
+    del finished.uns["scdiff"]["run"]
+    section = run_section(SECTIONS["methods"], finished)
+    assert any("options were not recorded" in note for note in section.notes)
+    versions = next(table for table in section.tables if table.name == "versions.csv").frame
+    assert dict(versions.itertuples(index=False))["anndata"] == metadata.version("anndata")
+
+
+def test_a_large_figure_becomes_a_png():
+    rng = np.random.default_rng(0)
+    small = picture("a", lambda ax: ax.scatter([1], [2]).axes, caption="c", alt="a", table="t.csv")
+    large = picture("b", lambda ax: ax.scatter(*rng.random((2, 6000)), c=rng.random(6000)).axes, caption="c", alt="a", table="t.csv")
+    assert (small.suffix, large.suffix) == ("svg", "png")
+    assert len(small.image) < MAX_SVG_BYTES
+    assert large.image.startswith(b"\x89PNG")
+
+
+def test_a_figure_is_the_same_each_time():
+    one, two = (picture("a", lambda ax: ax.plot([1, 2], label="$x_1$")[0].axes, caption="", alt="", table="") for _ in range(2))
+    assert one.image == two.image
+
+
+def test_labels_are_never_read_as_formulas():
+    drawn = picture("a/b", lambda ax: ax.text(0.1, 0.1, "cost $5 and $6_ <b>").axes, caption="", alt="", table="")
+    assert b"cost $5 and $6_ &lt;b&gt;" in drawn.image
+    assert drawn.name == "a_b"
+
+
+def test_keys_named_by_the_sections_are_keys():
+    assert all(key in keys.KEYS for card in CARDS for key in card.facts["reads"])
+    assert Section("a", "b", "c").status == "done"

@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from scdiff.errors import InputError
+from scdiff.report.verdict import (
+    DOSE_CELLS,
+    dose_sentence,
+    explanation,
+    main_row,
+    positive_state,
+    state_phrase,
+    verdict_number,
+    verdict_sentence,
+)
+
+NAN = float("nan")
+
+
+def row(verdict, **changed):
+    base = {
+        "program": "pancreatic_progenitor",
+        "state": "progenitor_like",
+        "sample": "all",
+        "n_cells": 5000,
+        "n_called": 190,
+        "fraction": 0.038,
+        "fraction_low": 0.033,
+        "fraction_high": 0.044,
+        "prevalence": 0.0412,
+        "prevalence_low": 0.034,
+        "prevalence_high": 0.049,
+        "lob": 0.0004,
+        "lod": 0.0012,
+        "lloq": 0.01,
+        "verdict": verdict,
+        "reason": "",
+    }
+    return base | changed
+
+
+def test_quantified():
+    assert verdict_sentence(row("quantified")) == "4.1 % of cells are pancreatic-progenitor-like (95 % interval 3.4-4.9 %), quantified."
+    assert verdict_number(row("quantified")) == "4.1 %"
+
+
+def test_detected_says_that_it_is_not_a_quantity():
+    said = verdict_sentence(row("detected", prevalence=0.0021, prevalence_low=0.001, prevalence_high=0.0042))
+    assert said == "0.21 % of cells are pancreatic-progenitor-like (95 % interval 0.10-0.42 %), detected, but too few to quantify."
+
+
+def test_not_detected_gives_the_bound_and_the_dose():
+    zero = row("not detected", n_called=0, prevalence=0.0, prevalence_low=0.0, prevalence_high=0.000737)
+    assert verdict_sentence(zero) == (
+        "Not detected: 0 of 5,000 cells are pancreatic-progenitor-like; at most 0.074 %, i.e. at most 59,000 cells in a dose of 80 million."
+    )
+    assert verdict_number(zero) == "≤ 0.074 %"
+
+
+def test_not_detected_with_called_cells_names_the_blank():
+    assert "3 of 5,000 cells are pancreatic-progenitor-like, no more than a blank gives;" in verdict_sentence(
+        row("not detected", n_called=3)
+    )
+
+
+def test_not_detected_falls_back_to_the_raw_bound():
+    said = verdict_sentence(row("not detected", n_called=0, prevalence_high=NAN, fraction_high=0.000737))
+    assert "at most 0.074 %" in said
+
+
+def test_not_measurable_gives_the_reason_and_no_number():
+    blind = row("not measurable", prevalence=NAN, reason="PDX1 and INS have no row in this matrix")
+    assert verdict_sentence(blind) == "Not measurable: PDX1 and INS have no row in this matrix."
+    assert not any(character.isdigit() for character in verdict_number(blind))
+    assert dose_sentence(blind) == ""
+
+
+@pytest.mark.parametrize("reason", ["", None])
+def test_not_measurable_without_reason(reason):
+    assert verdict_sentence(row("not measurable", reason=reason)) == "Not measurable: the reason was not recorded."
+
+
+def test_one_full_stop_only():
+    assert verdict_sentence(row("not measurable", reason="3 cells are too few.")).endswith("few.")
+
+
+def test_dose_is_the_prevalence_times_the_cells():
+    assert DOSE_CELLS == 80_000_000
+    assert (
+        dose_sentence(row("quantified"))
+        == "In a dose of 80 million cells this is about 3.3 million such cells (2.7 million to 3.9 million)."
+    )
+    assert "at most 3.9 million such cells" in dose_sentence(row("not detected"))
+
+
+@pytest.mark.parametrize("verdict", ["quantified", "detected", "not detected", "not measurable"])
+def test_no_sentence_speaks_of_function_or_benefit(verdict):
+    text = " ".join((verdict_sentence(row(verdict)), explanation(row(verdict)), dose_sentence(row(verdict)))).lower()
+    assert not [word for word in ("function", "benefit", "safe", "potent", "efficacy", "therapeutic") if word in text]
+
+
+def test_explanation_of_not_detected_states_the_power():
+    assert "0.12 % would have been found in 95 of 100" in explanation(row("not detected"))
+
+
+def test_explanation_advises_on_rows_only_where_rows_are_missing():
+    assert "without a row" in explanation(row("not measurable", reason="PDX1 has no row in this matrix"))
+    assert "without a row" not in explanation(row("not measurable", reason="3 cells are too few"))
+
+
+def test_phrases():
+    assert state_phrase("pancreatic_progenitor", "progenitor_like") == "pancreatic-progenitor-like"
+    assert state_phrase("vegf", "positive") == "positive for vegf"
+    assert state_phrase("mine", "beta_like") == "beta-like"
+
+
+def test_positive_state_of_an_unknown_programme_is_empty():
+    assert positive_state("pancreatic_progenitor") == "progenitor_like"
+    assert positive_state("nobody_knows_it") == ""
+
+
+def test_main_row_is_the_pooled_row_of_all_positive_states(finished):
+    table = finished.uns["scdiff"]["fractions"]
+    finished.uns["scdiff"]["fractions"] = table.iloc[::-1].reset_index(drop=True)
+    found = main_row(finished)
+    assert (found["program"], found["state"], found["sample"]) == ("pancreatic_progenitor", "progenitor_like", "all")
+    assert found["n_called"] == int(np.asarray(finished.obsm["scdiff_positive"]["pancreatic_progenitor"]).sum())
+
+
+def test_main_row_carries_the_reason(batch):
+    assert main_row(batch("not measurable"))["reason"] == "PDX1 and INS have no row in this matrix"
+
+
+def test_main_row_of_a_programme_of_ones_own(finished):
+    results = finished.uns["scdiff"]
+    results["fractions"] = results["fractions"].replace({"program": {"pancreatic_progenitor": "mine"}})
+    results["call"] = {"main": "mine", "mine": {"reason": ""}}
+    assert main_row(finished)["state"] == "progenitor_like"
+
+
+def test_main_row_needs_the_pooled_row(finished):
+    results = finished.uns["scdiff"]
+    results["fractions"] = results["fractions"][results["fractions"]["sample"] != "all"]
+    with pytest.raises(InputError, match="no row of programme 'pancreatic_progenitor' with sample 'all'"):
+        main_row(finished)
