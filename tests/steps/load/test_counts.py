@@ -73,7 +73,9 @@ def test_large_counts_keep_their_last_digit() -> None:
 
 
 def test_result_is_canonical_and_free_of_stored_zeros() -> None:
-    matrix = sparse.csr_matrix((np.array([1.0, 2.0, 0.0, 4.0]), np.array([2, 2, 0, 1]), np.array([0, 3, 4])), shape=(2, 3))
+    matrix = sparse.csr_matrix(
+        (np.array([1.0, 2.0, 0.0, 4.0], dtype=np.float32), np.array([2, 2, 0, 1]), np.array([0, 3, 4])), shape=(2, 3)
+    )
     exact = counts.exact(matrix, counts.survey(matrix))
     assert exact.has_canonical_format
     assert exact.nnz == 2

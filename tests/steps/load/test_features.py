@@ -83,6 +83,18 @@ def test_only_gene_expression_is_kept(batch, write, write_mtx, write_10x_h5, lay
     assert "Features that are not genes were left out: 2 Antibody Capture, 1 CRISPR Guide Capture." in notes(loaded)
 
 
+def test_feature_without_a_type_is_taken_for_a_gene(batch, write) -> None:
+    adata = batch(genes=["INS", "CD3_ab", "VIM"])
+    adata.var["feature_types"] = ["gene expression", "Antibody Capture", ""]
+    assert list(load([write(adata)]).var_names) == ["INS", "VIM"]
+
+
+def test_features_without_any_type_are_all_kept(batch, write) -> None:
+    adata = batch(genes=["INS", "VIM"])
+    adata.var["feature_types"] = ""
+    assert list(load([write(adata)]).var_names) == ["INS", "VIM"]
+
+
 def test_file_of_another_assay_is_refused(batch, write_10x_h5) -> None:
     adata = batch(genes=["chr1:1-200", "chr1:300-500"])
     with pytest.raises(InputError, match=r"cells\.h5: no feature is of type 'Gene Expression' \(types: Peaks\)"):

@@ -175,6 +175,16 @@ def test_hash_of_a_folder_follows_its_content(batch, write_mtx) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_hash_of_a_folder_covers_each_of_its_files(batch, write_mtx) -> None:
+    folder = write_mtx(batch(), zipped=False)
+    before = record(load([folder]))["files"]["sha256"].iloc[0]
+    for name in ("barcodes.tsv", "features.tsv"):
+        (folder / name).write_text((folder / name).read_text().replace("1", "7", 1))
+        after = record(load([folder]))["files"]["sha256"].iloc[0]
+        assert after != before
+        before = after
+
+
 def test_result_can_be_written_and_loaded_again(tmp_path, batch, write) -> None:
     adata = batch()
     adata.obs["sample"] = ["a", "b"] * 6
@@ -219,6 +229,14 @@ def test_auto_passes_over_what_is_no_count(batch, write) -> None:
     loaded = load([write(adata, layers={"scaled": counts.toarray() - 1.5, "umi": counts})])
     assert (loaded.layers["counts"] != counts).nnz == 0
     assert "Counts were taken from umi (X looks log-normalised (max" in said(loaded)
+
+
+def test_auto_takes_the_layer_called_counts_before_the_others(batch, write) -> None:
+    adata = batch()
+    counts = adata.X.copy()
+    adata.X = np.log1p(counts)
+    loaded = load([write(adata, layers={"ambient": counts * 3, "counts": counts})])
+    assert (loaded.layers["counts"] != counts).nnz == 0
 
 
 def test_auto_finds_counts_in_raw_with_genes_of_their_own(batch, write) -> None:
@@ -407,7 +425,8 @@ def test_columns_of_any_kind_can_be_written_afterwards(tmp_path, batch, write) -
 def test_species_is_told_or_taken_as_given(write, asked: str, told: str) -> None:
     adata = load([write()], species=asked)
     assert record(adata)["species"] == told
-    assert ("given as mouse, but the gene names look like human" in said(adata)) == (asked == "mouse")
+    assert ("The species was given as mouse, but the gene names look like human." in said(adata)) == (asked == "mouse")
+    assert ("species" in said(adata)) == (asked == "mouse")
 
 
 def test_species_that_cannot_be_told_is_unknown_and_said(batch, write) -> None:
