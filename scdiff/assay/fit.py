@@ -15,10 +15,11 @@ __all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval"]
 
 STARTS = ("rare", "mixed", "all")
 MOST_STEPS = 80
-ENOUGH = 1e-3
+ROUGH, FINE = 2e-2, 1e-3
 LARGEST_STEP = 2.0
 LARGEST_LOGIT = 16.0
-LOGIT_PRECISION = 0.02
+DROP_PRECISION = 0.02
+MOST_PROFILE_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None) 
         Theta to start from, shape (n_theta,), for example a fit to the pooled samples.
     """
     thetas = [start] if start is not None else [_start(table, model, kind) for kind in STARTS]
-    theta, best = min((_descend(table, model, theta) for theta in thetas), key=lambda result: result[1].value)
+    theta, best = _descend(table, model, min((_descend(table, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     none = _descend(table, model, theta, prevalence=0.0)[1].value
     return fit_at(table, model, theta, evidence_of_positives=max(0.0, 2 * (none - best.value)))
 
@@ -90,6 +91,11 @@ def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positiv
     return Fit(model, table, theta, here.value, prevalence, here.pattern, evidence_of_positives)
 
 
+def _value(result: tuple[Floats, Likelihood]) -> float:
+    """What is minimised."""
+    return result[1].value
+
+
 def _start(table: CellTable, model: Model, kind: str) -> Floats:
     """Starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
     prevalence, ratio = {"rare": (0.01, None), "mixed": (0.3, None), "all": (0.97, 0.03)}[kind]
@@ -105,8 +111,13 @@ def _start(table: CellTable, model: Model, kind: str) -> Floats:
     return theta
 
 
-def _descend(table: CellTable, model: Model, theta: Floats, prevalence: float | None = None) -> tuple[Floats, Likelihood]:
-    """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores."""
+def _descend(
+    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE
+) -> tuple[Floats, Likelihood]:
+    """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
+
+    It ends after two steps in turn that gain less than ``enough``.
+    """
     low, high = model.bounds
     theta = np.clip(theta, low, high)
     here, damping, small = model.evaluate(theta, table, prevalence), 1e-2, 0
@@ -114,11 +125,11 @@ def _descend(table: CellTable, model: Model, theta: Floats, prevalence: float | 
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = small + 1 if here.value - there.value < ENOUGH else 0
+            small = small + 1 if here.value - there.value < enough else 0
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6
-        if small == 3 or damping > 1e8:
+        if small == 2 or damping > 1e8:
             break
     return theta, here
 
@@ -149,23 +160,29 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
 
 
 def _bound(fit: Fit, side: int, drop: float) -> float:
-    """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does."""
-    limit = side * LARGEST_LOGIT
-    inner = outer = float(np.clip(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)), -LARGEST_LOGIT + 1, LARGEST_LOGIT - 1))
-    theta, width, outside = fit.theta, 0.25, False
-    while not outside:
-        if outer == limit:
+    """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does.
+
+    The square root of the drop is nearly linear in the logit: secants through it need few points.
+    """
+    centre = float(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)))
+    inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
+    theta, guess = fit.theta, centre + side * 0.25
+    for _ in range(MOST_PROFILE_POINTS):
+        theta, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH / 4)
+        root = float(np.sqrt(max(here.value - fit.value, 0.0)))
+        if abs(root**2 - drop) < DROP_PRECISION:
+            return float(expit(guess))
+        inner, outer = ((guess, root), outer) if root**2 < drop else (inner, (guess, root))
+        if abs(inner[0]) >= LARGEST_LOGIT:
             return float(side > 0)
-        inner, outer, width = outer, side * min(side * (outer + side * width), side * limit), width * 2
-        theta, outside = _is_outside(fit, theta, outer, drop)
-    while abs(outer - inner) > LOGIT_PRECISION:
-        middle = (inner + outer) / 2
-        theta, outside = _is_outside(fit, theta, middle, drop)
-        inner, outer = (inner, middle) if outside else (middle, outer)
-    return float(expit((inner + outer) / 2))
+        guess = _secant(inner, outer, centre, np.sqrt(drop), side)
+    return float(expit(guess))
 
 
-def _is_outside(fit: Fit, theta: Floats, at_logit: float, drop: float) -> tuple[Floats, bool]:
-    """Tell whether the profile at a prevalence has dropped by more than ``drop``; the optimum there comes along."""
-    theta, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(at_logit)))
-    return theta, here.value - fit.value > drop
+def _secant(inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int) -> float:
+    """Next logit to try: between two points where there are two, beyond the inner one (at most four times as far) else."""
+    if np.isfinite(outer[1]):
+        share = (goal - inner[1]) / (outer[1] - inner[1])
+        return inner[0] + float(np.clip(share, 0.1, 0.9)) * (outer[0] - inner[0])
+    reach = abs(inner[0] - centre) * float(np.clip(goal / max(inner[1], 1e-9), 1.3, 4.0))
+    return side * min(side * (centre + side * reach), LARGEST_LOGIT)

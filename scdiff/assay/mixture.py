@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
+from scdiff.assay.kernel import Derivatives, sum_rows
 from scdiff.assay.table import CellTable, Floats, MarkerTable
 
 __all__ = ["Likelihood", "Model", "Parameters", "off_log_density", "on_log_density"]
 
-GRID = np.linspace(-2.8, 2.8, 15)
+GRID = np.linspace(-2.5, 2.5, 11)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
 LEVEL_SD = 0.7
@@ -136,39 +137,32 @@ class Model:
         return Parameters(level, level * ratio, on_size, off_size, float(np.exp(theta[4 * n])), weight)
 
     def evaluate(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Likelihood:
-        """Penalised negative log-likelihood of ``table`` at ``theta``, with gradient and curvature."""
+        """Penalised negative log-likelihood of ``table`` at ``theta``, with gradient and curvature.
+
+        Parameters
+        ----------
+        theta
+            Where, shape (n_theta,); see :attr:`prior_mean` for the order.
+        table
+            Cells as distinct rows.
+        prevalence
+            Hold the weight of the positive patterns at this, 0-1.
+        """
         parameters = self.parameters(theta, prevalence)
-        states = [_marker_states(parameters, index, marker) for index, marker in enumerate(table.markers)]
-        joint, on, off = _joint(self.patterns, parameters.weight, states, table)
-        total = np.maximum(joint.sum(axis=1), TINY)
-        value = -float((table.weight * (np.log(total) + sum(state.log_scale[m.row] for state, m in zip(states, table.markers, strict=True)))).sum())
-        pattern = joint / total[:, None]
-        scores = np.zeros((len(total), len(theta)))
-        for index, marker in enumerate(table.markers):
-            _marker_scores(scores, parameters, index, marker, on[index] / total, off[index] / total[:, None])
-        scores[:, 4 * self.n_markers + 1 :] = self._weight_scores(pattern, parameters.weight, prevalence)
+        group = self.positive.astype(np.intp) if prevalence is not None else np.zeros(len(self.patterns), dtype=np.intp)
+        total = np.bincount(group, weights=parameters.weight, minlength=2)
+        share = parameters.weight / np.maximum(total[group], TINY)
+        states = [_states(parameters, index, marker) for index, marker in enumerate(table.markers)]
+        derivatives = Derivatives(*(np.concatenate(parts) for parts in zip(*(state for state, _ in states), strict=True)))
+        slope = parameters.spread * GRID - parameters.spread**2
+        log_likelihood, gradient, curvature, pattern = sum_rows(
+            table.pair, table.weight, self.patterns, parameters.weight, group, share, GRID_WEIGHT, slope,
+            parameters.level, parameters.background, derivatives,
+        )  # fmt: skip
+        scale = sum(float((table.weight * log_scale[m.row]).sum()) for (_, log_scale), m in zip(states, table.markers, strict=True))
         pull = self.prior_precision @ (theta - self.prior_mean)
-        value += float((theta - self.prior_mean) @ pull) / 2
-        gradient = pull - np.einsum("r,rt->t", table.weight, scores)
-        curvature = np.einsum("rs,rt->st", scores * table.weight[:, None], scores, optimize=False) + self.prior_precision
-        return Likelihood(value, gradient, curvature, pattern)
-
-    def _weight_scores(self, pattern: Floats, weight: Floats, prevalence: float | None) -> Floats:
-        """Derivative of each row's log-likelihood by the logits."""
-        if prevalence is None:
-            return pattern - weight
-        scores = np.empty_like(pattern)
-        for group, total in ((self.positive, prevalence), (~self.positive, 1 - prevalence)):
-            scores[:, group] = pattern[:, group] - pattern[:, group].sum(axis=1, keepdims=True) * (weight[group] / max(total, TINY))
-        return scores
-
-
-class _States(NamedTuple):
-    """Densities of one marker, scaled per pair: ``off`` (n_pairs, n_grid), ``on`` (n_pairs,), ``log_scale`` (n_pairs,)."""
-
-    off: Floats
-    on: Floats
-    log_scale: Floats
+        value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
+        return Likelihood(value, pull - gradient, curvature + self.prior_precision, pattern)
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -200,49 +194,23 @@ def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
     return parameters.background[index] * depth[:, None] * contamination
 
 
-def _marker_states(parameters: Parameters, index: int, marker: MarkerTable) -> _States:
-    """Scaled densities of one marker over its pairs."""
-    on = on_log_density(parameters, index, marker.counts, marker.depth)
-    off = off_log_density(parameters, index, marker.counts, marker.depth)
+def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[Derivatives, Floats]:
+    """Scaled densities of one marker over its pairs with their derivatives, and the ln scale, shape (n_pairs,)."""
+    counts, wide = marker.counts, marker.counts[:, None]
+    on, off = on_log_density(parameters, index, counts, marker.depth), off_log_density(parameters, index, counts, marker.depth)
     scale = np.maximum(on, off.max(axis=1))
-    return _States(np.exp(off - scale[:, None]), np.exp(on - scale), scale - gammaln(marker.counts + 1))
-
-
-def _joint(patterns: Any, weight: Floats, states: list[_States], table: CellTable) -> tuple[Floats, list[Floats], list[Floats]]:
-    """Weighted density of each row and pattern; and, per marker, its parts on (n_rows,) and off (n_rows, n_grid)."""
-    n_rows = len(table.weight)
-    factors = [(state.off[marker.row], state.on[marker.row][:, None]) for state, marker in zip(states, table.markers, strict=True)]
-    joint = np.empty((n_rows, len(patterns)))
-    on = [np.zeros(n_rows) for _ in states]
-    off = [np.zeros((n_rows, len(GRID))) for _ in states]
-    for number, pattern in enumerate(patterns):
-        density = np.broadcast_to(GRID_WEIGHT * weight[number], (n_rows, len(GRID)))
-        for factor, is_on in zip(factors, pattern, strict=True):
-            density = density * factor[int(is_on)]
-        joint[:, number] = density.sum(axis=1)
-        for index, is_on in enumerate(pattern):
-            if is_on:
-                on[index] += joint[:, number]
-            else:
-                off[index] += density
-    return joint, on, off
-
-
-def _marker_scores(scores: Floats, parameters: Parameters, index: int, marker: MarkerTable, on: Floats, off: Floats) -> None:
-    """Add one marker's derivatives to ``scores``; ``on`` (n_rows,) and ``off`` (n_rows, n_grid) are its posteriors."""
-    n = len(parameters.level)
-    counts, row = marker.counts, marker.row
-    level, background, size = parameters.level[index], parameters.background[index], parameters.on_size[index]
-    mean = (level + background) * marker.depth
-    by_rate = on * ((counts / mean - (counts + size) / (size + mean)) * marker.depth)[row]
-    scores[:, 2 * n + index] = on * _by_size(counts, mean, size)[row]
-    off_size, off_mean = parameters.off_size[index], _off_mean(parameters, index, marker.depth)
-    wide = counts[:, None]
-    by_off = off * (wide - (wide + off_size) / (off_size + off_mean) * off_mean)[row]
-    scores[:, 3 * n + index] = (off * _by_size(wide, off_mean, off_size)[row]).sum(axis=1)
-    scores[:, index] = by_rate * (level + background) + by_off.sum(axis=1)
-    scores[:, n + index] = by_rate * background + by_off.sum(axis=1)
-    scores[:, 4 * n] += (by_off * (parameters.spread * GRID - parameters.spread**2)).sum(axis=1)
+    on_size, off_size = parameters.on_size[index], parameters.off_size[index]
+    mean = (parameters.level[index] + parameters.background[index]) * marker.depth
+    off_mean = _off_mean(parameters, index, marker.depth)
+    derivatives = Derivatives(
+        on=np.exp(on - scale),
+        on_rate=(counts / mean - (counts + on_size) / (on_size + mean)) * marker.depth,
+        on_size=_by_size(counts, mean, on_size),
+        off=np.exp(off - scale[:, None]),
+        off_mean=wide - (wide + off_size) / (off_size + off_mean) * off_mean,
+        off_size=_by_size(wide, off_mean, off_size),
+    )
+    return derivatives, scale - gammaln(counts + 1)
 
 
 def _by_size(counts: Floats, mean: Floats, size: float) -> Floats:

@@ -7,6 +7,7 @@ hundred thousand cells shrink to a few thousand rows. Rows are sorted: sums do n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,12 @@ class CellTable:
     cell_row: Ints
     markers: tuple[MarkerTable, ...]
     share: Floats
+
+    @cached_property
+    def pair(self) -> Ints:
+        """Pair of each row and marker among the pairs of all markers in turn, shape (n_rows, n_markers)."""
+        first = np.cumsum([0, *(len(marker.counts) for marker in self.markers)])[:-1]
+        return np.column_stack([marker.row for marker in self.markers]) + first
 
     @property
     def n_cells(self) -> int:

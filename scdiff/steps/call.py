@@ -35,6 +35,7 @@ class _Result:
     probability: np.ndarray
     positive: np.ndarray
     state: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    rates_cp10k: dict[str, tuple[float, float]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
 
@@ -134,6 +135,8 @@ def _call_markers(adata: AnnData, markers: Sequence[Marker], min_markers: int, f
         marker_counts(adata, markers), depth_of(adata), adata.obs["sample"].astype(str), model, control=control, rate=fdr
     )
     result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
+    pooled = called.fits["all"].parameters
+    result.rates_cp10k |= dict(zip(names, zip(pooled.background * 1e4, pooled.level * 1e4, strict=True), strict=True))
     return called
 
 
@@ -172,10 +175,10 @@ def _record(adata: AnnData, program: Program, core: Sequence[Marker], result: _R
     rows, counts = genes_of(adata, program.markers), marker_counts(adata, program.markers)
     genes = [",".join(adata.var_names[rows[marker.name]]) for marker in program.markers]
     on = (result.on > 0.5) & (result.evidence > 0)
-    markers = pd.DataFrame(
-        {"genes": genes, "typical_cp10k": [m.level_cp10k for m in program.markers], "n_detected": (counts > 0).sum(axis=0), "n_on": on.sum().to_numpy()},
-        index=[marker.name for marker in program.markers],
-    )
+    names = [marker.name for marker in program.markers]
+    rates = np.array([result.rates_cp10k.get(name, (np.nan, np.nan)) for name in names])
+    columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1]}
+    markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": (counts > 0).sum(axis=0)}, index=names)
     return {
         "found": np.array([marker.name for marker in core], dtype=str),
         "absent": np.array([name for name in rows if not rows[name]], dtype=str),
