@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["write_h5ad"]
 
 
-def write_h5ad(adata: AnnData, path: Path) -> None:
+def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
     """Write ``adata`` with plain strings and without None, leaving the object as it is.
 
     anndata 0.13 with pandas 3 writes nullable strings, and any anndata writes None in a way that older readers refuse.
@@ -37,7 +37,7 @@ def write_h5ad(adata: AnnData, path: Path) -> None:
         varp=dict(adata.varp),
     )
     with anndata.settings.override(allow_write_nullable_strings=False):
-        plain.write_h5ad(path, compression="gzip", compression_opts=1)
+        plain.write_h5ad(path, **({"compression": "gzip", "compression_opts": 1} if compressed else {}))
 
 
 def _plain(value: Any) -> Any:

@@ -68,6 +68,7 @@
 
   const show = () => {
     const ratio = window.devicePixelRatio || 1;
+    if (!back.width || !back.height) return; /* not laid out yet: the observer below comes back */
     front.setTransform(1, 0, 0, 1, 0, 0); front.clearRect(0, 0, canvas.width, canvas.height); front.drawImage(back, 0, 0);
     if (hovered < 0) return;
     front.setTransform(ratio, 0, 0, ratio, 0, 0); front.strokeStyle = getComputedStyle(document.body).color; front.lineWidth = 1.5;

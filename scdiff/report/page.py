@@ -82,9 +82,16 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
         "phrase": verdict.state_phrase(str(row["program"]), str(row["state"])),
         "explanation": " ".join(filter(None, (verdict.explanation(row), _dose(row)))),
         "facts": _facts(adata, row, samples),
-        "notes": [str(note) for note in adata.uns["scdiff"]["input"].get("notes", ())],
+        "notes": _warnings(adata),
         "title": ", ".join(samples[:3]) + (f" and {len(samples) - 3} more" if len(samples) > 3 else ""),
     }
+
+
+def _warnings(adata: AnnData) -> list[str]:
+    """Say what a reader of the verdict must know about the input; all its notes stand under Methods."""
+    if str(adata.uns["scdiff"]["input"].get("technology", "UMI")) != "reads":
+        return []
+    return ["The values are sequencing reads, not UMI: one molecule may count many times, so take intervals and limits as a guide only."]
 
 
 def _dose(row: dict[str, Any]) -> str:
@@ -129,7 +136,11 @@ def _limit(fraction: float) -> str:
 
 def _control_meaning(n_cells: int) -> str:
     """Say what the controls are for."""
-    return f"{count(n_cells)} cells that should hold no positive one" if n_cells else "the blank comes from matched null markers"
+    return (
+        f"{count(n_cells)} cells that should hold no positive one"
+        if n_cells
+        else "no control sample: the blank is what the background model gives"
+    )
 
 
 def _trusted(text: str) -> Any:

@@ -32,10 +32,12 @@ def _installed() -> dict[str, str]:
     import platform
     from importlib import metadata
 
-    found = {"scdiff": "unknown", "python": platform.python_version()}
-    for name in ("scdiff-markers", *_PACKAGES):
+    from scdiff import __version__
+
+    found = {"scdiff": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
         try:
-            found["scdiff" if name == "scdiff-markers" else name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found

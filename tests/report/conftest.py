@@ -107,8 +107,7 @@ def _call(adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray
     markers = pd.DataFrame(
         {
             "genes": list(MARKERS),
-            "background_cp10k": [0.02, 0.02, 0.5, 0.01],
-            "level_cp10k": [2.0, 2.0, 300.0, 2.0],
+            "typical_cp10k": [2.0, 2.0, 300.0, 2.0],
             "n_on": (evidence > 0).sum().to_numpy(),
             "n_detected": (counts > 0).sum(axis=0),
         },

@@ -79,11 +79,14 @@ def test_every_verdict_renders(verdict, drawn):
     assert "Failed:" not in text
 
 
-def test_notes_of_the_input_stand_at_the_top(finished):
-    finished.uns["scdiff"]["input"]["notes"] = np.array(["Values look like Smart-seq reads, not UMI."])
-    assert verdict_card(finished)["notes"] == ["Values look like Smart-seq reads, not UMI."]
-    text = page_of(finished, "axes")
-    assert text.index("Smart-seq reads") < text.index("Signalling axes")
+def test_reads_are_said_at_the_top_and_other_notes_under_methods(finished):
+    finished.uns["scdiff"]["input"] |= {"technology": "reads", "notes": np.array(["Counts were taken from X."])}
+    text = page_of(finished, "axes", "methods")
+    assert text.index("sequencing reads, not UMI") < text.index("Signalling axes") < text.index("Counts were taken from X.")
+
+
+def test_umi_need_no_warning(finished):
+    assert verdict_card(finished)["notes"] == []
 
 
 def test_missing_parts_are_shown_as_not_run(finished):

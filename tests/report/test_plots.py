@@ -147,7 +147,7 @@ def test_strips_split_called_cells_from_the_others(ax, ratios):
     assert (len(others.get_offsets()), len(called.get_offsets())) == (3, 1)
     assert called.get_offsets()[0, 0] == 5.0
     assert [to_hex(collection.get_facecolor()[0]) for collection in (others, called)] == [NEGATIVE, CALLED]
-    assert [text.get_text() for text in ax.texts] == ["no row in this matrix"]
+    assert [text.get_text() for text in ax.texts] == ["not measured"]
     assert "ln likelihood ratio" in ax.get_xlabel()
 
 

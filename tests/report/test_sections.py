@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import scdiff
 from scdiff import keys
 from scdiff.report.section import MAX_SVG_BYTES, Section, picture, run_section
 from scdiff.report.sections import SECTIONS
@@ -108,6 +109,36 @@ def test_evidence_without_called_cells_has_no_heat_map(drawn):
     assert "evidence_strips" in names
 
 
+def test_evidence_of_a_blind_programme_says_why_and_draws_no_strips(finished):
+    finished.obsm["scdiff_evidence"].loc[:, :] = np.nan
+    finished.uns["scdiff"]["call"]["pancreatic_progenitor"] |= {"measurable": False, "reason": "PDX1 has no row."}
+    finished.obsm["scdiff_positive"]["pancreatic_progenitor"] = False
+    section = run_section(SECTIONS["evidence"], finished)
+    assert section.description == "No cell can be called: PDX1 has no row."
+    assert [figure.name for figure in section.figures] == ["counts_PDX1", "counts_NKX6-1", "counts_INS", "counts_NEUROG3"]
+    assert section.notes == ()
+
+
+def test_levels_of_markers_on_and_off(finished):
+    table = run_section(SECTIONS["evidence"], finished).tables[0].frame.set_index("marker")
+    counts, depth = finished.layers["counts"][:, 2].toarray().ravel(), np.asarray(finished.layers["counts"].sum(axis=1)).ravel()
+    on = finished.obsm["scdiff_evidence"]["pancreatic_progenitor:INS"].to_numpy() > 0
+    assert table.loc["INS", "on_cp10k"] == pytest.approx(1e4 * counts[on].sum() / depth[on].sum())
+    assert table.loc["INS", "off_cp10k"] == pytest.approx(1e4 * counts[~on].sum() / depth[~on].sum())
+
+
+def test_a_marker_without_a_row_has_no_level(finished):
+    section = run_section(SECTIONS["evidence"], finished[:, finished.var_names != "PDX1"].copy())
+    assert section.status == "done", section.description
+    assert section.tables[0].frame.set_index("marker")["off_cp10k"].isna().to_dict() == {
+        "PDX1": True,
+        "NKX6-1": False,
+        "INS": False,
+        "NEUROG3": False,
+    }
+    assert "counts_PDX1" not in [figure.name for figure in section.figures]
+
+
 def test_qc_without_mitochondrial_genes_leaves_that_figure_out(finished):
     finished.obs["pct_counts_mt"] = np.nan
     names = [figure.name for figure in run_section(SECTIONS["qc"], finished).figures]
@@ -119,6 +150,11 @@ def test_trajectory_says_how_many_cells_are_reached(finished):
     reached = int(finished.obs["dpt_pseudotime"].notna().sum())
     assert f"Pseudotime orders {reached} of 600 cells" in section.description
     assert "The called cells form a component of their own." in section.notes
+
+
+def test_trajectory_that_reaches_all_says_so(finished):
+    finished.obs["dpt_pseudotime"] = 0.5
+    assert "Pseudotime orders all 600 cells." in run_section(SECTIONS["trajectory"], finished).description
 
 
 def test_trajectory_without_graph_still_shows_the_map(finished):
@@ -163,6 +199,7 @@ def test_methods_say_that_options_were_not_recorded(finished):
     section = run_section(SECTIONS["methods"], finished)
     assert any("options were not recorded" in note for note in section.notes)
     versions = next(table for table in section.tables if table.name == "versions.csv").frame
+    assert dict(versions.itertuples(index=False))["scdiff"] == scdiff.__version__
     assert dict(versions.itertuples(index=False))["anndata"] == metadata.version("anndata")
 
 

@@ -34,7 +34,7 @@ def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axe
     for row, marker in enumerate(evidence.columns):
         values = evidence[marker].to_numpy(dtype=float)
         if not np.isfinite(values).any():
-            ax.annotate("no row in this matrix", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", color=MUTED)
+            ax.annotate("not measured", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", color=MUTED)
             continue
         ax.scatter(values[~called], row + jitter[~called], s=3, color=NEGATIVE, linewidths=0, rasterized=True)
         ax.scatter(values[called], row + jitter[called], s=9, color=CALLED, linewidths=0, rasterized=True)
@@ -98,6 +98,7 @@ def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
         Where to draw.
     """
     import numpy as np
+    from matplotlib.ticker import MaxNLocator
 
     values = evidence.to_numpy(dtype=float)
     clipped = np.clip(np.nan_to_num(values, nan=0.0), -10, 10)
@@ -107,6 +108,7 @@ def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
     image = ax.imshow(shown, cmap="PuOr_r", vmin=-10, vmax=10, aspect="auto", interpolation="nearest", rasterized=True)
     ax.set_yticks(range(evidence.shape[1]), [str(name) for name in evidence.columns])
     ax.set_xlabel("called cells (sorted by pattern)")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.figure.colorbar(image, ax=ax, label="evidence (ln ratio, cut at ±10)", orientation="horizontal", shrink=0.8, aspect=30, pad=0.03)

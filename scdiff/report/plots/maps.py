@@ -108,7 +108,16 @@ def paga_graph(positions: pd.DataFrame, connectivities: pd.DataFrame, root: str,
     area = 60 + 500 * positions["n_cells"] / positions["n_cells"].max()
     edge = [CALLED if str(name) == root else MUTED for name in positions.index]
     shown = ax.scatter(
-        xy[:, 0], xy[:, 1], s=area, c=100 * positions["positive"], cmap="Blues", vmin=0, edgecolors=edge, linewidths=1.4, zorder=2
+        xy[:, 0],
+        xy[:, 1],
+        s=area,
+        c=100 * positions["positive"],
+        cmap="Blues",
+        vmin=0,
+        vmax=max(100 * float(positions["positive"].max()), 1.0),
+        edgecolors=edge,
+        linewidths=1.4,
+        zorder=2,
     )
     for name, point, share in zip(positions.index, xy, positions["positive"], strict=True):
         dark = share > 0.6 * max(positions["positive"].max(), 1e-9)

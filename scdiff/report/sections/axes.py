@@ -58,7 +58,7 @@ def _view(pooled: pd.DataFrame) -> pd.DataFrame:
             "axis": str(row["axis"]),
             "side": str(row["side"]),
             "gene": str(row["gene"]),
-            "expressing": f"{count(row['n_expressing'])} of {count(row['n_cells'])}",
+            "expressing": DASH if row["verdict"] == "not measurable" else f"{count(row['n_expressing'])} of {count(row['n_cells'])}",
             "share (95 %)": DASH
             if row["verdict"] == "not measurable"
             else f"{percent(row['fraction'])} % ({interval(row['fraction_low'], row['fraction_high'])})",

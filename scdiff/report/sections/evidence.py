@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
@@ -30,26 +31,45 @@ def evidence(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["call"]``, ``obsm["scdiff_evidence"]``, ``obsm["scdiff_positive"]``, ``layers["counts"]``
     """
+    import numpy as np
+
     call = adata.uns["scdiff"]["call"]
     main, facts = str(call["main"]), call[str(call["main"])]
-    ratios = main_evidence(adata)
+    ratios, counts = main_evidence(adata), marker_counts(adata)
+    depth = np.asarray(adata.layers["counts"].sum(axis=1), dtype=float).ravel()
+    levels = _levels(counts, depth, ratios)
     called = adata.obsm["scdiff_positive"][main].fillna(False).to_numpy(dtype=bool)
     return Section(
         "Signature evidence per cell",
         "evidence",
-        f"{count(called.sum())} of {count(adata.n_obs)} cells are called. Each marker's counts are weighed against what contamination "
-        "alone would give a cell of that depth; the markers' evidence is added up.",
-        figures=(_strips(ratios, called), *_scatters(adata, facts["markers"], called), *_heatmap(ratios, called)),
-        tables=(_markers_table(facts["markers"]),),
+        _description(facts, called),
+        figures=(
+            *([_strips(ratios, called)] if ratios.notna().to_numpy().any() else []),
+            *(_scatter(str(name), depth, counts[name].to_numpy(), called, off) for name, off in levels["off_cp10k"].items()),
+            *_heatmap(ratios, called),
+        ),
+        tables=(_markers_table(facts["markers"].join(levels)),),
         notes=_notes(facts, called),
     )
 
 
-def _notes(facts: dict[str, object], called: np.ndarray) -> tuple[str, ...]:
+def _description(facts: Mapping[str, Any], called: np.ndarray) -> str:
+    """Say how many cells are called and how, or why none can be."""
+    if not facts.get("measurable", True):
+        return f"No cell can be called: {str(facts.get('reason', '')).rstrip('.') or 'the reason was not recorded'}."
+    return (
+        f"{count(called.sum())} of {count(len(called))} cells are called. Each marker's counts are weighed against what contamination "
+        "alone would give a cell of that depth; the markers' evidence is added up."
+    )
+
+
+def _notes(facts: Mapping[str, Any], called: np.ndarray) -> tuple[str, ...]:
     """Say what cannot be shown."""
-    absent = ", ".join(str(name) for name in facts.get("absent", ()))  # type: ignore[attr-defined]
+    absent = ", ".join(str(name) for name in facts.get("absent", ()))
     missing = (f"No row in this matrix: {absent}. Nothing is known about them here.",) if absent else ()
-    return missing if called.any() else (*missing, "No cell was called, so there is no heat map of called cells.")
+    if called.any() or not facts.get("measurable", True):
+        return missing
+    return (*missing, "No cell was called, so there is no heat map of called cells.")
 
 
 def _strips(ratios: pd.DataFrame, called: np.ndarray) -> Picture:
@@ -65,24 +85,27 @@ def _strips(ratios: pd.DataFrame, called: np.ndarray) -> Picture:
     )
 
 
-def _scatters(adata: AnnData, markers: pd.DataFrame, called: np.ndarray) -> list[Picture]:
-    """Draw each measured marker's counts against depth."""
+def _levels(counts: pd.DataFrame, depth: np.ndarray, ratios: pd.DataFrame) -> pd.DataFrame:
+    """Mean level of each marker, counts per 10,000, over the cells whose evidence is for it and over the others."""
     import numpy as np
+    import pandas as pd
 
-    counts = marker_counts(adata)
-    depth = np.asarray(adata.layers["counts"].sum(axis=1), dtype=float).ravel()
-    return [
-        _scatter(str(name), depth, counts[name].to_numpy(), called, float(markers["background_cp10k"].get(name, "nan"))) for name in counts
-    ]
+    def level(name: Hashable, chosen: np.ndarray) -> float:
+        total = float(depth[chosen].sum())
+        return 1e4 * float(counts[name].to_numpy()[chosen].sum()) / total if total else float("nan")
+
+    on = {name: (ratios[name] > 0).to_numpy() for name in counts if name in ratios}
+    rows = {name: {"off_cp10k": level(name, np.logical_not(cells)), "on_cp10k": level(name, cells)} for name, cells in on.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["off_cp10k", "on_cp10k"])
 
 
-def _scatter(name: str, depth: np.ndarray, counts: np.ndarray, called: np.ndarray, background_cp10k: float) -> Picture:
+def _scatter(name: str, depth: np.ndarray, counts: np.ndarray, called: np.ndarray, off_cp10k: float) -> Picture:
     """Draw one marker's counts against depth."""
     return picture(
         f"counts_{name}",
-        lambda ax: counts_against_depth(depth, counts, called, ax, marker=name, background_cp10k=background_cp10k),
+        lambda ax: counts_against_depth(depth, counts, called, ax, marker=name, background_cp10k=off_cp10k),
         caption=f"{name}: raw counts against depth, {count(len(depth))} cells, called ones in orange, dots spread a little so as not to "
-        "hide each other. Dashed: the count that mean background alone would give.",
+        "hide each other. Dashed: the mean level of the cells whose evidence is against the marker, which is background.",
         alt=f"Scatter of {name} counts against counts per cell, called cells highlighted",
         table="cells.csv.gz",
     )
@@ -107,14 +130,13 @@ def _markers_table(markers: pd.DataFrame) -> Table:
     """Show what was found of each marker."""
     frame = markers.rename_axis("marker").reset_index()
     words = {
-        "background_cp10k": "background (per 10,000)",
-        "level_cp10k": "level when on (per 10,000)",
+        "level_cp10k": "typical level",
+        "typical_cp10k": "typical level",
+        "background_cp10k": "background",
         "n_on": "cells on",
         "n_detected": "cells with any count",
+        "off_cp10k": "mean level, off",
+        "on_cp10k": "mean level, on",
     }
-    return Table(
-        "markers.csv",
-        frame,
-        "Markers of the main programme: background, level, cells called on, cells with any count.",
-        frame.rename(columns=words),
-    )
+    caption = "Markers of the main programme. Levels in counts per 10,000; on: cells whose evidence is for the marker, off: the others."
+    return Table("markers.csv", frame, caption, frame.rename(columns=words))

@@ -38,13 +38,19 @@ def trajectory(adata: AnnData) -> Section:
     return Section(
         "Trajectory",
         "trajectory",
-        f"Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}, chosen by rule. Pseudotime orders {count(reached)} of "
-        f"{count(adata.n_obs)} cells; the others are not connected to the root. "
+        f"Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}, chosen by rule. {_reach(reached, adata.n_obs)} "
         "An order of states is not a proof that cells move along it.",
         figures=(_map(adata, facts, reached), *_paga(adata, facts)),
         tables=_tables(facts),
         notes=tuple(note for note in (verdict, *(str(note) for note in facts.get("notes", ()))) if note),
     )
+
+
+def _reach(reached: int, n_cells: int) -> str:
+    """Say how many cells pseudotime orders."""
+    if reached == n_cells:
+        return f"Pseudotime orders all {count(n_cells)} cells."
+    return f"Pseudotime orders {count(reached)} of {count(n_cells)} cells; the others are not connected to the root."
 
 
 def _map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
