@@ -19,6 +19,9 @@ __all__ = ["csr", "gene_moments", "name_order", "numbered", "record", "recorded"
 CHUNK = 4_096
 """Cells that are handled at once where the whole matrix need not be copied."""
 
+ROUNDING = 1e-10
+"""Share of a sum of squares below which a difference is rounding."""
+
 
 def name_order(names: Sequence[str]) -> np.ndarray:
     """Row numbers in the order of their names, shape (n,).
@@ -57,7 +60,8 @@ def gene_moments(
         squares += np.bincount(part.indices, weights=values**2, minlength=len(total))
     n_cells = max(len(rows), 1)
     mean = total / n_cells
-    return mean, np.maximum(squares - n_cells * mean**2, 0.0) / max(n_cells - 1, 1)
+    excess = squares - n_cells * mean**2
+    return mean, np.where(excess > ROUNDING * squares, excess, 0.0) / max(n_cells - 1, 1)
 
 
 def numbered(codes: np.ndarray) -> Any:

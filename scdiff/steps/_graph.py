@@ -30,6 +30,8 @@ def nearest(points: np.ndarray, n_others: int, seed: int) -> tuple[np.ndarray, n
     indices, distances
         Shape (n_points, n_others) each.
     """
+    if n_others == 0:
+        return np.zeros((len(points), 0), dtype=int), np.zeros((len(points), 0))
     if len(points) <= EXACT_UP_TO:
         from sklearn.neighbors import NearestNeighbors
 
@@ -54,6 +56,8 @@ def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     from scipy import sparse
 
     n_points, n_others = indices.shape
+    if n_others == 0:
+        return sparse.csr_matrix((n_points, n_points))
     beyond = np.maximum(distances - _least_positive(distances)[:, None], 0.0)
     width = np.maximum(_widths(beyond, np.log2(n_others + 1)), SHARPEST * _mean_distances(distances))
     with np.errstate(divide="ignore", invalid="ignore"):

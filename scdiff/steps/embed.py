@@ -96,9 +96,7 @@ def embed(
     columns = [column for column in name_order(adata.var_names) if variable[column]]
     points, variance = _principal_components(_selected(matrix, rows, np.array(columns, dtype=int)), n_pcs, seed)
     flat = len(rows) < FEWEST_CELLS or not variance.any()
-    indices, distances = (
-        nearest(points, min(n_neighbors, len(rows)) - 1, seed) if len(rows) > 1 else (np.zeros((1, 0), int), np.zeros((1, 0)))
-    )
+    indices, distances = nearest(points, min(n_neighbors, len(rows)) - 1, seed)
     weights = fuzzy_weights(indices, distances)
     if flat:
         log.info("%d cells, %d variable genes: too few for clusters and a map; all cells are one cluster.", len(rows), len(columns))
@@ -141,8 +139,8 @@ def _normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray
     level = pd.cut(np.log1p(mean), bins=N_BINS, labels=False)
     groups = dispersion.groupby(level)
     average, deviation = groups.transform("mean"), groups.transform("std")
-    alone = deviation.isna() | (deviation == 0)
-    return ((dispersion - average.where(~alone, 0.0)) / deviation.where(~alone, average)).where(varies).to_numpy(copy=True)
+    scaled = ((dispersion - average) / deviation.where(deviation > 0)).fillna(1.0)  # 1 for a gene alone at its level
+    return scaled.where(varies).to_numpy(copy=True)
 
 
 def _selected(matrix: csr_matrix, rows: np.ndarray, columns: np.ndarray) -> csr_matrix:
@@ -178,7 +176,7 @@ def _clusters(weights: csr_matrix, resolution: float, flavor: Literal["igraph", 
 
     graph = AnnData(obs={"cell": [str(cell) for cell in range(weights.shape[0])]}, obsp={"connectivities": weights})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore")
         sc.tl.leiden(
             graph,
             resolution=resolution,

@@ -32,6 +32,7 @@ FLOOR_GENES, FLOOR_GENES_SHARE = 200, 0.02
 MITO_LEAST, MITO_MOST, MITO_MIN_GENES = 10.0, 50.0, 5
 KEPT = -1
 LEAST_CELLS = 2
+MEDIAN_SHARE = 0.2  # a rare state of a quarter of the depth is no fault
 NORMAL = 1.4826  # makes a median absolute deviation comparable to a standard deviation
 
 
@@ -67,8 +68,9 @@ def qc(
     mads
         Width of the adaptive limits, in median absolute deviations scaled to standard deviations, above 0.
         On ln(1 + counts) and ln(1 + genes) downwards, on the mitochondrial percentage upwards.
-        The adaptive limits never go below a floor (500 counts and 200 genes; on small panels 5 counts per 100 genes
-        measured and 2 % of the genes measured), nor outside 10 to 50 % for mitochondrial counts.
+        The lower limits never exceed a fifth of the sample's median, so that a rare, shallower state stays.
+        They never go below a floor (500 counts and 200 genes; on small panels 5 counts per 100 genes
+        measured and 2 % of the genes measured). The mitochondrial limit stays within 10 and 50 %.
     min_counts, min_genes
         Least counts and genes per cell; replace the adaptive limits. 0 switches one off; empty cells always drop.
     max_mito_percent
@@ -170,9 +172,10 @@ def _spread(values: np.ndarray) -> float:
 
 
 def _lower(values: np.ndarray, mads: float) -> float:
-    """Lower limit on the log scale, in the unit of ``values``; never above the median."""
+    """Lower limit on the log scale, in the unit of ``values``; at most a fifth of the median."""
     logs = np.log1p(values)
-    return float(np.floor(np.expm1(np.median(logs) - mads * _spread(logs))))
+    limit = np.expm1(np.median(logs) - mads * _spread(logs))
+    return float(np.floor(min(limit, MEDIAN_SHARE * np.median(values))))
 
 
 def _faults(metrics: dict[str, np.ndarray], limits: pd.DataFrame) -> list[np.ndarray]:

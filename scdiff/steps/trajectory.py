@@ -31,6 +31,11 @@ IDENTITY = "msc_identity"
 NOT_POSITIVE = ("negative", "unassigned", "unspecific")
 FEWEST_CELLS = 5
 STRETCHED = 0.2
+WEIGHTS = {"identity": 2, "probability": 2, "share": 0.5, "joined": 0.5}
+"""What the parts of a candidate's score weigh."""
+
+LEAST_SHARE = 0.05
+"""A cluster of fewer of the component's cells is no origin: such clusters are often doublets. Its score is NaN."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,10 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         Cells x genes, embedded and called.
     root
         Name of a cluster, or barcode of a cell, at which pseudotime starts. Automatic where not given: the cluster of
-        the largest component with the best mean of four parts, each 0-1: identity of MSC, low probability of the
-        main programme, share of the cells, and how many cells the graph of the clusters joins it to. Within a
-        cluster the cell nearest to its centre is taken.
+        the largest component with the best mean of four parts, each 0-1: identity of MSC and low probability of the
+        main programme, and at a quarter of their weight its share of the cells and how many cells the graph of the
+        clusters joins it to. Clusters of less than 5 % of the cells are not considered. Within a cluster the cell
+        nearest to its centre is taken.
     n_comps
         Number of diffusion components, 3 or more; fewer where cells are fewer.
     seed
@@ -163,30 +169,35 @@ def _candidates(adata: AnnData, inside: np.ndarray, paga: pd.DataFrame) -> pd.Da
     """Clusters of the largest component with what speaks for them and their score, best first."""
     import pandas as pd
 
-    cells = pd.DataFrame({"identity": _identity(adata), "probability": adata.obs["scdiff_probability"].to_numpy(dtype=float)})
-    groups = cells[inside].groupby(adata.obs["leiden"].astype(str).to_numpy()[inside])
-    table = groups.mean().round(9)
+    clusters = adata.obs["leiden"].astype(str).to_numpy()[inside]
+    groups = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside]).groupby(clusters)
+    table = pd.DataFrame({"n_cells": groups.size(), "identity": _identity(adata, inside, clusters), "probability": groups.mean().round(9)})
     table.index = pd.Index([str(name) for name in table.index], dtype=object, name="cluster")
-    table.insert(0, "n_cells", groups.size().to_numpy())
     table["joined_to"] = paga.loc[table.index, table.index].to_numpy() @ table["n_cells"].to_numpy()
-    parts = {
-        "identity": table["identity"] / (table["identity"].max() or np.nan),
-        "probability": 1 - table["probability"],
-        "share": table["n_cells"] / table["n_cells"].sum(),
-        "joined": table["joined_to"] / (table["joined_to"].max() or np.nan),
-    }
-    table["score"] = pd.DataFrame(parts).mean(axis=1)  # over the parts that are known
+    parts = pd.DataFrame(
+        {
+            "identity": table["identity"],
+            "probability": 1 - table["probability"],
+            "share": table["n_cells"] / table["n_cells"].sum(),
+            "joined": table["joined_to"] / (table["joined_to"].max() or np.nan),
+        }
+    )
+    weights = parts.notna() * pd.Series(WEIGHTS)
+    large = parts["share"] >= min(LEAST_SHARE, parts["share"].max())
+    table["score"] = ((parts.fillna(0) * weights).sum(axis=1) / weights.sum(axis=1)).where(large)
     return table.sort_index(key=lambda index: index.str.zfill(9)).sort_values(["score", "n_cells"], ascending=False, kind="stable")
 
 
-def _identity(adata: AnnData) -> np.ndarray:
-    """Mean log-normalised level of the core markers of MSC identity; NaN where none has a row; shape (n_cells,)."""
+def _identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Series:
+    """Mean level of the core markers of MSC identity by cluster, each relative to its highest cluster; 0-1, NaN without a row."""
+    import pandas as pd
+
     species = species_of(adata)
-    wanted = [gene for marker in load_program(IDENTITY).core for gene in marker.genes(species)]
-    found = Lookup(list(adata.var_names), species).find(wanted)
-    if not found or adata.X is None:
-        return np.full(adata.n_obs, np.nan)
-    return np.asarray(csr(adata.X)[:, found].toarray(), dtype=float).mean(axis=1)
+    lookup = Lookup(list(adata.var_names), species)
+    markers = {marker.name: lookup.find(marker.genes(species)) for marker in load_program(IDENTITY).core}
+    levels = {name: np.expm1(csr(adata.X)[:, rows].toarray().astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows}
+    means = pd.DataFrame(levels, index=range(int(inside.sum()))).groupby(clusters).mean()
+    return (means / means.max().replace(0, np.nan)).mean(axis=1).round(9)
 
 
 def _pseudotime(graph: csr_matrix, start: int, n_comps: int, seed: int) -> np.ndarray:
