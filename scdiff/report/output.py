@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scdiff.report.section import Section
 
-__all__ = ["FILES", "PARTIAL", "staged", "write_report"]
+__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"]
 
 PARTIAL = ".partial-report"
 """Folder inside the output folder that holds the report while it is written."""
@@ -61,7 +61,7 @@ def _publish(partial: Path, out: Path) -> None:
     """Replace the files of the last report by the new ones, the page last."""
     new = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
     (out / _LAST).unlink(missing_ok=True)
-    for name in _previous(out):
+    for name in previous_files(out):
         if name not in new:
             (out / name).unlink(missing_ok=True)
     (out / FILES).write_text("".join(f"{name}\n" for name in new), encoding="utf-8")
@@ -70,8 +70,25 @@ def _publish(partial: Path, out: Path) -> None:
         (partial / name).replace(out / name)
 
 
-def _previous(out: Path) -> list[str]:
-    """Files that the last report wrote; only names that stay inside the folder are believed."""
+def remove_report(out: Path) -> None:
+    """Remove the last report of a folder, the page first, and nothing that it did not write.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be removed.
+    """
+    names = sorted(previous_files(out), key=lambda name: name != _LAST)
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    for folder in {(out / name).parent for name in names} - {out}:
+        with suppress(OSError):  # the user's own files may be in it
+            folder.rmdir()
+    (out / FILES).unlink(missing_ok=True)
+
+
+def previous_files(out: Path) -> list[str]:
+    """Names of the files that the last report wrote; only those that stay inside the folder are believed."""
     listing = out / FILES
     names = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
     return [name for name in names if name and not Path(name).is_absolute() and ".." not in Path(name).parts]

@@ -136,8 +136,9 @@ def run_section(card: Card[Callable[[AnnData], Section]], adata: AnnData) -> Sec
     try:
         return card.function(adata)
     except _FAULTS as error:
-        log.warning("report section %r failed", card.name, exc_info=True)
         sentence = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        log.warning("The report section %s failed: %s", card.name, sentence)
+        log.debug("The report section %s failed", card.name, exc_info=True)
         return Section(card.facts["title"], card.name, sentence, status="failed")
 
 

@@ -98,6 +98,12 @@ def test_options_come_in_the_order_of_the_steps(finished):
     assert list(tables["options.csv"]["step"]) == ["load", "call", "zebra"]
 
 
+def test_options_without_a_value_and_lists_are_said(finished):
+    finished.uns["scdiff"]["run"]["options"] = {"load": "samples: null\ncontrol: [a, b]\n"}
+    tables = {table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables}
+    assert list(tables["options.csv"]["value"]) == ["not set", "a, b"]
+
+
 def test_evidence_names_what_has_no_row(drawn):
     section = drawn("not measurable")[1][ORDER.index("evidence")]
     assert any("No row in this matrix: PDX1, INS" in note for note in section.notes)

@@ -65,6 +65,8 @@ def _items(options: Any) -> list[tuple[str, Any]]:
 
 def _said(value: Any) -> str:
     """Say an option's value."""
+    if value is None:
+        return "not set"
     return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
