@@ -35,4 +35,5 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def __dir__() -> list[str]:
+    """List the steps."""
     return __all__
