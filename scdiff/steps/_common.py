@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-__all__ = ["csr", "gene_moments", "name_order", "numbered", "record", "recorded", "row_chunks", "species_of", "texts"]
+__all__ = ["csr", "gene_moments", "name_order", "numbered", "one_blas_thread", "record", "recorded", "row_chunks", "species_of", "texts"]
 
 CHUNK = 4_096
 """Cells that are handled at once where the whole matrix need not be copied."""
@@ -73,6 +74,13 @@ def numbered(codes: np.ndarray) -> Any:
     import pandas as pd
 
     return pd.Categorical([str(code) for code in codes], categories=[str(code) for code in range(int(codes.max()) + 1)])
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep linear algebra to one thread: sums split over threads differ in the last bit."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 def recorded(adata: AnnData, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scdiff.steps._common import csr, name_order
+from scdiff.steps._common import csr, name_order, one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def _scrublet(adata: AnnData, rows: np.ndarray, seed: int) -> tuple[np.ndarray, 
     counts.sort_indices()
     sample = AnnData(counts)
     sample.obs_names = [str(row) for row in range(len(rows))]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_blas_thread():
         warnings.simplefilter("ignore")
         exact = None if len(rows) > EXACT_NEIGHBOURS_UP_TO else False
         sc.pp.scrublet(sample, n_prin_comps=N_PCS, use_approx_neighbors=exact, random_state=seed, verbose=False)

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 from scdiff.config import step
 from scdiff.genes import Lookup
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
-from scdiff.steps._common import csr, gene_moments, name_order, numbered, row_chunks
+from scdiff.steps._common import csr, gene_moments, name_order, numbered, one_blas_thread, row_chunks
 from scdiff.steps._graph import MIN_DISTANCE, fuzzy_weights, layout, nearest
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def embed(
     matrix = csr(adata.X)
     variable = _variable_genes(adata, matrix, rows, n_hvg)
     columns = [column for column in name_order(adata.var_names) if variable[column]]
-    points, variance = _principal_components(_selected(matrix, rows, np.array(columns, dtype=int)), n_pcs, seed)
+    with one_blas_thread():
+        points, variance = _principal_components(_selected(matrix, rows, np.array(columns, dtype=int)), n_pcs, seed)
     flat = len(rows) < FEWEST_CELLS or not variance.any()
     indices, distances = nearest(points, min(n_neighbors, len(rows)) - 1, seed)
     weights = fuzzy_weights(indices, distances)
