@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import Likelihood, Model, Parameters
 from scdiff.assay.table import CellTable, Floats
 
@@ -39,7 +40,7 @@ class Fit:
     pattern
         Posterior of the patterns in each row, shape (n_rows, n_patterns).
     evidence_of_positives
-        Twice the log-likelihood ratio against no positive cell, 0 or more.
+        Twice the log-likelihood ratio against no positive cell (but what doublets make), 0 or more.
     """
 
     model: Model
@@ -56,7 +57,7 @@ class Fit:
         return self.model.parameters(self.theta)
 
 
-def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None) -> Fit:
+def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, doublet_rate: float = 0.0) -> Fit:
     """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
 
     Parameters
@@ -67,10 +68,14 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None) 
         Typical levels and the number of markers needed.
     start
         Theta to start from, shape (n_theta,), for example a fit to the pooled samples.
+    doublet_rate
+        Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
     """
     thetas = [start] if start is not None else [_start(table, model, kind) for kind in STARTS]
     theta, best = _descend(table, model, min((_descend(table, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
-    none = _descend(table, model, theta, prevalence=0.0)[1].value
+    weight = model.parameters(theta).weight
+    by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
+    none = _descend(table, model, theta, prevalence=by_chance)[1].value if by_chance < weight[model.positive].sum() else best.value
     return fit_at(table, model, theta, evidence_of_positives=max(0.0, 2 * (none - best.value)))
 
 
@@ -92,12 +97,12 @@ def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positiv
 
 
 def _value(result: tuple[Floats, Likelihood]) -> float:
-    """What is minimised."""
+    """Take what is minimised out of a result."""
     return result[1].value
 
 
 def _start(table: CellTable, model: Model, kind: str) -> Floats:
-    """Starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
+    """Make a starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
     prevalence, ratio = {"rare": (0.01, None), "mixed": (0.3, None), "all": (0.97, 0.03)}[kind]
     theta, n = model.prior_mean.copy(), model.n_markers
     if ratio is None:

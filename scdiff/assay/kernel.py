@@ -31,7 +31,7 @@ class Derivatives(NamedTuple):
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_weight, spread_slope, level, background, derivatives):  # type: ignore[no-untyped-def]  # noqa: PLR0913, ANN001, ANN201, PLR0917
+def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_weight, spread_slope, level, background, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Sum log-likelihood, gradient and curvature over the rows.
 
     Parameters
@@ -92,7 +92,7 @@ def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_we
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, off_density, joint, on, off):  # type: ignore[no-untyped-def]  # noqa: PLR0913, ANN001, ANN202, PLR0917
+def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, off_density, joint, on, off):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Weighted density of each pattern, its parts per marker, and the total of one row."""
     joint[:], on[:], off[:] = 0.0, 0.0, 0.0
     total = 1e-300
@@ -103,8 +103,7 @@ def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, o
                 density *= on_density[pairs[g]] if patterns[p, g] else off_density[pairs[g], k]
             joint[p] += density
             for g in range(len(pairs)):
-                if not patterns[p, g]:
-                    off[g, k] += density
+                off[g, k] += 0.0 if patterns[p, g] else density
         for g in range(len(pairs)):
             if patterns[p, g]:
                 on[g] += joint[p]
@@ -114,7 +113,7 @@ def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, o
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _weight_scores(posterior, group, group_share, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derivatives of one row by the logits of the pattern weights."""
+    """Derive one row by the logits of the pattern weights."""
     for p in range(len(posterior)):
         in_group = 0.0
         for other in range(len(posterior)):

@@ -18,7 +18,16 @@ from scdiff.assay.intervals import clopper_pearson
 from scdiff.assay.mixture import GRID
 from scdiff.assay.table import Floats, tabulate
 
-__all__ = ["FEWEST_CELLS", "QUANTIFIABLE_EVENTS", "Verdict", "detection_limit", "error_rates", "limit_of_blank", "quantification_limit", "verdict"]
+__all__ = [
+    "FEWEST_CELLS",
+    "QUANTIFIABLE_EVENTS",
+    "Verdict",
+    "detection_limit",
+    "error_rates",
+    "limit_of_blank",
+    "quantification_limit",
+    "verdict",
+]
 
 Verdict = Literal["not detected", "detected", "quantified", "not measurable"]
 
@@ -31,7 +40,7 @@ REFERENCE_EVENTS = 20
 
 
 def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, float]:
-    """False call rate of negative cells and sensitivity for positive ones, by redrawing counts from the fitted model.
+    """Find the false call rate of negative cells and the sensitivity for positive ones, by redrawing counts from the fit.
 
     The cells are called as in a batch that holds 20 positive cells, so that a batch without any still tells what it
     would have seen, and a batch full of them what a blank would have given.
@@ -55,7 +64,7 @@ def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, 
     counts, depth = zip(*(_redraw(fit, theta, group, generator) for group in groups), strict=True)
     table = tabulate(np.concatenate(counts), np.concatenate(depth))
     share = np.repeat([1 - prevalence, prevalence], MOST_DRAWS)
-    weighted = replace(table, weight=np.bincount(table.cell_row, weights=share))
+    weighted = replace(table, weight=np.asarray(np.bincount(table.cell_row, weights=share), dtype=float))
     calls = call_table(fit.model, theta, weighted, rate=rate).positive
     return float(calls[:MOST_DRAWS].mean()), float(calls[MOST_DRAWS:].mean())
 
@@ -75,7 +84,7 @@ def _reference(fit: Fit) -> tuple[Floats, float]:
 
 
 def _redraw(fit: Fit, theta: Floats, group: Any, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Counts (n_draws, n_markers) and depths of cells of some patterns."""
+    """Draw counts (n_draws, n_markers) and depths of cells of some patterns."""
     parameters, patterns = fit.model.parameters(theta), fit.model.patterns[group]
     weight = parameters.weight[group] / parameters.weight[group].sum()
     marker = fit.table.markers[0]
@@ -95,7 +104,7 @@ def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int
     Parameters
     ----------
     false_call_rate
-        Share of negative cells that are called, 0-1.
+        Share of negative cells that are called, 0-1; with what doublets make positive by chance.
     n_cells
         Cells of the batch.
     blanks

@@ -214,5 +214,5 @@ def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[De
 
 
 def _by_size(counts: Floats, mean: Floats, size: float) -> Floats:
-    """Derivative of the negative binomial log density by ln size."""
+    """Derive the negative binomial log density by ln size."""
     return np.asarray(size * (digamma(counts + size) - digamma(size) + np.log(size / (size + mean)) + 1 - (counts + size) / (size + mean)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,16 @@ class SampleCalls:
     calls: Calls
 
 
-def call_samples(counts: Any, depth: Any, samples: Any, model: Model, *, control: Any = None, rate: float = 0.05) -> SampleCalls:
+def call_samples(
+    counts: Any,
+    depth: Any,
+    samples: Any,
+    model: Model,
+    *,
+    control: Any = None,
+    rate: float = 0.05,
+    doublet_rates: Mapping[str, float] | None = None,
+) -> SampleCalls:
     """Fit and call several samples.
 
     The levels that the pooled fit finds are where each sample's fit starts and what its weak prior expects.
@@ -55,27 +65,32 @@ def call_samples(counts: Any, depth: Any, samples: Any, model: Model, *, control
         Cells of control samples, shape (n_cells,); left out of the pooled fit unless there are no others.
     rate
         Expected share of false calls among the calls, between 0 and 1.
+    doublet_rates
+        Share of droplets with two cells, by sample and for ``all``; 0 where not given.
     """
+    doublets = doublet_rates or {}
     matrix, total, names = np.asarray(counts, dtype=float), np.asarray(depth, dtype=float), np.asarray(samples, dtype=str)
     kept = ~np.asarray(control, dtype=bool) if control is not None and not np.all(control) else np.ones(len(names), dtype=bool)
-    pooled = fit_mixture(tabulate(matrix[kept], total[kept]), model)
+    pooled = fit_mixture(tabulate(matrix[kept], total[kept]), model, doublet_rate=doublets.get(POOLED, 0.0))
     fits = {POOLED: pooled}
     parts = []
     for name in np.unique(names):
         cells = names == name
-        fits[str(name)] = pooled if np.array_equal(cells, kept) else _fit_sample(matrix[cells], total[cells], pooled)
+        fits[str(name)] = (
+            pooled if np.array_equal(cells, kept) else _fit_sample(matrix[cells], total[cells], pooled, doublets.get(str(name), 0.0))
+        )
         fit = fits[str(name)]
         parts.append((np.flatnonzero(cells), call_table(fit.model, fit.theta, fit.table, rate=rate)))
     return SampleCalls(fits, _in_order(parts))
 
 
-def _fit_sample(counts: Floats, depth: Floats, pooled: Fit) -> Fit:
+def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, doublet_rate: float) -> Fit:
     """Fit one sample from the pooled optimum; a very small one takes the pooled parameters."""
     table = tabulate(counts, depth)
     if len(depth) < FEWEST_CELLS:
         return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
     model = Model(tuple(float(level) for level in pooled.parameters.level), pooled.model.min_markers)
-    return fit_mixture(table, model, start=pooled.theta)
+    return fit_mixture(table, model, start=pooled.theta, doublet_rate=doublet_rate)
 
 
 def _in_order(parts: list[tuple[Any, Calls]]) -> Calls:

@@ -79,7 +79,7 @@ def _octave_centre(values: Any, start: float) -> Floats:
 
 
 def coarse_counts(counts: Any) -> Floats:
-    """Counts below 32 as they are, larger ones as whole-number centres of 16th-octave bins; monotone.
+    """Keep counts below 32, put larger ones at whole-number centres of 16th-octave bins; monotone.
 
     >>> coarse_counts([0, 1, 31, 100]).tolist()
     [0.0, 1.0, 31.0, 101.0]

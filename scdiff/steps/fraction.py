@@ -13,7 +13,6 @@ from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._markers import depth_of, marker_counts
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["COLUMNS", "fraction"]
@@ -115,25 +114,30 @@ def _estimates(
     for name, cells in groups.items():
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        estimates[name] = _estimate(fit, own, float(record["fdr"]), seed)
+        estimates[name] = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
     return estimates | {POOLED: _over_donors(adata, groups, estimates)}
 
 
-def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], fdr: float, seed: int) -> _Estimate:
-    """Prevalence with its profile interval, and the limits, of one fit."""
+def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float, fdr: float, seed: int) -> _Estimate:
+    """Prevalence with its profile interval, and the limits, of one fit; both of cells, not of droplets."""
+    from scdiff.assay.doublets import chance_positives, prevalence_of_cells
     from scdiff.assay.fit import profile_interval
     from scdiff.assay.limits import detection_limit, error_rates, limit_of_blank, quantification_limit
 
     n_cells = fit.table.n_cells
     false_rate, sensitivity = error_rates(fit, rate=fdr, seed=seed)
-    lob = limit_of_blank(false_rate, n_cells, blanks)
+    weight, patterns, positive = fit.parameters.weight, fit.model.patterns, fit.model.positive
+    by_chance = chance_positives(weight, patterns, positive, doublet_rate)
+    lob = limit_of_blank(false_rate + by_chance * sensitivity, n_cells, blanks)
     lod = detection_limit(sensitivity, n_cells, lob)
-    low, high = profile_interval(fit)
-    return _Estimate(fit.prevalence, low, high, lob, lod, quantification_limit(sensitivity, n_cells, lod), fit.evidence_of_positives)
+    estimate, low, high = (
+        prevalence_of_cells(value, weight, patterns, positive, doublet_rate) for value in (fit.prevalence, *profile_interval(fit))
+    )
+    return _Estimate(estimate, low, high, lob, lod, quantification_limit(sensitivity, n_cells, lod), fit.evidence_of_positives)
 
 
 def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate]) -> _Estimate:
-    """The pooled estimate: mean over the samples by their cells; the interval over donors where there are several."""
+    """Pool the samples: their mean by cells; the interval over donors where there are several."""
     from dataclasses import replace
 
     from scdiff.assay.intervals import donor_interval
@@ -186,7 +190,8 @@ def _state_row(
     n_state, n_called = int(in_state.sum()), int(called.sum())
     low, high = clopper_pearson(n_state, n_called if rule.within else len(called))
     if rule.within:
-        share = n_state / n_called if n_called else 0.0
-        return _row(program, rule.name, sample, in_state, replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high))
+        prevalence = estimate.prevalence * (n_state / n_called if n_called else 0.0)
+        shared = replace(estimate, prevalence=prevalence, low=estimate.low * low, high=estimate.high * high)
+        return _row(program, rule.name, sample, in_state, shared)
     counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, evidence=np.inf)
     return _row(program, rule.name, sample, in_state, counted)
