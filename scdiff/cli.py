@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +23,17 @@ app = typer.Typer(
     "detection limit, controls and verdict. For research: it measures transcripts, not function or clinical benefit.",
 )
 
-Inputs = Annotated[list[Path] | None, typer.Argument(help="Files or folders: h5ad, 10x h5, 10x mtx folder, loom, csv or tsv; each is a sample.")]
+Inputs = Annotated[
+    list[Path] | None, typer.Argument(help="Files or folders: h5ad, 10x h5, 10x mtx folder, loom, csv or tsv; each is a sample.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
 Sheet = Annotated[Path | None, typer.Option("--samples", help="Sample sheet, csv or tsv: sample,path,donor,condition,day,control.")]
 Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
 Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the verdict.")]
 
 
@@ -91,7 +97,8 @@ def demo(
     options = {"inputs": [out / "batch.h5ad"], "control": ["control1"], "seed": seed}
     row = _run(options, out, None, quiet, where="demo")
     inside = row["prevalence_low"] <= truth <= row["prevalence_high"]
-    typer.echo(f"Simulated truth: {truth:.2%}, {'inside' if inside else 'outside'} the interval.")
+    if not quiet:
+        typer.echo(f"Simulated truth: {truth:.2%}, {'inside' if inside else 'outside'} the interval.")
 
 
 def _write_demo(out: Path, seed: int) -> float:
@@ -102,15 +109,18 @@ def _write_demo(out: Path, seed: int) -> float:
     from scdiff.report.h5ad import write_h5ad
     from scdiff.simulate import demo_batch
 
-    truth = out / "truth.json"
-    if truth.exists() and (out / "batch.h5ad").exists() and json.loads(truth.read_text())["seed"] == seed:
-        return float(json.loads(truth.read_text())["fraction"])
+    record, file = out / "truth.json", out / "batch.h5ad"
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["seed"] == seed and known["size"] == file.stat().st_size:
+            return float(known["fraction"])
     batch = demo_batch(seed=seed)
-    with replaced(out / "batch.h5ad") as partial:
+    truth = float(batch.uns["truth"]["fraction"])
+    with replaced(file) as partial:
         write_h5ad(batch, partial)
-    with replaced(truth) as partial:
-        partial.write_text(json.dumps({"seed": seed, "fraction": float(batch.uns["truth"]["fraction"])}))
-    return float(batch.uns["truth"]["fraction"])
+    with replaced(record) as partial:
+        partial.write_text(json.dumps({"seed": seed, "fraction": truth, "size": file.stat().st_size}), encoding="utf-8")
+    return truth
 
 
 @app.command()
@@ -124,12 +134,24 @@ def check(
 ) -> None:
     """Check the configuration and the inputs; run nothing."""
     from scdiff.pipeline import resolve
+    from scdiff.programs import load_programs
     from scdiff.steps.load import plan_inputs
 
     resolved: Any = resolve(_options(inputs, config, samples, control, species, settings), where=str(config or "command line"))
-    for source in plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control):
-        typer.echo(f"{source.sample}: {source.layout}, {source.path}")
-    typer.echo("The configuration is valid and every input is there.")
+    sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
+    heading = ("sample", "layout", "role", "path")
+    _echo_table(
+        [heading, *((source.sample, source.layout, "control" if source.control else "batch", str(source.path)) for source in sources)]
+    )
+    typer.echo(f"Programmes: {', '.join(program.name for program in load_programs(resolved.programs))}.")
+    typer.echo("The configuration is valid and every input is there; nothing was run.")
+
+
+def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -152,12 +174,12 @@ def report(
 ) -> None:
     """Write the report of a finished run again."""
     from scdiff.report import report as write_report
-    from scdiff.report.verdict import verdict_sentence
+    from scdiff.report.verdict import main_row, verdict_sentence
 
     adata = _read_result(result)
     folder = out or result.parent
     write_report(adata, out=folder)
-    typer.echo(verdict_sentence(_main_row(adata)))
+    typer.echo(verdict_sentence(main_row(adata)))
     typer.echo(f"Report: {folder / 'report.html'}")
 
 
@@ -182,16 +204,37 @@ def simulate(
 
 
 def _options(
-    inputs: list[Path] | None, config: Path | None, samples: Path | None, control: list[str] | None, species: str | None, settings: list[str] | None
+    inputs: list[Path] | None,
+    config: Path | None,
+    samples: Path | None,
+    control: list[str] | None,
+    species: str | None,
+    settings: list[str] | None,
 ) -> dict[str, Any]:
     """Join the configuration file and what the command line says; the command line wins."""
     from scdiff.config import read_yaml
 
-    options = read_yaml(config) if config else {}
-    given = {"inputs": [path.resolve() for path in inputs or []], "samples": samples and samples.resolve(), "control": control, "species": species}
+    options = _from_its_folder(read_yaml(config), config.parent) if config else {}
+    given = {
+        "inputs": [path.resolve() for path in inputs or []],
+        "samples": samples and samples.resolve(),
+        "control": control,
+        "species": species,
+    }
     options |= {key: value for key, value in given.items() if value}
     for setting in settings or []:
         _set(options, setting)
+    return options
+
+
+def _from_its_folder(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take the relative paths of a configuration file from where the file is, as those of a sample sheet."""
+    if isinstance(options.get("inputs"), list):
+        options["inputs"] = [folder.resolve() / path if isinstance(path, str) else path for path in options["inputs"]]
+    if isinstance(options.get("samples"), str):
+        options["samples"] = folder.resolve() / options["samples"]
+    if isinstance(options.get("programs"), list):
+        options["programs"] = [str(folder.resolve() / name) if str(name).endswith(".toml") else name for name in options["programs"]]
     return options
 
 
@@ -200,12 +243,18 @@ def _set(options: dict[str, Any], setting: str) -> None:
     import yaml
 
     path, equals, text = setting.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {setting!r}: write it as option=value or section.option=value.")
     *sections, name = path.split(".")
+    if not equals or not all([*sections, name]):
+        raise ConfigError(f"--set {setting!r}: write it as option=value or section.option=value.")
     for section in sections:
-        options = options.setdefault(section, {})
-    options[name] = yaml.safe_load(text)
+        options[section] = options.get(section) or {}
+        options = options[section]
+        if not isinstance(options, dict):
+            raise ConfigError(f"--set {setting!r}: {section!r} is an option, not a section of options.")
+    try:
+        options[name] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {setting!r}: the value is not a YAML text: {' '.join(str(error).split())}.") from None
 
 
 def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:
@@ -213,20 +262,15 @@ def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, 
     from scdiff.pipeline import resolve
     from scdiff.pipeline import run as run_pipeline
     from scdiff.progress import Progress
-    from scdiff.report.verdict import verdict_sentence
+    from scdiff.report.verdict import main_row, verdict_sentence
 
     with Progress(quiet=quiet) as progress:
         adata = run_pipeline(resolve(options, where=where), out, start=start, watch=progress.watch)
-    row = _main_row(adata)
-    typer.echo(verdict_sentence(row | {"reason": adata.uns["scdiff"]["call"][row["program"]]["reason"]}))
-    typer.echo(f"Report: {out / 'report.html'}")
+    row = main_row(adata)
+    typer.echo(verdict_sentence(row))
+    if not quiet:
+        typer.echo(f"Report: {out / 'report.html'}")
     return row
-
-
-def _main_row(adata: Any) -> dict[str, Any]:
-    """The row of the fractions that answers the main question."""
-    fractions = adata.uns["scdiff"]["fractions"]
-    return dict(fractions[(fractions["program"] == adata.uns["scdiff"]["call"]["main"]) & (fractions["sample"] == "all")].iloc[0])
 
 
 def _read_result(path: Path) -> Any:
@@ -246,5 +290,7 @@ def _read_result(path: Path) -> Any:
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as the result.h5ad of a run ({' '.join(str(error).split())[:200]}).") from None
     if "fractions" not in adata.uns.get("scdiff", {}):
-        raise InputError(f"{path}: holds no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad, or run `scdiff run` first.")
+        raise InputError(
+            f"{path}: holds no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad, or run `scdiff run` first."
+        )
     return adata

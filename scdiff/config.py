@@ -62,7 +62,9 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
 
     Ranges come from ``Annotated[float, Gt(0)]`` hints.
     """
-    keyword = {name: parameter for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    keyword = {
+        name: parameter for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
+    }
     hints = _hints(function, tuple(keyword))
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default) for name, parameter in keyword.items()

@@ -72,7 +72,7 @@ DISTANCES = Key("obsp", "distances", "float", "neighbour distances in PCA space"
 SCORE = Key("obsm", "scdiff_score", "frame", "cells x '<programme>:<method>', unitless", "score")
 
 EVIDENCE = Key("obsm", "scdiff_evidence", "frame", "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent", "call")
-PROBABILITIES = Key("obsm", "scdiff_probabilities", "frame", "cells x programmes, probability of the state, 0-1, NaN if not measurable", "call")
+PROBABILITIES = Key("obsm", "scdiff_probabilities", "frame", "cells x programmes, probability of the state, 0-1, or NaN", "call")
 POSITIVE = Key("obsm", "scdiff_positive", "frame", "cells x programmes, called positive", "call")
 STATE = Key("obs", "scdiff_state", "category", "sub-state by the main programme's rules", "call")
 PROBABILITY = Key("obs", "scdiff_probability", "float", "probability of the main programme's state, 0-1", "call")

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import yaml
 
 from scdiff.checkpoint import Checkpoints, replaced
 from scdiff.config import RunOptions, options_model, run_model, validated
-from scdiff.errors import ConfigError, UnknownNameError, did_you_mean
+from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,8 +30,10 @@ __all__ = ["STEPS", "resolve", "run", "step_functions"]
 STEPS = ("load", "qc", "normalise", "embed", "score", "call", "trajectory", "fraction", "communicate", "report")
 """Names of the steps, in the order of the work; each is a public function."""
 
-REMOVED_FIRST = ("report.html", "result.h5ad", "run.yaml", "versions.yml", "scdiff_mqc.json", "scdiff_states_mqc.json", "tables", "figures")
-"""What a run removes before it recomputes anything, so that no old result stands beside a new one."""
+RECORD = "run.yaml"
+"""File of all options as resolved; written first, so that it always tells of the last run."""
+
+_HEADING = "# scdiff: all options of this run, as resolved. Use them again with --config.\n"
 
 Watch = Callable[[str, str, float], None]
 """Told ``(step, "started" | "resumed" | "finished", seconds)``."""
@@ -43,7 +44,7 @@ def _silent(step: str, event: str, seconds: float) -> None:
 
 
 def step_functions() -> dict[str, Callable[..., Any]]:
-    """The step functions by name, in order."""
+    """Import the step functions; return them by name, in order."""
     homes = {name: f"scdiff.steps.{name}" for name in STEPS} | {"report": "scdiff.report"}
     return {name: getattr(import_module(home), name) for name, home in homes.items()}
 
@@ -63,7 +64,8 @@ def resolve(options: Mapping[str, Any], *, where: str = "configuration") -> Base
     ConfigError
         If an option is unknown, out of range, or there is nothing to read.
     """
-    config = validated(run_model(step_functions()), options, where=where)
+    given = {name: {} if value is None and name in STEPS else value for name, value in options.items()}  # `call:` with nothing below
+    config = validated(run_model(step_functions()), given, where=where)
     _check_names(config, where)
     return config
 
@@ -102,18 +104,33 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
     """
     if start is not None and start not in STEPS:
         raise UnknownNameError(f"unknown step {start!r}. {did_you_mean(start, STEPS)}")
-    checkpoints = Checkpoints(Path(out))
+    out, files = Path(out), _files(config)
+    options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
+    prints = _fingerprints(config, options, files)
+    checkpoints = Checkpoints(out)
     with checkpoints.locked():
-        options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
-        prints = _fingerprints(config, options)
-        n_done = _n_unchanged(checkpoints, prints, start)
-        _remove_results(Path(out))
+        _begin(config, out, files)
+        n_done = checkpoints.n_intact(_n_unchanged(checkpoints, prints, start))
         checkpoints.keep(n_done)
         adata = _resumed(checkpoints, options, n_done, watch)
         for name in STEPS[n_done:-1]:
             adata = _run_step(adata, name, options[name], prints[name], checkpoints, watch)
-        _report(adata, config, options, checkpoints, Path(out), watch)
+        _report(adata, options, checkpoints, out, watch)
         return adata
+
+
+def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
+    """Record the options, and remove the results of an earlier run, so that no old result stands beside a new one."""
+    from scdiff.report.output import previous_files, remove_report
+
+    record, written = out / RECORD, {(out / name).resolve() for name in previous_files(out)}
+    if clash := [file for file in files if file.resolve() in written]:
+        raise OutputError(f"{clash[0]}: this input is a result in the output folder and would be replaced. Give another --out.")
+    if record.is_file() and not record.read_text(encoding="utf-8", errors="replace").startswith(_HEADING):
+        raise OutputError(f"{record}: this file is not of scdiff's making and would be replaced. Give another --out.")
+    with replaced(record) as partial:
+        partial.write_text(_HEADING + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        remove_report(out)
 
 
 def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[str, Any]:
@@ -123,13 +140,14 @@ def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[
     return getattr(config, name).model_dump() | wide
 
 
-def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Per step, a hash of all that its result depends on: version, files, options, programmes, the steps before."""
-    from scdiff import __version__
+def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path]) -> dict[str, str]:
+    """Per step, a hash of all that its result depends on: versions, files, options, programmes, the steps before."""
     from scdiff.programs import load_programs
+    from scdiff.report.versions import installed_versions
 
     programs = [program.model_dump(mode="json") for program in load_programs(config.programs)]
-    chain, prints = _digest([__version__, _files(config)]), {}
+    states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    chain, prints = _digest([installed_versions(), states]), {}
     for name in STEPS:
         chain = _digest([chain, name, options[name], programs if "programs" in options[name] else []])
         prints[name] = chain
@@ -137,16 +155,22 @@ def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]]) -> dict
 
 
 def _digest(content: Any) -> str:
+    """Hash of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _files(config: Any) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of every input file; the sheet's content counts as well."""
+def _files(config: Any) -> list[Path]:
+    """All files that the run reads, the sheet among them.
+
+    Raises
+    ------
+    ScdiffError
+        If an input is missing or the sheet has faults.
+    """
     from scdiff.steps.load import plan_inputs
 
     sources = plan_inputs(config.inputs, samples=config.samples, control=config.control)
-    paths = sorted({Path(path) for source in sources for path in source.files} | ({config.samples} if config.samples else set()))
-    return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return sorted({Path(path) for source in sources for path in source.files} | ({config.samples} if config.samples else set()))
 
 
 def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str | None) -> int:
@@ -160,15 +184,8 @@ def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str
     return n_done
 
 
-def _remove_results(out: Path) -> None:
-    """Remove the results of an earlier run."""
-    for name in REMOVED_FIRST:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
 def _resumed(checkpoints: Checkpoints, options: Mapping[str, dict[str, Any]], n_done: int, watch: Watch) -> AnnData | None:
-    """The object after the finished steps; X is computed anew, which is faster than to store it."""
+    """Restore the object after the finished steps; X is computed anew, which is faster than to store it."""
     if n_done == 0:
         return None
     for entry in checkpoints.finished():
@@ -193,20 +210,17 @@ def _run_step(
     return adata  # type: ignore[return-value]
 
 
-def _report(adata: AnnData, config: Any, options: Mapping[str, Any], checkpoints: Checkpoints, out: Path, watch: Watch) -> None:
-    """Write what was done, then the report."""
+def _report(adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints, out: Path, watch: Watch) -> None:
+    """Enter what was done, then write the report."""
     from scdiff.report import report
-    from scdiff.report.versions import versions
+    from scdiff.report.versions import installed_versions
 
     watch("report", "started", 0.0)
     begun = time.perf_counter()
-    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     adata.uns["scdiff"]["run"] = {
         "options": {name: yaml.safe_dump(json.loads(json.dumps(options[name], default=str)), sort_keys=False) for name in STEPS[:-1]},
-        "versions": versions(adata),
+        "versions": installed_versions(),
         "seconds": {entry["step"]: float(entry["seconds"]) for entry in checkpoints.finished()},
     }
-    with replaced(out / "run.yaml") as partial:
-        partial.write_text(resolved, encoding="utf-8")
     report(adata, out=out)
     watch("report", "finished", time.perf_counter() - begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,16 +32,22 @@ class Progress:
         logger = logging.getLogger("scdiff")
         logger.addHandler(self._handler)
         logger.setLevel(logging.INFO)
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")  # of the libraries; what concerns the user is logged
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
+        self._warnings.__exit__(kind, error, trace)
         logging.getLogger("scdiff").removeHandler(self._handler)
 
     def watch(self, step: str, event: str, seconds: float) -> None:
         """Take one event of the pipeline."""
         self._stop()
-        if event == "started":
+        if event == "started" and not self._console.is_terminal:
+            self._console.print(f"  {step} ...")
+        elif event == "started":
             self._status = self._console.status(f"{step} ...")
             self._status.start()
         elif event == "resumed":

@@ -6,7 +6,7 @@ the choice in the configuration, the listing and the property tests come along b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -46,7 +46,7 @@ class Registry(Generic[F]):
     """Registered functions of one ``kind``, in the order of their registration.
 
     >>> methods: Registry = Registry("scorer")
-    >>> @methods.register("half", summary="Halves.", source="field convention", low=0.0)
+    >>> @methods.register("half", summary="Halves.", source="field convention", facts={"low": 0.0})
     ... def half(x):
     ...     return x / 2
     >>> methods["half"].function(3.0), methods["half"].facts, list(methods)
@@ -57,8 +57,8 @@ class Registry(Generic[F]):
         self.kind = kind
         self._cards: dict[str, Card[F]] = {}
 
-    def register(self, name: str, *, summary: str, source: str, **facts: Any) -> Callable[[F], F]:
-        """Return the decorator that enters a function under ``name``.
+    def register(self, name: str, *, summary: str, source: str, facts: Mapping[str, Any] | None = None) -> Callable[[F], F]:
+        """Return the decorator that enters a function under ``name``; the options are the fields of its :class:`Card`.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Registry(Generic[F]):
             if name in self._cards:
                 msg = f"{self.kind} {name!r} is registered twice"
                 raise ValueError(msg)
-            self._cards[name] = Card(name, function, summary, source, facts)
+            self._cards[name] = Card(name, function, summary, source, dict(facts or {}))
             return function
 
         return enter

@@ -42,7 +42,13 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def check(where: str, options: Mapping[str, float]) -> None:
-    """Refuse the first option outside its range."""
+    """Refuse the first option outside its range.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option, its value and its range.
+    """
     for name, value in options.items():
         low, high = _RANGES[name]
         if not low <= value <= high:

@@ -36,10 +36,7 @@ MAX_RANK = 1_500
     "mean_minus_control",
     summary="Mean of the genes minus the mean of control genes of similar level (scanpy's score_genes).",
     source="10.1126/science.aad0501",
-    matrix="X",
-    needs=("means", "seed"),
-    low=-np.inf,
-    high=np.inf,
+    facts={"matrix": "X", "needs": ("means", "seed"), "low": -np.inf, "high": np.inf},
 )
 def mean_minus_control(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, means: np.ndarray, seed: int = 0) -> np.ndarray:
     """Score cells by the mean of a signature minus that of control genes.
@@ -97,10 +94,7 @@ def _row_means(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
     "rank_u",
     summary="U statistic of the ranks of the genes within each cell, with average ranks for ties (after UCell).",
     source="10.1016/j.csbj.2021.06.043",
-    matrix="counts",
-    needs=(),
-    low=0.0,
-    high=1.0,
+    facts={"matrix": "counts", "needs": (), "low": 0.0, "high": 1.0},
 )
 def rank_u(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, max_rank: int | None = MAX_RANK) -> np.ndarray:
     """Score cells by the ranks of a signature among all genes of the cell: 1 - U / U_max.

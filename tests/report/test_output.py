@@ -9,7 +9,7 @@ import yaml
 
 from scdiff.errors import ConfigError, MissingKeyError, OutputError
 from scdiff.report import output, report
-from scdiff.report.output import FILES, PARTIAL, staged
+from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, staged
 from scdiff.report.section import Section, Table
 
 TABLES = ["fractions", "qc_dropped", "qc_thresholds", "markers", "axes", "clusters", "programs", "versions", "options", "input_files"]
@@ -180,4 +180,22 @@ def test_unknown_options_are_refused(finished):
 
 
 def test_the_public_names():
-    assert set(output.__all__) == {"FILES", "PARTIAL", "staged", "write_report"}
+    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"}
+
+
+def test_removing_a_report_leaves_what_it_did_not_write(quick, finished, tmp_path):
+    report(finished, out=tmp_path)
+    (tmp_path / "tables" / "mine.csv").write_text("a\n")
+    (tmp_path / "notes.txt").write_text("mine")
+    remove_report(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["notes.txt", "tables", "tables/mine.csv"]
+    remove_report(tmp_path)
+    assert previous_files(tmp_path) == []
+
+
+def test_a_listing_that_leads_outside_is_not_believed(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / FILES).write_text(f"../precious.txt\n{tmp_path / 'precious.txt'}\n")
+    remove_report(tmp_path / "out")
+    assert (tmp_path / "precious.txt").exists()

@@ -51,7 +51,7 @@ def category_map(xy: np.ndarray, categories: pd.Series, ax: Axes) -> Axes:
         chosen = names == level
         look: dict[str, Any] = {"s": _dot(len(xy)), "color": colour, "linewidths": 0, "zorder": 2 + rank[level] / len(rank)}
         ax.scatter(xy[chosen, 0], xy[chosen, 1], label=level, rasterized=True, **look)
-    legend_below(ax, gap=20, columns=2 if max(map(len, palette)) > 4 else 6, markerscale=2)
+    legend_below(ax, gap=20, columns=2 if max(map(len, palette)) > 4 else 6, marker_scale=2)
     return _bare(ax)
 
 

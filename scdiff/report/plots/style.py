@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
@@ -131,12 +132,18 @@ def natural(level: str) -> tuple[int, int, str]:
     return (0, int(level), "") if level.isdecimal() else (1, 0, level)
 
 
-def legend_below(ax: Axes, *, columns: int = 3, gap: float = 32.0, **entries: Any) -> None:
-    """Put the legend ``gap`` points below the axes, whatever their height."""
+def legend_below(
+    ax: Axes, *, columns: int = 3, gap: float = 32.0, marker_scale: float | None = None, handles: Sequence[Artist] | None = None
+) -> None:
+    """Put the legend ``gap`` points below the axes, whatever their height; of ``handles``, or of what is drawn."""
     from matplotlib.transforms import ScaledTranslation
 
     place = ax.transAxes + ScaledTranslation(0, -gap / 72, ax.figure.dpi_scale_trans)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, ncols=columns, borderaxespad=0, borderpad=0, **entries)
+    entries: dict[str, Any] = {} if handles is None else {"handles": handles}
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, ncols=columns, borderaxespad=0, borderpad=0,
+        markerscale=marker_scale, **entries,
+    )  # fmt: skip
 
 
 def log_counts(ax: Axes) -> None:

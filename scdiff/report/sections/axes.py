@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@SECTIONS.register("axes", summary="Ligand-receptor read-outs.", source="field convention", title="Signalling axes", reads=(keys.AXES,))
+@SECTIONS.register(
+    "axes", summary="Ligand-receptor read-outs.", source="field convention", facts={"title": "Signalling axes", "reads": (keys.AXES,)}
+)
 def axes(adata: AnnData) -> Section:
     """Show how many cells express each side of the ligand-receptor axes.
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 @SECTIONS.register(
-    "clusters", summary="Map and clusters.", source="field convention", title="Clusters", reads=(keys.UMAP, keys.LEIDEN, keys.STATE)
+    "clusters",
+    summary="Map and clusters.",
+    source="field convention",
+    facts={"title": "Clusters", "reads": (keys.UMAP, keys.LEIDEN, keys.STATE)},
 )
 def clusters(adata: AnnData) -> Section:
     """Show the map with a choice of colours, and which states each cluster holds.

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     "evidence",
     summary="Evidence per cell and marker.",
     source="field convention",
-    title="Signature evidence per cell",
-    reads=(keys.CALL, keys.EVIDENCE, keys.POSITIVE, keys.COUNTS),
+    facts={"title": "Signature evidence per cell", "reads": (keys.CALL, keys.EVIDENCE, keys.POSITIVE, keys.COUNTS)},
 )
 def evidence(adata: AnnData) -> Section:
     """Show the markers' evidence cell by cell, and which cells were called.

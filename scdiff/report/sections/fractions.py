@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 @SECTIONS.register(
-    "fractions", summary="Fractions with limits.", source="field convention", title="Fractions with intervals", reads=(keys.FRACTIONS,)
+    "fractions",
+    summary="Fractions with limits.",
+    source="field convention",
+    facts={"title": "Fractions with intervals", "reads": (keys.FRACTIONS,)},
 )
 def fractions(adata: AnnData) -> Section:
     """Show the main programme's fraction per sample, and its sub-states.

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@SECTIONS.register("methods", summary="How the result came about.", source="field convention", title="Methods", reads=(keys.INPUT,))
+@SECTIONS.register(
+    "methods", summary="How the result came about.", source="field convention", facts={"title": "Methods", "reads": (keys.INPUT,)}
+)
 def methods(adata: AnnData) -> Section:
     """Show all that is needed to get the same result again.
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@SECTIONS.register("programs", summary="All programmes.", source="field convention", title="Programmes", reads=(keys.FRACTIONS,))
+@SECTIONS.register(
+    "programs", summary="All programmes.", source="field convention", facts={"title": "Programmes", "reads": (keys.FRACTIONS,)}
+)
 def programs(adata: AnnData) -> Section:
     """Show what else the batch does: the fraction of every programme's positive state.
 

@@ -21,7 +21,7 @@ _METRICS = (
 
 
 @SECTIONS.register(
-    "qc", summary="Cells kept and dropped.", source="field convention", title="Quality control", reads=(keys.QC, keys.SAMPLE)
+    "qc", summary="Cells kept and dropped.", source="field convention", facts={"title": "Quality control", "reads": (keys.QC, keys.SAMPLE)}
 )
 def qc(adata: AnnData) -> Section:
     """Show which cells were dropped, why, and the metrics of those that were kept.

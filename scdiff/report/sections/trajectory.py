@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     "trajectory",
     summary="Pseudotime, root and components.",
     source="10.1038/nmeth.3971",
-    title="Trajectory",
-    reads=(keys.TRAJECTORY, keys.PSEUDOTIME, keys.UMAP, keys.LEIDEN),
+    facts={"title": "Trajectory", "reads": (keys.TRAJECTORY, keys.PSEUDOTIME, keys.UMAP, keys.LEIDEN)},
 )
 def trajectory(adata: AnnData) -> Section:
     """Show pseudotime from the recorded root, and how the clusters connect.
