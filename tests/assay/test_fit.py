@@ -1,0 +1,189 @@
+"""fit: what went into the counts comes out again, with an interval that is honest at 0 and at 1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from scdiff.assay.fit import STARTS, _descend, _start, fit_at, fit_mixture, profile_interval
+from scdiff.assay.mixture import Model
+from scdiff.assay.table import tabulate
+
+N_CELLS = 3_000
+DEPTH = 6_000
+
+
+@pytest.fixture(scope="module")
+def fitted(model, truth, draw):
+    """Maker of (cells, fit) at a prevalence; each is fitted once."""
+    known = {}
+
+    def make(prevalence, seed=0):
+        if (prevalence, seed) not in known:
+            cells = draw(truth(prevalence, model), model, n_cells=N_CELLS, depth=DEPTH, seed=seed)
+            known[prevalence, seed] = cells, fit_mixture(tabulate(cells.counts, cells.depth), model)
+        return known[prevalence, seed]
+
+    return make
+
+
+TRUTHS = [(0.0, 0), (0.001, 1), (0.05, 2), (0.05, 3), (0.3, 4), (1.0, 5)]
+
+
+@pytest.mark.parametrize(("prevalence", "seed"), TRUTHS)
+def test_prevalence_within_a_percentage_point(fitted, prevalence, seed):
+    cells, fit = fitted(prevalence, seed)
+    assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(("prevalence", "seed"), TRUTHS)
+def test_interval_holds_the_estimate_and_the_truth(fitted, prevalence, seed):
+    cells, fit = fitted(prevalence, seed)
+    low, high = profile_interval(fit)
+    assert 0 <= low <= fit.prevalence <= high <= 1
+    assert low <= cells.positive.mean() <= high
+
+
+def test_interval_reaches_zero_when_there_is_nothing(fitted):
+    _, fit = fitted(0.0)
+    low, high = profile_interval(fit)
+    assert low == 0
+    assert 0 < high < 0.01
+    assert fit.evidence_of_positives < chi2.ppf(0.99, 1)
+
+
+def test_interval_reaches_one_when_there_is_nothing_else(fitted):
+    _, fit = fitted(1.0, 5)
+    low, high = profile_interval(fit)
+    assert high == 1
+    assert 0.97 < low < 1
+
+
+def test_profile_has_dropped_by_half_the_quantile_at_both_ends(fitted):
+    """Each end, fitted anew from scratch at its prevalence, is 1.92 below the optimum."""
+    _, fit = fitted(0.05, 2)
+    for end in profile_interval(fit):
+        there = _descend(fit.table, fit.model, fit.model.prior_mean, prevalence=end)[1].value
+        assert there - fit.value == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=0.15)
+
+
+def test_more_confidence_is_wider(fitted):
+    _, fit = fitted(0.05, 2)
+    ends = [profile_interval(fit, confidence=level) for level in (0.5, 0.8, 0.95, 0.99)]
+    lows, highs = zip(*ends, strict=True)
+    assert (np.diff(lows) < 0).all()
+    assert (np.diff(highs) > 0).all()
+
+
+@pytest.mark.parametrize(("prevalence", "seed"), [(0.05, 2), (0.3, 4)])
+def test_rates_come_out_within_a_fifth(fitted, model, truth, prevalence, seed):
+    _, fit = fitted(prevalence, seed)
+    expected = truth(prevalence, model)
+    np.testing.assert_allclose(fit.parameters.level, expected.level, rtol=0.2)
+    np.testing.assert_allclose(fit.parameters.background[2], expected.background[2], rtol=0.05)
+    np.testing.assert_allclose(fit.parameters.background[:2], expected.background[:2], rtol=0.8)
+    assert fit.parameters.spread == pytest.approx(expected.spread, abs=0.15)
+
+
+def test_background_of_a_blank_comes_out_within_a_twentieth(fitted, model, truth):
+    _, fit = fitted(0.0)
+    np.testing.assert_allclose(fit.parameters.background[2], truth(0.0, model).background[2], rtol=0.05)
+
+
+def test_weights_of_the_patterns_come_out(fitted, model, truth):
+    _, fit = fitted(0.3, 4)
+    np.testing.assert_allclose(fit.parameters.weight, truth(0.3, model).weight, atol=0.03)
+
+
+def test_evidence_grows_with_the_truth(fitted):
+    evidence = [fitted(*case)[1].evidence_of_positives for case in ((0.0, 0), (0.05, 2), (0.3, 4))]
+    assert evidence[0] < 10
+    assert 100 < evidence[1] < evidence[2]
+
+
+def test_optimum_is_flat_and_no_start_beats_it(fitted):
+    _, fit = fitted(0.05, 3)
+    for kind in STARTS:
+        assert _descend(fit.table, fit.model, _start(fit.table, fit.model, kind))[1].value >= fit.value - 0.05
+
+
+def test_fit_stays_inside_the_bounds(fitted):
+    for case in TRUTHS:
+        _, fit = fitted(*case)
+        low, high = fit.model.bounds
+        assert (fit.theta >= low).all()
+        assert (fit.theta <= high).all()
+
+
+def test_cells_in_another_order_give_the_same_bits(fitted, model):
+    cells, fit = fitted(0.05, 2)
+    order = np.random.default_rng(1).permutation(N_CELLS)
+    other = fit_mixture(tabulate(cells.counts[order], cells.depth[order]), model)
+    np.testing.assert_array_equal(fit.theta, other.theta)
+    assert (fit.value, fit.prevalence, fit.evidence_of_positives) == (other.value, other.prevalence, other.evidence_of_positives)
+    assert profile_interval(fit) == profile_interval(other)
+
+
+def test_fit_at_puts_the_same_fit_together(fitted):
+    _, fit = fitted(0.3, 4)
+    again = fit_at(fit.table, fit.model, fit.theta, evidence_of_positives=fit.evidence_of_positives)
+    assert (again.value, again.prevalence, again.evidence_of_positives) == (fit.value, fit.prevalence, fit.evidence_of_positives)
+    np.testing.assert_array_equal(again.pattern, fit.pattern)
+
+
+def test_a_given_start_leads_to_the_same_optimum(fitted):
+    _, fit = fitted(0.3, 4)
+    again = fit_mixture(fit.table, fit.model, start=fit.model.prior_mean)
+    assert again.value == pytest.approx(fit.value, abs=0.05)
+    assert again.prevalence == pytest.approx(fit.prevalence, abs=1e-3)
+
+
+@pytest.mark.parametrize("prevalence", [0.0, 0.2])
+def test_one_marker_alone_comes_out(truth, draw, prevalence):
+    model = Model((2e-3,), 1)
+    cells = draw(truth(prevalence, model), model, n_cells=N_CELLS, depth=DEPTH, seed=3)
+    fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+    assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.01)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    kind=st.sampled_from(["zeros", "ones", "huge", "one cell high"]),
+    n_cells=st.integers(1, 40),
+    n_markers=st.integers(1, 2),
+    depth=st.sampled_from([1, 300, 50_000]),
+)
+def test_odd_batches_give_a_finite_fit(kind, n_cells, n_markers, depth):
+    counts = np.full((n_cells, n_markers), {"zeros": 0, "ones": 1, "huge": 10_000, "one cell high": 0}[kind])
+    if kind == "one cell high":
+        counts[0] = 500
+    fit = fit_mixture(tabulate(counts, np.full(n_cells, depth)), Model((1e-3,) * n_markers, 1))
+    low, high = profile_interval(fit)
+    assert np.isfinite(fit.theta).all()
+    assert np.isfinite(fit.value)
+    assert 0 <= low <= fit.prevalence <= high <= 1
+
+
+@pytest.mark.slow
+def test_interval_covers_the_truth_at_about_its_rate(model, truth, draw):
+    """95 % aimed at; 40 batches at 3 % leave room down to 34 (probability 1.4 % below it)."""
+    inside = 0
+    for seed in range(40):
+        cells = draw(truth(0.03, model), model, n_cells=1_500, depth=DEPTH, seed=100 + seed)
+        low, high = profile_interval(fit_mixture(tabulate(cells.counts, cells.depth), model))
+        inside += low <= 0.03 <= high
+    assert inside >= 34
+
+
+@pytest.mark.slow
+def test_blank_batches_are_not_found_positive(model, truth, draw):
+    """One batch in 200 may be at the 0.5 % level: of 40, at most two."""
+    found = 0
+    for seed in range(40):
+        cells = draw(truth(0.0, model), model, n_cells=1_500, depth=DEPTH, seed=200 + seed)
+        fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+        found += fit.evidence_of_positives > chi2.ppf(0.99, 1)
+    assert found <= 2

@@ -1,0 +1,116 @@
+"""kernel: the compiled loop against a slow, obvious twin."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import nbinom
+
+from scdiff.assay.mixture import GRID, GRID_WEIGHT, Model
+from scdiff.assay.table import tabulate
+
+LEVELS = {1: (3e-4,), 2: (3e-4, 0.05), 3: (2e-4, 3e-4, 0.05)}
+STEP = 1e-5
+
+
+def row_log_likelihoods(model, theta, table, prevalence=None):
+    """Log-likelihood of each row and posterior of its patterns, one term after the other."""
+    n = model.n_markers
+    level, ratio, on_size, off_size = (np.exp(theta[part * n : (part + 1) * n]) for part in range(4))
+    spread, weight = np.exp(theta[4 * n]), pattern_weights(model, theta[4 * n + 1 :], prevalence)
+    values, posteriors = [], []
+    for row in range(len(table.weight)):
+        terms = []
+        for pattern, share in zip(product([False, True], repeat=n), weight, strict=True):
+            over_grid = np.log(GRID_WEIGHT) + (np.log(share) if share > 0 else -np.inf)
+            for g in range(n):
+                marker = table.markers[g]
+                count, depth = marker.counts[marker.row[row]], marker.depth[marker.row[row]]
+                background, contamination = level[g] * ratio[g], np.exp(spread * GRID - spread**2 / 2)
+                mean = (background + level[g] if pattern[g] else background * contamination) * depth
+                size = on_size[g] if pattern[g] else off_size[g]
+                over_grid = over_grid + nbinom.logpmf(count, size, size / (size + mean))
+            terms.append(logsumexp(over_grid))
+        values.append(logsumexp(terms))
+        posteriors.append(np.exp(np.array(terms) - values[-1]))
+    return np.array(values), np.array(posteriors)
+
+
+def pattern_weights(model, logits, prevalence):
+    """Softmax over all patterns, or over the positive and the other ones apart."""
+    groups = [np.ones(len(logits), dtype=bool)] if prevalence is None else [model.positive, ~model.positive]
+    totals = [1.0] if prevalence is None else [prevalence, 1 - prevalence]
+    weight = np.zeros(len(logits))
+    for group, total in zip(groups, totals, strict=True):
+        weight[group] = total * np.exp(logits[group]) / np.exp(logits[group]).sum()
+    return weight
+
+
+def row_scores(model, theta, table, prevalence=None):
+    """Derivatives of each row's log-likelihood by central differences, shape (n_rows, n_theta)."""
+    columns = []
+    for index in range(len(theta)):
+        moved = np.zeros(len(theta))
+        moved[index] = STEP
+        above, below = (row_log_likelihoods(model, theta + sign * moved, table, prevalence)[0] for sign in (1, -1))
+        columns.append((above - below) / (2 * STEP))
+    return np.column_stack(columns)
+
+
+def drawn_case(n_markers, seed, n_cells=12):
+    """A small table and a theta somewhere around the prior's centre."""
+    rng = np.random.default_rng(seed)
+    model = Model(LEVELS[n_markers], min(2, n_markers))
+    depth = rng.choice([500, 4_000, 9_000], n_cells)
+    mean = np.array(model.level) * depth[:, None] * rng.choice([0.01, 1.0], (n_cells, n_markers))
+    table = tabulate(rng.poisson(mean * rng.gamma(2, 0.5, mean.shape)), depth)
+    theta = model.prior_mean + rng.normal(scale=0.4, size=len(model.prior_mean))
+    return model, theta, table
+
+
+def penalty(model, theta):
+    """Half the squared distance from the prior's centre."""
+    away = theta - model.prior_mean
+    return float(away @ model.prior_precision @ away) / 2
+
+
+CASES = [(n, seed, held) for n in (1, 2, 3) for seed, held in ((0, None), (1, 0.2), (2, None), (3, 0.0), (4, 1.0))]
+
+
+@pytest.mark.parametrize(("n_markers", "seed", "prevalence"), CASES)
+def test_value_and_posterior_are_those_of_the_twin(n_markers, seed, prevalence):
+    model, theta, table = drawn_case(n_markers, seed)
+    here = model.evaluate(theta, table, prevalence)
+    values, posterior = row_log_likelihoods(model, theta, table, prevalence)
+    assert here.value == pytest.approx(penalty(model, theta) - table.weight @ values, rel=1e-10)
+    np.testing.assert_allclose(here.pattern, posterior, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n_markers", "seed", "prevalence"), [case for case in CASES if case[0] < 3 or case[1] in (0, 1)])
+def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalence):
+    model, theta, table = drawn_case(n_markers, seed, n_cells=6)
+    here, scores = model.evaluate(theta, table, prevalence), row_scores(model, theta, table, prevalence)
+    pull = model.prior_precision @ (theta - model.prior_mean)
+    np.testing.assert_allclose(here.gradient, pull - table.weight @ scores, rtol=1e-5, atol=1e-6)
+    outer = sum(weight * np.outer(score, score) for weight, score in zip(table.weight, scores, strict=True))
+    np.testing.assert_allclose(here.curvature, outer + model.prior_precision, rtol=1e-5, atol=1e-6)
+
+
+def test_weighted_rows_are_repeated_cells():
+    model, theta, _ = drawn_case(3, 0)
+    counts, depth = np.array([[0, 1, 300], [0, 0, 2]]), np.array([4_000, 4_000])
+    once = [model.evaluate(theta, tabulate(counts[[row]], depth[[row]])).value - penalty(model, theta) for row in (0, 1)]
+    both = model.evaluate(theta, tabulate(np.repeat(counts, [7, 40], axis=0), np.repeat(depth, [7, 40])))
+    assert both.value - penalty(model, theta) == pytest.approx(7 * once[0] + 40 * once[1], rel=1e-12)
+
+
+def test_far_counts_stay_finite():
+    model, theta, _ = drawn_case(3, 0)
+    table = tabulate([[0, 0, 0], [5_000, 0, 90_000], [0, 4_000, 0]], [200, 100_000, 100_000])
+    here = model.evaluate(theta, table)
+    assert np.isfinite(here.value)
+    assert np.isfinite(here.gradient).all()
+    np.testing.assert_allclose(here.pattern.sum(axis=1), 1.0, rtol=1e-12)

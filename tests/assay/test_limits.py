@@ -1,0 +1,184 @@
+"""limits: what a blank gives, what would have been seen, and the word for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, chi2
+
+from scdiff.assay.calls import call_table
+from scdiff.assay.fit import fit_at
+from scdiff.assay.limits import _reference, detection_limit, error_rates, limit_of_blank, quantification_limit, verdict
+from scdiff.assay.table import tabulate
+
+cells = st.integers(50, 100_000)
+rates = st.floats(0, 0.2)
+shares = st.floats(0.01, 1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(n_cells=cells, rate=rates, more=rates)
+def test_law_a_dirtier_blank_has_a_higher_lob(n_cells, rate, more):
+    assert limit_of_blank(rate, n_cells) <= limit_of_blank(rate + more, n_cells)
+
+
+@settings(max_examples=80, deadline=None)
+@given(n_cells=cells, rate=rates)
+def test_law_the_lob_holds_95_of_100_blanks_and_one_cell_less_does_not(n_cells, rate):
+    events = round(limit_of_blank(rate, n_cells) * n_cells)
+    assert binom.cdf(events, n_cells, rate) >= 0.95 - 1e-9
+    assert events == 0 or binom.cdf(events - 1, n_cells, rate) < 0.95
+
+
+def test_a_control_counts_where_it_is_worse_than_the_model():
+    model_alone = limit_of_blank(0.001, 5_000)
+    assert limit_of_blank(0.001, 5_000, ((0, 3_000),)) == model_alone
+    assert limit_of_blank(0.001, 5_000, ((60, 3_000),)) > model_alone
+    assert limit_of_blank(0.001, 5_000, ((60, 3_000), (0, 3_000))) == limit_of_blank(0.01, 5_000)
+    assert limit_of_blank(0.001, 5_000, ((0, 0),)) == model_alone
+
+
+def test_no_cells_have_no_limits():
+    assert limit_of_blank(0.0, 0) == 1.0
+    assert detection_limit(1.0, 0, 0.0) == 1.0
+    assert detection_limit(0.0, 5_000, 0.0) == 1.0
+    assert quantification_limit(0.0, 5_000, 0.2) == 1.0
+    assert quantification_limit(1.0, 0, 0.2) == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_cells=cells, sensitivity=shares, rate=rates)
+def test_law_the_lod_is_found_with_95_percent_power_and_less_is_not(n_cells, sensitivity, rate):
+    blank = limit_of_blank(rate, n_cells)
+    lod, needed = detection_limit(sensitivity, n_cells, blank), round(blank * n_cells) + 1
+    power = binom.sf(needed - 1, n_cells, lod * sensitivity)
+    if lod < 1:
+        assert power >= 0.95 - 1e-9
+        assert binom.sf(needed - 1, n_cells, lod * sensitivity * 0.99) < 0.95
+        assert lod > blank
+    else:
+        assert binom.sf(needed - 1, n_cells, sensitivity * (1 - 1e-8)) < 0.95 + 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_cells=cells, sensitivity=st.floats(0.01, 0.5), blank=st.floats(0, 0.05))
+def test_law_the_lod_falls_with_sensitivity_and_rises_with_the_blank(n_cells, sensitivity, blank):
+    lod = detection_limit(sensitivity, n_cells, blank)
+    assert detection_limit(2 * sensitivity, n_cells, blank) <= lod + 1e-8
+    assert detection_limit(sensitivity, n_cells, blank + 0.01) >= lod - 1e-8
+
+
+def test_the_lod_of_a_clean_blank_is_three_cells_over_the_sensitivity():
+    """Rule of three: 1 - (1 - p) ** n = 95 %."""
+    for n_cells, sensitivity in ((1_000, 1.0), (10_000, 0.4), (50_000, 0.1)):
+        expected = (1 - 0.05 ** (1 / n_cells)) / sensitivity
+        assert detection_limit(sensitivity, n_cells, 0.0) == pytest.approx(expected, abs=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_cells=cells, sensitivity=shares, blank=st.floats(0, 0.05))
+def test_law_lob_lod_lloq_are_in_order(n_cells, sensitivity, blank):
+    lod = detection_limit(sensitivity, n_cells, blank)
+    lloq = quantification_limit(sensitivity, n_cells, lod)
+    assert blank <= lod <= lloq <= 1
+    assert lloq == 1 or lloq * sensitivity * n_cells >= 50 - 1e-6
+
+
+STRONG = chi2.ppf(0.99, 1) + 1
+
+
+@pytest.mark.parametrize(
+    ("n_called", "n_cells", "blank", "evidence", "said"),
+    [
+        (0, 49, 0.0, 0.0, "not measurable"),
+        (49, 49, 0.0, 900.0, "not measurable"),
+        (0, 50, 0.0, 0.0, "not detected"),
+        (0, 5_000, 0.0, 900.0, "not detected"),
+        (1, 5_000, 0.0, STRONG, "detected"),
+        (1, 5_000, 0.0, STRONG - 2, "not detected"),
+        (5, 5_000, 0.001, STRONG, "not detected"),
+        (6, 5_000, 0.001, STRONG, "detected"),
+        (49, 5_000, 0.0, 900.0, "detected"),
+        (50, 5_000, 0.0, 900.0, "quantified"),
+        (50, 5_000, 0.01, 900.0, "not detected"),
+        (5_000, 5_000, 0.0, 900.0, "quantified"),
+    ],
+)
+def test_verdicts(n_called, n_cells, blank, evidence, said):
+    assert verdict(n_called, n_cells, blank=blank, evidence_of_positives=evidence) == said
+
+
+RANK = {"not detected": 0, "detected": 1, "quantified": 2}
+
+
+@settings(max_examples=80, deadline=None)
+@given(n_cells=cells, called=st.integers(0, 200), blank=st.floats(0, 0.02), evidence=st.floats(0, 50))
+def test_law_more_calls_and_more_evidence_never_say_less(n_cells, called, blank, evidence):
+    called = min(called, n_cells - 1)
+    here = RANK[verdict(called, n_cells, blank=blank, evidence_of_positives=evidence)]
+    assert RANK[verdict(called + 1, n_cells, blank=blank, evidence_of_positives=evidence)] >= here
+    assert RANK[verdict(called, n_cells, blank=blank, evidence_of_positives=evidence + 5)] >= here
+    assert RANK[verdict(called, n_cells, blank=blank + 0.01, evidence_of_positives=evidence)] <= here
+
+
+@pytest.fixture(scope="module")
+def known_fit(model, truth, draw, to_theta):
+    """Maker of a fit whose parameters are the truth, at a depth and a background."""
+
+    def make(depth, ratio=0.01, prevalence=0.01, n_cells=3_000):
+        parameters = truth(prevalence, model, ratio=ratio)
+        drawn = draw(parameters, model, n_cells=n_cells, depth=depth, seed=0)
+        return fit_at(tabulate(drawn.counts, drawn.depth), model, to_theta(parameters), evidence_of_positives=0.0)
+
+    return make
+
+
+@pytest.mark.parametrize(("depth", "ratio"), [(3_000, 0.01), (8_000, 0.01), (8_000, 0.05)])
+def test_error_rates_are_those_of_cells_drawn_at_large(known_fit, draw, depth, ratio):
+    """200,000 cells drawn by another road, with 20 positives in 3,000, called as they are."""
+    fit = known_fit(depth, ratio)
+    theta, prevalence = _reference(fit)
+    drawn = draw(fit.model.parameters(theta), fit.model, n_cells=200_000, depth=depth, seed=9)
+    called = call_table(fit.model, theta, tabulate(drawn.counts, drawn.depth)).positive
+    false_rate, sensitivity = error_rates(fit)
+    assert prevalence == pytest.approx(20 / 3_000)
+    assert sensitivity == pytest.approx(called[drawn.positive].mean(), abs=0.04)
+    assert false_rate == pytest.approx(called[~drawn.positive].mean(), abs=4e-4)
+
+
+def test_deeper_cells_and_cleaner_batches_are_seen_better(known_fit):
+    seen = [error_rates(known_fit(depth))[1] for depth in (1_000, 3_000, 8_000, 30_000)]
+    assert (np.diff(seen) > 0).all()
+    assert error_rates(known_fit(8_000, 0.1))[1] < error_rates(known_fit(8_000, 0.003))[1]
+
+
+def test_error_rates_hold_the_false_discovery_rate(known_fit):
+    fit = known_fit(8_000)
+    for rate in (0.01, 0.05, 0.2):
+        false_rate, sensitivity = error_rates(fit, rate=rate)
+        prevalence = 20 / 3_000
+        assert false_rate * (1 - prevalence) <= 1.5 * rate * (false_rate * (1 - prevalence) + sensitivity * prevalence) + 1e-4
+
+
+def test_error_rates_are_repeatable_and_hang_little_on_the_seed(known_fit):
+    fit = known_fit(8_000)
+    assert error_rates(fit, seed=3) == error_rates(fit, seed=3)
+    rates = np.array([error_rates(fit, seed=seed) for seed in range(3)])
+    assert np.ptp(rates[:, 1]) < 0.03
+    assert np.ptp(rates[:, 0]) < 4e-4
+    assert ((rates >= 0) & (rates <= 1)).all()
+
+
+@pytest.mark.parametrize("n_cells", [1, 15, 60])
+def test_error_rates_of_few_cells_are_shares(known_fit, n_cells):
+    false_rate, sensitivity = error_rates(known_fit(4_000, n_cells=n_cells))
+    assert 0 <= false_rate <= sensitivity <= 1
+
+
+def test_a_blank_and_a_full_batch_tell_what_the_other_would_give(known_fit):
+    """The rates are those of the reference batch, whatever the batch itself holds."""
+    blank, full = (error_rates(known_fit(8_000, prevalence=prevalence)) for prevalence in (0.0, 0.9))
+    assert blank[1] == pytest.approx(full[1], abs=0.08)
+    assert max(blank[0], full[0]) < 2e-3
