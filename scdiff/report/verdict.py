@@ -97,7 +97,14 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
 
 def _reason(row: Mapping[str, Any]) -> str:
     """Say why a row is not measurable, without the full stop."""
-    return str(row.get("reason") or _UNSAID).strip().rstrip(".")
+    from scdiff.assay.limits import FEWEST_CELLS
+
+    few = (
+        f"{count(row['n_cells'])} cells are too few, at least {FEWEST_CELLS} are needed"
+        if row.get("n_cells", FEWEST_CELLS) < FEWEST_CELLS
+        else ""
+    )
+    return str(row.get("reason") or few or _UNSAID).strip().rstrip(".")
 
 
 def _upper(row: Mapping[str, Any]) -> float:

@@ -142,3 +142,10 @@ def test_main_row_needs_the_pooled_row(finished):
     results["fractions"] = results["fractions"][results["fractions"]["sample"] != "all"]
     with pytest.raises(InputError, match="no row of programme 'pancreatic_progenitor' with sample 'all'"):
         main_row(finished)
+
+
+def test_too_few_cells_is_a_reason() -> None:
+    row = {"program": "pancreatic_progenitor", "state": "progenitor_like", "n_cells": 47, "verdict": "not measurable", "reason": ""}
+    assert verdict_sentence(row) == "Not measurable: 47 cells are too few, at least 50 are needed."
+    assert verdict_sentence(row | {"reason": "INS has no row."}) == "Not measurable: INS has no row."
+    assert verdict_sentence(row | {"n_cells": 50}) == "Not measurable: the reason was not recorded."
