@@ -1,0 +1,55 @@
+# Settings and sheet, checked before anything runs: a mistyped key or column ends here, not hours later.
+import csv
+import io
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+validate(config, workflow.source_path("../schemas/config.schema.yaml"))
+
+RESULTS = config["results"].rstrip("/")
+
+
+def read_sheet(path):
+    """Read the rows of the sheet; every row is checked against its schema."""
+    if not path.is_file():
+        raise WorkflowError(f"sheet: there is no file {path} (config.yaml or --config sheet=...).")
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if any(row.values())]
+    if not rows:
+        raise WorkflowError(f"{path}: the sheet holds no sample.")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise WorkflowError(f"{path}, line {number}: the line has not as many fields as the header.")
+        try:
+            validate(row, workflow.source_path("../schemas/sheet.schema.yaml"))
+        except WorkflowError as error:
+            raise WorkflowError(f"{path}, line {number}: {error}") from None
+    return rows
+
+
+def batch_sheet(rows, folder):
+    """Sample sheet of one batch for scdiff, with absolute paths, as text."""
+    columns = [name for name in rows[0] if name != "batch"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"path": (folder / row["path"]).resolve()} for row in rows)
+    return text.getvalue()
+
+
+def present_files(rows, folder):
+    """Input files of one batch that are there; what is missing is for scdiff to say, and stops that batch alone."""
+    paths = [folder / row["path"] for row in rows]
+    inside = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+    return [str(path.resolve()) for group in inside for path in group if path.is_file()]
+
+
+SHEET = Path(config["sheet"])
+ROWS = read_sheet(SHEET)
+BATCHES = {name: [row for row in ROWS if row["batch"] == name] for name in dict.fromkeys(row["batch"] for row in ROWS)}
+
+
+wildcard_constraints:
+    batch="|".join(re.escape(name) for name in BATCHES),
