@@ -1,0 +1,152 @@
+"""What the README and CONTRIBUTING say must be so."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import typer
+
+from scdiff import __version__
+from scdiff.assay.limits import Verdict
+from scdiff.cli import app, main
+from scdiff.steps.fraction import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PIPELINES = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+TEXTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "pipelines/README.md": PIPELINES, "CHANGELOG.md": CHANGELOG}
+FOREIGN = {"--snakefile", "--keep-going", "--sync"}  # of snakemake and jupytext
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def options_of(command: str) -> set[str]:
+    return {option for parameter in COMMANDS[command].params for option in parameter.opts}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(text: str) -> list[list[str]]:
+    lines = [line.removeprefix("$ ") for block in blocks(text, "console") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def inline_commands(text: str) -> list[list[str]]:
+    return [shlex.split(code) for code in re.findall(r"`(scdiff [^`]+)`", text)]
+
+
+def first_column(title: str) -> list[str]:
+    """Names in the first column of the table under this heading."""
+    table = README.split(f"\n| {title} |", 1)[1].split("\n\n", 1)[0]
+    cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_the_readme_is_short() -> None:
+    assert 100 < len(README.splitlines()) < 200
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_scdiff_command_and_option_exists(name: str) -> None:
+    said = [words for words in shell_lines(TEXTS[name]) + inline_commands(TEXTS[name]) if words[0] == "scdiff"]
+    assert said or name == "CONTRIBUTING.md"
+    for words in said:
+        assert words[1] in COMMANDS, words
+        unknown = {word for word in words[2:] if word.startswith("-")} - options_of(words[1])
+        assert unknown == set(), words
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_option_named_in_the_text_exists(name: str) -> None:
+    named = {words.split()[0] for words in re.findall(r"`(--[^`]+)`", TEXTS[name])}
+    known = set().union(*(options_of(command) for command in COMMANDS)) | FOREIGN
+    assert named - known == set()
+
+
+def test_the_readme_names_the_commands_of_the_main_job() -> None:
+    told = {words[1] for words in shell_lines(README) + inline_commands(README) if words[0] == "scdiff"}
+    assert told == set(COMMANDS)
+
+
+def test_python_m_scdiff_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "scdiff", "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["scdiff", __version__]
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = {words[1] for words in shell_lines(README) if words[0] == "make"} | set(re.findall(r"`make ([\w-]+)`", README + CONTRIBUTING))
+    assert {"demo", "test", "lint"} <= named
+    assert [target for target in sorted(named) if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def test_every_extra_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    paragraph = README.split("Extras, as in", 1)[1].split("\n\n", 1)[0]
+    assert set(re.findall(r"`(\w+)`", paragraph)) == set(extras)
+    assert set(re.findall(r"\.\[(\w+)\]", README + PIPELINES)) <= set(extras)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_link_leads_somewhere(name: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXTS[name]) if not link.startswith("https://")]
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_path_of_the_project_exists(name: str) -> None:
+    paths = re.findall(r"`((?:scdiff|tests|test_data|pipelines|notebooks|\.ci)/[\w/.]*)`", TEXTS[name])
+    assert paths or name == "README.md"
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_table_of_columns_is_the_interface() -> None:
+    assert tuple(first_column("column")) == COLUMNS
+
+
+def test_the_table_of_verdicts_names_every_verdict() -> None:
+    assert first_column("verdict") == list(get_args(Verdict))
+
+
+def test_the_readme_s_example_on_the_test_data_is_valid(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    sheets = [words[words.index("--samples") + 1] for words in shell_lines(README) if "--samples" in words]
+    assert sheets == ["test_data/samples.csv"]
+    assert main(["check", "--samples", sheets[0], "--set", "call.fdr=0.01"]) == 0
+    assert "nothing was run" in capsys.readouterr().out
+
+
+def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (example,) = blocks(README, "python")
+    case = doctest.DocTestParser().get_doctest(example, {}, "README.md", "README.md", 0)
+    assert len(case.examples) == 8
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(case, out=said.append)
+    assert result.failed == 0, "".join(said)
+
+
+@pytest.mark.slow
+def test_the_demo_says_and_writes_what_the_readme_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (output,) = blocks(README, "text")
+    assert main(["demo", "--out", "demo"]) == 0
+    assert output.splitlines() == capsys.readouterr().out.splitlines()[-3:]
+    patterns = first_column("in `DIR`")
+    assert len(patterns) > 6
+    assert [pattern for pattern in patterns if not list((tmp_path / "demo").glob(pattern))] == []
+    assert main(["run", "--config", "demo/run.yaml", "--out", "demo", "--quiet"]) == 0
+    assert output.splitlines()[0] in capsys.readouterr().out
