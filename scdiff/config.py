@@ -118,9 +118,13 @@ def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
     place = f"{where} [{'.'.join(path[:-1])}]" if path[:-1] else where
     if fault["type"] == "extra_forbidden":
         return f"{place}: unknown option {path[-1]!r}. {did_you_mean(path[-1], _known(model, path[:-1]))}"
+    if fault["type"] == "invalid_key":
+        return f"{where}: {fault['input']!r} is no option name: write words."
     if fault["type"] == "missing":
         return f"{place}: option {path[-1]!r} is required."
-    return f"{place}: option {path[-1] if path else ''!r} is {fault['input']!r}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    last = fault["loc"][-1] if path else ""
+    name = f"item {last + 1}" if isinstance(last, int) else f"option {last!r}"
+    return f"{place}: {name} is {fault['input']!r}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
 
 
 def _known(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -96,7 +96,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "score": (COUNTS, LOGNORM),
     "call": (COUNTS, SAMPLE, INPUT),
     "trajectory": (CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
-    "fraction": (COUNTS, SAMPLE, CALL, POSITIVE, PROBABILITIES, STATE),
+    "fraction": (COUNTS, SAMPLE, INPUT, CALL, POSITIVE, PROBABILITIES, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "report": (COUNTS, SAMPLE, INPUT, QC, STATE, FRACTIONS),
 }
