@@ -95,18 +95,24 @@ def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_we
 def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, off_density, joint, on, off):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Weighted density of each pattern, its parts per marker, and the total of one row."""
     joint[:], on[:], off[:] = 0.0, 0.0, 0.0
+    density = np.empty(len(grid_weight))
     total = 1e-300
     for p in range(len(patterns)):
-        for k in range(len(grid_weight)):
-            density = pattern_weight[p] * grid_weight[k]
-            for g in range(len(pairs)):
-                density *= on_density[pairs[g]] if patterns[p, g] else off_density[pairs[g], k]
-            joint[p] += density
-            for g in range(len(pairs)):
-                off[g, k] += 0.0 if patterns[p, g] else density
+        density[:] = grid_weight
+        scale = pattern_weight[p]
+        for g in range(len(pairs)):
+            if patterns[p, g]:
+                scale *= on_density[pairs[g]]
+            else:
+                density *= off_density[pairs[g]]
+        density *= scale
+        for k in range(len(density)):
+            joint[p] += density[k]
         for g in range(len(pairs)):
             if patterns[p, g]:
                 on[g] += joint[p]
+            else:
+                off[g] += density
         total += joint[p]
     return total
 

@@ -36,6 +36,7 @@ class _Result:
     positive: np.ndarray
     state: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
     rates_cp10k: dict[str, tuple[float, float]] = field(default_factory=dict)
+    left_out: dict[str, tuple[float, float]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
 
@@ -130,6 +131,7 @@ def _call_program(adata: AnnData, program: Program, fdr: float, absent_as_zero: 
     if not reason:
         fits = _call_markers(adata, core, program.min_markers, fdr, doublets, result)
         result.probability, result.positive = fits.calls.probability, fits.calls.positive
+        result.left_out = _leave_one_out(adata, core, program.min_markers, fdr, doublets["all"])
     for marker in found:
         if marker not in core and adata.n_obs >= FEWEST_CELLS:
             _call_markers(adata, [marker], 1, fdr, doublets, result)
@@ -165,6 +167,20 @@ def _call_markers(
     pooled = called.fits["all"].parameters
     result.rates_cp10k |= dict(zip(names, zip(pooled.background * 1e4, pooled.level * 1e4, strict=True), strict=True))
     return called
+
+
+def _leave_one_out(
+    adata: AnnData, core: Sequence[Marker], min_markers: int, fdr: float, doublet_rate: float
+) -> dict[str, tuple[float, float]]:
+    """Prevalence and number of calls without each marker, over all samples that are no controls."""
+    from scdiff.assay.fmo import leave_one_out
+    from scdiff.assay.mixture import Model
+
+    control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+    kept = ~control if not control.all() else ~np.zeros(adata.n_obs, dtype=bool)
+    model = Model(tuple(marker.level_cp10k / 1e4 for marker in core), min_markers)
+    found = leave_one_out(marker_counts(adata, core)[kept], depth_of(adata)[kept], model, rate=fdr, doublet_rate=doublet_rate)
+    return {marker.name: tuple(without) for marker, without in zip(core, found, strict=False)}
 
 
 def _states(adata: AnnData, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
@@ -204,7 +220,9 @@ def _record(adata: AnnData, program: Program, core: Sequence[Marker], result: _R
     on = (result.on > 0.5) & (result.evidence > 0)
     names = [marker.name for marker in program.markers]
     rates = np.array([result.rates_cp10k.get(name, (np.nan, np.nan)) for name in names])
+    without = np.array([result.left_out.get(name, (np.nan, np.nan)) for name in names])
     columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1]}
+    columns |= {"prevalence_without": without[:, 0], "n_called_without": without[:, 1]}
     markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": (counts > 0).sum(axis=0)}, index=names)
     return {
         "found": np.array([marker.name for marker in core], dtype=str),

@@ -129,13 +129,15 @@ def _markers_table(markers: pd.DataFrame) -> Table:
     """Show what was found of each marker."""
     frame = markers.rename_axis("marker").reset_index()
     words = {
-        "level_cp10k": "typical level",
-        "typical_cp10k": "typical level",
+        "level_cp10k": "level when on",
         "background_cp10k": "background",
+        "prevalence_without": "prevalence without it",
+        "n_called_without": "called without it",
         "n_on": "cells on",
         "n_detected": "cells with any count",
         "off_cp10k": "mean level, off",
         "on_cp10k": "mean level, on",
     }
-    caption = "Markers of the main programme. Levels in counts per 10,000; on: cells whose evidence is for the marker, off: the others."
+    caption = "Markers of the main programme. Levels in counts per 10,000; on: cells whose evidence is for the marker, off: the others. "
+    caption += "Without it: what the other markers find alone; a fraction that vanishes rests on that one marker."
     return Table("markers.csv", frame, caption, frame.rename(columns=words))
