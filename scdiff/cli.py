@@ -94,7 +94,7 @@ def demo(
 ) -> None:
     """Simulate a batch with known truth, run all steps on it, and hold the result against the truth."""
     truth = _write_demo(out, seed)
-    options = {"inputs": [out / "batch.h5ad"], "control": ["control1"], "seed": seed}
+    options = {"inputs": [out.resolve() / "batch.h5ad"], "control": ["control1"], "seed": seed}
     row = _run(options, out, None, quiet, where="demo")
     inside = row["prevalence_low"] <= truth <= row["prevalence_high"]
     if not quiet:
