@@ -180,7 +180,7 @@ def _leave_one_out(
     kept = ~control if not control.all() else ~np.zeros(adata.n_obs, dtype=bool)
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in core), min_markers)
     found = leave_one_out(marker_counts(adata, core)[kept], depth_of(adata)[kept], model, rate=fdr, doublet_rate=doublet_rate)
-    return {marker.name: tuple(without) for marker, without in zip(core, found, strict=False)}
+    return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}
 
 
 def _states(adata: AnnData, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
