@@ -1,0 +1,88 @@
+"""Blanks for the calibration: cells that are background only, and null sets through the full caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scdiff.assay.calls import call_table
+from scdiff.assay.empirical import Null, depth_strata
+from scdiff.assay.fit import Fit, fit_mixture
+from scdiff.assay.mixture import GRID, Model
+from scdiff.assay.null_kernel import BINS
+from scdiff.assay.statistic import log_odds_bin
+from scdiff.assay.table import Floats, Ints, tabulate
+
+__all__ = ["background_null", "called_fractions"]
+
+DEPTHS, DRAWS = 5_000, 100_000
+BLANK_CELLS = 1_000
+TINY = 1e-300
+
+
+def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:
+    """Redraw cells that hold background only, at the batch's depths and contamination, and call them as the batch was.
+
+    The statistic is the fitted caller's: ln odds that enough markers are on. One half calibrates, the other checks.
+
+    Parameters
+    ----------
+    fit
+        The caller's fit.
+    depth
+        Depth of each cell, shape (n_cells,).
+    seed
+        Start of the random generator.
+    """
+    cells = np.sort(np.asarray(depth, dtype=float))
+    chosen = cells[np.arange(min(DEPTHS, len(cells))) * len(cells) // min(DEPTHS, len(cells))]
+    drawn = np.maximum(np.tile(chosen, -(-DRAWS // len(chosen))), 1.0)
+    strata, generator = depth_strata(cells), np.random.default_rng([seed, 3])
+    tally = np.zeros((2, strata.n_strata, BINS), dtype=np.int64)
+    for side in (0, 1):
+        bins = log_odds_bin(_log_odds(fit, _background_counts(fit, drawn, generator), drawn))
+        np.add.at(tally[side], (strata.of(drawn), bins), 1)
+    return Null(strata, tally)
+
+
+def _background_counts(fit: Fit, depth: Floats, generator: np.random.Generator) -> Floats:
+    """Draw counts of cells with all markers off, shape (n_cells, n_markers)."""
+    parameters = fit.parameters
+    deviation = np.clip(generator.standard_normal((len(depth), 1)), GRID[0], GRID[-1])
+    mean = parameters.background * depth[:, None] * np.exp(parameters.spread * deviation - parameters.spread**2 / 2)
+    size = np.broadcast_to(parameters.off_size, mean.shape)
+    return generator.poisson(mean * generator.gamma(size) / size).astype(float)
+
+
+def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:
+    """Find ln odds that a cell is positive, by the fit."""
+    table = tabulate(counts, depth)
+    pattern = fit.model.evaluate(fit.theta, table).pattern
+    positive, negative = (pattern[:, group].sum(axis=1) + TINY for group in (fit.model.positive, ~fit.model.positive))
+    return np.log(positive / negative)[table.cell_row]
+
+
+def called_fractions(matrix: Any, depth: Floats, cells: Ints, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
+    """Fraction of cells that the full caller calls in each null set, fitted anew.
+
+    Parameters
+    ----------
+    matrix
+        All counts, CSR, cells x genes.
+    depth
+        Depth of each cell, shape (n_cells,).
+    cells
+        Cells to call.
+    sets
+        Genes of each null set, shape (n_sets, n_markers).
+    model
+        Levels and rule of the programme.
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    """
+    rows, depths, called = matrix[cells], np.maximum(depth[cells], 1.0), []
+    for genes in sets:
+        table = tabulate(rows[:, genes].toarray(), depths)
+        called.append(call_table(model, fit_mixture(table, model).theta, table, rate=rate).positive.mean())
+    return np.array(called, dtype=float)

@@ -1,0 +1,265 @@
+"""Calibration of a programme on the user's own data, against two nulls.
+
+Matched null: sets of genes as abundant as the markers, one statistic for all of them. They are really expressed, so they
+tell how often unrelated genes look like the programme; they give each cell an empirical p-value. Background null: counts
+redrawn from the soup, through the fitted caller. Each null is calibrated on one half and checked on the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from scdiff.assay.blanks import BLANK_CELLS, background_null, called_fractions
+from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
+from scdiff.assay.fit import Fit
+from scdiff.assay.matched import MatchedSets, draw_sets
+from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts, tally_sets
+from scdiff.assay.statistic import Statistic, code_of, rate_bin
+from scdiff.assay.table import Floats, Ints
+
+__all__ = ["Batch", "Calibration", "calibrate", "calibration_record", "matched_null"]
+
+CHUNK_CELLS = 2_048
+MOST_CELLS = 20_000
+LEVEL = 0.05
+ALLOWED = (0.04, 0.06)
+FAR_FOLD = 2.0
+POWER = 0.95
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All counts of a batch.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes, scipy sparse or dense, whole numbers; no entry twice.
+    cells, genes
+        Unique names, shape (n_cells,) and (n_genes,); they alone give the order.
+    """
+
+    counts: Any
+    cells: Any
+    genes: Any
+
+    @cached_property
+    def csr(self) -> Any:
+        """The counts by cell; the same object where they are by cell already."""
+        from scipy import sparse
+
+        return self.counts if sparse.issparse(self.counts) and self.counts.format == "csr" else sparse.csr_matrix(self.counts)
+
+    @cached_property
+    def _sums(self) -> tuple[Floats, Floats, Floats]:
+        return sum_counts(self.csr.indptr, self.csr.indices, self.csr.data, self.csr.shape[1])
+
+    @property
+    def depth(self) -> Floats:
+        """Counts of each cell, shape (n_cells,)."""
+        return self._sums[0]
+
+    @property
+    def totals(self) -> Floats:
+        """Counts of each gene, shape (n_genes,)."""
+        return self._sums[1]
+
+    @property
+    def squares(self) -> Floats:
+        """Squared codes of the counts of each gene, summed, shape (n_genes,)."""
+        return self._sums[2]
+
+    @cached_property
+    def by_name(self) -> Ints:
+        """Cells in the order of their names, shape (n_cells,)."""
+        return np.argsort(np.asarray(self.cells, dtype=str), kind="stable")
+
+    def some_cells(self, most: int, seed: int = 0) -> Ints:
+        """At most ``most`` cells, drawn at random, in the order of their names."""
+        n_cells = len(self.by_name)
+        chosen = np.random.default_rng([seed, 2]).choice(n_cells, size=min(most, n_cells), replace=False)
+        return self.by_name[np.sort(chosen)]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found for one programme.
+
+    Parameters
+    ----------
+    p_value
+        Empirical p-value of each cell against the matched null, shape (n_cells,), 0-1.
+    matched, background, programme
+        Share of p-values at or below each level of ``NOMINAL``, shape (n_levels, 5), overall and by depth quartile, of the
+        held-out matched sets, of the held-out background, and of the programme itself.
+    blank
+        Fraction of cells that the full caller calls in each of some matched sets, shape (n_blanks,), 0-1.
+    fold
+        By how much the farthest matched gene differs from each marker in abundance, shape (n_markers,).
+    n_sets
+        Matched sets, both halves.
+    notes
+        What the reader must know.
+    """
+
+    p_value: Floats
+    matched: Floats
+    background: Floats
+    programme: Floats
+    blank: Floats
+    fold: Floats
+    n_sets: int
+    notes: tuple[str, ...]
+
+    @property
+    def limit_of_blank(self) -> float:
+        """95th percentile of the called fraction over the matched sets; NaN without any."""
+        return float(np.quantile(self.blank, POWER, method="higher")) if len(self.blank) else float("nan")
+
+
+def calibrate(
+    batch: Batch, counts: Any, fit: Fit, *, excluded: Any = (), n_sets: int = 1_000, n_blanks: int = 40, rate: float = 0.05, seed: int = 0
+) -> Calibration:
+    """Calibrate one programme.
+
+    Parameters
+    ----------
+    batch
+        All counts.
+    counts
+        Counts of the markers, shape (n_cells, n_markers).
+    fit
+        The caller's fit to all samples.
+    excluded
+        Genes (columns) of the programme, which enter no null set.
+    n_sets
+        Matched sets, half of which calibrate, 2 or more.
+    n_blanks
+        Matched sets that go through the full caller for the limit of blank; 0 for none.
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    seed
+        Start of the random generator.
+
+    Raises
+    ------
+    InputError
+        If the matrix has too few genes for null sets.
+    """
+    markers = np.asarray(counts, dtype=float)
+    sets = draw_sets(batch.totals, batch.squares, batch.genes, markers.sum(axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
+    null, bins = matched_null(batch, markers, sets, fit.model.min_markers)
+    uniform = np.empty(len(markers))
+    uniform[batch.by_name] = np.random.default_rng([seed, 1]).random(len(markers))
+    own = np.zeros_like(null.tally[0])
+    np.add.at(own, (null.strata.of(batch.depth), bins), 1)
+    background = background_null(fit, batch.depth, seed=seed).held_out
+    blank = (
+        called_fractions(
+            batch.csr, batch.depth, batch.some_cells(BLANK_CELLS, seed), sets.genes[:: -(-n_sets // n_blanks)], fit.model, rate=rate
+        )
+        if n_blanks
+        else np.empty(0)
+    )
+    notes = (*_notes("matched null sets", null.held_out), *_notes("background-only cells", background), *_far(sets.fold))
+    p_value = null.p_values(bins, batch.depth, uniform)
+    return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, notes)
+
+
+def matched_null(batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS) -> tuple[Null, Ints]:
+    """Tally the statistic of all sets in the cells, a chunk of cells at a time; and give its bin for the programme itself.
+
+    Of more than 20,000 cells, 20,000 drawn at random make the null; with 1,000 sets that is 20 million values.
+
+    Parameters
+    ----------
+    batch
+        All counts.
+    counts
+        Counts of the markers, shape (n_cells, n_markers).
+    sets
+        Null sets.
+    min_markers
+        Markers that must be on.
+    chunk_cells
+        Cells whose counts are laid out at once, 1 or more.
+    """
+    genes, columns = np.unique(sets.genes, return_inverse=True)
+    columns = columns.reshape(sets.genes.shape)
+    total = max(float(batch.depth.sum()), 1.0)
+    depth_bin, gene_bin = rate_bin(np.maximum(batch.depth, 1.0)), rate_bin((batch.totals[genes] + 0.5) / total)
+    marker_bin = rate_bin((counts.sum(axis=0) + 0.5) / total)
+    rates = np.concatenate([gene_bin, marker_bin])
+    n_markers = counts.shape[1]
+    statistic = Statistic.build((rates.min() + depth_bin.min(), rates.max() + depth_bin.max()), n_markers, min_markers)
+    null = _tally(batch, (genes, columns, gene_bin), statistic, sets.n_calibration, chunk_cells)
+    return null, statistic.bins(code_of(counts), np.arange(n_markers)[None, :], marker_bin, depth_bin)[:, 0]
+
+
+def _tally(batch: Batch, drawn: tuple[Ints, Ints, Ints], statistic: Statistic, n_calibration: int, chunk_cells: int) -> Null:
+    """Go through the cells; ``drawn`` has the genes in use, the sets as places among them, and their rate bins."""
+    (genes, columns, gene_bin), matrix = drawn, batch.csr
+    column_of_gene = np.full(matrix.shape[1], -1, dtype=np.int32)
+    column_of_gene[genes] = np.arange(len(genes))
+    depth_bin = rate_bin(np.maximum(batch.depth, 1.0))
+    lowest = depth_bin.min()
+    depths = np.arange(lowest, depth_bin.max() + 1)
+    empty = statistic.bins(np.zeros((len(depths), len(genes)), dtype=np.uint8), columns, gene_bin, depths)
+    strata, side = depth_strata(batch.depth), (np.arange(len(columns)) >= n_calibration).astype(np.int64)
+    stratum, tally = strata.of(batch.depth), np.zeros((2, strata.n_strata, BINS), dtype=np.int64)
+    chosen = batch.some_cells(MOST_CELLS)
+    for start in range(0, len(chosen), chunk_cells):
+        cells = chosen[start : start + chunk_cells]
+        codes = np.empty((len(cells), len(genes)), dtype=np.uint8)
+        fill_codes(matrix.indptr, matrix.indices, matrix.data, column_of_gene, cells, codes)
+        tally_sets(
+            codes, columns, gene_bin + lowest - statistic.first, depth_bin[cells] - lowest, stratum[cells], side,
+            statistic.on, statistic.off, statistic.min_markers, empty, tally,
+        )  # fmt: skip
+    return Null(strata, tally)
+
+
+def calibration_record(calibration: Calibration) -> dict[str, Any]:
+    """Turn a calibration into what an h5ad file can hold; without the p-values of the cells.
+
+    Returns
+    -------
+    ``qq``: one row per null (``matched``, ``background``; ``programme`` is the batch's own) and nominal level; ``rates``: the
+    rows at 5 %, by null; ``blank``: one row per null set with its called fraction; ``fold``; ``limit_of_blank``; ``n_sets``;
+    ``notes``.
+    """
+    import pandas as pd
+
+    shares = {"matched": calibration.matched, "background": calibration.background, "programme": calibration.programme}
+    frames = [pd.DataFrame(share, columns=list(GROUPS)).assign(null=name, nominal=NOMINAL) for name, share in shares.items()]
+    qq = pd.concat(frames)[["null", "nominal", *GROUPS]]
+    qq.index = pd.Index([f"{name}:{level:g}" for name, level in zip(qq["null"], qq["nominal"], strict=True)])
+    blank = pd.DataFrame({"fraction": calibration.blank}, index=pd.Index([f"set_{n}" for n in range(len(calibration.blank))], dtype=str))
+    return {
+        "qq": qq,
+        "rates": qq[qq["nominal"] == LEVEL].set_index("null")[list(GROUPS)],
+        "blank": blank,
+        "fold": calibration.fold,
+        "limit_of_blank": calibration.limit_of_blank,
+        "n_sets": calibration.n_sets,
+        "notes": np.array(calibration.notes, dtype=str),
+    }
+
+
+def _notes(what: str, share: Floats) -> tuple[str, ...]:
+    """Say where the rate at nominal 5 % is off."""
+    rates = share[np.flatnonzero(NOMINAL == LEVEL)[0]]
+    off = [(name, value) for name, value in zip(GROUPS, rates, strict=True) if value < ALLOWED[0] or value > ALLOWED[1]]
+    words = ", ".join(f"{100 * value:.1f} % ({name.replace('_', ' ')})" for name, value in off)
+    return (f"At nominal 5 % the rate among held-out {what} is {words}: p-values of this batch are off.",) if off else ()
+
+
+def _far(fold: Floats) -> tuple[str, ...]:
+    """Say that a marker has no genes near its abundance."""
+    if fold.max() <= FAR_FOLD:
+        return ()
+    return (f"The matched genes differ up to {fold.max():.3g}-fold from a marker in abundance: few genes are as abundant as it is.",)

@@ -1,0 +1,117 @@
+"""The hot loops of the calibration: counts of a few genes as codes, and the tally of the statistic over cells and sets.
+
+Plain arrays, one thread, whole numbers added up: the same bits for any order of cells and genes and any chunk size.
+``tests/assay/test_null_kernel.py`` holds them to a slow, obvious twin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["BINS", "BINS_PER_UNIT", "LARGEST_CODE", "bin_rows", "fill_codes", "sum_counts", "tally_sets"]
+
+LARGEST_CODE = 255
+EXACT_BELOW = 32
+STEPS_PER_OCTAVE = 16
+BINS, BINS_PER_UNIT = 1_280, 8.0
+LEAST = 1e-300
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _code(count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Code of a count: itself below 32, then its 16th-octave bin."""
+    if count < EXACT_BELOW:
+        return int(count)
+    return min(LARGEST_CODE, EXACT_BELOW + int(np.floor(np.log2(count / EXACT_BELOW) * STEPS_PER_OCTAVE + 1e-9)))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Sum a CSR matrix in one pass: by cell, shape (n_cells,); by gene, and the squares of the codes, shape (n_genes,)."""
+    depth, totals, squares = np.zeros(len(indptr) - 1), np.zeros(n_genes), np.zeros(n_genes)
+    for cell in range(len(indptr) - 1):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            count, code = data[place], _code(data[place])
+            depth[cell] += count
+            totals[indices[place]] += count
+            squares[indices[place]] += code * code
+    return depth, totals, squares
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the codes of some cells into ``codes``, shape (n_chunk, n_columns); genes without column are -1."""
+    codes[:] = 0
+    for row in range(len(codes)):
+        for place in range(indptr[cells[row]], indptr[cells[row] + 1]):
+            column = column_of_gene[indices[place]]
+            if column >= 0:
+                codes[row, column] = _code(data[place])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Bin of ln odds that at least ``len(count) - 1`` of the markers are on; ``count`` is scratch: probability of 0, 1, ... on."""
+    needed = len(count) - 1
+    count[:] = 0.0
+    count[0] = 1.0
+    for g in range(len(columns)):
+        code, rate = codes[columns[g]], columns_bin[columns[g]] + depth_bin
+        this_on, this_off = on[rate, code], off[rate, code]
+        count[needed] += count[needed - 1] * this_on
+        for n in range(needed - 1, 0, -1):
+            count[n] = count[n] * this_off + count[n - 1] * this_on
+        count[0] *= this_off
+    fewer = LEAST
+    for n in range(needed):
+        fewer += count[n]
+    value = (np.log((count[needed] + LEAST) / fewer)) * BINS_PER_UNIT + BINS / 2
+    return int(min(max(value, 0.0), BINS - 1.0))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def tally_sets(codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_markers, empty_bin, tally):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Add the cells of one chunk to ``tally``.
+
+    Parameters
+    ----------
+    codes
+        Coded counts, shape (n_chunk, n_columns).
+    sets
+        Columns of each set, shape (n_sets, n_markers).
+    columns_bin, depth_bin
+        Rate bin of each column and depth bin of each cell; their sum is the row of ``on`` and ``off``.
+    stratum
+        Depth stratum of each cell, shape (n_chunk,).
+    side
+        0 for a set that calibrates, 1 for one that checks, shape (n_sets,).
+    on, off
+        Probability that a marker is on, or off, shape (n_rates, n_codes).
+    min_markers
+        Markers that must be on.
+    empty_bin
+        Bin of a cell in which a set has no count, shape (n_depth_bins, n_sets).
+    tally
+        Cells, shape (2, n_strata, n_bins); added to.
+    """
+    count = np.empty(min_markers + 1)
+    for cell in range(len(codes)):
+        row, depth = codes[cell], depth_bin[cell]
+        for s in range(len(sets)):
+            seen = 0
+            for g in range(sets.shape[1]):
+                seen |= row[sets[s, g]]
+            here = empty_bin[depth, s] if seen == 0 else _bin(row, sets[s], columns_bin, depth, on, off, count)
+            tally[side[s], stratum[cell], here] += 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Bins of all rows of ``codes`` and all sets, shape (n_rows, n_sets)."""
+    count = np.empty(min_markers + 1)
+    bins = np.empty((len(codes), len(sets)), dtype=np.int64)
+    for row in range(len(codes)):
+        for s in range(len(sets)):
+            bins[row, s] = _bin(codes[row], sets[s], columns_bin, depth_bin[row], on, off, count)
+    return bins
