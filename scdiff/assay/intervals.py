@@ -52,4 +52,4 @@ def donor_interval(fractions: Any, n_cells: Any, *, confidence: float = 0.95) ->
     logits = logit((values * cells + 0.5) / (cells + 1))
     half_width = t.ppf((1 + confidence) / 2, len(logits) - 1) * logits.std(ddof=1) / np.sqrt(len(logits))
     low, high = expit(logits.mean() - half_width), expit(logits.mean() + half_width)
-    return (0.0 if not values.any() else float(low)), float(high)
+    return (0.0 if not values.any() else float(low)), (1.0 if (values == 1).all() else float(high))

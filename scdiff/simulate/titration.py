@@ -176,7 +176,8 @@ def _soup_counts(n_molecules: np.ndarray, soup: np.ndarray, rng: np.random.Gener
 def pair_cells(adata: AnnData, *, rate: float, seed: int = 0) -> AnnData:
     """Return a copy in which some cells are doublets: another cell's counts are added to theirs.
 
-    A doublet is positive where either cell is, so the truth of the batch is summed up anew.
+    A doublet is positive where either cell is, so the truth of the batch is summed up anew;
+    ``obs["truth_n_cells"]`` and ``obs["truth_n_positive"]`` count the cells of each droplet, all and positive.
 
     Parameters
     ----------
@@ -215,6 +216,9 @@ def _paired(obs: pd.DataFrame, first: np.ndarray, second: np.ndarray, totals: np
     state[first], time[first] = state[leading].copy(), time[leading].copy()
     positive[first] = positive[leading].copy()
     cells["truth_positive"], cells["truth_pseudotime"], cells["truth_contamination"] = positive, time, rho
+    cells["truth_n_cells"], cells["truth_n_positive"] = 1, obs["truth_positive"].astype(int)
+    added = np.column_stack([np.ones(len(first), dtype=int), obs["truth_positive"].to_numpy()[second].astype(int)])
+    cells.iloc[first, cells.columns.get_indexer(["truth_n_cells", "truth_n_positive"])] += added
     cells["truth_state"] = pd.Categorical(state)
     cells["truth_doublet"] = obs["truth_doublet"].to_numpy() | np.isin(np.arange(len(obs)), first)
     return cells

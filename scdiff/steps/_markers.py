@@ -13,22 +13,30 @@ from scdiff.programs import Marker
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["depth_of", "genes_of", "marker_counts"]
+__all__ = ["depth_of", "genes_of", "marker_counts", "pooled_cells"]
 
 
 def genes_of(adata: AnnData, markers: Sequence[Marker]) -> dict[str, list[int]]:
-    """Rows (columns of the object) of each marker's genes; empty where the matrix has none."""
+    """Find the rows (columns of the object) of each marker's genes; empty where the matrix has none."""
     species = "mouse" if adata.uns["scdiff"]["input"].get("species") == "mouse" else "human"
     lookup = Lookup(list(adata.var_names), species)  # type: ignore[arg-type]
     return {marker.name: lookup.find(marker.genes(species)) for marker in markers}  # type: ignore[arg-type]
 
 
 def marker_counts(adata: AnnData, markers: Sequence[Marker]) -> np.ndarray:
-    """Summed counts of each marker's genes, shape (n_cells, n_markers); zeros where a marker has no row."""
-    columns = [np.asarray(adata.layers["counts"][:, rows].sum(axis=1), dtype=float).ravel() for rows in genes_of(adata, markers).values()]
+    """Sum the counts of each marker's genes, shape (n_cells, n_markers); zeros where a marker has no row."""
+    columns = [
+        np.asarray(adata.layers["counts"][:, rows].sum(axis=1, dtype=np.float64)).ravel() for rows in genes_of(adata, markers).values()
+    ]
     return np.column_stack(columns) if columns else np.empty((adata.n_obs, 0))
 
 
 def depth_of(adata: AnnData) -> np.ndarray:
-    """All counts of each cell, shape (n_cells,)."""
-    return np.asarray(adata.layers["counts"].sum(axis=1), dtype=float).ravel()
+    """Sum all counts of each cell, shape (n_cells,)."""
+    return np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
+
+
+def pooled_cells(adata: AnnData) -> np.ndarray:
+    """Find the cells of row ``all``, shape (n_cells,): those of no control sample, or every cell where there are no others."""
+    control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+    return ~control if not control.all() else ~np.zeros(adata.n_obs, dtype=bool)

@@ -1,0 +1,116 @@
+"""Zero batches, rare batches, and the coverage of the interval, each over many batches with new seeds.
+
+Run: python tests/benchmarks/bench_limits.py [--quick]
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import warnings
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sources import Answer, assay, collapsed, marker_counts, model, write
+
+from scdiff.simulate import keep_markers, pair_cells, titrate
+
+QUICK = "--quick" in sys.argv
+N_ZERO, N_RARE, N_COVER = (40, 10, 20) if QUICK else (504, 100, 500)
+SOUPS = [(0.0, 0.0), (0.02, 0.1), (0.05, 0.3), (0.1, 0.02), (0.1, 0.3), (0.2, 0.3)]
+DEPTHS = [1000.0, 4000.0, 20000.0]
+NUISANCE, DOUBLETS = 0.005, 0.08
+
+
+def batch(seed: int, n_cells: int, fraction: float, depth: float, soup: tuple[float, float], nuisance: bool, doublets: bool) -> Answer:
+    """Titrate beta cells into stromal cells and run the assay."""
+    options: dict[str, Any] = {"depth": depth, "contamination": soup[0], "soup_share": soup[1]}
+    good, rest = collapsed("islet"), collapsed("negative")
+    if nuisance:
+        rest = with_nuisance(rest, good, seed)
+    adata = titrate(good, rest, n_cells=n_cells, fraction=fraction, seed=seed, **options)
+    if doublets:
+        adata = pair_cells(adata, rate=DOUBLETS, seed=seed)
+    return assay(*marker_counts(adata), doublet_rate=DOUBLETS if doublets else 0.0)
+
+
+def with_nuisance(rest: Any, good: Any, seed: int, n_cells: int = 10_000) -> Any:
+    """Add cells that carry one marker only: 0.5 % PDX1-only and 0.5 % INS-only among the negatives."""
+    import anndata as ad
+
+    generator = np.random.default_rng(seed)
+    parts = [rest[generator.integers(rest.n_obs, size=n_cells)]]
+    names = [name for name in ("Pdx1", "Nkx6-1", "Ins1", "Ins2") if name in good.var_names]
+    for kept in ("Pdx1", "Ins"):
+        cells = good[generator.integers(good.n_obs, size=int(NUISANCE * n_cells))]
+        parts.append(keep_markers(cells, keep=[name for name in names if name.startswith(kept)], markers=names))
+    warnings.simplefilter("ignore")
+    joined = ad.concat(parts, join="outer", fill_value=0)
+    joined.obs_names = [f"n{index}" for index in range(joined.n_obs)]
+    return joined
+
+
+def zero(index: int) -> dict[str, Any]:
+    """One batch without any positive cell."""
+    soup, depth = SOUPS[index % len(SOUPS)], DEPTHS[index // len(SOUPS) % len(DEPTHS)]
+    nuisance, doublets = bool(index // 18 % 2), bool(index // 36 % 2)
+    answer = batch(10_000 + index, 3000, 0.0, depth, soup, nuisance, doublets)
+    return {"depth": depth, "contamination": soup[0], "soup_share": soup[1], "nuisance": nuisance, "doublets": doublets, **_said(answer)}
+
+
+def rare(index: int) -> dict[str, Any]:
+    """One batch of 10,000 cells with 0.1 % positives."""
+    soup = SOUPS[index % len(SOUPS)]
+    return {"contamination": soup[0], "soup_share": soup[1], **_said(batch(20_000 + index, 10_000, 0.001, 4000.0, soup, False, False))}
+
+
+def _said(answer: Answer) -> dict[str, Any]:
+    return {"prevalence": answer.prevalence, "high": answer.high, "n_called": int(answer.called.sum()), "verdict": answer.verdict}
+
+
+def covers(task: tuple[int, float, float, float]) -> dict[str, Any]:
+    """One batch drawn from the assay's own model: does the interval hold the truth?"""
+    seed, truth, depth, contamination = task
+    generator, assumed = np.random.default_rng([seed, int(truth * 1e6), int(depth), int(contamination * 1e3)]), model()
+    n_cells = 2000
+    level = np.array(assumed.level) * np.exp(generator.normal(0, 0.4, 3))
+    background = level * contamination * 0.3
+    total = generator.lognormal(np.log(depth), 0.4, n_cells).round()
+    positive = generator.random(n_cells) < truth
+    on = np.where(positive[:, None], generator.random((n_cells, 3)) < 0.85, generator.random((n_cells, 3)) < 0.005)
+    on[positive & (on.sum(1) < 2)] = True
+    negative_but_double = ~positive & (on.sum(1) >= 2)
+    on[negative_but_double] = False
+    dirt = generator.lognormal(-0.125, 0.5, (n_cells, 1))
+    mean = np.where(on, background + level, background * dirt) * total[:, None]
+    size = np.where(on, np.array([3.0, 3.0, 6.0]), 20.0)
+    counts = generator.poisson(mean * generator.gamma(size) / size)
+    answer = assay(counts, total + counts.sum(1))
+    held = answer.low <= truth <= answer.high
+    return {"truth": truth, "depth": depth, "contamination": contamination, "held": held, "width": answer.high - answer.low}
+
+
+def main() -> None:
+    """Run everything and write the tables."""
+    with multiprocessing.Pool(2) as pool:
+        zeros = pd.DataFrame(pool.map(zero, range(N_ZERO), chunksize=1))
+        rares = pd.DataFrame(pool.map(rare, range(N_RARE), chunksize=1))
+        corners = list(product((0.0, 0.003, 0.03, 0.3, 1.0), (1000.0, 4000.0), (0.0, 0.1)))
+        tasks = [(seed, *corner) for corner in corners for seed in range(N_COVER)]
+        cover = pd.DataFrame(pool.map(covers, tasks, chunksize=4))
+    zeros["false_detected"] = ~zeros["verdict"].eq("not detected")
+    rares["detected"] = ~rares["verdict"].eq("not detected")
+    summary = {"batches": ("verdict", "size"), "false_detected": ("false_detected", "sum"), "worst_prevalence": ("prevalence", "max")}
+    write(zeros.groupby(["depth", "contamination", "soup_share"], as_index=False).agg(**summary), "zero_batches")
+    found = {"batches": ("verdict", "size"), "detected": ("detected", "sum")}
+    write(rares.groupby(["contamination", "soup_share"], as_index=False).agg(**found), "rare_batches")
+    covered = {"batches": ("held", "size"), "coverage": ("held", "mean"), "width": ("width", "mean")}
+    write(cover.groupby(["truth", "depth", "contamination"], as_index=False).agg(**covered), "coverage")
+    sys.stdout.write(f"false detected: {zeros['false_detected'].mean():.3%} of {len(zeros)}\n")
+    sys.stdout.write(f"detected at 0.1 %: {rares['detected'].mean():.1%} of {len(rares)}\ncoverage: {cover['held'].mean():.1%}\n")
+
+
+if __name__ == "__main__":
+    main()
