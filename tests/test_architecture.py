@@ -199,7 +199,8 @@ def test_public_functions_take_few_options() -> None:
 
 
 def test_public_functions_take_few_positional_arguments() -> None:
-    exempt = ("scdiff.assay.kernel.", "scdiff.assay.null_kernel.", "scdiff.cli.")  # compiled kernels take arrays; a command's words are its options
+    # compiled kernels take arrays; a command's words are its options
+    exempt = ("scdiff.assay.kernel.", "scdiff.assay.null_kernel.", "scdiff.cli.")
     counts = {name: len(node.args.posonlyargs + node.args.args) for name, node in public_functions() if not name.startswith(exempt)}
     assert {name: count for name, count in counts.items() if count > MAX_OPTIONS} == {}
 

@@ -117,7 +117,7 @@ def _draw(pools: list[Genes], n_sets: int, generator: np.random.Generator) -> Ge
     """Draw sets with one gene per pool, none twice in a set; each pool is gone through in a random order again and again."""
     sets = np.full((n_sets, len(pools)), -1, dtype=np.int64)
     for column, pool in enumerate(pools):
-        rounds = -(-n_sets // len(pool))
+        rounds = max(1, -(-n_sets // len(pool)))
         sets[:, column] = np.concatenate([generator.permutation(pool) for _ in range(rounds)])[:n_sets]
         for row in np.flatnonzero((sets[:, :column] == sets[:, [column]]).any(axis=1)):
             sets[row, column] = generator.choice(pool[~np.isin(pool, sets[row, :column])])

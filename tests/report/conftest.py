@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scdiff.assay.calibration import Calibration, calibration_record
+from scdiff.assay.empirical import NOMINAL
 from scdiff.report.output import staged, write_report
 from scdiff.report.section import Section
 from scdiff.report.sections import all_sections
@@ -115,7 +117,16 @@ def _call(adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray
     )
     reason = "PDX1 and INS have no row in this matrix" if absent else ""
     facts = {"found": np.array([name for name in MARKERS if name not in absent]), "absent": np.array(absent, dtype=str), "markers": markers}
-    adata.uns["scdiff"] = {"call": {"main": MAIN, MAIN: {**facts, "measurable": not absent, "reason": reason}}}
+    calibration = {} if absent else {"calibration": _calibration(adata.n_obs)}
+    adata.uns["scdiff"] = {"call": {"main": MAIN, MAIN: {**facts, "measurable": not absent, "reason": reason, **calibration}}}
+
+
+def _calibration(n_cells: int) -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    shares = [np.clip(NOMINAL[:, None] * rng.uniform(0.9, 1.1, 5), 0, 1) for _ in range(2)]
+    own = np.clip(NOMINAL[:, None] * 1.5 + 0.01, 0, 1) * np.ones(5)
+    blank, notes = np.linspace(0, 0.002, 40), ("At nominal 5 % the rate is off.",)
+    return calibration_record(Calibration(rng.random(n_cells), *shares, own, blank, np.array([1.2]), 1_000, notes))
 
 
 def _trajectory(adata: anndata.AnnData, positive: np.ndarray) -> None:

@@ -1,0 +1,69 @@
+"""Calibration of the called programmes on the batch's own counts: what :func:`scdiff.tl.call` adds to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.programs import Program
+from scdiff.steps._markers import depth_of, genes_of, marker_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from scdiff.assay.calibration import Batch
+    from scdiff.assay.fit import Fit
+
+__all__ = ["calibrated"]
+
+BLANKS = 40
+
+
+def calibrated(
+    adata: AnnData, programs: Sequence[Program], records: Mapping[str, dict[str, Any]], null_sets: int, rate: float
+) -> pd.DataFrame:
+    """Find p-values, cells x programmes (NaN where not measurable), and put each programme's calibration into its record.
+
+    The first programme, the main one, also gets its blank: null sets that go through the full caller.
+    """
+    import pandas as pd
+
+    from scdiff.assay.calibration import Batch
+
+    batch = Batch(adata.layers["counts"], adata.obs_names, adata.var_names)
+    p_values = pd.DataFrame(np.nan, index=adata.obs_names, columns=[program.name for program in programs])
+    for program in programs:
+        record = records[program.name]
+        if null_sets and record["measurable"]:
+            blanks = BLANKS if program is programs[0] else 0
+            p_values[program.name], record["calibration"] = _calibrated(adata, batch, program, record, (null_sets, blanks), rate)
+    return p_values
+
+
+def _calibrated(
+    adata: AnnData, batch: Batch, program: Program, record: Mapping[str, Any], sets: tuple[int, int], rate: float
+) -> tuple[Any, dict[str, Any]]:
+    """Calibrate one programme; where the matrix has too few genes, the record says so."""
+    from scdiff.assay.calibration import calibrate, calibration_record
+    from scdiff.errors import InputError
+
+    found = [marker for marker in program.core if marker.name in set(record["found"])]
+    counts = marker_counts(adata, found)
+    named: list[Any] = [*program.markers, *program.sets]
+    own = [gene for genes in genes_of(adata, named).values() for gene in genes]
+    fit = _pooled_fit(record, counts, depth_of(adata))
+    try:
+        calibration = calibrate(batch, counts, fit, excluded=own, n_sets=sets[0], n_blanks=sets[1], rate=rate)
+    except InputError as error:
+        return np.nan, {"notes": np.array([str(error)], dtype=str)}
+    return calibration.p_value, calibration_record(calibration)
+
+
+def _pooled_fit(record: Mapping[str, Any], counts: np.ndarray, depth: np.ndarray) -> Fit:
+    """Put the fit to all samples together again."""
+    from scdiff.assay.samples import fit_from_record
+
+    return fit_from_record(record["fits"].loc["all"].to_dict(), counts, depth)
