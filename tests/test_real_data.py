@@ -1,0 +1,96 @@
+"""Whole runs on real data of every layout: each ends with a verdict that is true of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scdiff.cli import main
+
+ABSENT = r"Not measurable: PDX1 and INS have no row in this matrix; absent is not zero"
+NONE_OF_THEM = r"Not measurable: PDX1(,| and) NKX6-1 and INS have no row in this matrix"
+ZERO = ("--set", "call.absent_as_zero=true")
+UNFILTERED = ("--set", "qc.min_counts=0", "--set", "qc.min_genes=0")
+FOUND = r"^\d.* % of cells are pancreatic-progenitor-like \(95 % interval .*\), (quantified|detected, but too few to quantify)\."
+
+RUNS = {
+    "reads": (["fetal_pancreas_human.h5ad"], (), FOUND),
+    "few": (["endocrinogenesis_mouse_e15_50cells.h5ad"], (), FOUND),
+    "genes": (["endocrinogenesis_mouse_e15_hvg.h5ad"], (), FOUND),
+    "islets": (["islet_mouse.h5ad"], (), FOUND),
+    "msc": (["msc_mouse_bone_marrow.h5ad"], (), ABSENT),
+    "msc, absent as zero": (["msc_mouse_bone_marrow.h5ad"], ZERO, r"Not detected: 0 of 2\d\d cells .* at most [\d.]+ %"),
+    "pbmc": (["pbmc_facs_human.h5ad"], (), ABSENT),
+    "pbmc, absent as zero": (["pbmc_facs_human.h5ad"], ZERO, r"Not detected: 0 of 3,\d\d\d cells .* at most 0\.\d+ %"),
+    "csv": (["layouts/GSM0000002_BMSC_dense_genes_x_cells.csv.gz"], (), ABSENT),
+    "csv, absent as zero": (
+        ["layouts/GSM0000002_BMSC_dense_genes_x_cells.csv.gz"],
+        ZERO,
+        r"Not measurable: 4\d cells are too few, at least 50 are needed",
+    ),
+    "loom": (["layouts/GSM0000005_BMSC.loom"], (), ABSENT),
+    "10x v2": (["layouts/geo_10x_v2_plain"], (), ABSENT),
+    "10x v3": (["layouts/geo_10x_v3_prefixed"], (), ABSENT),
+    "several layouts": (
+        ["layouts/geo_10x_v2_plain", "layouts/geo_10x_v3_prefixed", "layouts/GSM0000005_BMSC.loom"],
+        (),
+        ABSENT,
+    ),
+    "real v3 folder": (["layouts/real_10x/3.0.0/filtered_feature_bc_matrix"], (), NONE_OF_THEM),
+    "real v3 h5": (["layouts/real_10x/3.0.0/filtered_feature_bc_matrix.h5"], (), NONE_OF_THEM),
+    "real v1 folder": (["layouts/real_10x/1.2.0/filtered_gene_bc_matrices"], UNFILTERED, NONE_OF_THEM),
+    "real v1 h5": (["layouts/real_10x/1.2.0/filtered_gene_bc_matrices_h5.h5"], UNFILTERED, NONE_OF_THEM),
+    "real v1, two genomes": (
+        ["layouts/real_10x/1.2.0/multiple_genomes.h5"],
+        (*UNFILTERED, *ZERO),
+        r"Not measurable: \d+ cells are too few",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("files", "options", "said"), RUNS.values(), ids=RUNS)
+def test_a_run_ends_with_a_true_verdict(shared_data: Path, tmp_path, capsys, files, options, said: str) -> None:
+    code = main(["run", *(str(shared_data / name) for name in files), *options, "--out", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert "Traceback" not in err
+    assert "failed" not in err
+    assert pd.Series(out).str.contains(said).all(), out
+    table = pd.read_csv(tmp_path / "tables" / "fractions.csv")
+    main_row = table.query("program == 'pancreatic_progenitor' and state == 'progenitor_like' and sample == 'all'").iloc[0]
+    assert main_row["verdict"].capitalize() in out or main_row["verdict"] in out
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert not table.query("n_cells < 50 and verdict != 'not measurable'").size
+
+
+@pytest.mark.slow
+def test_reads_are_said_in_the_report(shared_data: Path, tmp_path, capsys) -> None:
+    assert main(["run", str(shared_data / "fetal_pancreas_human.h5ad"), "--out", str(tmp_path)]) == 0
+    assert "Values look like Smart-seq reads, not UMI" in capsys.readouterr().err
+    assert "Values look like Smart-seq reads, not UMI" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("layouts/real_10x/1.2.0/filtered_gene_bc_matrices", r"qc leaves 0 of 12 cells \(12 low_counts\), .* loosen min_counts of qc"),
+        ("layouts/real_10x/int-ids", r"qc leaves 1 of 5 cells \(4 empty\), .* the file holds no cells that can be analysed"),
+    ],
+)
+def test_files_without_cells_worth_a_run_are_refused(shared_data: Path, tmp_path, capsys, name: str, said: str) -> None:
+    assert main(["run", str(shared_data / name), "--out", str(tmp_path / "out"), "--quiet"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert pd.Series(err).str.contains(said).all(), err
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_check_knows_every_layout(shared_data: Path, capsys) -> None:
+    files = sorted({str(shared_data / name) for names, _, _ in RUNS.values() for name in names})
+    assert main(["check", *files]) == 0
+    out = capsys.readouterr().out
+    assert all(layout in out for layout in ("h5ad", "10x h5 (v1)", "10x h5 (v3)", "10x mtx", "loom", "dense table"))
+    assert len(out.splitlines()) >= len(files) + 3
