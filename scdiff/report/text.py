@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["DASH", "count", "interval", "large", "percent", "slug"]
+__all__ = ["DASH", "count", "interval", "large", "percent", "short", "slug"]
 
 
 DASH = "\N{EN DASH}"
@@ -66,6 +66,18 @@ def large(number: float) -> str:
     if rounded < 1e6:
         return f"{rounded:,.0f}"
     return f"{f'{rounded / 1e6:.1f}'.removesuffix('.0')} million"
+
+
+def short(name: str, most: int = 22) -> str:
+    """Leave out the middle of a name that is too long for an axis; its two ends tell samples apart.
+
+    >>> short("control1"), short("GSM0000002_BMSC_dense_genes_x_cells")
+    ('control1', 'GSM00000…genes_x_cells')
+    """
+    if len(name) <= most:
+        return name
+    end = (most - 1) * 5 // 8
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
 
 
 def slug(name: str) -> str:

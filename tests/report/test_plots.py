@@ -227,3 +227,16 @@ def test_axes_are_hollow_where_not_detected(ax):
     assert [to_hex(line.get_markerfacecolor()) if line.get_markerfacecolor() != "none" else "none" for line in points] == [ACCENT, "none"]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["HGF (ligand)", "MET (receptor)", "MST1R (receptor)"]
     assert [text.get_text() for text in ax.texts] == ["not measurable"]
+
+
+def test_long_sample_names_leave_room_for_the_bars():
+    import warnings
+
+    from scdiff.report.plots.qc import REASONS, dropped_bars
+    from scdiff.report.section import picture
+
+    table = pd.DataFrame(1, index=["GSM0000002_BMSC_dense_genes_x_cells_of_a_long_name"], columns=list(REASONS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = picture("dropped", lambda ax: dropped_bars(table, ax), caption="", alt="", table="")
+    assert drawn.suffix == "svg"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, legend_below
+from scdiff.report.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
         _whisker(ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0)
         for name, (line, _) in _LIMITS.items():
             ax.vlines(100 * row[name], number - 0.38, number + 0.38, color=ACCENT, linestyles=line, linewidth=1.3, zorder=2)
-    _rows(ax, [f"{row.sample}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
+    _rows(ax, [f"{short(str(row.sample))}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
     legend_below(ax, handles=_forest_legend())
     return _percent_axis(ax, "cells (%)")
 

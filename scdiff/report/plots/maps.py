@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff.report.plots.style import CALLED, GREY, INK, MUTED, NEGATIVE, ON_DARK, ON_LIGHT, PAPER, colours, legend_below, natural, ramp
+from scdiff.report.text import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,7 +145,7 @@ def state_bars(shares: pd.DataFrame, ax: Axes) -> Axes:
     for state in shares.columns:
         ax.barh(np.arange(len(shares)), shares[state], left=left, color=palette.get(str(state), NEGATIVE), height=0.72, label=str(state))
         left += shares[state].to_numpy()
-    ax.set_yticks(np.arange(len(shares)), [str(name) for name in shares.index])
+    ax.set_yticks(np.arange(len(shares)), [short(str(name)) for name in shares.index])
     ax.invert_yaxis()
     ax.set_xlim(0, 100)
     ax.set_xlabel("cells of the cluster (%)")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, NEGATIVE, PALETTE, colours, legend_below, log_counts
+from scdiff.report.text import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
         if column == "n_after" or numbers.any():
             ax.barh(np.arange(len(dropped)), numbers, left=left, color=colour, height=0.62, label=label)
         left += numbers
-    ax.set_yticks(np.arange(len(dropped)), [str(name) for name in dropped.index])
+    ax.set_yticks(np.arange(len(dropped)), [short(str(name)) for name in dropped.index])
     ax.invert_yaxis()
     ax.set_xlabel("cells (barcodes)")
     ax.xaxis.set_major_formatter("{x:,.0f}")
