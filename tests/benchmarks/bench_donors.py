@@ -198,10 +198,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few draws: to see that it runs")
     quick = parser.parse_args().quick
-    cover = intervals(3 if quick else 150, 1)
+    cover = intervals(3 if quick else 100, 1)
     grouped = cover.groupby(["measure", "method"])
     summary = grouped.agg(coverage=("covered", "mean"), worst=("covered", "min"), width_points=("width_points", "mean")).reset_index()
-    found = comparisons(60 if quick else 8_000, 2)
+    found = comparisons(60 if quick else 16_000, 2)
     outside = {r: comparisons(40 if quick else 800, 3, (r, r * 1.0001)) for r in (0.003, 0.2)}
     beyond = [f"{r}: {100 * (x.loc[x['effect_size'] == 0, 'scdiff'] <= 0.05).mean():.1f} %" for r, x in outside.items()]
     paired = pairs(60 if quick else 3_000, 4).reset_index()

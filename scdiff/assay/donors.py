@@ -1,0 +1,295 @@
+"""Fractions over donors: the donor is the unit, since the cells of one donor are no independent evidence.
+
+A donor's fraction is drawn from a beta distribution around the mean of its group, the counts from a binomial. Two to six
+donors say little of how much donors differ (the overdispersion: the correlation of two cells of one donor), so a prior
+helps out: log-normal around 0.03. The posterior over mean and overdispersion, summed over a grid, gives intervals and
+p-values; ``tests/benchmarks/bench_donors.py`` holds their coverage and errors against other methods.
+
+The interval of one group takes a wide prior (95 % within 0.002 to 0.5). The comparison takes a narrower one (95 % within
+0.008 to 0.12): without it, three donors a group find little. It errs in up to 5 % of comparisons on average over
+overdispersions of 0.01 to 0.1; more often where donors differ more than that, less often where they differ less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, gammaln, logit, logsumexp
+from scipy.stats import chi2, norm
+
+from scdiff.assay.table import Floats
+from scdiff.errors import InputError
+
+__all__ = ["Comparison", "Said", "beta_binomial_interval", "compare_donors", "compare_pairs", "effective_cells"]
+
+Said = Literal["different", "equivalent within the margin", "undecided"]
+
+INTERVAL_PRIOR = (0.03, 1.4)
+COMPARISON_PRIOR = (0.034, 0.7)
+PAIRS_PRIOR = (0.02, 1.2)
+"""Median of the overdispersion, and standard deviation of its logarithm."""
+
+GRID = np.geomspace(1e-4, 0.6, 20)
+N_MEANS, REACH, FINEST = 241, 15.0, 0.02
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What donors of two groups say of their difference.
+
+    Parameters
+    ----------
+    effect
+        Mean fraction of the second group minus that of the first, over donors, -1 to 1.
+    low, high
+        Its 95 % interval.
+    p_value
+        Two-sided, of no difference.
+    p_equivalence
+        Of a difference as large as the margin, the larger of both sides; NaN without a margin.
+    said
+        The verdict in words.
+    """
+
+    effect: float
+    low: float
+    high: float
+    p_value: float
+    p_equivalence: float
+    said: Said
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """Of the mean fraction of one group: ``logits`` (n_means,), ln ``weight`` (n_overdispersions, n_means)."""
+
+    logits: Floats
+    weight: Floats
+
+    def below(self, fraction: Any) -> Floats:
+        """Share of the posterior below each of ``fraction`` (n,), for each overdispersion; shape (n_overdispersions, n)."""
+        mass = np.exp(self.weight - logsumexp(self.weight, axis=1, keepdims=True))
+        middle = np.cumsum(mass, axis=1) - mass / 2
+        with np.errstate(divide="ignore"):
+            place = logit(np.clip(fraction, 0.0, 1.0))
+        return np.array([np.interp(place, self.logits, row, left=0.0, right=1.0) for row in middle])
+
+    @property
+    def evidence(self) -> Floats:
+        """Ln marginal likelihood of each overdispersion, shape (n_overdispersions,)."""
+        return np.asarray(logsumexp(self.weight, axis=1))
+
+
+def effective_cells(prevalence: Any, low: Any, high: Any, n_cells: Any) -> Floats:
+    """Cells whose plain count would be as sure as an estimate with a 95 % interval; at most the cells there are.
+
+    A prevalence corrected for dropout and background is less sure than a count of as many cells. This turns it into a
+    count that the beta-binomial can take.
+
+    Parameters
+    ----------
+    prevalence, low, high
+        Estimates and interval ends, shape (n,), 0-1.
+    n_cells
+        Cells measured, shape (n,).
+
+    >>> effective_cells([0.0], [0.0], [0.0037], [5000]).round()
+    array([518.])
+    """
+    p, cells = np.asarray(prevalence, dtype=float), np.asarray(n_cells, dtype=float)
+    drop = chi2.ppf(0.95, 1) / 2
+    sizes = [drop / np.maximum(_divergence(p, np.asarray(end, dtype=float)), 1e-300) for end in (low, high)]
+    inside = [(np.asarray(end) > 0) & (np.asarray(end) < 1) & (np.asarray(end) != p) for end in (low, high)]
+    known = np.sum(inside, axis=0)
+    mean = np.where(inside[0], sizes[0], 0.0) + np.where(inside[1], sizes[1], 0.0)
+    return np.asarray(np.clip(np.where(known > 0, mean / np.maximum(known, 1), cells), 1.0, np.maximum(cells, 1.0)))
+
+
+def _divergence(p: Floats, other: Floats) -> Floats:
+    """Kullback-Leibler divergence of Bernoulli(other) from Bernoulli(p)."""
+    q = np.clip(other, 1e-12, 1 - 1e-12)
+    inner = np.clip(p, 1e-300, 1.0)
+    outer = np.clip(1 - p, 1e-300, 1.0)
+    return np.asarray(p * np.log(inner / q) + (1 - p) * np.log(outer / (1 - q)))
+
+
+def beta_binomial_interval(fractions: Any, n_cells: Any, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean fraction over donors.
+
+    Starts at 0 where no donor has a positive cell, and ends at 1 where all cells are positive.
+
+    Parameters
+    ----------
+    fractions
+        One fraction per donor, shape (n_donors,), 0-1.
+    n_cells
+        Cells of each donor, or the cells that its prevalence is worth (:func:`effective_cells`), shape (n_donors,).
+    confidence
+        Coverage aimed at, between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        With fewer than two donors.
+
+    >>> tuple(round(bound, 3) for bound in beta_binomial_interval([0.02, 0.05, 0.11], [2000, 2000, 2000]))
+    (0.027, 0.18)
+    """
+    values, cells = _donors(fractions, n_cells, "this interval")
+    posterior = _posterior(values, cells)
+    share = _shares(posterior.evidence, INTERVAL_PRIOR)
+    tail = (1 - confidence) / 2
+    ends = [_root(lambda mean, level=level: float(share @ posterior.below([mean])[:, 0]) - level, 0.0, 1.0) for level in (tail, 1 - tail)]
+    mean = float((values * cells).sum() / cells.sum())
+    return (0.0 if not values.any() else min(ends[0], mean)), (1.0 if (values == 1).all() else max(ends[1], mean))
+
+
+def _donors(fractions: Any, n_cells: Any, purpose: str) -> tuple[Floats, Floats]:
+    """Fractions and cells as arrays, of two donors at least."""
+    values, cells = np.atleast_1d(np.asarray(fractions, dtype=float)), np.atleast_1d(np.asarray(n_cells, dtype=float))
+    if len(values) < 2:
+        raise InputError(
+            f"{len(values)} donor for {purpose}, and at least 2 are needed: how much donors differ cannot be told from the cells of one."
+        )
+    if not (np.isfinite(values) & (values >= 0) & (values <= 1) & (cells > 0)).all():
+        raise InputError("a donor's fraction is not within 0 to 1, or a donor has no cells: leave that donor out.")
+    return values, cells
+
+
+def _posterior(values: Floats, cells: Floats) -> _Posterior:
+    """Posterior of the mean fraction for each overdispersion of the grid, Jeffreys' prior of a binomial on the mean."""
+    called = values * cells
+    centre = logit((called.sum() + 0.5) / (cells.sum() + 1))
+    spread = np.linspace(-1, 1, N_MEANS) * np.arcsinh(REACH / FINEST)
+    logits = centre + FINEST * np.sinh(spread)
+    width = np.log(np.cosh(spread))
+    mean, rest, total = expit(logits), expit(-logits), ((1 - GRID) / GRID)[:, None]
+    likelihood = -len(cells) * (gammaln(mean * total) + gammaln(rest * total) - gammaln(total))
+    for x, n in zip(called, cells, strict=True):
+        likelihood += gammaln(x + mean * total) + gammaln(n - x + rest * total) - gammaln(n + total)
+    jeffreys = (np.log(mean) + np.log(rest)) / 2
+    return _Posterior(logits, likelihood + jeffreys + width)
+
+
+def _shares(evidence: Floats, prior: tuple[float, float]) -> Floats:
+    """Posterior of the overdispersions of the grid, shape (n_overdispersions,), sums to 1."""
+    median, spread = prior
+    weight = evidence - (np.log(GRID / median) / spread) ** 2 / 2
+    return np.asarray(np.exp(weight - logsumexp(weight)))
+
+
+def compare_donors(
+    fractions_a: Any, n_cells_a: Any, fractions_b: Any, n_cells_b: Any, *, margin: float | None = None, confidence: float = 0.95
+) -> Comparison:
+    """Compare two groups of donors: the difference of their mean fractions.
+
+    The overdispersion is taken to be the same in both groups. For the same donors under two conditions
+    :func:`compare_pairs` is the one to use.
+
+    Parameters
+    ----------
+    fractions_a, fractions_b
+        One fraction per donor, shapes (n_donors_a,) and (n_donors_b,), two donors at least, 0-1.
+    n_cells_a, n_cells_b
+        Cells of each donor, or the cells that its prevalence is worth (:func:`effective_cells`).
+    margin
+        Difference that does not matter, above 0: asks for equivalence as well, by two one-sided tests at 5 %.
+    confidence
+        Coverage aimed at, between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        With fewer than two donors in a group.
+
+    >>> found = compare_donors([0.02, 0.03, 0.04], [2000] * 3, [0.21, 0.25, 0.28], [2000] * 3)
+    >>> round(found.effect, 3), found.said
+    (0.217, 'different')
+    """
+    a, cells_a = _donors(fractions_a, n_cells_a, "the first group")
+    b, cells_b = _donors(fractions_b, n_cells_b, "the second group")
+    first, second = _posterior(a, cells_a), _posterior(b, cells_b)
+    share = _shares(first.evidence + second.evidence, COMPARISON_PRIOR)
+    mass = share[:, None] * np.exp(first.weight - first.evidence[:, None])
+
+    def below(difference: float) -> float:
+        """Probability that the difference is smaller."""
+        return float((mass * second.below(expit(first.logits) + difference)).sum())
+
+    return _compared(float(b.mean() - a.mean()), below, margin, confidence)
+
+
+def compare_pairs(
+    fractions_a: Any, n_cells_a: Any, fractions_b: Any, n_cells_b: Any, *, margin: float | None = None, confidence: float = 0.95
+) -> Comparison:
+    """Compare the same donors under two conditions: the mean of their differences.
+
+    Each difference varies by the count of cells and by how differently donors respond; of the latter a weak prior is
+    held, as of the overdispersion.
+
+    Parameters
+    ----------
+    fractions_a, fractions_b
+        One fraction per donor, in the same order, shape (n_donors,), two donors at least, 0-1.
+    n_cells_a, n_cells_b
+        Cells of each donor, or the cells that its prevalence is worth (:func:`effective_cells`).
+    margin
+        Difference that does not matter, above 0: asks for equivalence as well, by two one-sided tests at 5 %.
+    confidence
+        Coverage aimed at, between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        With fewer than two pairs, or if the groups are not of one size.
+    """
+    a, cells_a = _donors(fractions_a, n_cells_a, "a comparison of pairs")
+    b, cells_b = _donors(fractions_b, n_cells_b, "a comparison of pairs")
+    if len(a) != len(b):
+        raise InputError(f"{len(a)} donors of the first condition and {len(b)} of the second make no pairs: give each donor once in both.")
+    noise = _count_variance(a, cells_a) + _count_variance(b, cells_b)
+    middle = np.clip((a.mean() + b.mean()) / 2, 0.5 / cells_a.sum(), 1 - 0.5 / cells_a.sum())
+    precision = 1 / (noise + 2 * GRID[:, None] * middle * (1 - middle))
+    total = precision.sum(axis=1)
+    centre = (precision * (b - a)).sum(axis=1) / total
+    misfit = (precision * ((b - a) - centre[:, None]) ** 2).sum(axis=1)
+    share = _shares((np.log(precision).sum(axis=1) - np.log(total) - misfit) / 2, PAIRS_PRIOR)
+
+    def below(difference: float) -> float:
+        """Probability that the difference is smaller."""
+        return float(share @ norm.cdf((difference - centre) * np.sqrt(total)))
+
+    return _compared(float((b - a).mean()), below, margin, confidence)
+
+
+def _count_variance(values: Floats, cells: Floats) -> Floats:
+    """Variance of a fraction by the count of cells alone, never 0."""
+    drawn_in = (values * cells + 0.5) / (cells + 1)
+    return np.asarray(drawn_in * (1 - drawn_in) / cells)
+
+
+def _compared(effect: float, below: Any, margin: float | None, confidence: float) -> Comparison:
+    """Turn the distribution of the difference into interval, p-values and verdict."""
+    tail = (1 - confidence) / 2
+    low, high = (_root(lambda value, level=level: below(value) - level, -1.0, 1.0) for level in (tail, 1 - tail))
+    p_value = min(1.0, 2 * min(below(0.0), 1 - below(0.0)))
+    p_equivalence = float("nan") if margin is None else max(below(-margin), 1 - below(margin))
+    said: Said = "undecided"
+    if margin is not None and p_equivalence <= SIGNIFICANT:
+        said = "equivalent within the margin"
+    elif p_value <= SIGNIFICANT:
+        said = "different"
+    return Comparison(effect, min(low, effect), max(high, effect), max(p_value, 0.0), p_equivalence, said)
+
+
+def _root(function: Any, low: float, high: float) -> float:
+    """Zero of a rising function; the end of the range where it has none."""
+    if function(low) >= 0:
+        return low
+    if function(high) <= 0:
+        return high
+    return float(brentq(function, low, high, xtol=1e-7))

@@ -1,0 +1,124 @@
+"""How many cells must be sequenced: sensitivity and false calls at a depth, from the programme's typical levels.
+
+Cells are drawn from the prior mean of the mixture and pass the same caller as measured ones
+(:func:`scdiff.assay.limits.error_rates`); the limits follow from the two rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binom, norm
+
+from scdiff.assay.fit import Fit, fit_at
+from scdiff.assay.limits import FEWEST_CELLS, POWER, QUANTIFIABLE_EVENTS, error_rates
+from scdiff.assay.mixture import Model
+from scdiff.assay.table import CellTable, MarkerTable, coarse_depth
+from scdiff.errors import InputError
+
+__all__ = ["Plan", "plan_cells"]
+
+DEPTH_SPREAD = 0.4
+N_DEPTHS = 21
+N_REDRAWS = 5
+TYPICAL_SOUP_SHARE = 0.1
+MOST_CELLS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a depth allows.
+
+    Parameters
+    ----------
+    depth
+        Median counts per cell.
+    sensitivity, false_call_rate
+        Of the call at this depth, 0-1.
+    cells_to_detect, cells_to_quantify
+        Fewest cells whose LOD, and whose LLOQ, is at most the fraction asked for; 0 where no number of cells is enough.
+    """
+
+    depth: float
+    sensitivity: float
+    false_call_rate: float
+    cells_to_detect: int
+    cells_to_quantify: int
+
+
+def plan_cells(
+    model: Model, depths: Sequence[float], *, fraction: float, contamination: float = 0.05, rate: float = 0.05, seed: int = 0
+) -> list[Plan]:
+    """Say for each depth how many cells a fraction needs to be detected, and to be quantified.
+
+    Parameters
+    ----------
+    model
+        Typical levels and the number of markers needed.
+    depths
+        Median counts per cell, each 1 or more.
+    fraction
+        Least true fraction of interest, between 0 and 1.
+    contamination
+        Mean share of ambient counts, 0 to below 1; a tenth of these are taken to come from cells that express the markers,
+        as beside islets. A pure MSC batch has less background and needs fewer cells.
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    seed
+        Start of the random generator.
+
+    Raises
+    ------
+    InputError
+        If a fraction, a depth or the contamination is out of range.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"the fraction to find is {fraction:g}, but it must lie between 0 and 1: 0.001 is one cell in a thousand.")
+    if not 0 <= contamination < 1:
+        raise InputError(f"the contamination is {contamination:g}, but it is a share of the counts: 0 to below 1.")
+    if not depths or min(depths) < 1:
+        raise InputError(f"the depths are {', '.join(map(str, depths)) or 'none'}, but each must be 1 count per cell or more.")
+    return [_plan(model, float(depth), fraction, contamination, rate, seed) for depth in depths]
+
+
+def _plan(model: Model, depth: float, fraction: float, contamination: float, rate: float, seed: int) -> Plan:
+    """Plan one depth: the caller is set as for a batch that holds 20 positive cells at the fraction asked for."""
+    fit = _typical_fit(model, depth, contamination, n_cells=min(round(20 / fraction), MOST_CELLS))
+    rates = [error_rates(fit, rate=rate, seed=seed * N_REDRAWS + number) for number in range(N_REDRAWS)]
+    false_rate, sensitivity = (float(np.mean(values)) for values in zip(*rates, strict=True))
+    to_detect = _fewest_to_detect(fraction, false_rate, sensitivity)
+    return Plan(depth, sensitivity, false_rate, to_detect, _fewest_to_quantify(fraction, to_detect, sensitivity))
+
+
+def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: int) -> Fit:
+    """Fit that stands for a typical batch: prior means, log-normal depths, all ways of being positive equally common."""
+    theta, n = model.prior_mean.copy(), model.n_markers
+    theta[n : 2 * n] = np.log(np.clip(contamination * TYPICAL_SOUP_SHARE, 1e-6, 0.1))
+    weight = np.where(model.positive, 20 / n_cells / model.positive.sum(), 1e-6)
+    weight[0] = 1.0
+    theta[4 * n + 1 :] = np.log(weight)
+    spread = np.exp(DEPTH_SPREAD * norm.ppf((np.arange(N_DEPTHS) + 0.5) / N_DEPTHS))
+    values, shares = np.unique(coarse_depth(depth * spread), return_counts=True)
+    rows = np.arange(len(values))
+    marker = MarkerTable(np.zeros(len(values)), values, rows)
+    table = CellTable(shares / N_DEPTHS * n_cells, np.zeros(n_cells, dtype=np.intp), (marker,) * n, np.array(model.level))
+    return fit_at(table, model, theta, evidence_of_positives=0.0)
+
+
+def _fewest_to_detect(fraction: float, false_rate: float, sensitivity: float) -> int:
+    """Fewest cells from which on the calls of ``fraction`` exceed the blank with 95 % power; 0 where none are enough."""
+    cells = np.unique(np.round(np.geomspace(FEWEST_CELLS, MOST_CELLS, 2_000)))
+    enough = binom.sf(binom.ppf(POWER, cells, false_rate), cells, fraction * sensitivity) >= POWER
+    last_failure = np.flatnonzero(~enough)[-1:]
+    start = int(last_failure[0]) + 1 if len(last_failure) else 0
+    return int(cells[start]) if start < len(cells) else 0
+
+
+def _fewest_to_quantify(fraction: float, to_detect: int, sensitivity: float) -> int:
+    """Fewest cells that are enough to detect and give 50 called cells on average; 0 where none are."""
+    if to_detect == 0 or sensitivity <= 0:
+        return 0
+    needed = max(to_detect, int(np.ceil(QUANTIFIABLE_EVENTS / (fraction * sensitivity))))
+    return needed if needed <= MOST_CELLS else 0
