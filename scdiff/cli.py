@@ -184,6 +184,49 @@ def report(
 
 
 @app.command()
+def compare(
+    result: Annotated[Path, typer.Argument(help="The result.h5ad of a run on two groups of donors.")],
+    by: Annotated[str, typer.Option("--by", help="Column of obs with two groups, from the sample sheet.")] = "condition",
+    pairs: Annotated[str | None, typer.Option("--pairs", help="Column by which the groups are paired, as in --pairs donor.")] = None,
+    margin: Annotated[float | None, typer.Option("--margin", help="Difference that does not matter, percentage points.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+) -> None:
+    """Compare two groups of donors; the report is written again with tables/comparison.csv."""
+    from scdiff.report import report as write_report
+    from scdiff.report.sections.groups import comparison_sentence
+    from scdiff.steps.compare import compare as compare_groups
+
+    adata = _read_result(result)
+    compare_groups(adata, by=by, pairs=pairs, margin=margin)
+    folder = out or result.parent
+    write_report(adata, out=folder)
+    typer.echo(comparison_sentence(adata))
+    typer.echo(f"Table: {folder / 'tables' / 'comparison.csv'}")
+
+
+@app.command()
+def plan(
+    lod: Annotated[float, typer.Option("--lod", help="Fraction to be found, 0-1: 0.001 is one cell in a thousand.")] = 0.001,
+    depth: Annotated[list[float] | None, typer.Option("--depth", help="Median counts per cell; repeatable; a grid if not given.")] = None,
+    program: Annotated[str, typer.Option("--program", help="Programme, or path of its TOML file.")] = "pancreatic_progenitor",
+    contamination: Annotated[float, typer.Option("--contamination", help="Mean share of ambient counts, 0-1.")] = 0.05,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for plan.csv and plan.png.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Start of the random generator.")] = 0,
+) -> None:
+    """Say how many cells must be sequenced to detect, and to quantify, a fraction."""
+    from scdiff.report.planning import DEPTHS, plan_sentence, plan_table, plan_view, write_plan
+
+    depths = sorted({*(depth or []), *DEPTHS})
+    table = plan_table(program, depths, fraction=lod, contamination=contamination, seed=seed)
+    _echo_table(plan_view(table))
+    for value in depth or []:
+        typer.echo(plan_sentence(table, value, fraction=lod))
+    if out is not None:
+        write_plan(table, out, fraction=lod)
+        typer.echo(f"Written: {out / 'plan.csv'}, {out / 'plan.png'}")
+
+
+@app.command()
 def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .h5ad.")] = Path("simulated.h5ad"),
     n_cells: Annotated[int, typer.Option("--cells", min=2, help="Cells.")] = 3000,

@@ -49,7 +49,7 @@ class Key:
 
 COUNTS = Key("layers", "counts", "int", "UMI (or read) counts per cell and gene", "load")
 SAMPLE = Key("obs", "sample", "category", "sample the cell belongs to", "load")
-CONTROL = Key("obs", "control", "bool", "cell of a declared negative control sample", "load")
+CONTROL = Key("obs", "control", "bool", "cell of a declared control sample", "load")
 GENE_ID = Key("var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load")
 INPUT = Key("uns", "input", "dict", "files with hashes, species, repairs, technology, absent markers", "load")
 
@@ -85,6 +85,8 @@ TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, verdict",
 FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
 AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
 
+COMPARISON = Key("uns", "comparison", "frame", "two groups of donors compared, percentage points, one row per state", "compare")
+
 RUN = Key("uns", "run", "dict", "options of every step, versions, seconds", "pipeline")
 
 KEYS: tuple[Key, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Key))
@@ -98,6 +100,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "trajectory": (CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
     "fraction": (COUNTS, SAMPLE, INPUT, CALL, POSITIVE, PROBABILITIES, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
+    "compare": (SAMPLE, FRACTIONS),
     "report": (COUNTS, SAMPLE, INPUT, QC, STATE, FRACTIONS),
 }
 

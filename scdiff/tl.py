@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scdiff.steps.call import call
     from scdiff.steps.communicate import communicate
+    from scdiff.steps.compare import compare
     from scdiff.steps.fraction import fraction
     from scdiff.steps.score import score
     from scdiff.steps.trajectory import trajectory
 
-__all__ = ["call", "communicate", "fraction", "score", "trajectory"]
+__all__ = ["call", "communicate", "compare", "fraction", "score", "trajectory"]
 
 _HOME = {
     "score": "scdiff.steps.score",
@@ -24,6 +25,7 @@ _HOME = {
     "trajectory": "scdiff.steps.trajectory",
     "fraction": "scdiff.steps.fraction",
     "communicate": "scdiff.steps.communicate",
+    "compare": "scdiff.steps.compare",
 }
 
 

@@ -10,6 +10,7 @@ from annotated_types import Ge
 
 from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
+from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import depth_of, marker_counts
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def _estimates(
 
     core = [marker for marker in program.core if marker.name in set(record[program.name]["found"])]
     counts, depth, control = marker_counts(adata, core), depth_of(adata), _control(adata)
+    blank = control & ~positive_controls(adata)
     table = record[program.name]["fits"]
     is_main = program.name == record["main"]
-    blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and control[c].all())
+    blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and blank[c].all())
     estimates = {}
     for name, cells in groups.items():
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])

@@ -8,6 +8,7 @@ from scdiff import keys
 from scdiff.report.plots.fractions import dots, forest
 from scdiff.report.plots.style import ACCENT, STATES
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.sections.groups import group_notes, group_tables
 from scdiff.report.tables import fraction_columns
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.report.verdict import main_row, state_phrase
@@ -28,7 +29,7 @@ def fractions(adata: AnnData) -> Section:
 
     Reads
     -----
-    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
+    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``uns["scdiff"]["comparison"]`` (where it is there)
     """
     table, main = adata.uns["scdiff"]["fractions"], main_row(adata)
     rows = table[table["program"].astype(str) == main["program"]]
@@ -48,7 +49,9 @@ def fractions(adata: AnnData) -> Section:
                 "The main programme by state and sample; the file holds all programmes.",
                 fraction_view(rows).drop(columns="programme"),
             ),
+            *group_tables(adata),
         ),
+        notes=group_notes(adata),
     )
 
 

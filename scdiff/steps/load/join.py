@@ -96,6 +96,8 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
     adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
     technology, reads = counts.technology(matrix)
     record = {"species": species, "technology": technology, "files": _files(parts), "absent": _texts(_absent(symbols, species))}
+    if declared := [source.sample for part in parts for source in part.sources if source.positive_control]:
+        record["positive_controls"] = _texts(declared)
     told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
     adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
     return adata

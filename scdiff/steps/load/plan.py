@@ -45,7 +45,9 @@ class Source:
     fields
         Further columns of the sample sheet, as text.
     control
-        Whether it is a declared negative control.
+        Whether it is a declared control.
+    positive_control
+        Whether that control holds nothing but positive cells, instead of none.
     """
 
     sample: str
@@ -55,6 +57,7 @@ class Source:
     label: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     control: bool = False
+    positive_control: bool = False
 
 
 def plan_inputs(
@@ -230,7 +233,8 @@ def _match(row: Row, groups: Mapping[Path, list[Source]], joined: dict[int, Sour
     alone = free if row.path is not None and len(group) == 1 else []  # the sheet may name what stands alone in its file
     found = [source for source in free if source.sample == row.sample] or alone
     if found:
-        joined[id(found[0])] = replace(found[0], sample=row.sample, fields=row.fields, control=row.control)
+        told = replace(found[0], sample=row.sample, fields=row.fields)
+        joined[id(found[0])] = replace(told, control=row.control, positive_control=row.positive_control)
     elif group or row.path is None:
         known = did_you_mean(row.sample, [source.sample for source in free]) if free else "Every sample has its row already."
         faults.append(f"line {row.line}: there is no sample {row.sample!r} in {row.path or 'the inputs'}. {known}")

@@ -12,7 +12,8 @@ from scdiff.errors import ConfigError, did_you_mean
 
 __all__ = ["Row", "read_sheet"]
 
-_TRUTH = {"": False, "0": False, "no": False, "false": False, "n": False, "1": True, "yes": True, "true": True, "y": True}
+_TRUTH = dict.fromkeys(("", "0", "no", "false", "n"), False) | dict.fromkeys(("negative", "positive", "1", "yes", "true", "y"), True)
+_POSITIVE = "positive"
 _COLUMNS = ("sample", "path", "control")
 
 
@@ -26,6 +27,8 @@ class Row:
         Line number in the file, from 1.
     path
         Absolute, or None where the sheet gives none.
+    control
+        Whether it is a control; a negative one unless ``positive_control`` says that it holds nothing but positive cells.
     fields
         The other columns, as text.
     """
@@ -34,6 +37,7 @@ class Row:
     sample: str
     path: Path | None = None
     control: bool = False
+    positive_control: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -99,7 +103,7 @@ def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -
     ]
     control = values.get("control", "")
     if control.casefold() not in _TRUTH:
-        faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0 or nothing.")
+        faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.")
     return faults
 
 
@@ -111,5 +115,6 @@ def _row(sheet: Path, number: int, values: Mapping[str, str]) -> Row:
         sample=values["sample"],
         path=(sheet.absolute().parent / given) if given else None,
         control=_TRUTH.get(values.get("control", "").casefold(), False),
+        positive_control=values.get("control", "").casefold() == _POSITIVE,
         fields={name: value for name, value in values.items() if name not in _COLUMNS},
     )

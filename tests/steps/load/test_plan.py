@@ -215,7 +215,7 @@ def test_all_faults_of_a_sheet_are_told_at_once(data: Path) -> None:
     told = faults(caught, sheet)
     assert told[:5] == [
         "column 'leiden' is a name that scdiff writes itself: rename it.",
-        "line 2: control is 'maybe'; allowed: yes, no, true, false, 1, 0 or nothing.",
+        "line 2: control is 'maybe'; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.",
         "line 3: sample 'x' stands on line 2 already.",
         "line 4: the sample has no name.",
         "line 5: 2 fields where the heading has 4.",
