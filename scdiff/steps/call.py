@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._controls import corrected_by_controls
-from scdiff.steps._markers import depth_of, genes_of, marker_counts
+from scdiff.steps._markers import depth_of, genes_of, marker_counts, pooled_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,13 +109,14 @@ def call(
 
 
 def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:
-    """Share of doublets by sample, and their mean over the cells of all samples under ``all``."""
+    """Share of doublets by sample, and their mean over the cells that row ``all`` holds."""
     from scdiff.assay.doublets import expected_rate
 
-    sizes = adata.obs["sample"].astype(str).value_counts().sort_index()
+    samples, pooled = adata.obs["sample"].astype(str), pooled_cells(adata)
+    sizes, inside = (names.value_counts().sort_index() for names in (samples, samples[pooled]))
     is_plate = adata.uns["scdiff"]["input"].get("technology") == "reads"
     rates = {str(name): given if given is not None else 0.0 if is_plate else expected_rate(int(size)) for name, size in sizes.items()}
-    return rates | {"all": sum(rates[str(name)] * size for name, size in sizes.items()) / max(adata.n_obs, 1)}
+    return rates | {"all": sum(rates[str(name)] * size for name, size in inside.items()) / max(int(pooled.sum()), 1)}
 
 
 def _call_program(adata: AnnData, program: Program, fdr: float, absent_as_zero: bool, doublets: dict[str, float]) -> _Result:
@@ -178,8 +179,7 @@ def _leave_one_out(
     from scdiff.assay.fmo import leave_one_out
     from scdiff.assay.mixture import Model
 
-    control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
-    kept = ~control if not control.all() else ~np.zeros(adata.n_obs, dtype=bool)
+    kept = pooled_cells(adata)
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in core), min_markers)
     found = leave_one_out(marker_counts(adata, core)[kept], depth_of(adata)[kept], model, rate=fdr, doublet_rate=doublet_rate)
     return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import depth_of, marker_counts
+from scdiff.steps._markers import depth_of, marker_counts, pooled_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -45,8 +45,8 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     """Write the table of fractions: raw and dropout-corrected, with 95 % intervals, limits and a verdict.
 
     Use it after :func:`scdiff.tl.call`. Row ``all`` holds every sample that is no control. With two or more donors its
-    interval is donor-level (Student's t on the logits) and never narrower than the pooled one, since cells of
-    one donor are no independent evidence. Control samples are blanks of the main programme, and of no other.
+    interval is donor-level (beta-binomial) and never narrower than the pooled one, since cells of one donor are no
+    independent evidence. Control samples are blanks of the main programme, and of no other.
 
     Parameters
     ----------
@@ -75,9 +75,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 def _groups(adata: AnnData) -> dict[str, np.ndarray]:
     """Cells of each row of the table: ``all`` (no controls unless there is nothing else), then each sample, sorted."""
     samples = adata.obs["sample"].astype(str).to_numpy()
-    control = _control(adata)
-    pooled = ~control if not control.all() else np.ones(adata.n_obs, dtype=bool)
-    return {POOLED: pooled} | {str(name): samples == name for name in np.unique(samples)}
+    return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
 
 
 def _control(adata: AnnData) -> np.ndarray:
@@ -142,23 +140,29 @@ def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[
     """Pool the samples: their mean by cells; the interval over donors where there are several."""
     from dataclasses import replace
 
-    from scdiff.assay.intervals import donor_interval
+    from scdiff.assay.donors import beta_binomial_interval, effective_cells
 
     pooled, cells = estimates[POOLED], groups[POOLED]
     inside = [name for name, group in groups.items() if name != POOLED and cells[group].all()]
-    size = np.array([groups[name].sum() for name in inside], dtype=float)
-    share = np.array([estimates[name].prevalence for name in inside])
-    donors = [str(adata.obs["donor"].to_numpy()[groups[name]][0]) if "donor" in adata.obs else name for name in inside]
     if len(inside) < 2:
         return pooled
-    prevalence = float((share * size).sum() / size.sum())
-    names, place = np.unique(donors, return_inverse=True)
+    names, donor = np.unique([_donor(adata, groups[name], name) for name in inside], return_inverse=True)
+    size = np.array([groups[name].sum() for name in inside], dtype=float)
+    per_donor = np.bincount(donor, weights=size)
+    bounds = np.array([[estimates[name].prevalence, estimates[name].low, estimates[name].high] for name in inside]).T
+    share, share_low, share_high = (np.bincount(donor, weights=values * size) / per_donor for values in bounds)
+    prevalence = float((bounds[0] * size).sum() / size.sum())
     low, high = min(pooled.low, prevalence), max(pooled.high, prevalence)
     if len(names) > 1:
-        per_donor = np.bincount(place, weights=size)
-        donor_low, donor_high = donor_interval(np.bincount(place, weights=share * size) / per_donor, per_donor)
+        donor_low, donor_high = beta_binomial_interval(share, effective_cells(share, share_low, share_high, per_donor))
         low, high = min(low, donor_low), max(high, donor_high)
     return replace(pooled, prevalence=prevalence, low=low, high=high)
+
+
+def _donor(adata: AnnData, cells: np.ndarray, sample: str) -> str:
+    """Name the donor of a sample; a sample whose donor is not given stands for one by itself."""
+    donor = adata.obs["donor"][cells].iloc[0] if "donor" in adata.obs else None
+    return f"donor {donor}" if donor is not None and donor == donor and str(donor).strip() else f"sample {sample}"  # noqa: PLR0124
 
 
 def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate: _Estimate | None) -> dict[str, Any]:
@@ -195,5 +199,5 @@ def _state_row(
         prevalence = estimate.prevalence * (n_state / n_called if n_called else 0.0)
         shared = replace(estimate, prevalence=prevalence, low=estimate.low * low, high=estimate.high * high)
         return _row(program, rule.name, sample, in_state, shared)
-    counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, evidence=np.inf)
-    return _row(program, rule.name, sample, in_state, counted)
+    counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
+    return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(("lob", "lod", "lloq"), np.nan)

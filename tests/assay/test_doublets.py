@@ -20,7 +20,7 @@ def droplets(weight: np.ndarray, rate: float) -> np.ndarray:
     mixed = (1 - rate) * weight
     for first, second in product(range(8), repeat=2):
         shown = PATTERNS[first] | PATTERNS[second]
-        mixed[np.flatnonzero((PATTERNS == shown).all(axis=1))[0]] += rate * weight[first] * weight[second]
+        mixed[np.flatnonzero((shown == PATTERNS).all(axis=1))[0]] += rate * weight[first] * weight[second]
     return mixed
 
 

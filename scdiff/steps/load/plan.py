@@ -92,7 +92,16 @@ def plan_inputs(
     _refuse_twice(paths)
     groups = {path.resolve(): _expand(path) for path in paths}
     sources = _joined(Path(samples), groups) if samples is not None else [source for group in groups.values() for source in group]
-    return _controlled(_uniquely_named(sources), [control] if isinstance(control, str) else control)
+    named = _uniquely_named(sources)
+    _refuse_pooled_name(named)
+    return _controlled(named, [control] if isinstance(control, str) else control)
+
+
+def _refuse_pooled_name(sources: Sequence[Source]) -> None:
+    """Refuse a sample called like the row that pools all samples."""
+    for source in sources:
+        if source.sample == "all":
+            raise ConfigError(f"{source.path}: a sample is named 'all', which names the pooled row of the results. Rename it.")
 
 
 def _refuse_twice(paths: Sequence[Path]) -> None:

@@ -281,3 +281,10 @@ def test_binary_sheet(data: Path) -> None:
     (data / "s.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"s\.csv: the sample sheet is no csv or tsv text"):
         plan_inputs([data / "a.h5ad"], samples=data / "s.csv")
+
+
+def test_sample_named_like_the_pooled_row_is_refused(tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("gene,A,B\nINS,1,2\nPDX1,0,1\n")
+    with pytest.raises(ConfigError, match="named 'all', which names the pooled row"):
+        plan_inputs([path])
