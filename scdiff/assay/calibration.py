@@ -122,7 +122,7 @@ class Calibration:
 
 
 def calibrate(
-    batch: Batch, counts: Any, fit: Fit, *, excluded: Any = (), n_sets: int = 1_000, n_blanks: int = 40, rate: float = 0.05, seed: int = 0
+    batch: Batch, counts: Any, fit: Fit, *, excluded: Any = (), n_sets: int = 1_000, n_blanks: int = 20, rate: float = 0.05, seed: int = 0
 ) -> Calibration:
     """Calibrate one programme.
 
@@ -262,4 +262,7 @@ def _far(fold: Floats) -> tuple[str, ...]:
     """Say that a marker has no genes near its abundance."""
     if fold.max() <= FAR_FOLD:
         return ()
-    return (f"The matched genes differ up to {fold.max():.3g}-fold from a marker in abundance: few genes are as abundant as it is.",)
+    return (
+        f"The matched genes differ up to {fold.max():.3g}-fold from a marker in abundance: few genes are as abundant as it is, so p-values "
+        "and blank say little about that marker.",
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrated"]
 
-BLANKS = 40
+BLANKS = 20
 
 
 def calibrated(
