@@ -506,3 +506,12 @@ def test_real_cells_mix(shared_data):
     assert mixed[~positive, ["Pdx1", "Ins1", "Ins2", "Neurog3"]].X.nnz == 0
     assert (mixed[positive, "Ins2"].X.toarray() > 0).mean() > 0.95
     assert mixed[positive, "Pdx1"].X.nnz > 5
+
+
+def test_droplets_count_their_cells_and_their_positive_cells():
+    batch = simulate(n_cells=400, fraction=0.3, seed=3)
+    paired = pair_cells(batch, rate=0.25, seed=3)
+    assert paired.obs["truth_n_cells"].sum() == 500
+    assert set(paired.obs["truth_n_positive"]) <= {0, 1, 2}
+    assert ((paired.obs["truth_n_positive"] > 0) == paired.obs["truth_positive"]).all()
+    assert (paired.obs["truth_n_positive"] <= paired.obs["truth_n_cells"]).all()

@@ -216,9 +216,10 @@ def _paired(obs: pd.DataFrame, first: np.ndarray, second: np.ndarray, totals: np
     state[first], time[first] = state[leading].copy(), time[leading].copy()
     positive[first] = positive[leading].copy()
     cells["truth_positive"], cells["truth_pseudotime"], cells["truth_contamination"] = positive, time, rho
-    cells["truth_n_cells"], cells["truth_n_positive"] = 1, obs["truth_positive"].astype(int)
-    added = np.column_stack([np.ones(len(first), dtype=int), obs["truth_positive"].to_numpy()[second].astype(int)])
-    cells.iloc[first, cells.columns.get_indexer(["truth_n_cells", "truth_n_positive"])] += added
+    n_cells, n_positive = np.ones(len(obs), dtype=int), obs["truth_positive"].to_numpy(dtype=int, copy=True)
+    np.add.at(n_cells, first, 1)
+    np.add.at(n_positive, first, obs["truth_positive"].to_numpy(dtype=int)[second])
+    cells["truth_n_cells"], cells["truth_n_positive"] = n_cells, n_positive
     cells["truth_state"] = pd.Categorical(state)
     cells["truth_doublet"] = obs["truth_doublet"].to_numpy() | np.isin(np.arange(len(obs)), first)
     return cells
