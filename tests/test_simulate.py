@@ -326,7 +326,7 @@ def test_demo_batch():
     demo = demo_batch(seed=1)
     assert demo.shape == (3_000, 2_500)
     assert demo.uns["truth"]["fraction"] == 0.04
-    assert list(demo.uns["truth"]["samples"].index) == ["control1", "sample1", "sample2"]
+    assert list(demo.uns["truth"]["samples"].index) == ["control1", "sample1", "sample2", "sample3"]
     assert demo.obs["truth_contamination"].mean() == pytest.approx(0.1, rel=0.05)
     assert demo.obs["truth_doublet"].mean() == pytest.approx(0.04, abs=0.001)
     assert np.median(total(demo)) == pytest.approx(4_000, rel=0.25)
