@@ -262,7 +262,8 @@ def _far(fold: Floats) -> tuple[str, ...]:
     """Say that a marker has no genes near its abundance."""
     if fold.max() <= FAR_FOLD:
         return ()
-    return (
+    note = (
         f"The matched genes differ up to {fold.max():.3g}-fold from a marker in abundance: few genes are as abundant as it is, so p-values "
-        "and blank say little about that marker.",
+        "and blank say little about that marker."
     )
+    return (note,)
