@@ -41,3 +41,13 @@ def small_input(small_batch: AnnData, tmp_path_factory: pytest.TempPathFactory) 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without sections, where a test is about something else: drawing takes most of the time of a small run."""
     monkeypatch.setattr("scdiff.report.sections.all_sections", lambda _adata: [])
+
+
+@pytest.fixture(scope="session")
+def finished_run(small_input: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run on the small batch; copy it before you change it."""
+    from scdiff.cli import main
+
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert main(["run", str(small_input), "--control", "control1", "--out", str(out), "--quiet"]) == 0
+    return out

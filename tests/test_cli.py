@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,12 +39,10 @@ def say(capsys):
     return run
 
 
-@pytest.fixture(scope="module")
-def finished(small_input, tmp_path_factory) -> Path:
-    """Folder of a finished run."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    assert main(["run", str(small_input), "--control", "control1", "--out", str(out), "--quiet"]) == 0
-    return out
+@pytest.fixture
+def finished(finished_run: Path, tmp_path: Path) -> Path:
+    """Copy of the folder of a finished run."""
+    return shutil.copytree(finished_run, tmp_path / "finished")
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

@@ -332,12 +332,10 @@ def test_one_run_at_a_time(watched, toy_steps, small_input) -> None:
 # --- real runs ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def reference(small_input, tmp_path_factory) -> Path:
+@pytest.fixture
+def reference(finished_run: Path) -> Path:
     """Folder of a run that nobody disturbed."""
-    out = tmp_path_factory.mktemp("reference") / "out"
-    assert main(["run", str(small_input), "--control", "control1", "--out", str(out), "--quiet"]) == 0
-    return out
+    return finished_run
 
 
 def test_a_run_writes_all_that_it_promises(reference) -> None:
@@ -376,7 +374,7 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
     assert process.wait() == -9
 
 
-@pytest.mark.parametrize("step", [name if name == "call" else pytest.param(name, marks=pytest.mark.slow) for name in STEPS])
+@pytest.mark.parametrize("step", [name if name == "embed" else pytest.param(name, marks=pytest.mark.slow) for name in STEPS])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(reference, small_input, tmp_path, capsys, step: str) -> None:
     out = tmp_path / "out"
     kill_at(step, small_input, out)
