@@ -92,7 +92,7 @@ def call(
     doublets = _doublet_rates(adata, doublet_rate)
     results = {program.name: _call_program(adata, program, fdr, absent_as_zero, doublets) for program in loaded}
     main, cells = loaded[0], adata.obs_names
-    results[main.name].record |= corrected_by_controls(adata, results[main.name].evidence, results[main.name].record, main.min_markers)
+    results[main.name].record |= corrected_by_controls(adata, main, results[main.name].record)
     adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)
     adata.obsm["scdiff_probabilities"] = pd.DataFrame({name: result.probability for name, result in results.items()}, index=cells)
     adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from scdiff.io import load
+from scdiff.programs import load_program
 from scdiff.report.h5ad import write_h5ad
 from scdiff.report.sections.groups import group_tables
 from scdiff.simulate import simulate
@@ -54,11 +54,14 @@ def test_a_positive_control_is_neither_pooled_nor_a_blank(called):
     assert main.loc["islets", "prevalence"] > 0.9
 
 
-def test_without_both_controls_nothing_is_corrected(called):
-    record, evidence = {"found": np.array(["A"]), "measurable": True}, pd.DataFrame({"A": np.ones(called.n_obs)})
-    adata = called.copy()
-    assert corrected_by_controls(adata, evidence, record | {"measurable": False}, 1) == {}
-    assert corrected_by_controls(adata, evidence, record, 1) == {}  # controls that cannot be told apart
+def test_without_two_different_controls_nothing_is_corrected(called, caplog):
+    program, record, adata = load_program(MAIN), called.uns["scdiff"]["call"][MAIN], called.copy()
+    assert corrected_by_controls(adata, program, record)["rogan_gladen"].equals(record["rogan_gladen"])
+    assert corrected_by_controls(adata, program, {**record, "measurable": False}) == {}
+    adata.uns["scdiff"]["input"]["positive_controls"] = np.array(["blank"])
+    adata.obs["control"] = adata.obs["sample"].isin(["islets", "blank"]).to_numpy()
+    assert corrected_by_controls(adata, program, record) == {}
+    assert "controls that the call does not tell apart" in caplog.text
     del adata.uns["scdiff"]["input"]["positive_controls"]
-    assert corrected_by_controls(adata, evidence, record, 1) == {}
+    assert corrected_by_controls(adata, program, record) == {}
     assert not positive_controls(adata).any()
