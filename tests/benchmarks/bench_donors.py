@@ -187,8 +187,8 @@ def pairs(n_draws: int, seed: int) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Table as Markdown, two decimals."""
-    cells = [[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row] for row in table.itertuples(index=False)]
+    """Table as Markdown, three digits."""
+    cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in table.itertuples(index=False)]
     lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns), *(" | ".join(row) for row in cells)]
     return "\n".join(f"| {line} |" for line in lines)
 
