@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench wheel clean
+.PHONY: demo test test-slow lint bench bench-titration bench-limits bench-calibration bench-donors wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
@@ -20,6 +20,11 @@ lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: bench-titration bench-limits bench-calibration bench-donors ## every benchmark; tables in tests/benchmarks/results
+
+bench-titration bench-limits bench-calibration bench-donors: $(VENV)/.installed-bench
+	$(BIN)/python tests/benchmarks/$(subst -,_,$@).py
+
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
@@ -32,6 +37,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,workflow]'
+	touch $@
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[enrich]'
 	touch $@
 
 clean: ## remove everything that was made

@@ -74,6 +74,7 @@ SCORE = Key("obsm", "scdiff_score", "frame", "cells x '<programme>:<method>', un
 EVIDENCE = Key("obsm", "scdiff_evidence", "frame", "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent", "call")
 PROBABILITIES = Key("obsm", "scdiff_probabilities", "frame", "cells x programmes, probability of the state, 0-1, or NaN", "call")
 POSITIVE = Key("obsm", "scdiff_positive", "frame", "cells x programmes, called positive", "call")
+P_VALUE = Key("obsm", "scdiff_p_value", "frame", "cells x programmes, empirical p-value against genes as abundant, 0-1, or NaN", "call")
 STATE = Key("obs", "scdiff_state", "category", "sub-state by the main programme's rules", "call")
 PROBABILITY = Key("obs", "scdiff_probability", "float", "probability of the main programme's state, 0-1", "call")
 CALL = Key("uns", "call", "dict", "per programme: markers found and absent, background, fit, options", "call")

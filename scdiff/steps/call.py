@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
+from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._markers import depth_of, genes_of, marker_counts, pooled_cells
 
@@ -49,6 +50,7 @@ def call(
     fdr: Annotated[float, Gt(0), Lt(1)] = 0.05,
     absent_as_zero: bool = False,
     doublet_rate: Annotated[float, Ge(0), Le(0.3)] | None = None,
+    null_sets: Annotated[int, Ge(0)] = 1000,
 ) -> None:
     """Call the cells that are positive for each programme, above the background and at a stated false discovery rate.
 
@@ -67,6 +69,8 @@ def call(
         Take a marker without a row in the matrix as measured and never seen. Only true if the reference had the gene.
     doublet_rate
         Share of droplets with two cells, 0-0.3. Not given: 0.8 % per 1,000 cells of a sample for UMI, 0 for reads of plates.
+    null_sets
+        Sets of genes as abundant as the markers that give the p-values and check them; 0 leaves the calibration out.
 
     Reads
     -----
@@ -74,8 +78,8 @@ def call(
 
     Writes
     ------
-    obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"], obs["scdiff_state"],
-    obs["scdiff_probability"], uns["scdiff"]["call"]
+    obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"], obsm["scdiff_p_value"],
+    obs["scdiff_state"], obs["scdiff_probability"], uns["scdiff"]["call"]
 
     Raises
     ------
@@ -96,6 +100,8 @@ def call(
     adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)
     adata.obsm["scdiff_probabilities"] = pd.DataFrame({name: result.probability for name, result in results.items()}, index=cells)
     adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)
+    records = {name: result.record for name, result in results.items()}
+    adata.obsm["scdiff_p_value"] = calibrated(adata, loaded, records, null_sets, fdr)
     adata.obs["scdiff_probability"] = results[main.name].probability
     adata.obs["scdiff_state"] = pd.Categorical(results[main.name].state, categories=_state_names(main))
     options: dict[str, Any] = {

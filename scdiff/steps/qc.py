@@ -32,6 +32,7 @@ FLOOR_GENES, FLOOR_GENES_SHARE = 200, 0.02
 MITO_LEAST, MITO_MOST, MITO_MIN_GENES = 10.0, 50.0, 5
 KEPT = -1
 LEAST_CELLS = 2
+WAIVED_BELOW = 50  # a sample too small for any verdict keeps its cells although none reaches the floors
 MEDIAN_SHARE = 0.2  # a rare state of a quarter of the depth is no fault
 NORMAL = 1.4826  # makes a median absolute deviation comparable to a standard deviation
 
@@ -157,7 +158,8 @@ def _adaptive(metrics: dict[str, np.ndarray], floors: _Floors, mads: float, *, m
     above = (metrics["total_counts"] >= floors.counts) & (metrics["n_genes_by_counts"] >= floors.genes)
     counts, genes, mito = (values[above] for values in metrics.values())
     if not len(counts):
-        return {"min_counts": floors.counts, "min_genes": floors.genes, "max_mito_percent": np.nan}
+        kept = 0.0 if len(above) < WAIVED_BELOW else 1.0
+        return {"min_counts": kept * floors.counts, "min_genes": kept * floors.genes, "max_mito_percent": np.nan}
     upper = float(np.clip(np.median(mito) + mads * _spread(mito), MITO_LEAST, MITO_MOST))
     return {
         "min_counts": max(_lower(counts, mads), floors.counts),

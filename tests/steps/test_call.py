@@ -57,7 +57,7 @@ def joined(*parts: AnnData) -> AnnData:
 
 def called(adata: AnnData, **options) -> AnnData:
     """The same object after the call of the main programme."""
-    call(adata, **{"programs": [MAIN]} | options)
+    call(adata, **{"programs": [MAIN], "null_sets": 0} | options)
     return adata
 
 
@@ -101,7 +101,7 @@ def test_writes_exactly_its_keys():
 
 def test_shapes_names_and_kinds_of_what_is_written():
     adata = made({"plain": 80, "beta": 20})
-    call(adata, programs=[MAIN, "vegf", "msc_identity"])
+    call(adata, programs=[MAIN, "vegf", "msc_identity"], null_sets=0)
     names = [MAIN, "vegf", "msc_identity"]
     columns = [f"{name}:{marker.name}" for name in names for marker in load_program(name).markers]
     assert list(adata.obsm["scdiff_evidence"].columns) == columns
@@ -134,7 +134,7 @@ def test_states_are_a_category_of_all_that_may_be(mixed):
 
 def test_a_programme_without_rules_has_its_own_state():
     adata = made({"plain": 200, "INS only": 40})
-    call(adata, programs=["vegf"])
+    call(adata, programs=["vegf"], null_sets=0)
     assert list(adata.obs["scdiff_state"].cat.categories) == ["vegf_positive", "unassigned", "negative"]
 
 
@@ -149,7 +149,7 @@ def test_the_record_can_be_written_and_read(mixed, tmp_path):
 
 def test_a_second_call_overwrites_cleanly(mixed):
     adata = made(ALL_KINDS)
-    call(adata, programs=["vegf", "il10"], fdr=0.2)
+    call(adata, programs=["vegf", "il10"], fdr=0.2, null_sets=0)
     called(adata)
     pd.testing.assert_frame_equal(adata.obs, mixed.obs)
     for key in ("scdiff_evidence", "scdiff_probabilities", "scdiff_positive"):
