@@ -46,7 +46,7 @@ def donor_interval(fractions: Any, n_cells: Any, *, confidence: float = 0.95) ->
         Cells per donor, shape (n_donors,).
 
     >>> tuple(round(bound, 3) for bound in donor_interval([0.02, 0.05, 0.11], [2000, 2000, 2000]))
-    (0.006, 0.313)
+    (0.006, 0.322)
     """
     values, cells = np.asarray(fractions, dtype=float), np.asarray(n_cells, dtype=float)
     logits = logit((values * cells + 0.5) / (cells + 1))

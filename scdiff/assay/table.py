@@ -92,7 +92,7 @@ def coarse_depth(depth: Any) -> Floats:
     """Depths as centres of 16th-octave bins.
 
     >>> coarse_depth([4000, 4001]).round(1).tolist()
-    [4000.9, 4000.9]
+    [4008.2, 4008.2]
     """
     return _octave_centre(np.maximum(np.asarray(depth, dtype=float), 1.0), 1.0)
 

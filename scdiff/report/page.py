@@ -74,7 +74,7 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
     As :func:`render_page`.
     """
     row = verdict.main_row(adata)
-    samples = [str(name) for name in dict.fromkeys(adata.obs["sample"].astype(str))]
+    samples = sorted({str(name) for name in adata.obs["sample"]})
     return {
         "kind": str(row["verdict"]),
         "sentence": verdict.verdict_sentence(row),
