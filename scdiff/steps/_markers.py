@@ -13,7 +13,7 @@ from scdiff.programs import Marker
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["depth_of", "genes_of", "marker_counts", "pooled_cells"]
+__all__ = ["control_cells", "depth_of", "genes_of", "marker_counts", "pooled_cells"]
 
 
 def genes_of(adata: AnnData, markers: Sequence[Marker]) -> dict[str, list[int]]:
@@ -36,7 +36,12 @@ def depth_of(adata: AnnData) -> np.ndarray:
     return np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
 
 
+def control_cells(adata: AnnData) -> np.ndarray:
+    """Find the cells of declared control samples, shape (n_cells,)."""
+    return adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+
+
 def pooled_cells(adata: AnnData) -> np.ndarray:
     """Find the cells of row ``all``, shape (n_cells,): those of no control sample, or every cell where there are no others."""
-    control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+    control = control_cells(adata)
     return ~control if not control.all() else ~np.zeros(adata.n_obs, dtype=bool)

@@ -13,7 +13,7 @@ from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
-from scdiff.steps._markers import depth_of, genes_of, marker_counts, pooled_cells
+from scdiff.steps._markers import control_cells, depth_of, genes_of, marker_counts, pooled_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,9 +169,8 @@ def _call_markers(
 
     names = [marker.name for marker in markers]
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
-    control = adata.obs["control"].to_numpy() if "control" in adata.obs else None
     counts, samples = marker_counts(adata, markers), adata.obs["sample"].astype(str)
-    called = call_samples(counts, depth_of(adata), samples, model, control=control, rate=fdr, doublet_rates=doublets)
+    called = call_samples(counts, depth_of(adata), samples, model, control=control_cells(adata), rate=fdr, doublet_rates=doublets)
     result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
     pooled = called.fits["all"].parameters
     result.rates_cp10k |= dict(zip(names, zip(pooled.background * 1e4, pooled.level * 1e4, strict=True), strict=True))

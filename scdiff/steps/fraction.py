@@ -11,7 +11,7 @@ from annotated_types import Ge
 from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import depth_of, marker_counts, pooled_cells
+from scdiff.steps._markers import control_cells, depth_of, marker_counts, pooled_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -78,11 +78,6 @@ def _groups(adata: AnnData) -> dict[str, np.ndarray]:
     return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
 
 
-def _control(adata: AnnData) -> np.ndarray:
-    """Cells of declared control samples, shape (n_cells,)."""
-    return adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
-
-
 def _program_rows(adata: AnnData, program: Program, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """All rows of one programme."""
     called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
@@ -105,7 +100,7 @@ def _estimates(
     from scdiff.assay.samples import fit_from_record
 
     core = [marker for marker in program.core if marker.name in set(record[program.name]["found"])]
-    counts, depth, control = marker_counts(adata, core), depth_of(adata), _control(adata)
+    counts, depth, control = marker_counts(adata, core), depth_of(adata), control_cells(adata)
     blank = control & ~positive_controls(adata)
     table = record[program.name]["fits"]
     is_main = program.name == record["main"]
