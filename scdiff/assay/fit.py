@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
@@ -10,11 +10,14 @@ from scipy.stats import chi2
 
 from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import Likelihood, Model, Parameters
-from scdiff.assay.table import CellTable, Floats
+from scdiff.assay.table import Binning, CellTable, Floats
 
 __all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval"]
 
 STARTS = ("rare", "mixed", "all")
+ROUGH_ROWS, FIT_ROWS = 1500, 5000
+"""Rows of the table that the starts descend on, and of the one that the optimum and its profile are found on."""
+WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
 MOST_STEPS = 80
 ROUGH, FINE = 2e-2, 1e-3
 LARGEST_STEP = 2.0
@@ -71,12 +74,23 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, 
     doublet_rate
         Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
     """
-    thetas = [start] if start is not None else [_start(table, model, kind) for kind in STARTS]
-    theta, best = _descend(table, model, min((_descend(table, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
+    rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
+    thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
+    theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     weight = model.parameters(theta).weight
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
-    none = _descend(table, model, theta, prevalence=by_chance)[1].value if by_chance < weight[model.positive].sum() else best.value
+    none = _descend(rough, model, theta, prevalence=by_chance)[1].value if by_chance < weight[model.positive].sum() else best.value
+    theta = theta if small is rough else _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=max(0.0, 2 * (none - best.value)))
+
+
+def _of_size(table: CellTable, most_rows: int) -> CellTable:
+    """Put the cells into wider bins until there are at most ``most_rows`` rows, or the widest bins are reached."""
+    for binning in WIDER:
+        if len(table.weight) <= most_rows:
+            break
+        table = table.coarser(binning)
+    return table
 
 
 def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positives: float) -> Fit:
@@ -161,6 +175,10 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
         Coverage aimed at, between 0 and 1.
     """
     drop = chi2.ppf(confidence, 1) / 2
+    small = _of_size(fit.table, FIT_ROWS)
+    if small is not fit.table:
+        theta, here = _descend(small, fit.model, fit.theta)
+        fit = replace(fit, table=small, theta=theta, value=here.value)
     return _bound(fit, -1, drop), _bound(fit, +1, drop)
 
 

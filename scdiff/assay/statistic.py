@@ -17,8 +17,8 @@ from scipy.special import expit, logit
 
 from scdiff.assay.calls import marker_evidence
 from scdiff.assay.mixture import OFF_SIZE, ON_SIZE, RATIO_MAX, SPREAD, Parameters
-from scdiff.assay.null_kernel import BINS, BINS_PER_UNIT, EXACT_BELOW, LARGEST_CODE, bin_rows
-from scdiff.assay.table import STEPS_PER_OCTAVE, Floats, Ints, MarkerTable, coarse_counts
+from scdiff.assay.null_kernel import BINS, BINS_PER_UNIT, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, bin_rows
+from scdiff.assay.table import Floats, Ints, MarkerTable, coarse_counts
 
 __all__ = ["Statistic", "code_of", "log_odds_bin", "rate_bin"]
 

@@ -2,24 +2,32 @@
 
 Depths are binned to a 16th of an octave (4.4 %) and counts from 32 up to a 16th of an octave as well, so that a
 hundred thousand cells shrink to a few thousand rows. Rows are sorted: sums do not depend on the order of the cells.
+Where even these are many, fits work on a coarser table (:meth:`CellTable.coarser`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CellTable", "MarkerTable", "coarse_counts", "coarse_depth", "count_grid", "tabulate"]
+__all__ = ["FINE", "Binning", "CellTable", "MarkerTable", "coarse_counts", "coarse_depth", "count_grid", "tabulate"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-STEPS_PER_OCTAVE = 16
-EXACT_BELOW = 32
+
+class Binning(NamedTuple):
+    """Parts that an octave of depths, or of counts from ``exact_below`` up, is cut into."""
+
+    steps_per_octave: int
+    exact_below: int
+
+
+FINE = Binning(16, 32)
 
 
 @dataclass(frozen=True)
@@ -71,37 +79,45 @@ class CellTable:
         """Number of cells."""
         return len(self.cell_row)
 
+    def coarser(self, binning: Binning) -> CellTable:
+        """Put the same cells into wider bins."""
+        counts, depth = np.column_stack([m.counts[m.row] for m in self.markers]), self.markers[0].depth[self.markers[0].row]
+        rows, row, weight = _distinct(counts, depth, self.weight, binning)
+        markers = tuple(_marker_table(rows[:, index], rows[:, -1]) for index in range(len(self.markers)))
+        return CellTable(weight, row[self.cell_row], markers, self.share)
 
-def _octave_centre(values: Any, start: float) -> Floats:
-    """Centre of the 16th-octave bin that each of ``values`` falls into, bins counted from ``start``."""
-    step = np.floor(np.log2(np.asarray(values, dtype=float) / start) * STEPS_PER_OCTAVE + 1e-9)
-    return np.asarray(start * 2.0 ** ((step + 0.5) / STEPS_PER_OCTAVE))
+
+def _octave_centre(values: Any, start: float, steps: int) -> Floats:
+    """Centre of the part of an octave that each of ``values`` falls into, parts counted from ``start``."""
+    step = np.floor(np.log2(np.asarray(values, dtype=float) / start) * steps + 1e-9)
+    return np.asarray(start * 2.0 ** ((step + 0.5) / steps))
 
 
-def coarse_counts(counts: Any) -> Floats:
-    """Keep counts below 32, put larger ones at whole-number centres of 16th-octave bins; monotone.
+def coarse_counts(counts: Any, binning: Binning = FINE) -> Floats:
+    """Keep small counts, put larger ones at whole-number centres of their bins; monotone.
 
     >>> coarse_counts([0, 1, 31, 100]).tolist()
     [0.0, 1.0, 31.0, 101.0]
     """
-    exact = np.asarray(counts, dtype=float)
-    return np.where(exact < EXACT_BELOW, exact, np.round(_octave_centre(np.maximum(exact, EXACT_BELOW), EXACT_BELOW)))
+    exact, start = np.asarray(counts, dtype=float), binning.exact_below
+    return np.where(exact < start, exact, np.round(_octave_centre(np.maximum(exact, start), start, binning.steps_per_octave)))
 
 
-def coarse_depth(depth: Any) -> Floats:
-    """Depths as centres of 16th-octave bins.
+def coarse_depth(depth: Any, binning: Binning = FINE) -> Floats:
+    """Depths as centres of their bins.
 
     >>> coarse_depth([4000, 4001]).round(1).tolist()
     [4008.2, 4008.2]
     """
-    return _octave_centre(np.maximum(np.asarray(depth, dtype=float), 1.0), 1.0)
+    return _octave_centre(np.maximum(np.asarray(depth, dtype=float), 1.0), 1.0, binning.steps_per_octave)
 
 
 def count_grid(largest: float) -> Floats:
     """All values that :func:`coarse_counts` can give up to ``largest``, ascending."""
-    octaves = max(0, int(np.ceil(np.log2(max(largest, EXACT_BELOW) / EXACT_BELOW))) + 1)
-    edges = EXACT_BELOW * 2.0 ** (np.arange(octaves * STEPS_PER_OCTAVE) / STEPS_PER_OCTAVE)
-    return np.unique(np.concatenate([np.arange(EXACT_BELOW), coarse_counts(np.ceil(edges)), coarse_counts(edges + 1e-6)]))
+    steps, start = FINE
+    octaves = max(0, int(np.ceil(np.log2(max(largest, start) / start))) + 1)
+    edges = start * 2.0 ** (np.arange(octaves * steps) / steps)
+    return np.unique(np.concatenate([np.arange(start), coarse_counts(np.ceil(edges)), coarse_counts(edges + 1e-6)]))
 
 
 def tabulate(counts: Any, depth: Any) -> CellTable:
@@ -115,11 +131,22 @@ def tabulate(counts: Any, depth: Any) -> CellTable:
         All counts of each cell, shape (n_cells,), 1 or more.
     """
     raw = np.asarray(counts, dtype=float)
-    pairs = np.column_stack([coarse_counts(raw), coarse_depth(depth)])
-    rows, cell_row, weight = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    rows, cell_row, weight = _distinct(raw, depth, np.ones(len(raw)), FINE)
     markers = tuple(_marker_table(rows[:, index], rows[:, -1]) for index in range(raw.shape[1]))
     share = (raw.sum(axis=0) + 0.5) / max(float(np.asarray(depth, dtype=float).sum()), 1.0)
-    return CellTable(weight.astype(float), cell_row.ravel(), markers, share)
+    return CellTable(weight, cell_row, markers, share)
+
+
+def _distinct(counts: Floats, depth: Any, weight: Floats, binning: Binning) -> tuple[Floats, Ints, Floats]:
+    """Sorted distinct rows of counts and depth, the row of each that came in, and the summed weights."""
+    pairs = np.column_stack([coarse_counts(counts, binning), coarse_depth(depth, binning)])
+    place = np.zeros(len(pairs), dtype=np.intp)
+    for column in pairs.T:
+        values, code = np.unique(column, return_inverse=True)
+        place = np.unique(place * len(values) + code.ravel(), return_inverse=True)[1].ravel()
+    rows = np.empty((int(place.max(initial=-1)) + 1, pairs.shape[1]))
+    rows[place] = pairs
+    return rows, place, np.bincount(place, weights=weight, minlength=len(rows)).astype(float)
 
 
 def _marker_table(counts: Floats, depth: Floats) -> MarkerTable:

@@ -80,7 +80,7 @@ def marker_counts(adata: AnnData) -> pd.DataFrame:
 
     call = adata.uns["scdiff"]["call"]
     rows = {name: number for number, name in enumerate(adata.var_names)}
-    counts = adata.layers["counts"].tocsc()
+    counts = adata.layers["counts"]
     found: dict[str, np.ndarray] = {}
     markers = call.get(str(call.get("main", "")), {}).get("markers", {"genes": {}})
     for marker, genes in markers["genes"].items():

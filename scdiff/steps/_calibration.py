@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.programs import Program
-from scdiff.steps._markers import depth_of, genes_of, marker_counts
+from scdiff.steps._markers import MarkerCounts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,12 @@ BLANKS = 20
 
 
 def calibrated(
-    adata: AnnData, programs: Sequence[Program], records: Mapping[str, dict[str, Any]], null_sets: int, rate: float
+    adata: AnnData,
+    programs: Sequence[Program],
+    read: MarkerCounts,
+    records: Mapping[str, dict[str, Any]],
+    null_sets: int,
+    rate: float,
 ) -> pd.DataFrame:
     """Find p-values, cells x programmes (NaN where not measurable), and put each programme's calibration into its record.
 
@@ -39,22 +44,21 @@ def calibrated(
         record = records[program.name]
         if null_sets and record["measurable"]:
             blanks = BLANKS if program is programs[0] else 0
-            p_values[program.name], record["calibration"] = _calibrated(adata, batch, program, record, (null_sets, blanks), rate)
+            p_values[program.name], record["calibration"] = _calibrated(batch, program, read, record, (null_sets, blanks), rate)
     return p_values
 
 
 def _calibrated(
-    adata: AnnData, batch: Batch, program: Program, record: Mapping[str, Any], sets: tuple[int, int], rate: float
+    batch: Batch, program: Program, read: MarkerCounts, record: Mapping[str, Any], sets: tuple[int, int], rate: float
 ) -> tuple[Any, dict[str, Any]]:
     """Calibrate one programme; where the matrix has too few genes, the record says so."""
     from scdiff.assay.calibration import calibrate, calibration_record
     from scdiff.errors import InputError
 
     found = [marker for marker in program.core if marker.name in set(record["found"])]
-    counts = marker_counts(adata, found)
-    named: list[Any] = [*program.markers, *program.sets]
-    own = [gene for genes in genes_of(adata, named).values() for gene in genes]
-    fit = _pooled_fit(record, counts, depth_of(adata))
+    counts = read.of(found)
+    own = [gene for genes in read.genes([*program.markers, *program.sets]).values() for gene in genes]
+    fit = _pooled_fit(record, counts, read.depth)
     try:
         calibration = calibrate(batch, counts, fit, excluded=own, n_sets=sets[0], n_blanks=sets[1], rate=rate)
     except InputError as error:

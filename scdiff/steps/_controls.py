@@ -11,7 +11,7 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.programs import Program
 from scdiff.steps._common import recorded
-from scdiff.steps._markers import depth_of, marker_counts
+from scdiff.steps._markers import MarkerCounts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def positive_controls(adata: AnnData) -> np.ndarray:
     return np.asarray(adata.obs["sample"].astype(str).isin(named))
 
 
-def corrected_by_controls(adata: AnnData, program: Program, found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def corrected_by_controls(adata: AnnData, program: Program, read: MarkerCounts, found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Fractions of the samples, corrected by the controls, as ``rogan_gladen``; empty unless both controls are there and differ.
 
     A cell counts by a rule that is the same in every sample: evidence for enough markers, by the background and levels of
@@ -40,6 +40,8 @@ def corrected_by_controls(adata: AnnData, program: Program, found: Mapping[str, 
         Cells x genes.
     program
         What was called.
+    read
+        Depth and marker counts of the cells.
     found
         What the call recorded of it: its markers ``found``, whether it is ``measurable``, and its ``fits``.
     """
@@ -51,7 +53,7 @@ def corrected_by_controls(adata: AnnData, program: Program, found: Mapping[str, 
     control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else positive
     if not found["measurable"] or not positive.any() or not (control & ~positive).any() or control.all():
         return {}
-    counted = _with_evidence(adata, program, found) >= program.min_markers
+    counted = _with_evidence(program, read, found) >= program.min_markers
     samples = adata.obs["sample"].astype(str).to_numpy()
     groups = {"all": ~control} | {str(name): samples == name for name in np.unique(samples[~control])}
     pair = [(int(counted[cells].sum()), int(cells.sum())) for cells in (control & ~positive, positive)]
@@ -63,12 +65,12 @@ def corrected_by_controls(adata: AnnData, program: Program, found: Mapping[str, 
     return {"rogan_gladen": pd.DataFrame({name: vars(value) for name, value in corrected.items()}).T}
 
 
-def _with_evidence(adata: AnnData, program: Program, found: Mapping[str, Any]) -> np.ndarray:
+def _with_evidence(program: Program, read: MarkerCounts, found: Mapping[str, Any]) -> np.ndarray:
     """Count the markers that each cell has evidence for, by the parameters of the pooled samples; shape (n_cells,)."""
     from scdiff.assay.calls import marker_evidence
     from scdiff.assay.samples import fit_from_record
 
     core = [marker for marker in program.core if marker.name in {str(name) for name in found["found"]}]
-    fit = fit_from_record(found["fits"].loc["all"].to_dict(), marker_counts(adata, core), depth_of(adata))
+    fit = fit_from_record(found["fits"].loc["all"].to_dict(), read.of(core), read.depth)
     seen = [marker_evidence(fit.parameters, index, marker)[marker.row] > 0 for index, marker in enumerate(fit.table.markers)]
     return np.asarray(np.sum(seen, axis=0)[fit.table.cell_row])

@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from scdiff.genes import Lookup
-from scdiff.programs import Marker
+from scdiff.programs import GeneSet, Marker, Program
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["control_cells", "depth_of", "genes_of", "marker_counts", "pooled_cells"]
+__all__ = ["MarkerCounts", "control_cells", "pooled_cells", "read_markers"]
+
+Species = Literal["human", "mouse"]
 
 
-def genes_of(adata: AnnData, markers: Sequence[Marker]) -> dict[str, list[int]]:
-    """Find the rows (columns of the object) of each marker's genes; empty where the matrix has none."""
-    species = "mouse" if adata.uns["scdiff"]["input"].get("species") == "mouse" else "human"
-    lookup = Lookup(list(adata.var_names), species)  # type: ignore[arg-type]
-    return {marker.name: lookup.find(marker.genes(species)) for marker in markers}  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class MarkerCounts:
+    """What a step reads of the counts: each cell's depth and its counts of the markers, in one pass over the matrix.
+
+    Parameters
+    ----------
+    depth
+        All counts of each cell, shape (n_cells,).
+    rows
+        Rows (columns of the object) of the genes of each marker and set, by these genes as the programme names them.
+    sums
+        Counts of each marker, by the same names, each of shape (n_cells,).
+    species
+        Whose gene symbols the markers go by.
+    """
+
+    depth: np.ndarray
+    rows: dict[tuple[str, ...], list[int]]
+    sums: dict[tuple[str, ...], np.ndarray]
+    species: Species
+
+    def genes(self, named: Sequence[Marker | GeneSet]) -> dict[str, list[int]]:
+        """Find the rows (columns of the object) of the genes of each marker or set; empty where the matrix has none."""
+        return {entry.name: self.rows[entry.genes(self.species)] for entry in named}
+
+    def of(self, markers: Sequence[Marker]) -> np.ndarray:
+        """Sum the counts of each marker's genes, shape (n_cells, n_markers); zeros where a marker has no row."""
+        columns = [self.sums[marker.genes(self.species)] for marker in markers]
+        return np.column_stack(columns) if columns else np.empty((len(self.depth), 0))
 
 
-def marker_counts(adata: AnnData, markers: Sequence[Marker]) -> np.ndarray:
-    """Sum the counts of each marker's genes, shape (n_cells, n_markers); zeros where a marker has no row."""
-    columns = [
-        np.asarray(adata.layers["counts"][:, rows].sum(axis=1, dtype=np.float64)).ravel() for rows in genes_of(adata, markers).values()
-    ]
-    return np.column_stack(columns) if columns else np.empty((adata.n_obs, 0))
-
-
-def depth_of(adata: AnnData) -> np.ndarray:
-    """Sum all counts of each cell, shape (n_cells,)."""
-    return np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
+def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
+    """Read depth and marker counts of some programmes off ``layers["counts"]``; of their sets, the rows only."""
+    species: Species = "mouse" if adata.uns["scdiff"]["input"].get("species") == "mouse" else "human"
+    lookup = Lookup(list(adata.var_names), species)
+    markers = sorted({marker.genes(species) for program in programs for marker in program.markers})
+    rows = {genes: lookup.find(genes) for genes in {*markers, *(chosen.genes(species) for program in programs for chosen in program.sets)}}
+    kept = sorted({row for genes in markers for row in rows[genes]})
+    counts = adata.layers["counts"][:, kept].tocsc()
+    places = {genes: np.searchsorted(kept, rows[genes]) for genes in markers}
+    sums = {genes: np.asarray(counts[:, place].sum(axis=1, dtype=np.float64)).ravel() for genes, place in places.items()}
+    depth = np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
+    return MarkerCounts(depth, rows, sums, species)
 
 
 def control_cells(adata: AnnData) -> np.ndarray:

@@ -13,7 +13,7 @@ from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
-from scdiff.steps._markers import control_cells, depth_of, genes_of, marker_counts, pooled_cells
+from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,17 @@ class _Result:
     rates_cp10k: dict[str, tuple[float, float]] = field(default_factory=dict)
     left_out: dict[str, tuple[float, float]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What all programmes of a run share."""
+
+    adata: AnnData
+    read: MarkerCounts
+    fdr: float
+    absent_as_zero: bool
+    doublets: dict[str, float]
 
 
 @step
@@ -93,15 +104,16 @@ def call(
     loaded = [program for program in load_programs(programs) if program.markers]
     if not loaded:
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
-    doublets = _doublet_rates(adata, doublet_rate)
-    results = {program.name: _call_program(adata, program, fdr, absent_as_zero, doublets) for program in loaded}
+    doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, loaded)
+    batch = _Batch(adata, read, fdr, absent_as_zero, doublets)
+    results = {program.name: _call_program(batch, program) for program in loaded}
     main, cells = loaded[0], adata.obs_names
-    results[main.name].record |= corrected_by_controls(adata, main, results[main.name].record)
+    results[main.name].record |= corrected_by_controls(adata, main, read, results[main.name].record)
     adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)
     adata.obsm["scdiff_probabilities"] = pd.DataFrame({name: result.probability for name, result in results.items()}, index=cells)
     adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)
     records = {name: result.record for name, result in results.items()}
-    adata.obsm["scdiff_p_value"] = calibrated(adata, loaded, records, null_sets, fdr)
+    adata.obsm["scdiff_p_value"] = calibrated(adata, loaded, read, records, null_sets, fdr)
     adata.obs["scdiff_probability"] = results[main.name].probability
     adata.obs["scdiff_state"] = pd.Categorical(results[main.name].state, categories=_state_names(main))
     options: dict[str, Any] = {
@@ -125,12 +137,12 @@ def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:
     return rates | {"all": sum(rates[str(name)] * size for name, size in inside.items()) / max(int(pooled.sum()), 1)}
 
 
-def _call_program(adata: AnnData, program: Program, fdr: float, absent_as_zero: bool, doublets: dict[str, float]) -> _Result:
+def _call_program(batch: _Batch, program: Program) -> _Result:
     """Call one programme."""
     import pandas as pd
 
-    rows = genes_of(adata, program.markers)
-    found = [marker for marker in program.markers if rows[marker.name] or absent_as_zero]
+    adata, rows = batch.adata, batch.read.genes(program.markers)
+    found = [marker for marker in program.markers if rows[marker.name] or batch.absent_as_zero]
     names = [marker.name for marker in program.markers]
     empty = pd.DataFrame(np.nan, index=adata.obs_names, columns=names)
     result = _Result(empty, empty.fillna(0.0), np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool))
@@ -138,14 +150,14 @@ def _call_program(adata: AnnData, program: Program, fdr: float, absent_as_zero: 
     reason = _why_not(program, core, adata.n_obs)
     fits: SampleCalls | None = None
     if not reason:
-        fits = _call_markers(adata, core, program.min_markers, fdr, doublets, result)
+        fits = _call_markers(batch, core, program.min_markers, result)
         result.probability, result.positive = fits.calls.probability, fits.calls.positive
-        result.left_out = _leave_one_out(adata, core, program.min_markers, fdr, doublets["all"])
+        result.left_out = _leave_one_out(batch, core, program.min_markers)
     for marker in found:
         if marker not in core and adata.n_obs >= FEWEST_CELLS:
-            _call_markers(adata, [marker], 1, fdr, doublets, result)
-    result.state = _states(adata, program, result, measurable=not reason)
-    result.record = _record(adata, program, core, result, reason) | {"fits": _fit_table(fits)}
+            _call_markers(batch, [marker], 1, result)
+    result.state = _states(batch.read, program, result, measurable=not reason)
+    result.record = _record(batch, program, core, result, reason) | {"fits": _fit_table(fits)}
     return result
 
 
@@ -160,42 +172,39 @@ def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
     return ""
 
 
-def _call_markers(
-    adata: AnnData, markers: Sequence[Marker], min_markers: int, fdr: float, doublets: dict[str, float], result: _Result
-) -> SampleCalls:
+def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result) -> SampleCalls:
     """Run some markers through the assay; fill their columns of ``result``."""
     from scdiff.assay.mixture import Model
     from scdiff.assay.samples import call_samples
 
     names = [marker.name for marker in markers]
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
-    counts, samples = marker_counts(adata, markers), adata.obs["sample"].astype(str)
-    called = call_samples(counts, depth_of(adata), samples, model, control=control_cells(adata), rate=fdr, doublet_rates=doublets)
+    samples, control = batch.adata.obs["sample"].astype(str), control_cells(batch.adata)
+    counts, depth = batch.read.of(markers), batch.read.depth
+    called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=batch.doublets)
     result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
     pooled = called.fits["all"].parameters
     result.rates_cp10k |= dict(zip(names, zip(pooled.background * 1e4, pooled.level * 1e4, strict=True), strict=True))
     return called
 
 
-def _leave_one_out(
-    adata: AnnData, core: Sequence[Marker], min_markers: int, fdr: float, doublet_rate: float
-) -> dict[str, tuple[float, float]]:
+def _leave_one_out(batch: _Batch, core: Sequence[Marker], min_markers: int) -> dict[str, tuple[float, float]]:
     """Prevalence and number of calls without each marker, over all samples that are no controls."""
     from scdiff.assay.fmo import leave_one_out
     from scdiff.assay.mixture import Model
 
-    kept = pooled_cells(adata)
+    kept, read = pooled_cells(batch.adata), batch.read
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in core), min_markers)
-    found = leave_one_out(marker_counts(adata, core)[kept], depth_of(adata)[kept], model, rate=fdr, doublet_rate=doublet_rate)
+    found = leave_one_out(read.of(core)[kept], read.depth[kept], model, rate=batch.fdr, doublet_rate=batch.doublets["all"])
     return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}
 
 
-def _states(adata: AnnData, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
+def _states(read: MarkerCounts, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
     """State of each cell: the first rule that it meets; ``unassigned`` where neither side is sure."""
-    rate = marker_counts(adata, program.markers) / np.maximum(depth_of(adata), 1)[:, None] * 1e4
+    rate = read.of(program.markers) / np.maximum(read.depth, 1)[:, None] * 1e4
     high = {marker.name: rate[:, index] >= HIGH_SHARE * marker.level_cp10k for index, marker in enumerate(program.markers)}
     on = {name: ((result.on[name] > 0.5) & (result.evidence[name] > 0)).to_numpy() for name in result.on.columns}
-    unsure = (result.probability > UNSURE) & ~result.positive if measurable else np.ones(adata.n_obs, dtype=bool)
+    unsure = (result.probability > UNSURE) & ~result.positive if measurable else np.ones(len(rate), dtype=bool)
     state = np.where(result.positive, program.positive, np.where(unsure, "unassigned", "negative")).astype(object)
     for rule in reversed(program.states):
         group = result.positive if rule.within else ~result.positive & ~unsure
@@ -218,12 +227,12 @@ def _state_names(program: Program) -> list[str]:
     return [*dict.fromkeys([*(rule.name for rule in program.states), program.positive, "unassigned", "negative"])]
 
 
-def _record(adata: AnnData, program: Program, core: Sequence[Marker], result: _Result, reason: str) -> dict[str, Any]:
+def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Result, reason: str) -> dict[str, Any]:
     """Put together what ``uns`` keeps of one programme."""
     import pandas as pd
 
-    rows, counts = genes_of(adata, program.markers), marker_counts(adata, program.markers)
-    genes = [",".join(adata.var_names[rows[marker.name]]) for marker in program.markers]
+    rows, counts = batch.read.genes(program.markers), batch.read.of(program.markers)
+    genes = [",".join(batch.adata.var_names[rows[marker.name]]) for marker in program.markers]
     on = (result.on > 0.5) & (result.evidence > 0)
     names = [marker.name for marker in program.markers]
     rates = np.array([result.rates_cp10k.get(name, (np.nan, np.nan)) for name in names])

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import control_cells, depth_of, marker_counts, pooled_cells
+from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -68,7 +68,8 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 
     record = adata.uns["scdiff"]["call"]
     programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.markers]
-    rows = [row for program in programs for row in _program_rows(adata, program, record, seed)]
+    read = read_markers(adata, programs)
+    rows = [row for program in programs for row in _program_rows(adata, program, read, record, seed)]
     adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
 
 
@@ -78,11 +79,11 @@ def _groups(adata: AnnData) -> dict[str, np.ndarray]:
     return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
 
 
-def _program_rows(adata: AnnData, program: Program, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """All rows of one programme."""
     called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
     groups, measurable = _groups(adata), bool(record[program.name]["measurable"])
-    estimates = _estimates(adata, program, record, groups, called, seed) if measurable else {}
+    estimates = _estimates(adata, program, read, record, groups, called, seed) if measurable else {}
     rows = [_row(program, program.positive, name, called[cells], estimates.get(name)) for name, cells in groups.items()]
     if program.name != record["main"]:
         return rows
@@ -94,13 +95,19 @@ def _program_rows(adata: AnnData, program: Program, record: dict[str, Any], seed
 
 
 def _estimates(
-    adata: AnnData, program: Program, record: dict[str, Any], groups: dict[str, np.ndarray], called: np.ndarray, seed: int
+    adata: AnnData,
+    program: Program,
+    read: MarkerCounts,
+    record: dict[str, Any],
+    groups: dict[str, np.ndarray],
+    called: np.ndarray,
+    seed: int,
 ) -> dict[str, _Estimate]:
     """Prevalence and limits of each group."""
     from scdiff.assay.samples import fit_from_record
 
     core = [marker for marker in program.core if marker.name in set(record[program.name]["found"])]
-    counts, depth, control = marker_counts(adata, core), depth_of(adata), control_cells(adata)
+    counts, depth, control = read.of(core), read.depth, control_cells(adata)
     blank = control & ~positive_controls(adata)
     table = record[program.name]["fits"]
     is_main = program.name == record["main"]

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scdiff.assay.table import EXACT_BELOW, STEPS_PER_OCTAVE, coarse_counts, coarse_depth, count_grid, tabulate
+from scdiff.assay.table import FINE, coarse_counts, coarse_depth, count_grid, tabulate
 
+STEPS_PER_OCTAVE, EXACT_BELOW = FINE
 BIN = 2 ** (1 / STEPS_PER_OCTAVE)
 cells = st.integers(1, 30).flatmap(
     lambda n: st.tuples(

@@ -11,6 +11,7 @@ from scdiff.report.h5ad import write_h5ad
 from scdiff.report.sections.groups import group_tables
 from scdiff.simulate import simulate
 from scdiff.steps._controls import corrected_by_controls, positive_controls
+from scdiff.steps._markers import read_markers
 from scdiff.tl import call, fraction
 
 MAIN = "pancreatic_progenitor"
@@ -56,12 +57,13 @@ def test_a_positive_control_is_neither_pooled_nor_a_blank(called):
 
 def test_without_two_different_controls_nothing_is_corrected(called, caplog):
     program, record, adata = load_program(MAIN), called.uns["scdiff"]["call"][MAIN], called.copy()
-    assert corrected_by_controls(adata, program, record)["rogan_gladen"].equals(record["rogan_gladen"])
-    assert corrected_by_controls(adata, program, {**record, "measurable": False}) == {}
+    read = read_markers(adata, [program])
+    assert corrected_by_controls(adata, program, read, record)["rogan_gladen"].equals(record["rogan_gladen"])
+    assert corrected_by_controls(adata, program, read, {**record, "measurable": False}) == {}
     adata.uns["scdiff"]["input"]["positive_controls"] = np.array(["blank"])
     adata.obs["control"] = adata.obs["sample"].isin(["islets", "blank"]).to_numpy()
-    assert corrected_by_controls(adata, program, record) == {}
+    assert corrected_by_controls(adata, program, read, record) == {}
     assert "controls that the call does not tell apart" in caplog.text
     del adata.uns["scdiff"]["input"]["positive_controls"]
-    assert corrected_by_controls(adata, program, record) == {}
+    assert corrected_by_controls(adata, program, read, record) == {}
     assert not positive_controls(adata).any()
