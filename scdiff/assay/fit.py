@@ -59,6 +59,11 @@ class Fit:
         """Natural parameters at the optimum."""
         return self.model.parameters(self.theta)
 
+    @property
+    def weight(self) -> Floats:
+        """Weight of each pattern over all cells, shape (n_patterns,), summing to 1."""
+        return self.model.average_weight(self.theta, self.table)
+
 
 def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, doublet_rate: float = 0.0) -> Fit:
     """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
@@ -77,7 +82,7 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, 
     rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
     thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
     theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
-    weight = model.parameters(theta).weight
+    weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
     none = _descend(rough, model, theta, prevalence=by_chance)[1].value if by_chance < weight[model.positive].sum() else best.value
     theta = theta if small is rough else _descend(small, model, theta)[0]
@@ -106,7 +111,7 @@ def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positiv
         Twice the log-likelihood ratio against no positive cell, 0 or more.
     """
     here = model.evaluate(theta, table)
-    prevalence = float(model.parameters(theta).weight[model.positive].sum())
+    prevalence = float(model.average_weight(theta, table)[model.positive].sum())
     return Fit(model, table, theta, here.value, prevalence, here.pattern, evidence_of_positives)
 
 
@@ -126,7 +131,7 @@ def _start(table: CellTable, model: Model, kind: str) -> Floats:
     weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
     weight[-1] += 0.9 * prevalence
     weight[0] += 0.9 * (1 - prevalence)
-    theta[4 * n + 1 :] = np.log(weight) - np.log(weight).mean()
+    theta[model.logits] = np.log(weight) - np.log(weight).mean()
     return theta
 
 

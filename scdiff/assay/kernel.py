@@ -19,11 +19,13 @@ __all__ = ["Derivatives", "sum_rows"]
 class Derivatives(NamedTuple):
     """Scaled densities over the pairs of all markers, one marker after the other, and the derivatives of their logs.
 
-    ``on``, ``on_rate``, ``on_size`` have shape (n_pairs,); ``off``, ``off_mean``, ``off_size`` (n_pairs, n_grid).
+    All have shape (n_pairs, n_grid): the expressed state by ln level, ln background, ln size; the background state by ln
+    mean, ln size.
     """
 
     on: Floats
-    on_rate: Floats
+    on_level: Floats
+    on_background: Floats
     on_size: Floats
     off: Floats
     off_mean: Floats
@@ -31,7 +33,7 @@ class Derivatives(NamedTuple):
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_weight, spread_slope, level, background, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def sum_rows(pair, weight, patterns, positive, pattern_weight, log_depth, by_logit, by_slope, grid_weight, slopes, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Sum log-likelihood, gradient and curvature over the rows.
 
     Parameters
@@ -40,14 +42,14 @@ def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_we
         Pair of each row and marker, shape (n_rows, n_markers).
     weight
         Cells per row, shape (n_rows,).
-    patterns, pattern_weight
-        On/off, shape (n_patterns, n_markers), and weight, shape (n_patterns,).
-    group, group_share
-        Group whose weights sum to a constant, and the share of each pattern in it, shape (n_patterns,).
-    grid_weight, spread_slope
-        Weight of each contamination, and the derivative of its log by ln spread, shape (n_grid,).
-    level, background
-        Rates of each marker, shape (n_markers,).
+    patterns, positive
+        On/off, shape (n_patterns, n_markers), the first all off; which patterns are positive, shape (n_patterns,).
+    pattern_weight, log_depth, by_logit, by_slope
+        Weight of the patterns in each row, shape (n_rows, n_patterns); ln depth (n_rows,); derivatives of the shift of the
+        positive patterns' logits that holds the prevalence, by the logits, shape (n_patterns,), and by the slope.
+    grid_weight, slopes
+        Weight of each deviation, shape (n_grid,); derivatives of ln contamination and of ln activity by the logs of their
+        spreads, shape (2, n_grid).
     derivatives
         A :class:`Derivatives`.
 
@@ -55,32 +57,20 @@ def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_we
     -------
     Log-likelihood; gradient (n_theta,); curvature (n_theta, n_theta); posterior of the patterns (n_rows, n_patterns).
     """
-    on_density, on_rate, on_size, off_density, off_mean, off_size = derivatives
+    on_density, off_density = derivatives[0], derivatives[4]
     n_rows, n_markers = pair.shape
-    n_patterns, n_grid, n_theta = len(patterns), len(grid_weight), 4 * pair.shape[1] + 1 + len(patterns)
+    n_patterns, n_theta = len(patterns), 4 * pair.shape[1] + 3 + len(patterns)
     gradient, curvature = np.zeros(n_theta), np.zeros((n_theta, n_theta))
     posterior, score = np.empty((n_rows, n_patterns)), np.empty(n_theta)
-    on, off = np.empty(n_markers), np.empty((n_markers, n_grid))
+    on, off = np.empty((n_markers, len(grid_weight))), np.empty((n_markers, len(grid_weight)))
     value = 0.0
     for row in range(n_rows):
-        total = _patterns_of_row(pair[row], patterns, pattern_weight, grid_weight, on_density, off_density, posterior[row], on, off)
+        total = _patterns_of_row(pair[row], patterns, pattern_weight[row], grid_weight, on_density, off_density, posterior[row], on, off)
         value += weight[row] * np.log(total)
         posterior[row] /= total
         score[:] = 0.0
-        for g in range(n_markers):
-            place = pair[row, g]
-            by_rate, by_off, by_spread, by_size = on[g] / total * on_rate[place], 0.0, 0.0, 0.0
-            for k in range(n_grid):
-                share = off[g, k] / total
-                by_off += share * off_mean[place, k]
-                by_spread += share * off_mean[place, k] * spread_slope[k]
-                by_size += share * off_size[place, k]
-            score[g] = by_rate * (level[g] + background[g]) + by_off
-            score[n_markers + g] = by_rate * background[g] + by_off
-            score[2 * n_markers + g] = on[g] / total * on_size[place]
-            score[3 * n_markers + g] = by_size
-            score[4 * n_markers] += by_spread
-        _weight_scores(posterior[row], group, group_share, score[4 * n_markers + 1 :])
+        _marker_scores(pair[row], on, off, total, slopes, derivatives, score)
+        _weight_scores(posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, score[4 * n_markers + 2 :])
         for i in range(n_theta):
             gradient[i] += weight[row] * score[i]
             for j in range(i + 1):
@@ -93,36 +83,53 @@ def sum_rows(pair, weight, patterns, pattern_weight, group, group_share, grid_we
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, off_density, joint, on, off):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Weighted density of each pattern, its parts per marker, and the total of one row."""
+    """Weighted density of each pattern, its parts per marker and deviation, and the total of one row."""
     joint[:], on[:], off[:] = 0.0, 0.0, 0.0
     density = np.empty(len(grid_weight))
     total = 1e-300
     for p in range(len(patterns)):
-        density[:] = grid_weight
-        scale = pattern_weight[p]
+        for k in range(len(density)):
+            density[k] = pattern_weight[p] * grid_weight[k]
         for g in range(len(pairs)):
-            if patterns[p, g]:
-                scale *= on_density[pairs[g]]
-            else:
-                density *= off_density[pairs[g]]
-        density *= scale
+            factor = on_density[pairs[g]] if patterns[p, g] else off_density[pairs[g]]
+            for k in range(len(density)):
+                density[k] *= factor[k]
         for k in range(len(density)):
             joint[p] += density[k]
         for g in range(len(pairs)):
-            if patterns[p, g]:
-                on[g] += joint[p]
-            else:
-                off[g] += density
+            part = on[g] if patterns[p, g] else off[g]
+            for k in range(len(density)):
+                part[k] += density[k]
         total += joint[p]
     return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _weight_scores(posterior, group, group_share, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive one row by the logits of the pattern weights."""
+def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Derive one row by levels, ratios, sizes and both spreads."""
+    _, on_level, on_background, on_size, _, off_mean, off_size = derivatives
+    n_markers = len(pairs)
+    for g in range(n_markers):
+        place = pairs[g]
+        for k in range(on.shape[1]):
+            expressed, ambient = on[g, k] / total, off[g, k] / total
+            by_level, by_off = expressed * on_level[place, k], ambient * off_mean[place, k]
+            by_background = expressed * on_background[place, k] + by_off
+            score[g] += by_level + by_background
+            score[n_markers + g] += by_background
+            score[2 * n_markers + g] += expressed * on_size[place, k]
+            score[3 * n_markers + g] += ambient * off_size[place, k]
+            score[4 * n_markers] += by_off * slopes[0, k]
+            score[4 * n_markers + 1] += by_level * slopes[1, k]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Derive one row by the slope and the logits of the pattern weights."""
+    surplus = 0.0
     for p in range(len(posterior)):
-        in_group = 0.0
-        for other in range(len(posterior)):
-            if group[other] == group[p]:
-                in_group += posterior[other]
-        score[p] = posterior[p] - in_group * group_share[p]
+        if positive[p]:
+            surplus += posterior[p] - pattern_weight[p]
+    score[0] = log_depth * (pattern_weight[0] - posterior[0]) + surplus * by_slope
+    for p in range(len(posterior)):
+        score[1 + p] = posterior[p] - pattern_weight[p] + surplus * by_logit[p]

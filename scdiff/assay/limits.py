@@ -71,29 +71,26 @@ def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, 
 
 def _reference(fit: Fit) -> tuple[Floats, float]:
     """Theta with the prevalence set to 20 cells, at most a half; the positive patterns as fitted, and one cell with all markers on."""
-    model, cells, n = fit.model, fit.table.n_cells, fit.model.n_markers
-    events = fit.parameters.weight * cells
+    model, cells = fit.model, fit.table.n_cells
+    events = fit.weight * cells
     events[-1] += 1
     prevalence = min(0.5, REFERENCE_EVENTS / max(cells, 1))
     weight = np.empty_like(events)
     for group, total in ((model.positive, prevalence), (~model.positive, 1 - prevalence)):
         weight[group] = total * events[group] / events[group].sum()
-    theta = fit.theta.copy()
-    theta[4 * n + 1 :] = np.log(weight + 1e-12)
-    return theta, prevalence
+    weight += 1e-12
+    return model.with_weight(fit.theta, fit.table, weight / weight.sum()), prevalence
 
 
 def _redraw(fit: Fit, theta: Floats, group: Any, generator: np.random.Generator) -> tuple[Floats, Floats]:
     """Draw counts (n_draws, n_markers) and depths of cells of some patterns."""
     parameters, patterns = fit.model.parameters(theta), fit.model.patterns[group]
-    weight = parameters.weight[group] / parameters.weight[group].sum()
-    marker = fit.table.markers[0]
-    row = generator.choice(len(fit.table.weight), size=MOST_DRAWS, p=fit.table.weight / fit.table.weight.sum())
-    depth = marker.depth[marker.row][row]
-    on = patterns[generator.choice(len(weight), size=MOST_DRAWS, p=weight)]
+    cells = fit.table.weight[:, None] * fit.model.weights(theta, fit.table).weight[:, group]
+    row, pattern = np.unravel_index(generator.choice(cells.size, size=MOST_DRAWS, p=(cells / cells.sum()).ravel()), cells.shape)
+    depth, on = fit.table.depth[row], patterns[pattern]
     deviation = np.clip(generator.standard_normal((MOST_DRAWS, 1)), GRID[0], GRID[-1])
-    contamination = np.exp(parameters.spread * deviation - parameters.spread**2 / 2)
-    rate = np.where(on, parameters.background + parameters.level, parameters.background * contamination)
+    contamination, activity = (np.exp(sd * deviation - sd**2 / 2) for sd in (parameters.spread, parameters.activity))
+    rate = parameters.background * np.where(on, 1.0, contamination) + np.where(on, parameters.level * activity, 0.0)
     size = np.where(on, parameters.on_size, parameters.off_size)
     return generator.poisson(rate * depth[:, None] * generator.gamma(size) / size).astype(float), depth
 

@@ -1,12 +1,16 @@
 """Likelihood of the markers' on/off patterns.
 
-Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level) * depth``.
-The contamination of a cell, relative to the batch, is log-normal, one value for all its markers, integrated
-over a fixed grid: an abundant marker (INS) so informs a rare one (PDX1). Each of the 2^G patterns has a weight;
-the prevalence is the weight of the patterns with at least ``min_markers`` on.
+Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level * activity) * depth``.
+Contamination and activity of a cell, relative to the batch, are log-normal, one value for all its markers: an abundant
+marker (INS) so informs a rare one (PDX1), and markers that are low together in a positive cell are no sign of another kind of cell.
+Both go by one deviation of the cell, integrated over a fixed grid. Each of the 2^G patterns has a weight; the
+prevalence is the weight of the patterns with at least ``min_markers`` on. The log-odds of a pattern with any marker on may
+rise or fall with ln depth, since cells that express the programme and stromal cells differ in size.
 
 Weak priors keep weight and level apart at one count per cell: on the level (the programme's typical one), on the ratio
-of background to level (similar for all markers, since the soup is made of the same cells), on the dispersions.
+of background to level (similar for all markers, since the soup is made of the same cells), on the dispersions, and on cells
+with some but too few markers on, which are taken to be rare unless the counts say otherwise: at low depth they look like
+positive cells whose other markers dropped out.
 """
 
 from __future__ import annotations
@@ -18,30 +22,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, expit, gammaln, logit, logsumexp, softmax
 
 from scdiff.assay.kernel import Derivatives, sum_rows
 from scdiff.assay.table import CellTable, Floats, MarkerTable
 
-__all__ = ["Likelihood", "Model", "Parameters", "off_log_density", "on_log_density"]
+__all__ = ["Likelihood", "Model", "Parameters", "Weights", "off_log_density", "on_log_density"]
 
 GRID = np.linspace(-2.5, 2.5, 11)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
 LEVEL_SD = 0.7
 RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
-ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
+ON_SIZE, ON_SIZE_SD, ON_SIZE_MAX = np.log(3.0), 0.5, np.log(6.0)
 OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
 SPREAD, SPREAD_SD = np.log(0.5), 0.5
+ACTIVITY, ACTIVITY_SD = np.log(0.2), 0.5
+SLOPE_SD, REFERENCE_DEPTH = 0.5, 4_000.0
 WEIGHT_SD = 10.0
+PARTIAL, PARTIAL_SD = np.log(0.003), 1.0
+MOST_NEWTON = 50
 TINY = 1e-300
 
 
 class Parameters(NamedTuple):
     """The natural parameters, each of shape (n_markers,) unless said otherwise.
 
-    ``level`` and ``background`` are per count of depth, ``on_size`` and ``off_size`` negative binomial sizes,
-    ``spread`` (scalar) the standard deviation of ln contamination, ``weight`` (n_patterns,) sums to 1.
+    ``level`` and ``background`` are per count of depth, ``on_size`` and ``off_size`` negative binomial sizes, ``spread``
+    and ``activity`` (scalars) the standard deviations of ln contamination and ln activity, ``slope`` (scalar) the rise of the
+    log-odds of any marker with ln depth, ``weight`` (n_patterns,) that of each pattern at a depth of 4,000.
     """
 
     level: Floats
@@ -49,7 +58,22 @@ class Parameters(NamedTuple):
     on_size: Floats
     off_size: Floats
     spread: float
+    activity: float
+    slope: float
     weight: Floats
+
+
+class Weights(NamedTuple):
+    """Pattern weights by depth.
+
+    ``weight`` (n_rows, n_patterns) at the depth of each row; ``log_depth`` (n_rows,) relative to 4,000; where the
+    prevalence is held, ``by_logit`` (n_patterns,) and ``by_slope`` are the derivatives of the shift that holds it, and 0 elsewhere.
+    """
+
+    weight: Floats
+    log_depth: Floats
+    by_logit: Floats
+    by_slope: float
 
 
 class Likelihood(NamedTuple):
@@ -97,16 +121,16 @@ class Model:
 
     @cached_property
     def prior_mean(self) -> Floats:
-        """Centre of the prior in theta: ln level, ln ratio, ln on size, ln off size (each n_markers), ln spread, logits."""
+        """Centre of the prior in theta: ln level, ratio, on size, off size (each n_markers), ln spread, ln activity, slope, logits."""
         n = self.n_markers
-        parts = [np.log(self.level), np.full(n, RATIO_MEAN), np.full(n, ON_SIZE), np.full(n, OFF_SIZE), [SPREAD]]
+        parts = [np.log(self.level), np.full(n, RATIO_MEAN), np.full(n, ON_SIZE), np.full(n, OFF_SIZE), [SPREAD, ACTIVITY, 0.0]]
         return np.concatenate([*parts, np.zeros(len(self.patterns))])
 
     @cached_property
     def prior_precision(self) -> Floats:
         """Precision of the prior, shape (n_theta, n_theta); the ratios share an unknown centre that is integrated out."""
         n = self.n_markers
-        spread = [LEVEL_SD] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD]
+        spread = [LEVEL_SD] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
         precision = np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
         ratios = slice(n, 2 * n)
         precision[ratios, ratios] -= RATIO_SPREAD**-4 / (n * RATIO_SPREAD**-2 + RATIO_SD**-2)
@@ -116,25 +140,53 @@ class Model:
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper bounds of theta, each of shape (n_theta,)."""
         n, n_patterns = self.n_markers, len(self.patterns)
-        low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1)] + [-25.0] * n_patterns
-        high = [np.log(0.7)] * n + [RATIO_MAX] * n + [np.log(30)] * n + [np.log(40)] * n + [np.log(1.2)] + [25.0] * n_patterns
-        return np.array(low), np.array(high)
+        low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1), np.log(0.02), -2.0]
+        high = [np.log(0.7)] * n + [RATIO_MAX] * n + [ON_SIZE_MAX] * n + [np.log(40)] * n + [np.log(1.2), 0.0, 2.0]
+        return np.array(low + [-25.0] * n_patterns), np.array(high + [25.0] * n_patterns)
 
-    def weights(self, logits: Floats, prevalence: float | None = None) -> Floats:
-        """Pattern weights from logits; with ``prevalence`` given, the positive patterns sum to it."""
+    @property
+    def logits(self) -> slice:
+        """Where theta holds the logits of the patterns."""
+        return slice(4 * self.n_markers + 3, None)
+
+    def weights(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Weights:
+        """Pattern weights in each row; with ``prevalence`` given, the positive ones are shifted so that their mean is that."""
+        depth, slope = np.log(table.depth / REFERENCE_DEPTH), theta[4 * self.n_markers + 2]
+        logits = theta[self.logits] + slope * depth[:, None] * self.patterns.any(axis=1)
         if prevalence is None:
-            return _softmax(logits)
-        weight = np.empty(len(logits))
-        for group, total in ((self.positive, prevalence), (~self.positive, 1 - prevalence)):
-            weight[group] = total * _softmax(logits[group])
-        return weight
+            return Weights(softmax(logits, axis=1), depth, np.zeros(logits.shape[1]), 0.0)
+        if not 0 < prevalence < 1:
+            held = softmax(np.where(self.positive == bool(prevalence), logits, -np.inf), axis=1)
+            return Weights(held, depth, np.zeros(logits.shape[1]), 0.0)
+        odds = logsumexp(logits[:, self.positive], axis=1) - logsumexp(logits[:, ~self.positive], axis=1)
+        weight = softmax(logits + np.where(self.positive, _shift(odds, table.weight, prevalence), 0.0), axis=1)
+        rate = weight[:, self.positive].sum(axis=1)
+        steep = max(float(table.weight @ (rate * (1 - rate))), TINY)
+        by_logit = -(table.weight @ (weight * (self.positive - rate[:, None]))) / steep
+        any_on = weight[:, 1:].sum(axis=1)
+        return Weights(weight, depth, by_logit, -float(table.weight @ (depth * rate * (1 - any_on))) / steep)
 
-    def parameters(self, theta: Floats, prevalence: float | None = None) -> Parameters:
+    def average_weight(self, theta: Floats, table: CellTable) -> Floats:
+        """Weight of each pattern over all cells of ``table``, shape (n_patterns,); those of the positive ones sum to the prevalence."""
+        return np.asarray(table.weight @ self.weights(theta, table).weight / table.weight.sum())
+
+    def with_weight(self, theta: Floats, table: CellTable, weight: Floats) -> Floats:
+        """Theta whose :meth:`average_weight` is ``weight``, shape (n_patterns,), each above 0 and summing to 1; all else as it was."""
+        new = theta.copy()
+        for _ in range(MOST_NEWTON):
+            step = np.log(weight) - np.log(self.average_weight(new, table) + TINY)
+            new[self.logits] += step
+            if np.abs(step).max() < 1e-9:
+                break
+        return new
+
+    def parameters(self, theta: Floats) -> Parameters:
         """Natural parameters at ``theta``."""
         n = self.n_markers
         level, ratio, on_size, off_size = np.exp(theta[: 4 * n].reshape(4, n))
-        weight = self.weights(theta[4 * n + 1 :], prevalence)
-        return Parameters(level, level * ratio, on_size, off_size, float(np.exp(theta[4 * n])), weight)
+        spread, activity = (float(value) for value in np.exp(theta[4 * n : 4 * n + 2]))
+        weight = softmax(theta[self.logits])
+        return Parameters(level, level * ratio, on_size, off_size, spread, activity, float(theta[4 * n + 2]), weight)
 
     def evaluate(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Likelihood:
         """Penalised negative log-likelihood of ``table`` at ``theta``, with gradient and curvature.
@@ -148,26 +200,46 @@ class Model:
         prevalence
             Hold the weight of the positive patterns at this, 0-1.
         """
-        parameters = self.parameters(theta, prevalence)
-        group = self.positive.astype(np.intp) if prevalence is not None else np.zeros(len(self.patterns), dtype=np.intp)
-        total = np.bincount(group, weights=parameters.weight, minlength=2)
-        share = parameters.weight / np.maximum(total[group], TINY)
+        parameters, weights = self.parameters(theta), self.weights(theta, table, prevalence)
         states = [_states(parameters, index, marker) for index, marker in enumerate(table.markers)]
         derivatives = Derivatives(*(np.concatenate(parts) for parts in zip(*(state for state, _ in states), strict=True)))
-        slope = parameters.spread * GRID - parameters.spread**2
+        slopes = np.array([deviation * GRID - deviation**2 for deviation in (parameters.spread, parameters.activity)])
         log_likelihood, gradient, curvature, pattern = sum_rows(
-            table.pair, table.weight, self.patterns, parameters.weight, group, share, GRID_WEIGHT, slope,
-            parameters.level, parameters.background, derivatives,
+            table.pair, table.weight, self.patterns, self.positive, *weights, GRID_WEIGHT, slopes, derivatives
         )  # fmt: skip
         scale = sum(float((table.weight * log_scale[m.row]).sum()) for (_, log_scale), m in zip(states, table.markers, strict=True))
         pull = self.prior_precision @ (theta - self.prior_mean)
-        value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
-        return Likelihood(value, pull - gradient, curvature + self.prior_precision, pattern)
+        excess, by_theta = self._partial_patterns(weights, table)
+        value = float((theta - self.prior_mean) @ pull) / 2 + float(excess @ excess) / 2 - float(log_likelihood) - scale
+        curvature += self.prior_precision + by_theta.T @ by_theta
+        return Likelihood(value, pull + excess @ by_theta - gradient, curvature, pattern)
+
+    def _partial_patterns(self, weights: Weights, table: CellTable) -> tuple[Floats, Floats]:
+        """Excess of the patterns with too few markers on, in prior standard deviations of ln weight, and its derivative by theta."""
+        partial = np.flatnonzero(~self.positive & self.patterns.any(axis=1))
+        weight, depth, by_logit, by_slope = weights
+        of_row = table.weight[:, None] / table.weight.sum() * weight[:, partial]
+        total = of_row.sum(axis=0) + TINY
+        excess = np.maximum(np.log(total) - PARTIAL, 0.0) / PARTIAL_SD
+        positive = of_row.T @ weight[:, self.positive].sum(axis=1)
+        by_theta = np.zeros((len(partial), len(self.prior_mean)))
+        by_theta[:, self.logits] = np.eye(weight.shape[1])[partial] - (of_row.T @ weight + np.outer(positive, by_logit)) / total[:, None]
+        by_theta[:, 4 * self.n_markers + 2] = (of_row.T @ (depth * weight[:, 0]) - positive * by_slope) / total
+        return excess, by_theta / PARTIAL_SD * (excess > 0)[:, None]
 
 
-def _softmax(logits: Floats) -> Floats:
-    raised = np.exp(logits - logits.max())
-    return np.asarray(raised / raised.sum())
+def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:
+    """What to add to the log-odds of the rows so that their rates have the mean ``prevalence``; by Newton's steps on the logit of the mean."""
+    goal = float(logit(prevalence))
+    found = goal - float(weight @ odds / weight.sum())
+    for _ in range(MOST_NEWTON):
+        rate = expit(found + odds)
+        mean = float(np.clip(weight @ rate / weight.sum(), 1e-15, 1 - 1e-15))
+        step = (goal - float(logit(mean))) * mean * (1 - mean) / max(float(weight @ (rate * (1 - rate))) / weight.sum(), TINY)
+        found += float(np.clip(step, -5.0, 5.0))
+        if abs(step) < 1e-10:
+            break
+    return found
 
 
 def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:
@@ -178,14 +250,21 @@ def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:
 
 
 def on_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
-    """Log density of marker ``index`` when expressed, shape (n_pairs,), without ln(counts!)."""
-    return _negative_binomial(counts, (parameters.background[index] + parameters.level[index]) * depth, parameters.on_size[index])
+    """Log density of marker ``index`` when expressed, for each activity, shape (n_pairs, n_grid), without ln(counts!)."""
+    expressed, background = _on_mean(parameters, index, depth)
+    return _negative_binomial(counts[:, None], expressed + background, parameters.on_size[index])
 
 
 def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
     """Log density of marker ``index`` as background, for each contamination, shape (n_pairs, n_grid), without ln(counts!)."""
     mean = _off_mean(parameters, index, depth)
     return _negative_binomial(counts[:, None], mean, parameters.off_size[index])
+
+
+def _on_mean(parameters: Parameters, index: int, depth: Floats) -> tuple[Floats, Floats]:
+    """Mean of what a cell expresses, shape (n_pairs, n_grid), and of its background, shape (n_pairs, 1)."""
+    activity = np.exp(parameters.activity * GRID - parameters.activity**2 / 2)
+    return parameters.level[index] * depth[:, None] * activity, parameters.background[index] * depth[:, None]
 
 
 def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
@@ -198,14 +277,16 @@ def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[De
     """Scaled densities of one marker over its pairs with their derivatives, and the ln scale, shape (n_pairs,)."""
     counts, wide = marker.counts, marker.counts[:, None]
     on, off = on_log_density(parameters, index, counts, marker.depth), off_log_density(parameters, index, counts, marker.depth)
-    scale = np.maximum(on, off.max(axis=1))
+    scale = np.maximum(on.max(axis=1), off.max(axis=1))
     on_size, off_size = parameters.on_size[index], parameters.off_size[index]
-    mean = (parameters.level[index] + parameters.background[index]) * marker.depth
-    off_mean = _off_mean(parameters, index, marker.depth)
+    expressed, background = _on_mean(parameters, index, marker.depth)
+    off_mean, by_mean = _off_mean(parameters, index, marker.depth), wide / (expressed + background)
+    by_mean = by_mean - (wide + on_size) / (on_size + expressed + background)
     derivatives = Derivatives(
-        on=np.exp(on - scale),
-        on_rate=(counts / mean - (counts + on_size) / (on_size + mean)) * marker.depth,
-        on_size=_by_size(counts, mean, on_size),
+        on=np.exp(on - scale[:, None]),
+        on_level=by_mean * expressed,
+        on_background=by_mean * background,
+        on_size=_by_size(wide, expressed + background, on_size),
         off=np.exp(off - scale[:, None]),
         off_mean=wide - (wide + off_size) / (off_size + off_mean) * off_mean,
         off_size=_by_size(wide, off_mean, off_size),

@@ -98,7 +98,7 @@ def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: i
     theta[n : 2 * n] = np.log(np.clip(contamination * TYPICAL_SOUP_SHARE, 1e-6, 0.1))
     weight = np.where(model.positive, 20 / n_cells / model.positive.sum(), 1e-6)
     weight[0] = 1.0
-    theta[4 * n + 1 :] = np.log(weight)
+    theta[model.logits] = np.log(weight)
     spread = np.exp(DEPTH_SPREAD * norm.ppf((np.arange(N_DEPTHS) + 0.5) / N_DEPTHS))
     values, shares = np.unique(coarse_depth(depth * spread), return_counts=True)
     rows = np.arange(len(values))

@@ -74,6 +74,11 @@ class CellTable:
         first = np.cumsum([0, *(len(marker.counts) for marker in self.markers)])[:-1]
         return np.column_stack([marker.row for marker in self.markers]) + first
 
+    @cached_property
+    def depth(self) -> Floats:
+        """Depth of each row, shape (n_rows,)."""
+        return self.markers[0].depth[self.markers[0].row]
+
     @property
     def n_cells(self) -> int:
         """Number of cells."""
@@ -81,7 +86,7 @@ class CellTable:
 
     def coarser(self, binning: Binning) -> CellTable:
         """Put the same cells into wider bins."""
-        counts, depth = np.column_stack([m.counts[m.row] for m in self.markers]), self.markers[0].depth[self.markers[0].row]
+        counts, depth = np.column_stack([m.counts[m.row] for m in self.markers]), self.depth
         rows, row, weight = _distinct(counts, depth, self.weight, binning)
         markers = tuple(_marker_table(rows[:, index], rows[:, -1]) for index in range(len(self.markers)))
         return CellTable(weight, row[self.cell_row], markers, self.share)

@@ -128,7 +128,7 @@ def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float
 
     n_cells = fit.table.n_cells
     false_rate, sensitivity = error_rates(fit, rate=fdr, seed=seed)
-    weight, patterns, positive = fit.parameters.weight, fit.model.patterns, fit.model.positive
+    weight, patterns, positive = fit.weight, fit.model.patterns, fit.model.positive
     by_chance = chance_positives(weight, patterns, positive, doublet_rate)
     lob = limit_of_blank(false_rate + by_chance * sensitivity, n_cells, blanks)
     lod = detection_limit(sensitivity, n_cells, lob)

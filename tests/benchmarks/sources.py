@@ -24,8 +24,10 @@ from scdiff.programs import load_program
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
 MARKERS = {"PDX1": ("Pdx1",), "NKX6-1": ("Nkx6-1",), "INS": ("Ins1", "Ins2")}
-AMBIENT_INSULIN_CP10K = 500.0
-"""The islet preparation's own ambient insulin reaches about 250 per 10,000: INS counts as seen above twice that."""
+AMBIENT_INSULIN_CP10K = {"islet": 500.0, "e15": 4.0}
+"""INS counts as seen above twice what ambient insulin reaches: 250 per 10,000 in the islets, 2 in the E15.5 pancreas."""
+DEEP = {"islet": 8_000, "e15": 7_000}
+"""Fewest UMI of a positive cell: at this depth 90 % of adult beta cells and 97 % of E15.5 Beta show two markers."""
 
 
 def model() -> Model:
@@ -42,18 +44,34 @@ def marker_counts(adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def positives(kind: str) -> ad.AnnData:
-    """Cells in which at least two of the three markers are seen at full depth, so that the truth is defined."""
+    """Deep cells in which at least two of the three markers are seen, so that the truth is defined.
+
+    Of shallow beta cells only 61 % pass, of deep ones 95 %: a choice among shallow cells by what is seen would take the
+    cells with dropout out of the truth, and mark a method that accounts for dropout as wrong.
+    """
     if kind == "islet":
         adata = ad.read_h5ad(DATA / "islet_mouse.h5ad")
         adata = adata[adata.obs["cell_type"] == "beta"].copy()
     else:
-        adata = ad.read_h5ad(DATA / "endocrinogenesis_mouse_e15_50cells.h5ad")
-        adata = adata[adata.obs["cell_type"].isin(["Beta", "Pre-endocrine"])].copy()
+        adata = _completed_e15(["Beta", "Pre-endocrine"])
     counts, depth = marker_counts(adata)
     seen = counts > 0
-    if kind == "islet":
-        seen[:, 2] = counts[:, 2] / depth * 1e4 > AMBIENT_INSULIN_CP10K
-    return adata[seen.sum(1) >= 2].copy()
+    seen[:, 2] = counts[:, 2] / depth * 1e4 > AMBIENT_INSULIN_CP10K[kind]
+    return adata[(seen.sum(1) >= 2) & (depth >= DEEP[kind])].copy()
+
+
+def _completed_e15(types: list[str]) -> ad.AnnData:
+    """E15.5 cells with all genes: only 11 of the 50 complete cells are positive, so the cells of the file with 2,000 genes
+    get their other counts drawn from the profile of the 50, at the share that the 2,000 genes have there. Marker counts are real.
+    """
+    some, whole = (ad.read_h5ad(DATA / f"endocrinogenesis_mouse_e15_{part}.h5ad") for part in ("hvg", "50cells"))
+    some = some[some.obs["cell_type"].isin(types)]
+    other = whole[:, ~whole.var_names.isin(some.var_names)]
+    profile = np.asarray(other.X.sum(0)).ravel() / other.X.sum()
+    factor = np.median(np.asarray(other.X.sum(1)).ravel() / np.asarray(whole[:, whole.var_names.isin(some.var_names)].X.sum(1)).ravel())
+    drawn = np.random.default_rng(0).poisson(np.asarray(some.X.sum(1)).ravel()[:, None] * factor * profile[None, :])
+    joined = sparse.hstack([sparse.csr_matrix(some.X), sparse.csr_matrix(drawn)], format="csr").astype(np.float32)
+    return ad.AnnData(joined, obs=some.obs[["cell_type"]].copy(), var=pd.DataFrame(index=[*some.var_names, *other.var_names]))
 
 
 @cache
@@ -88,7 +106,7 @@ def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool 
     """Run the assay on marker counts as the steps call and fraction do for one sample."""
     fit = fit_mixture(tabulate(counts, depth), model(), doublet_rate=doublet_rate)
     calls = call_cells(fit).positive
-    rates = fit.parameters.weight, fit.model.patterns, fit.model.positive, doublet_rate
+    rates = fit.weight, fit.model.patterns, fit.model.positive, doublet_rate
     false_rate, sensitivity = error_rates(fit)
     blank = limit_of_blank(false_rate + chance_positives(*rates) * sensitivity, len(calls))
     bounds = profile_interval(fit) if interval else (np.nan, np.nan)
