@@ -18,6 +18,9 @@ STARTS = ("rare", "mixed", "all")
 ROUGH_ROWS, FIT_ROWS = 1500, 5000
 """Rows of the table that the starts descend on, and of the one that the optimum and its profile are found on."""
 WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
+WORTH_A_CLASS = 2.0
+"""Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
+LEAST = 1e-9
 MOST_STEPS = 80
 ROUGH, FINE = 2e-2, 1e-3
 LARGEST_STEP = 2.0
@@ -68,6 +71,8 @@ class Fit:
 def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, doublet_rate: float = 0.0) -> Fit:
     """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
 
+    Where a batch without positive cells fits as well, the fit is that of such a batch.
+
     Parameters
     ----------
     table
@@ -84,9 +89,20 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, 
     theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
-    none = _descend(rough, model, theta, prevalence=by_chance)[1].value if by_chance < weight[model.positive].sum() else best.value
-    theta = theta if small is rough else _descend(small, model, theta)[0]
-    return fit_at(table, model, theta, evidence_of_positives=max(0.0, 2 * (none - best.value)))
+    blank, none = _descend(rough, model, theta, prevalence=by_chance) if by_chance < weight[model.positive].sum() else (theta, best)
+    evidence = max(0.0, 2 * (none.value - best.value))
+    if evidence < WORTH_A_CLASS:
+        theta = _held(rough, model, blank, by_chance)
+    elif small is not rough:
+        theta = _descend(small, model, theta)[0]
+    return fit_at(table, model, theta, evidence_of_positives=evidence)
+
+
+def _held(table: CellTable, model: Model, theta: Floats, prevalence: float) -> Floats:
+    """Theta that gives by itself the weights of a fit whose prevalence was held."""
+    held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
+    low, high = model.bounds
+    return np.clip(model.with_weight(theta, table, (held + LEAST) / (held + LEAST).sum()), low, high)
 
 
 def _of_size(table: CellTable, most_rows: int) -> CellTable:

@@ -1,6 +1,7 @@
 """Likelihood of the markers' on/off patterns.
 
-Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level * activity) * depth``.
+Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level * activity) * depth``,
+in one cell of twenty with a tail that reaches down to nothing.
 Contamination and activity of a cell, relative to the batch, are log-normal, one value for all its markers: an abundant
 marker (INS) so informs a rare one (PDX1), and markers that are low together in a positive cell are no sign of another kind of cell.
 Both go by one deviation of the cell, integrated over a fixed grid. Each of the 2^G patterns has a weight; the
@@ -32,15 +33,16 @@ __all__ = ["Likelihood", "Model", "Parameters", "Weights", "off_log_density", "o
 GRID = np.linspace(-2.5, 2.5, 11)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
-LEVEL_SD = 0.7
+LEVEL_SD, LEVEL_MAX = 0.5, 10.0
 RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
-ON_SIZE, ON_SIZE_SD, ON_SIZE_MAX = np.log(3.0), 0.5, np.log(6.0)
+ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
+TAIL, TAIL_SIZE = 0.05, 1.0
 OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
 SPREAD, SPREAD_SD = np.log(0.5), 0.5
 ACTIVITY, ACTIVITY_SD = np.log(0.2), 0.5
 SLOPE_SD, REFERENCE_DEPTH = 0.5, 4_000.0
 WEIGHT_SD = 10.0
-PARTIAL, PARTIAL_SD = np.log(0.003), 1.0
+PARTIAL, PARTIAL_SD = np.log(0.003), 0.7
 MOST_NEWTON = 50
 TINY = 1e-300
 
@@ -141,7 +143,7 @@ class Model:
         """Lower and upper bounds of theta, each of shape (n_theta,)."""
         n, n_patterns = self.n_markers, len(self.patterns)
         low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1), np.log(0.02), -2.0]
-        high = [np.log(0.7)] * n + [RATIO_MAX] * n + [ON_SIZE_MAX] * n + [np.log(40)] * n + [np.log(1.2), 0.0, 2.0]
+        high = [*np.log(np.minimum(LEVEL_MAX * np.array(self.level), 0.7))] + [RATIO_MAX] * n + [np.log(30)] * n + [np.log(40)] * n + [np.log(1.2), 0.0, 2.0]
         return np.array(low + [-25.0] * n_patterns), np.array(high + [25.0] * n_patterns)
 
     @property
@@ -251,8 +253,8 @@ def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:
 
 def on_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
     """Log density of marker ``index`` when expressed, for each activity, shape (n_pairs, n_grid), without ln(counts!)."""
-    expressed, background = _on_mean(parameters, index, depth)
-    return _negative_binomial(counts[:, None], expressed + background, parameters.on_size[index])
+    mean = np.add(*_on_mean(parameters, index, depth))
+    return np.logaddexp(*_on_parts(counts[:, None], mean, parameters.on_size[index]))
 
 
 def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
@@ -267,6 +269,12 @@ def _on_mean(parameters: Parameters, index: int, depth: Floats) -> tuple[Floats,
     return parameters.level[index] * depth[:, None] * activity, parameters.background[index] * depth[:, None]
 
 
+def _on_parts(counts: Floats, mean: Floats, size: float) -> tuple[Floats, Floats]:
+    """Log densities of expressed counts: most cells, and the few that express at any level; each with its weight."""
+    tail = _negative_binomial(counts, mean, TAIL_SIZE)
+    return _negative_binomial(counts, mean, size) + np.log1p(-TAIL), tail + np.log(TAIL)
+
+
 def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
     """Background mean for each contamination of the grid, shape (n_pairs, n_grid)."""
     contamination = np.exp(parameters.spread * GRID - parameters.spread**2 / 2)
@@ -276,17 +284,19 @@ def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
 def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[Derivatives, Floats]:
     """Scaled densities of one marker over its pairs with their derivatives, and the ln scale, shape (n_pairs,)."""
     counts, wide = marker.counts, marker.counts[:, None]
-    on, off = on_log_density(parameters, index, counts, marker.depth), off_log_density(parameters, index, counts, marker.depth)
-    scale = np.maximum(on.max(axis=1), off.max(axis=1))
     on_size, off_size = parameters.on_size[index], parameters.off_size[index]
     expressed, background = _on_mean(parameters, index, marker.depth)
-    off_mean, by_mean = _off_mean(parameters, index, marker.depth), wide / (expressed + background)
-    by_mean = by_mean - (wide + on_size) / (on_size + expressed + background)
+    off, off_mean, mean = off_log_density(parameters, index, counts, marker.depth), _off_mean(parameters, index, marker.depth), expressed + background
+    most, few = _on_parts(wide, mean, on_size)
+    on = np.logaddexp(most, few)
+    scale = np.maximum(on.max(axis=1), off.max(axis=1))
+    tail = np.exp(few - on)
+    by_mean = wide / mean - (1 - tail) * (wide + on_size) / (on_size + mean) - tail * (wide + TAIL_SIZE) / (TAIL_SIZE + mean)
     derivatives = Derivatives(
         on=np.exp(on - scale[:, None]),
         on_level=by_mean * expressed,
         on_background=by_mean * background,
-        on_size=_by_size(wide, expressed + background, on_size),
+        on_size=(1 - tail) * _by_size(wide, mean, on_size),
         off=np.exp(off - scale[:, None]),
         off_mean=wide - (wide + off_size) / (off_size + off_mean) * off_mean,
         off_size=_by_size(wide, off_mean, off_size),

@@ -26,6 +26,8 @@ RESULTS = Path(__file__).parent / "results"
 MARKERS = {"PDX1": ("Pdx1",), "NKX6-1": ("Nkx6-1",), "INS": ("Ins1", "Ins2")}
 AMBIENT_INSULIN_CP10K = {"islet": 500.0, "e15": 4.0}
 """INS counts as seen above twice what ambient insulin reaches: 250 per 10,000 in the islets, 2 in the E15.5 pancreas."""
+FEWEST_COUNTS = {"islet": 1, "e15": 2}
+"""Of PDX1 and NKX6-1; two at E15.5, where all progenitors around express both and one count may be ambient."""
 DEEP = {"islet": 8_000, "e15": 7_000}
 """Fewest UMI of a positive cell: at this depth 90 % of adult beta cells and 97 % of E15.5 Beta show two markers."""
 
@@ -55,7 +57,7 @@ def positives(kind: str) -> ad.AnnData:
     else:
         adata = _completed_e15(["Beta", "Pre-endocrine"])
     counts, depth = marker_counts(adata)
-    seen = counts > 0
+    seen = counts >= FEWEST_COUNTS[kind]
     seen[:, 2] = counts[:, 2] / depth * 1e4 > AMBIENT_INSULIN_CP10K[kind]
     return adata[(seen.sum(1) >= 2) & (depth >= DEEP[kind])].copy()
 
