@@ -143,7 +143,13 @@ class Model:
         """Lower and upper bounds of theta, each of shape (n_theta,)."""
         n, n_patterns = self.n_markers, len(self.patterns)
         low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1), np.log(0.02), -2.0]
-        high = [*np.log(np.minimum(LEVEL_MAX * np.array(self.level), 0.7))] + [RATIO_MAX] * n + [np.log(30)] * n + [np.log(40)] * n + [np.log(1.2), 0.0, 2.0]
+        high = (
+            [*np.log(np.minimum(LEVEL_MAX * np.array(self.level), 0.7))]
+            + [RATIO_MAX] * n
+            + [np.log(30)] * n
+            + [np.log(40)] * n
+            + [np.log(1.2), 0.0, 2.0]
+        )
         return np.array(low + [-25.0] * n_patterns), np.array(high + [25.0] * n_patterns)
 
     @property
@@ -231,7 +237,7 @@ class Model:
 
 
 def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:
-    """What to add to the log-odds of the rows so that their rates have the mean ``prevalence``; by Newton's steps on the logit of the mean."""
+    """Find what to add to the log-odds of the rows so that their rates have the mean ``prevalence``, by Newton's steps."""
     goal = float(logit(prevalence))
     found = goal - float(weight @ odds / weight.sum())
     for _ in range(MOST_NEWTON):
@@ -286,7 +292,11 @@ def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[De
     counts, wide = marker.counts, marker.counts[:, None]
     on_size, off_size = parameters.on_size[index], parameters.off_size[index]
     expressed, background = _on_mean(parameters, index, marker.depth)
-    off, off_mean, mean = off_log_density(parameters, index, counts, marker.depth), _off_mean(parameters, index, marker.depth), expressed + background
+    off, off_mean, mean = (
+        off_log_density(parameters, index, counts, marker.depth),
+        _off_mean(parameters, index, marker.depth),
+        expressed + background,
+    )
     most, few = _on_parts(wide, mean, on_size)
     on = np.logaddexp(most, few)
     scale = np.maximum(on.max(axis=1), off.max(axis=1))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from scdiff.assay.calls import marker_evidence
-from scdiff.assay.mixture import OFF_SIZE, ON_SIZE, RATIO_MAX, SPREAD, Parameters
+from scdiff.assay.mixture import ACTIVITY, OFF_SIZE, ON_SIZE, RATIO_MAX, SPREAD, Parameters
 from scdiff.assay.null_kernel import BINS, BINS_PER_UNIT, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, bin_rows
 from scdiff.assay.table import Floats, Ints, MarkerTable, coarse_counts
 
@@ -103,4 +103,5 @@ class Statistic:
 def _prior_centre() -> Parameters:
     """Parameters of a gene whose batch rate is 1: on and off as the caller expects them before it sees any count."""
     one = np.ones(1)
-    return Parameters(one * np.exp(-RATIO_MAX), one, one * np.exp(ON_SIZE), one * np.exp(OFF_SIZE), float(np.exp(SPREAD)), one)
+    sizes, spreads = (one * np.exp(ON_SIZE), one * np.exp(OFF_SIZE)), (float(np.exp(SPREAD)), float(np.exp(ACTIVITY)))
+    return Parameters(one * np.exp(-RATIO_MAX), one, *sizes, *spreads, 0.0, one)

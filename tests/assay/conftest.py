@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from scdiff.assay.mixture import GRID, Model, Parameters
+from scdiff.assay.mixture import GRID, REFERENCE_DEPTH, TAIL, TAIL_SIZE, Model, Parameters
 
 LEVEL = (2e-4, 3e-4, 0.1)
 """PDX1, NKX6-1, INS: share of an expressing cell's counts."""
@@ -26,25 +27,27 @@ def draw_cells(parameters: Parameters, model: Model, *, n_cells: int, depth: flo
     """Draw cells one after the other as the model says, the contamination free of any grid."""
     rng = np.random.default_rng(seed)
     depths = np.rint(rng.lognormal(np.log(depth), 0.4, n_cells))
-    pattern = rng.choice(len(model.patterns), size=n_cells, p=parameters.weight)
+    odds = np.log(parameters.weight + 1e-300) + parameters.slope * np.log(depths[:, None] / REFERENCE_DEPTH) * model.patterns.any(axis=1)
+    pattern = (softmax(odds, axis=1).cumsum(axis=1) < rng.random((n_cells, 1))).sum(axis=1)
     deviation = np.clip(rng.standard_normal((n_cells, 1)), GRID[0], GRID[-1])
-    contamination = np.exp(parameters.spread * deviation - parameters.spread**2 / 2)
+    contamination, activity = (np.exp(sd * deviation - sd**2 / 2) for sd in (parameters.spread, parameters.activity))
     on = model.patterns[pattern]
-    rate = np.where(on, parameters.background + parameters.level, parameters.background * contamination)
-    size = np.where(on, parameters.on_size, parameters.off_size)
+    rate = parameters.background * np.where(on, 1, contamination) + on * parameters.level * activity
+    on_size = np.where(rng.random(on.shape) < TAIL, TAIL_SIZE, parameters.on_size)
+    size = np.where(on, on_size, parameters.off_size)
     counts = rng.poisson(rate * depths[:, None] * rng.gamma(size) / size)
     return Drawn(counts.astype(float), depths, model.positive[pattern])
 
 
-def natural(prevalence: float, model: Model, *, ratio: float = 0.01) -> Parameters:
-    """Natural parameters in which nine in ten positives have all markers on, and nine in ten negatives none."""
+def natural(prevalence: float, model: Model, *, ratio: float = 0.01, slope: float = 0.0) -> Parameters:
+    """Natural parameters: nine in ten positives have all markers on, and 99 in 100 negatives none."""
     n = model.n_markers
     weight = np.zeros(len(model.patterns))
-    for group, total, first in ((model.positive, prevalence, -1), (~model.positive, 1 - prevalence, 0)):
-        weight[group] = 0.1 * total / group.sum()
-        weight[first] += 0.9 * total
+    for group, total, first, others in ((model.positive, prevalence, -1, 0.1), (~model.positive, 1 - prevalence, 0, 0.01)):
+        weight[group] = others * total / group.sum()
+        weight[first] += (1 - others) * total
     level = np.array(model.level)
-    return Parameters(level, level * ratio, np.full(n, 3.0), np.full(n, 10.0), 0.5, weight)
+    return Parameters(level, level * ratio, np.full(n, 3.0), np.full(n, 10.0), 0.5, 0.2, slope, weight)
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +74,8 @@ def to_theta() -> Callable[[Parameters], np.ndarray]:
 
     def convert(parameters: Parameters) -> np.ndarray:
         ratio = parameters.background / parameters.level
-        parts = [parameters.level, ratio, parameters.on_size, parameters.off_size, [parameters.spread], parameters.weight + 1e-12]
-        return np.log(np.concatenate(parts))
+        spreads = [parameters.spread, parameters.activity]
+        before = np.log(np.concatenate([parameters.level, ratio, parameters.on_size, parameters.off_size, spreads]))
+        return np.concatenate([before, [parameters.slope], np.log(parameters.weight + 1e-12)])
 
     return convert

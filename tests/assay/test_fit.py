@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from scdiff.assay.fit import STARTS, _descend, _start, fit_at, fit_mixture, profile_interval
+from scdiff.assay.fit import FIT_ROWS, STARTS, WORTH_A_CLASS, _descend, _start, fit_at, fit_mixture, profile_interval
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import tabulate
 
@@ -51,7 +51,7 @@ def test_interval_reaches_zero_when_there_is_nothing(fitted):
     _, fit = fitted(0.0)
     low, high = profile_interval(fit)
     assert low == 0
-    assert 0 < high < 0.01
+    assert 0 < high < 0.02
     assert fit.evidence_of_positives < chi2.ppf(0.99, 1)
 
 
@@ -95,7 +95,34 @@ def test_background_of_a_blank_comes_out_within_a_twentieth(fitted, model, truth
 
 def test_weights_of_the_patterns_come_out(fitted, model, truth):
     _, fit = fitted(0.3, 4)
-    np.testing.assert_allclose(fit.parameters.weight, truth(0.3, model).weight, atol=0.03)
+    np.testing.assert_allclose(fit.weight, truth(0.3, model).weight, atol=0.03)
+
+
+def test_many_cells_of_one_marker_are_not_taken_for_positives(model, truth, draw):
+    """A gut tube that expresses PDX1 alone: the prior against such cells gives way to the counts."""
+    parameters = truth(0.0, model)
+    weight = np.zeros(8)
+    weight[[0, 4]] = 0.7, 0.3
+    cells = draw(parameters._replace(weight=weight), model, n_cells=N_CELLS, depth=DEPTH, seed=7)
+    fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+    assert fit.prevalence < 0.01
+    assert fit.weight[4] == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("slope", [-1.0, 1.0])
+def test_positives_may_be_larger_or_smaller_cells(model, truth, draw, slope):
+    """The weights of ``truth`` are those at a depth of 4,000; what counts is the share of the cells drawn."""
+    cells = draw(truth(0.2, model, slope=slope), model, n_cells=N_CELLS, depth=1_500, seed=8)
+    fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+    assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.03)
+    assert np.sign(fit.parameters.slope) == np.sign(slope)
+
+
+def test_positives_that_add_nothing_are_not_fitted(fitted):
+    _, fit = fitted(0.0)
+    if fit.evidence_of_positives < WORTH_A_CLASS:
+        assert fit.prevalence < 1e-6
+    assert fit.prevalence < 0.01
 
 
 def test_evidence_grows_with_the_truth(fitted):
@@ -165,6 +192,18 @@ def test_odd_batches_give_a_finite_fit(kind, n_cells, n_markers, depth):
     assert np.isfinite(fit.theta).all()
     assert np.isfinite(fit.value)
     assert 0 <= low <= fit.prevalence <= high <= 1
+
+
+def test_a_large_batch_is_fitted_on_wider_bins_and_gives_the_same(model, truth, draw):
+    cells = draw(truth(0.3, model), model, n_cells=40_000, depth=20_000, seed=9)
+    table = tabulate(cells.counts, cells.depth)
+    assert len(table.weight) > FIT_ROWS
+    fit = fit_mixture(table, model)
+    theta, _ = _descend(table, model, fit.theta)
+    assert fit.prevalence == pytest.approx(float(model.average_weight(theta, table)[model.positive].sum()), abs=5e-4)
+    assert len(fit.pattern) == len(table.weight)
+    low, high = profile_interval(fit)
+    assert low < cells.positive.mean() < high
 
 
 @pytest.mark.slow

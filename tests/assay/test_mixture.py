@@ -14,7 +14,9 @@ from scdiff.assay import mixture
 from scdiff.assay.mixture import GRID, GRID_WEIGHT, Model, off_log_density, on_log_density
 from scdiff.assay.table import tabulate
 
+MODEL = Model((2e-4, 3e-4, 0.1), 2)
 logits = arrays(float, 8, elements=st.floats(-10, 10))
+slopes = st.floats(-2, 2)
 
 
 def test_the_grid_is_a_symmetric_distribution():
@@ -41,22 +43,63 @@ def test_positive_patterns_have_enough_markers(n_markers, min_markers, n_positiv
     assert (model.patterns[model.positive].sum(axis=1) >= min_markers).all()
 
 
+@pytest.fixture(scope="module")
+def table():
+    """Cells of several depths."""
+    rng = np.random.default_rng(0)
+    return tabulate(rng.poisson(0.3, (60, 3)), rng.lognormal(8, 1, 60).round())
+
+
+def theta_of(values, slope):
+    theta = MODEL.prior_mean.copy()
+    theta[14], theta[MODEL.logits] = slope, values
+    return theta
+
+
 @settings(max_examples=50, deadline=None)
-@given(values=logits, prevalence=st.one_of(st.none(), st.floats(0, 1)))
-def test_weights_sum_to_one_and_hold_the_prevalence(values, prevalence):
-    model = Model((2e-4, 3e-4, 0.1), 2)
-    weight = model.weights(values, prevalence)
+@given(values=logits, slope=slopes, prevalence=st.one_of(st.none(), st.floats(0, 1)))
+def test_law_weights_sum_to_one_and_hold_the_prevalence(table, values, slope, prevalence):
+    weight = MODEL.weights(theta_of(values, slope), table, prevalence).weight
+    assert weight.shape == (len(table.weight), 8)
     assert (weight >= 0).all()
-    assert weight.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(weight.sum(axis=1), 1.0)
     if prevalence is not None:
-        assert weight[model.positive].sum() == pytest.approx(prevalence)
+        positive = weight[:, MODEL.positive].sum(axis=1)
+        assert table.weight @ positive / table.weight.sum() == pytest.approx(prevalence, abs=1e-9)
 
 
 @settings(max_examples=50, deadline=None)
-@given(values=logits, shift=st.floats(-5, 5))
-def test_weights_know_only_differences_of_logits(values, shift):
-    model = Model((2e-4, 3e-4, 0.1), 2)
-    np.testing.assert_allclose(model.weights(values), model.weights(values + shift), rtol=1e-9)
+@given(values=logits, slope=slopes, shift=st.floats(-5, 5))
+def test_law_weights_know_only_differences_of_logits(table, values, slope, shift):
+    one, other = (MODEL.weights(theta_of(values + by, slope), table).weight for by in (0.0, shift))
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(weight=arrays(float, 8, elements=st.floats(1e-6, 1)), slope=slopes)
+def test_law_theta_with_a_weight_has_that_weight(table, weight, slope):
+    weight = weight / weight.sum()
+    theta = MODEL.with_weight(theta_of(np.zeros(8), slope), table, weight)
+    np.testing.assert_allclose(MODEL.average_weight(theta, table), weight, atol=1e-7)
+    assert theta[14] == slope
+
+
+def test_a_slope_makes_deep_cells_express_more_often_and_leaves_the_kinds_of_expression_alike(table):
+    weight = MODEL.weights(theta_of(np.zeros(8), 0.8), table).weight
+    order = np.argsort(table.depth)
+    assert (np.diff(weight[order, 0]) <= 1e-12).all()
+    np.testing.assert_allclose(weight[:, 1:], np.broadcast_to(weight[:, 1:2], (len(weight), 7)))
+    flat = MODEL.weights(theta_of(np.zeros(8), 0.0), table).weight
+    np.testing.assert_allclose(flat, 1 / 8)
+
+
+def test_partial_patterns_cost_only_where_they_are_many(table):
+    few, many = np.full(8, 1e-4), np.full(8, 1e-4)
+    many[4], few[0], many[0] = 0.2, 1.0, 0.8
+    excess = [MODEL._partial_patterns(MODEL.weights(theta_of(np.log(w), 0.0), table), table)[0] for w in (few, many)]
+    np.testing.assert_array_equal(excess[0], 0.0)
+    assert excess[1].max() == pytest.approx((np.log(0.2 / 1.0006) - mixture.PARTIAL) / mixture.PARTIAL_SD, abs=1e-3)
+    assert (excess[1] > 0).sum() == 1
 
 
 def test_parameters_at_the_prior_centre(model):
@@ -66,7 +109,7 @@ def test_parameters_at_the_prior_centre(model):
     np.testing.assert_allclose(parameters.on_size, 3.0)
     np.testing.assert_allclose(parameters.off_size, 10.0)
     np.testing.assert_allclose(parameters.weight, 1 / 8)
-    assert parameters.spread == pytest.approx(0.5)
+    assert (parameters.spread, parameters.activity, parameters.slope) == pytest.approx((0.5, 0.2, 0.0))
 
 
 def test_prior_is_proper_and_inside_the_bounds(model):
@@ -90,9 +133,11 @@ def test_densities_are_negative_binomials(model, truth):
     parameters = truth(0.1, model)
     counts, depth = np.array([0.0, 3.0, 400.0]), np.array([900.0, 4_000.0, 20_000.0])
     for index in range(3):
-        mean, size = (parameters.background + parameters.level)[index] * depth, parameters.on_size[index]
-        expected = nbinom.logpmf(counts, size, size / (size + mean))
-        np.testing.assert_allclose(on_log_density(parameters, index, counts, depth) - gammaln(counts + 1), expected, rtol=1e-9)
+        on, size = on_log_density(parameters, index, counts, depth) - gammaln(counts + 1)[:, None], parameters.on_size[index]
+        for place, z in enumerate(GRID):
+            mean = (parameters.background[index] + parameters.level[index] * np.exp(0.2 * z - 0.02)) * depth
+            most, tail = (nbinom.pmf(counts, r, r / (r + mean)) for r in (size, mixture.TAIL_SIZE))
+            np.testing.assert_allclose(on[:, place], np.log(0.95 * most + 0.05 * tail), rtol=1e-9)
         off, size = off_log_density(parameters, index, counts, depth) - gammaln(counts + 1)[:, None], parameters.off_size[index]
         for place, z in enumerate(GRID):
             mean = parameters.background[index] * depth * np.exp(0.5 * z - 0.125)

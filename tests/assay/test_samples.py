@@ -125,5 +125,5 @@ def test_a_record_holds_plain_numbers_only(called):
     record = fit_record(called.fits["a"])
     assert {type(value) for value in record.values()} <= {float, int}
     assert record["min_markers"] == 2
-    assert sum(key.startswith("theta_") for key in record) == 21
+    assert sum(key.startswith("theta_") for key in record) == 23
     assert sum(key.startswith("level_") for key in record) == 3

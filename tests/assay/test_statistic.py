@@ -11,7 +11,7 @@ from scipy.stats import nbinom
 
 from scdiff.assay.mixture import GRID, GRID_WEIGHT
 from scdiff.assay.null_kernel import BINS, LARGEST_CODE
-from scdiff.assay.statistic import PRIOR, Statistic, code_of, log_odds_bin, rate_bin
+from scdiff.assay.statistic import LARGEST_EVIDENCE, PRIOR, Statistic, code_of, log_odds_bin, rate_bin
 from scdiff.assay.table import coarse_counts
 
 LOWEST, HIGHEST = -40, 90
@@ -19,9 +19,10 @@ LOWEST, HIGHEST = -40, 90
 
 def slow_evidence(count, mean):
     """Caller's likelihood ratio at the centre of the priors: on is the batch's rate and ten times as much more."""
-    on = nbinom.logpmf(count, 3.0, 3.0 / (3.0 + 11 * mean))
+    rates = [mean * (1 + 10 * np.exp(0.2 * z - 0.02)) for z in GRID]
+    on = [np.log(sum(share * nbinom.pmf(count, r, r / (r + rate)) for share, r in ((0.95, 3.0), (0.05, 1.0)))) for rate in rates]
     off = [nbinom.logpmf(count, 10.0, 10.0 / (10.0 + mean * np.exp(0.5 * z - 0.125))) for z in GRID]
-    return on - logsumexp(np.array(off) + np.log(GRID_WEIGHT))
+    return logsumexp(np.array(on) + np.log(GRID_WEIGHT)) - logsumexp(np.array(off) + np.log(GRID_WEIGHT))
 
 
 def slow_log_odds(on, min_markers):
@@ -36,7 +37,7 @@ def test_evidence_is_that_of_the_slow_twin():
     statistic = Statistic.build((LOWEST, HIGHEST), 3, 2)
     for row, count in product((0, 30, 64, 120), (0, 1, 2, 7, 31)):
         mean = 2 ** ((LOWEST + row + 0.5) / 16)
-        expected = max(slow_evidence(lower, mean) for lower in range(count + 1))
+        expected = min(LARGEST_EVIDENCE, max(slow_evidence(lower, mean) for lower in range(count + 1)))
         log_odds = np.log(statistic.on[row, count] / statistic.off[row, count])
         assert log_odds == pytest.approx(expected + np.log(PRIOR / (1 - PRIOR)), rel=1e-9)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scdiff.assay.table import FINE, coarse_counts, coarse_depth, count_grid, tabulate
+from scdiff.assay.table import FINE, Binning, coarse_counts, coarse_depth, count_grid, tabulate
 
 STEPS_PER_OCTAVE, EXACT_BELOW = FINE
 BIN = 2 ** (1 / STEPS_PER_OCTAVE)
@@ -121,3 +121,20 @@ def test_input_is_left_alone():
     tabulate(counts, depth)
     np.testing.assert_array_equal(counts, [[100.0, 2.0]])
     np.testing.assert_array_equal(depth, [4_000.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=cells)
+def test_law_wider_bins_hold_the_same_cells_in_fewer_rows(drawn):
+    counts, depth = drawn
+    table = tabulate(counts, depth)
+    for binning in (Binning(4, 16), Binning(1, 8)):
+        wider = table.coarser(binning)
+        assert len(wider.weight) <= len(table.weight)
+        assert wider.weight.sum() == len(depth)
+        np.testing.assert_array_equal(np.bincount(wider.cell_row, minlength=len(wider.weight)), wider.weight)
+        assert (np.abs(np.log2(wider.depth[wider.cell_row] / depth)) <= 0.5 / binning.steps_per_octave + 0.04).all()
+        for marker, exact in zip(wider.markers, np.asarray(counts).T, strict=True):
+            small = exact < binning.exact_below
+            np.testing.assert_array_equal(marker.counts[marker.row[wider.cell_row]][small], exact[small])
+        table = wider

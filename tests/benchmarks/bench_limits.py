@@ -18,7 +18,7 @@ from sources import Answer, assay, collapsed, marker_counts, model, write
 from scdiff.simulate import keep_markers, pair_cells, titrate
 
 QUICK = "--quick" in sys.argv
-N_ZERO, N_RARE, N_COVER = (40, 10, 20) if QUICK else (504, 100, 500)
+N_ZERO, N_RARE, N_COVER = (72, 12, 60) if QUICK else (504, 100, 500)
 SOUPS = [(0.0, 0.0), (0.02, 0.1), (0.05, 0.3), (0.1, 0.02), (0.1, 0.3), (0.2, 0.3)]
 DEPTHS = [1000.0, 4000.0, 20000.0]
 NUISANCE, DOUBLETS = 0.005, 0.08
@@ -97,8 +97,8 @@ def main() -> None:
     with multiprocessing.Pool(2) as pool:
         zeros = pd.DataFrame(pool.map(zero, range(N_ZERO), chunksize=1))
         rares = pd.DataFrame(pool.map(rare, range(N_RARE), chunksize=1))
-        corners = list(product((0.0, 0.003, 0.03, 0.3, 1.0), (1000.0, 4000.0), (0.0, 0.1)))
-        tasks = [(seed, *corner) for corner in corners for seed in range(N_COVER)]
+        corners = list(product((0.0, 0.003, 0.03, 0.3, 1.0), ((1000.0, 0.1), (4000.0, 0.0))))
+        tasks = [(seed, truth, *corner) for truth, corner in corners for seed in range(N_COVER)]
         cover = pd.DataFrame(pool.map(covers, tasks, chunksize=4))
     zeros["false_detected"] = ~zeros["verdict"].eq("not detected")
     rares["detected"] = ~rares["verdict"].eq("not detected")
