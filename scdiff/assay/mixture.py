@@ -1,7 +1,7 @@
 """Likelihood of the markers' on/off patterns.
 
 Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level * activity) * depth``,
-in one cell of twenty with a tail that reaches down to nothing.
+in one cell of fifty around a fifth of the level.
 Contamination and activity of a cell, relative to the batch, are log-normal, one value for all its markers: an abundant
 marker (INS) so informs a rare one (PDX1), and markers that are low together in a positive cell are no sign of another kind of cell.
 Both go by one deviation of the cell, integrated over a fixed grid. Each of the 2^G patterns has a weight; the
@@ -36,7 +36,7 @@ GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 LEVEL_SD, LEVEL_MAX = 0.5, 10.0
 RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
 ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
-TAIL, TAIL_SIZE = 0.05, 1.0
+TAIL, TAIL_LEVEL, TAIL_SIZE = 0.02, 0.2, 3.0
 OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
 SPREAD, SPREAD_SD = np.log(0.5), 0.5
 ACTIVITY, ACTIVITY_SD = np.log(0.2), 0.5
@@ -259,8 +259,7 @@ def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:
 
 def on_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
     """Log density of marker ``index`` when expressed, for each activity, shape (n_pairs, n_grid), without ln(counts!)."""
-    mean = np.add(*_on_mean(parameters, index, depth))
-    return np.logaddexp(*_on_parts(counts[:, None], mean, parameters.on_size[index]))
+    return np.logaddexp(*_on_parts(counts[:, None], *_on_mean(parameters, index, depth), parameters.on_size[index]))
 
 
 def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
@@ -275,10 +274,10 @@ def _on_mean(parameters: Parameters, index: int, depth: Floats) -> tuple[Floats,
     return parameters.level[index] * depth[:, None] * activity, parameters.background[index] * depth[:, None]
 
 
-def _on_parts(counts: Floats, mean: Floats, size: float) -> tuple[Floats, Floats]:
-    """Log densities of expressed counts: most cells, and the few that express at any level; each with its weight."""
-    tail = _negative_binomial(counts, mean, TAIL_SIZE)
-    return _negative_binomial(counts, mean, size) + np.log1p(-TAIL), tail + np.log(TAIL)
+def _on_parts(counts: Floats, expressed: Floats, background: Floats, size: float) -> tuple[Floats, Floats]:
+    """Log densities of expressed counts: most cells, and the few that express little; each with its weight."""
+    few = _negative_binomial(counts, TAIL_LEVEL * expressed + background, TAIL_SIZE)
+    return _negative_binomial(counts, expressed + background, size) + np.log1p(-TAIL), few + np.log(TAIL)
 
 
 def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
@@ -292,20 +291,17 @@ def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[De
     counts, wide = marker.counts, marker.counts[:, None]
     on_size, off_size = parameters.on_size[index], parameters.off_size[index]
     expressed, background = _on_mean(parameters, index, marker.depth)
-    off, off_mean, mean = (
-        off_log_density(parameters, index, counts, marker.depth),
-        _off_mean(parameters, index, marker.depth),
-        expressed + background,
-    )
-    most, few = _on_parts(wide, mean, on_size)
+    off, off_mean = off_log_density(parameters, index, counts, marker.depth), _off_mean(parameters, index, marker.depth)
+    most, few = _on_parts(wide, expressed, background, on_size)
     on = np.logaddexp(most, few)
     scale = np.maximum(on.max(axis=1), off.max(axis=1))
-    tail = np.exp(few - on)
-    by_mean = wide / mean - (1 - tail) * (wide + on_size) / (on_size + mean) - tail * (wide + TAIL_SIZE) / (TAIL_SIZE + mean)
+    mean, low_mean, tail = expressed + background, TAIL_LEVEL * expressed + background, np.exp(few - on)
+    by_mean = (1 - tail) * (wide / mean - (wide + on_size) / (on_size + mean))
+    by_low_mean = tail * (wide / low_mean - (wide + TAIL_SIZE) / (TAIL_SIZE + low_mean))
     derivatives = Derivatives(
         on=np.exp(on - scale[:, None]),
-        on_level=by_mean * expressed,
-        on_background=by_mean * background,
+        on_level=(by_mean + TAIL_LEVEL * by_low_mean) * expressed,
+        on_background=(by_mean + by_low_mean) * background,
         on_size=(1 - tail) * _by_size(wide, mean, on_size),
         off=np.exp(off - scale[:, None]),
         off_mean=wide - (wide + off_size) / (off_size + off_mean) * off_mean,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from scdiff.assay.mixture import GRID, REFERENCE_DEPTH, TAIL, TAIL_SIZE, Model, Parameters
+from scdiff.assay.mixture import GRID, REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE, Model, Parameters
 
 LEVEL = (2e-4, 3e-4, 0.1)
 """PDX1, NKX6-1, INS: share of an expressing cell's counts."""
@@ -32,9 +32,9 @@ def draw_cells(parameters: Parameters, model: Model, *, n_cells: int, depth: flo
     deviation = np.clip(rng.standard_normal((n_cells, 1)), GRID[0], GRID[-1])
     contamination, activity = (np.exp(sd * deviation - sd**2 / 2) for sd in (parameters.spread, parameters.activity))
     on = model.patterns[pattern]
-    rate = parameters.background * np.where(on, 1, contamination) + on * parameters.level * activity
-    on_size = np.where(rng.random(on.shape) < TAIL, TAIL_SIZE, parameters.on_size)
-    size = np.where(on, on_size, parameters.off_size)
+    few = rng.random(on.shape) < TAIL
+    rate = parameters.background * np.where(on, 1, contamination) + on * np.where(few, TAIL_LEVEL, 1) * parameters.level * activity
+    size = np.where(on, np.where(few, TAIL_SIZE, parameters.on_size), parameters.off_size)
     counts = rng.poisson(rate * depths[:, None] * rng.gamma(size) / size)
     return Drawn(counts.astype(float), depths, model.positive[pattern])
 

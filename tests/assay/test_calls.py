@@ -11,7 +11,7 @@ from scipy.stats import nbinom
 
 from scdiff.assay.calls import call_cells, call_table, false_discovery_cutoff, marker_evidence
 from scdiff.assay.fit import fit_mixture
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, Model
+from scdiff.assay.mixture import GRID, GRID_WEIGHT, TAIL_LEVEL, TAIL_SIZE, Model
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -55,10 +55,11 @@ def test_evidence_is_the_likelihood_ratio_where_that_is_monotone(model, truth):
     seen = float(table.markers[0].depth[0])
     for index, marker in enumerate(table.markers):
         mean = parameters.background[index] * seen * np.exp(0.5 * GRID - 0.125)
-        on_mean = (parameters.background[index] + parameters.level[index] * np.exp(0.2 * GRID - 0.02)) * seen
+        expressed, background = parameters.level[index] * np.exp(0.2 * GRID - 0.02) * seen, parameters.background[index] * seen
+        parts = ((0.98, 3, expressed + background), (0.02, TAIL_SIZE, TAIL_LEVEL * expressed + background))
         for count, evidence in zip(marker.counts, marker_evidence(parameters, index, marker), strict=True):
             off = GRID_WEIGHT @ nbinom.pmf(count, 10, 10 / (10 + mean))
-            on = GRID_WEIGHT @ (0.95 * nbinom.pmf(count, 3, 3 / (3 + on_mean)) + 0.05 * nbinom.pmf(count, 1, 1 / (1 + on_mean)))
+            on = GRID_WEIGHT @ sum(share * nbinom.pmf(count, r, r / (r + on_mean)) for share, r, on_mean in parts)
             assert evidence == pytest.approx(np.log(on / off), rel=1e-8)
 
 

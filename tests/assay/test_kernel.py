@@ -9,17 +9,17 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import nbinom
 
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, PARTIAL, PARTIAL_SD, TAIL, TAIL_SIZE, Model
+from scdiff.assay.mixture import GRID, GRID_WEIGHT, PARTIAL, PARTIAL_SD, TAIL, TAIL_LEVEL, TAIL_SIZE, Model
 from scdiff.assay.table import tabulate
 
 LEVELS = {1: (3e-4,), 2: (3e-4, 0.05), 3: (2e-4, 3e-4, 0.05)}
 STEP = 1e-5
 
 
-def on_log_density(count, mean, size):
-    """An expressed count: one cell of twenty has the tail."""
-    parts = [(1 - TAIL, size), (TAIL, TAIL_SIZE)]
-    return logsumexp([np.log(share) + nbinom.logpmf(count, r, r / (r + mean)) for share, r in parts])
+def on_log_density(count, expressed, background, size):
+    """An expressed count: one cell of fifty expresses a fifth."""
+    parts = [(1 - TAIL, size, expressed + background), (TAIL, TAIL_SIZE, TAIL_LEVEL * expressed + background)]
+    return logsumexp([np.log(share) + nbinom.logpmf(count, r, r / (r + mean)) for share, r, mean in parts])
 
 
 def row_log_likelihoods(model, theta, table, prevalence=None):
@@ -38,8 +38,8 @@ def row_log_likelihoods(model, theta, table, prevalence=None):
                 background = level[g] * ratio[g]
                 for k, z in enumerate(GRID):
                     if pattern[g]:
-                        mean = (background + level[g] * np.exp(activity * z - activity**2 / 2)) * depth
-                        over_grid[k] += on_log_density(count, mean, on_size[g])
+                        expressed = level[g] * np.exp(activity * z - activity**2 / 2) * depth
+                        over_grid[k] += on_log_density(count, expressed, background * depth, on_size[g])
                     else:
                         mean = background * np.exp(spread * z - spread**2 / 2) * depth
                         over_grid[k] += nbinom.logpmf(count, off_size[g], off_size[g] / (off_size[g] + mean))

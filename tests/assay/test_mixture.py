@@ -135,9 +135,10 @@ def test_densities_are_negative_binomials(model, truth):
     for index in range(3):
         on, size = on_log_density(parameters, index, counts, depth) - gammaln(counts + 1)[:, None], parameters.on_size[index]
         for place, z in enumerate(GRID):
-            mean = (parameters.background[index] + parameters.level[index] * np.exp(0.2 * z - 0.02)) * depth
-            most, tail = (nbinom.pmf(counts, r, r / (r + mean)) for r in (size, mixture.TAIL_SIZE))
-            np.testing.assert_allclose(on[:, place], np.log(0.95 * most + 0.05 * tail), rtol=1e-9)
+            expressed, background = parameters.level[index] * np.exp(0.2 * z - 0.02) * depth, parameters.background[index] * depth
+            parts = ((size, expressed + background), (mixture.TAIL_SIZE, 0.2 * expressed + background))
+            most, few = (nbinom.pmf(counts, r, r / (r + mean)) for r, mean in parts)
+            np.testing.assert_allclose(on[:, place], np.log(0.98 * most + 0.02 * few), rtol=1e-9)
         off, size = off_log_density(parameters, index, counts, depth) - gammaln(counts + 1)[:, None], parameters.off_size[index]
         for place, z in enumerate(GRID):
             mean = parameters.background[index] * depth * np.exp(0.5 * z - 0.125)

@@ -19,8 +19,9 @@ LOWEST, HIGHEST = -40, 90
 
 def slow_evidence(count, mean):
     """Caller's likelihood ratio at the centre of the priors: on is the batch's rate and ten times as much more."""
-    rates = [mean * (1 + 10 * np.exp(0.2 * z - 0.02)) for z in GRID]
-    on = [np.log(sum(share * nbinom.pmf(count, r, r / (r + rate)) for share, r in ((0.95, 3.0), (0.05, 1.0)))) for rate in rates]
+    levels = [10 * mean * np.exp(0.2 * z - 0.02) for z in GRID]
+    parts = [((0.98, 3.0, mean + level), (0.02, 3.0, mean + 0.2 * level)) for level in levels]
+    on = [np.log(sum(share * nbinom.pmf(count, r, r / (r + rate)) for share, r, rate in part)) for part in parts]
     off = [nbinom.logpmf(count, 10.0, 10.0 / (10.0 + mean * np.exp(0.5 * z - 0.125))) for z in GRID]
     return logsumexp(np.array(on) + np.log(GRID_WEIGHT)) - logsumexp(np.array(off) + np.log(GRID_WEIGHT))
 
