@@ -21,10 +21,11 @@ WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
 WORTH_A_CLASS = 2.0
 """Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
 LEAST = 1e-9
+KNOWN_LEVEL_SD = 0.2
 MOST_STEPS = 80
 ROUGH, FINE = 2e-2, 1e-3
 LARGEST_STEP = 2.0
-LARGEST_LOGIT = 16.0
+LARGEST_LOGIT, LARGEST_REACH = 16.0, 2.0
 DROP_PRECISION = 0.02
 MOST_PROFILE_POINTS = 20
 
@@ -92,17 +93,18 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, 
     blank, none = _descend(rough, model, theta, prevalence=by_chance) if by_chance < weight[model.positive].sum() else (theta, best)
     evidence = max(0.0, 2 * (none.value - best.value))
     if evidence < WORTH_A_CLASS:
-        theta = _held(rough, model, blank, by_chance)
+        theta = _without(rough, model, blank, np.where(model.positive, weight / weight[model.positive].sum(), 0.0), by_chance)
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
 
 
-def _held(table: CellTable, model: Model, theta: Floats, prevalence: float) -> Floats:
-    """Theta that gives by itself the weights of a fit whose prevalence was held."""
+def _without(table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float) -> Floats:
+    """Theta of a fit whose prevalence was held near 0; ``shares`` say of which patterns positive cells would be."""
     held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
+    weight = np.where(model.positive, prevalence * shares, held) + LEAST * (shares + 1e-3)
     low, high = model.bounds
-    return np.clip(model.with_weight(theta, table, (held + LEAST) / (held + LEAST).sum()), low, high)
+    return np.clip(model.with_weight(theta, table, weight / weight.sum()), low, high)
 
 
 def _of_size(table: CellTable, most_rows: int) -> CellTable:
@@ -186,7 +188,8 @@ def _damped_step(theta: Floats, here: Likelihood, damping: float, low: Floats, h
 def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:
     """Profile likelihood interval of the prevalence; honest at 0 and at 1.
 
-    All other parameters are fitted anew at each candidate prevalence.
+    All other parameters are fitted anew at each candidate prevalence. Where no positive cell was found, there is nothing to learn
+    their levels from: the upper bound is then for cells that express the markers at the typical level.
 
     Parameters
     ----------
@@ -197,26 +200,31 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     """
     drop = chi2.ppf(confidence, 1) / 2
     small = _of_size(fit.table, FIT_ROWS)
-    if small is not fit.table:
-        theta, here = _descend(small, fit.model, fit.theta)
-        fit = replace(fit, table=small, theta=theta, value=here.value)
+    model = fit.model if fit.evidence_of_positives >= WORTH_A_CLASS else replace(fit.model, level_sd=KNOWN_LEVEL_SD)
+    if small is not fit.table or model is not fit.model:
+        theta, here = _descend(small, model, fit.theta)
+        fit = replace(fit, model=model, table=small, theta=theta, value=here.value)
     return _bound(fit, -1, drop), _bound(fit, +1, drop)
 
 
 def _bound(fit: Fit, side: int, drop: float) -> float:
     """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does.
 
-    The square root of the drop is nearly linear in the logit: secants through it need few points.
+    The square root of the drop is nearly linear in the logit: secants through it need few points. Each point starts from the
+    nearest one inside, since one far outside may lie in another valley.
     """
     centre = float(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)))
     inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
     theta, guess = fit.theta, centre + side * 0.25
     for _ in range(MOST_PROFILE_POINTS):
-        theta, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH / 4)
+        there, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH / 4)
         root = float(np.sqrt(max(here.value - fit.value, 0.0)))
         if abs(root**2 - drop) < DROP_PRECISION:
             return float(expit(guess))
-        inner, outer = ((guess, root), outer) if root**2 < drop else (inner, (guess, root))
+        if root**2 < drop:
+            inner, theta = (guess, root), there
+        else:
+            outer = (guess, root)
         if abs(inner[0]) >= LARGEST_LOGIT:
             return float(side > 0)
         guess = _secant(inner, outer, centre, np.sqrt(drop), side)
@@ -229,4 +237,4 @@ def _secant(inner: tuple[float, float], outer: tuple[float, float], centre: floa
         share = (goal - inner[1]) / (outer[1] - inner[1])
         return inner[0] + float(np.clip(share, 0.1, 0.9)) * (outer[0] - inner[0])
     reach = abs(inner[0] - centre) * float(np.clip(goal / max(inner[1], 1e-9), 1.3, 4.0))
-    return side * min(side * (centre + side * reach), LARGEST_LOGIT)
+    return side * min(side * (centre + side * reach), side * inner[0] + LARGEST_REACH, LARGEST_LOGIT)

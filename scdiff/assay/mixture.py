@@ -101,10 +101,13 @@ class Model:
         Typical level of each marker, shape (n_markers,), share of a cell's counts.
     min_markers
         Markers that must be on in a positive cell, 1 to n_markers.
+    level_sd
+        How far the levels may be from the typical ones, standard deviation of their logarithm.
     """
 
     level: tuple[float, ...]
     min_markers: int
+    level_sd: float = LEVEL_SD
 
     @property
     def n_markers(self) -> int:
@@ -132,7 +135,7 @@ class Model:
     def prior_precision(self) -> Floats:
         """Precision of the prior, shape (n_theta, n_theta); the ratios share an unknown centre that is integrated out."""
         n = self.n_markers
-        spread = [LEVEL_SD] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
+        spread = [self.level_sd] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
         precision = np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
         ratios = slice(n, 2 * n)
         precision[ratios, ratios] -= RATIO_SPREAD**-4 / (n * RATIO_SPREAD**-2 + RATIO_SD**-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from scdiff.assay.calibration import Batch
     from scdiff.assay.fit import Fit
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["calibrated"]
 
@@ -45,6 +48,8 @@ def calibrated(
         if null_sets and record["measurable"]:
             blanks = BLANKS if program is programs[0] else 0
             p_values[program.name], record["calibration"] = _calibrated(batch, program, read, record, (null_sets, blanks), rate)
+            for note in record["calibration"]["notes"]:
+                logger.warning("calibration of %s: %s", program.name, note)
     return p_values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,11 +26,12 @@ COLUMNS = (
 """Columns of the table, an interface."""
 
 POOLED = "all"
+NUMBERS = ("no", "single", "double", "triple", "quadruple")
 
 
 @dataclass(frozen=True)
 class _Estimate:
-    """Corrected prevalence with its interval, the limits, and the evidence against no positive cell."""
+    """Corrected prevalence with its interval, the limits, the evidence against no positive cell, and positives by markers on."""
 
     prevalence: float
     low: float
@@ -38,6 +40,7 @@ class _Estimate:
     lod: float
     lloq: float
     evidence: float
+    by_number: Mapping[int, float]
 
 
 @step
@@ -46,7 +49,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 
     Use it after :func:`scdiff.tl.call`. Row ``all`` holds every sample that is no control. With two or more donors its
     interval is donor-level (beta-binomial) and never narrower than the pooled one, since cells of one donor are no
-    independent evidence. Control samples are blanks of the main programme, and of no other.
+    independent evidence. Of the main programme, sub-states and positives by number of markers on follow. Control samples are blanks of the main programme, and of no other.
 
     Parameters
     ----------
@@ -91,7 +94,14 @@ def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: 
     for rule in program.states:
         for name, cells in groups.items():
             rows.append(_state_row(program, rule, name, state[cells] == rule.name, called[cells], estimates.get(name)))
-    return rows
+    evidence = np.column_stack([adata.obsm["scdiff_evidence"][f"{program.name}:{marker.name}"] for marker in program.core])
+    n_on = np.where(called, (evidence > 0).sum(axis=1), 0)
+    numbers = range(program.min_markers, len(program.core) + 1)
+    return rows + [
+        _number_row(program, number, name, n_on[cells], called[cells], estimates.get(name))
+        for number in (numbers if len(numbers) > 1 else ())
+        for name, cells in groups.items()
+    ]
 
 
 def _estimates(
@@ -135,7 +145,10 @@ def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float
     estimate, low, high = (
         prevalence_of_cells(value, weight, patterns, positive, doublet_rate) for value in (fit.prevalence, *profile_interval(fit))
     )
-    return _Estimate(estimate, low, high, lob, lod, quantification_limit(sensitivity, n_cells, lod), fit.evidence_of_positives)
+    number, total = patterns.sum(axis=1), max(float(weight[positive].sum()), 1e-300)
+    by_number = {int(k): float(weight[positive & (number == k)].sum() / total) for k in np.unique(number[positive])}
+    lloq = quantification_limit(sensitivity, n_cells, lod)
+    return _Estimate(estimate, low, high, lob, lod, lloq, fit.evidence_of_positives, by_number)
 
 
 def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate]) -> _Estimate:
@@ -203,3 +216,20 @@ def _state_row(
         return _row(program, rule.name, sample, in_state, shared)
     counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
     return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(("lob", "lod", "lloq"), np.nan)
+
+
+def _number_row(
+    program: Program, number: int, sample: str, n_on: np.ndarray, called: np.ndarray, estimate: _Estimate | None
+) -> dict[str, Any]:
+    """Row of the positive cells with exactly ``number`` markers on: as seen, and as the fitted patterns share the prevalence out."""
+    from dataclasses import replace
+
+    from scdiff.assay.intervals import clopper_pearson
+
+    state = f"{NUMBERS[number] if number < len(NUMBERS) else number}_positive"
+    if estimate is None:
+        return _row(program, state, sample, n_on == number, None)
+    n_called, share = int(called.sum()), estimate.by_number.get(number, 0.0)
+    low, high = clopper_pearson(round(share * n_called), n_called) if n_called else (0.0, 1.0)
+    shared = replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high)
+    return _row(program, state, sample, n_on == number, shared)

@@ -21,6 +21,7 @@ INTERFACE = (
     "prevalence,prevalence_low,prevalence_high,lob,lod,lloq,verdict"
 )
 STATES = [rule.name for rule in load_program(MAIN).states]
+NUMBERS = ["double_positive", "triple_positive"]
 WITHIN = [rule.name for rule in load_program(MAIN).states if rule.within]
 VERDICTS = {"not detected", "detected", "quantified", "not measurable"}
 
@@ -81,7 +82,10 @@ def test_columns_are_the_interface(table):
 
 def test_one_row_per_programme_state_and_sample_and_one_over_all(donors, table):
     samples = ["all", *sorted(donors.obs["sample"].astype(str).unique())]
-    states = [(MAIN, state) for state in ("progenitor_like", *STATES)] + [("vegf", "vegf_positive"), ("msc_identity", "msc_identity")]
+    states = [(MAIN, state) for state in ("progenitor_like", *STATES, *NUMBERS)] + [
+        ("vegf", "vegf_positive"),
+        ("msc_identity", "msc_identity"),
+    ]
     expected = {(*state, sample) for state in states for sample in samples}
     rows = list(zip(table["program"], table["state"], table["sample"], strict=True))
     assert len(rows) == len(set(rows))
@@ -121,19 +125,23 @@ def test_shares_lie_in_their_intervals(table):
 
 def test_counts_are_those_of_the_cells(donors, table):
     positive, state = donors.obsm["scdiff_positive"], donors.obs["scdiff_state"].astype(str)
+    evidence = donors.obsm["scdiff_evidence"][[f"{MAIN}:{marker.name}" for marker in load_program(MAIN).core]]
+    n_on = (evidence > 0).sum(axis=1).where(positive[MAIN], 0).to_numpy()
     treated = ~donors.obs["control"].to_numpy()
     for row in table.itertuples():
         cells = treated if row.sample == "all" else (donors.obs["sample"] == row.sample).to_numpy()
         counted = (state == row.state).to_numpy() if row.state in STATES else positive[row.program].to_numpy()
+        counted = n_on == 2 + NUMBERS.index(row.state) if row.state in NUMBERS else counted
         assert row.n_cells == cells.sum()
         assert row.n_called == counted[cells].sum()
         assert row.fraction == row.n_called / row.n_cells
 
 
-def test_sub_states_add_up(table):
+@pytest.mark.parametrize("parts_of", [WITHIN, NUMBERS])
+def test_sub_states_add_up(table, parts_of):
     whole = rows_of(table)
     for column in ("n_called", "fraction", "prevalence"):
-        parts = sum(rows_of(table, state)[column] for state in WITHIN)
+        parts = sum(rows_of(table, state)[column] for state in parts_of)
         seen = whole["n_called"] > 0
         np.testing.assert_allclose(parts[seen], whole[column][seen], rtol=1e-12)
 
@@ -280,7 +288,7 @@ def test_absent_markers_give_nan_and_not_measurable():
     assert table[list(COLUMNS[5:14])].isna().all(axis=None)
     assert (table["n_cells"] == 300).all()
     assert (table["n_called"] == 0).all()
-    assert len(table) == 2 * (1 + len(STATES))
+    assert len(table) == 2 * (1 + len(STATES) + len(NUMBERS))
 
 
 def test_a_programme_that_cannot_be_measured_leaves_the_others():
