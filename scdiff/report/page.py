@@ -109,7 +109,7 @@ def _facts(adata: AnnData, row: dict[str, Any], samples: list[str]) -> list[tupl
         *limits,
         ("Cells", count(adata.n_obs), "after quality control, controls included"),
         ("Samples", count(len(samples)), ", ".join(samples)),
-        ("Controls", ", ".join(controls) or "none", _control_meaning(int(control.sum()))),
+        ("Controls", ", ".join(controls) or "none", _control_meaning(adata, control)),
     ]
 
 
@@ -134,13 +134,13 @@ def _limit(fraction: float) -> str:
     return f"{percent(fraction)} %" if fraction == fraction else DASH  # noqa: PLR0124
 
 
-def _control_meaning(n_cells: int) -> str:
+def _control_meaning(adata: AnnData, control: Any) -> str:
     """Say what the controls are for."""
-    return (
-        f"{count(n_cells)} cells that should hold no positive one"
-        if n_cells
-        else "no control sample: the blank is what the background model gives"
-    )
+    names = [str(name) for name in adata.uns["scdiff"].get("input", {}).get("positive_controls", ())]
+    positive = adata.obs["sample"].astype(str).isin(names)
+    kinds = ((control & ~positive, "that should hold no positive one"), (positive, "that should all be positive"))
+    said = [f"{count(int(cells.sum()))} cells {what}" for cells, what in kinds if cells.any()]
+    return ", ".join(said) or "no control sample: the blank is what the background model gives"
 
 
 def _trusted(text: str) -> Any:

@@ -49,7 +49,8 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 
     Use it after :func:`scdiff.tl.call`. Row ``all`` holds every sample that is no control. With two or more donors its
     interval is donor-level (beta-binomial) and never narrower than the pooled one, since cells of one donor are no
-    independent evidence. Of the main programme, sub-states and positives by number of markers on follow. Control samples are blanks of the main programme, and of no other.
+    independent evidence. Of the main programme, sub-states and positives by number of markers on follow. Control samples
+    are blanks of the main programme, and of no other.
 
     Parameters
     ----------
