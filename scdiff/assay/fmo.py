@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from scdiff.assay.calls import call_cells
-from scdiff.assay.fit import fit_mixture
+from scdiff.assay.fit import Fit, fit_mixture
 from scdiff.assay.mixture import Model
-from scdiff.assay.table import tabulate
+from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["LeftOut", "leave_one_out"]
 
@@ -24,8 +25,10 @@ class LeftOut(NamedTuple):
     n_called: int
 
 
-def leave_one_out(counts: Any, depth: Any, model: Model, *, rate: float = 0.05, doublet_rate: float = 0.0) -> list[LeftOut]:
+def leave_one_out(counts: Any, depth: Any, fit: Fit, *, rate: float = 0.05, doublet_rate: float = 0.0) -> list[LeftOut]:
     """Fit and call without each marker in turn; empty where fewer markers than ``min_markers`` would be left.
+
+    Each fit starts from what the fit with all markers says of the others.
 
     Parameters
     ----------
@@ -33,20 +36,28 @@ def leave_one_out(counts: Any, depth: Any, model: Model, *, rate: float = 0.05, 
         Marker counts, shape (n_cells, n_markers).
     depth
         All counts of each cell, shape (n_cells,).
-    model
-        Typical levels and the number of markers needed.
+    fit
+        The fit with all markers, to the same cells.
     rate
         Expected share of false calls among the calls, between 0 and 1.
     doublet_rate
         Share of droplets with two cells, 0-0.3.
     """
-    matrix = np.asarray(counts, dtype=float)
+    matrix, model = np.asarray(counts, dtype=float), fit.model
     if model.n_markers - 1 < model.min_markers:
         return []
     found = []
     for left_out in range(model.n_markers):
         others = [index for index in range(model.n_markers) if index != left_out]
         smaller = Model(tuple(model.level[index] for index in others), model.min_markers)
-        fit = fit_mixture(tabulate(matrix[:, others], depth), smaller, doublet_rate=doublet_rate)
-        found.append(LeftOut(fit.prevalence, int(call_cells(fit, rate=rate).positive.sum())))
+        without = fit_mixture(tabulate(matrix[:, others], depth), smaller, start=_without(fit, left_out), doublet_rate=doublet_rate)
+        found.append(LeftOut(without.prevalence, int(call_cells(without, rate=rate).positive.sum())))
     return found
+
+
+def _without(fit: Fit, left_out: int) -> Floats:
+    """Theta of the other markers: theirs, and the pattern weights summed over the one left out."""
+    n = fit.model.n_markers
+    each = np.delete(fit.theta[: 4 * n].reshape(4, n), left_out, axis=1).ravel()
+    weight = softmax(fit.theta[fit.model.logits]).reshape((2,) * n).sum(axis=left_out).ravel()
+    return np.concatenate([each, fit.theta[4 * n : fit.model.logits.start], np.log(weight + 1e-10)])

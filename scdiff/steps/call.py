@@ -152,7 +152,7 @@ def _call_program(batch: _Batch, program: Program) -> _Result:
     if not reason:
         fits = _call_markers(batch, core, program.min_markers, result)
         result.probability, result.positive = fits.calls.probability, fits.calls.positive
-        result.left_out = _leave_one_out(batch, core, program.min_markers)
+        result.left_out = _leave_one_out(batch, core, fits)
     for marker in found:
         if marker not in core and adata.n_obs >= FEWEST_CELLS:
             _call_markers(batch, [marker], 1, result)
@@ -188,14 +188,12 @@ def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, re
     return called
 
 
-def _leave_one_out(batch: _Batch, core: Sequence[Marker], min_markers: int) -> dict[str, tuple[float, float]]:
+def _leave_one_out(batch: _Batch, core: Sequence[Marker], fits: SampleCalls) -> dict[str, tuple[float, float]]:
     """Prevalence and number of calls without each marker, over all samples that are no controls."""
     from scdiff.assay.fmo import leave_one_out
-    from scdiff.assay.mixture import Model
 
     kept, read = pooled_cells(batch.adata), batch.read
-    model = Model(tuple(marker.level_cp10k / 1e4 for marker in core), min_markers)
-    found = leave_one_out(read.of(core)[kept], read.depth[kept], model, rate=batch.fdr, doublet_rate=batch.doublets["all"])
+    found = leave_one_out(read.of(core)[kept], read.depth[kept], fits.fits["all"], rate=batch.fdr, doublet_rate=batch.doublets["all"])
     return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scdiff.assay.fit import fit_mixture
 from scdiff.assay.fmo import leave_one_out
 from scdiff.assay.mixture import Model
+from scdiff.assay.table import tabulate
 
 LEVEL = (1e-3, 1e-3, 1e-2)
 
@@ -20,16 +22,29 @@ def cells(on_markers: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return rng.poisson(mean * rng.gamma(5, 1 / 5, mean.shape)), depth
 
 
+def without_each(counts, depth, min_markers=2):
+    return leave_one_out(counts, depth, fit_mixture(tabulate(counts, depth), Model(LEVEL, min_markers)))
+
+
+def test_the_start_makes_no_difference():
+    """As found from scratch without the marker."""
+    counts, depth = cells([0, 1, 2], seed=3)
+    for left_out, without in enumerate(without_each(counts, depth)):
+        others = [index for index in range(3) if index != left_out]
+        scratch = fit_mixture(tabulate(counts[:, others], depth), Model(tuple(LEVEL[index] for index in others), 2))
+        assert without.prevalence == pytest.approx(scratch.prevalence, abs=2e-3)
+
+
 def test_signature_of_three_markers_stands_without_any_of_them():
     counts, depth = cells([0, 1, 2])
-    found = leave_one_out(counts, depth, Model(LEVEL, 2))
+    found = without_each(counts, depth)
     assert [without.prevalence for without in found] == pytest.approx([0.1] * 3, abs=0.015)
     assert all(120 <= without.n_called <= 160 for without in found)
 
 
 def test_signature_that_rests_on_a_marker_vanishes_without_it():
     counts, depth = cells([0, 2])
-    without_first, without_second, without_third = leave_one_out(counts, depth, Model(LEVEL, 2))
+    without_first, without_second, without_third = without_each(counts, depth)
     assert without_second.prevalence == pytest.approx(0.1, abs=0.015)
     assert without_first.prevalence < 0.01
     assert without_third.prevalence < 0.01
@@ -38,10 +53,10 @@ def test_signature_that_rests_on_a_marker_vanishes_without_it():
 
 def test_nothing_is_left_out_where_all_markers_are_needed():
     counts, depth = cells([0, 1, 2])
-    assert leave_one_out(counts, depth, Model(LEVEL, 3)) == []
+    assert without_each(counts, depth, 3) == []
 
 
 def test_order_of_cells_does_not_matter():
     counts, depth = cells([0, 1, 2])
     order = np.random.default_rng(1).permutation(len(depth))
-    assert leave_one_out(counts, depth, Model(LEVEL, 2)) == leave_one_out(counts[order], depth[order], Model(LEVEL, 2))
+    assert without_each(counts, depth) == without_each(counts[order], depth[order])
