@@ -103,7 +103,7 @@ class Calibration:
     n_sets
         Matched sets, both halves.
     notes
-        What the reader must know.
+        What the reader must know; the first ``n_off`` of them say where a rate is off.
     """
 
     p_value: Floats
@@ -114,6 +114,7 @@ class Calibration:
     fold: Floats
     n_sets: int
     notes: tuple[str, ...]
+    n_off: int
 
     @property
     def limit_of_blank(self) -> float:
@@ -165,9 +166,9 @@ def calibrate(
         if n_blanks
         else np.empty(0)
     )
-    notes = (*_notes("matched null sets", null.held_out), *_notes("background-only cells", background), *_far(sets.fold))
+    off = (*_notes("matched null sets", null.held_out), *_notes("background-only cells", background))
     p_value = null.p_values(bins, batch.depth, uniform)
-    return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, notes)
+    return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, (*off, *_far(sets.fold)), len(off))
 
 
 def matched_null(batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS) -> tuple[Null, Ints]:

@@ -48,8 +48,6 @@ def calibrated(
         if null_sets and record["measurable"]:
             blanks = BLANKS if program is programs[0] else 0
             p_values[program.name], record["calibration"] = _calibrated(batch, program, read, record, (null_sets, blanks), rate)
-            for note in record["calibration"]["notes"]:
-                logger.warning("calibration of %s: %s", program.name, note)
     return p_values
 
 
@@ -68,6 +66,8 @@ def _calibrated(
         calibration = calibrate(batch, counts, fit, excluded=own, n_sets=sets[0], n_blanks=sets[1], rate=rate)
     except InputError as error:
         return np.nan, {"notes": np.array([str(error)], dtype=str)}
+    for note in calibration.notes[: calibration.n_off]:
+        logger.warning("%s: %s", program.name, note)
     return calibration.p_value, calibration_record(calibration)
 
 

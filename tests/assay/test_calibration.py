@@ -68,6 +68,7 @@ def test_the_rate_of_both_held_out_nulls_is_nominal(calibration):
         assert null[-1] == pytest.approx(np.ones(5))
     assert (calibration.programme[FIVE] > 0.05).any()
     assert not [note for note in calibration.notes if "nominal" in note]
+    assert calibration.n_off == 0
 
 
 def test_the_share_of_the_programme_is_that_of_its_p_values(calibration):

@@ -126,7 +126,7 @@ def _calibration(n_cells: int) -> dict[str, object]:
     shares = [np.clip(NOMINAL[:, None] * rng.uniform(0.9, 1.1, 5), 0, 1) for _ in range(2)]
     own = np.clip(NOMINAL[:, None] * 1.5 + 0.01, 0, 1) * np.ones(5)
     blank, notes = np.linspace(0, 0.002, 40), ("At nominal 5 % the rate is off.",)
-    return calibration_record(Calibration(rng.random(n_cells), *shares, own, blank, np.array([1.2]), 1_000, notes))
+    return calibration_record(Calibration(rng.random(n_cells), *shares, own, blank, np.array([1.2]), 1_000, notes, 0))
 
 
 def _trajectory(adata: anndata.AnnData, positive: np.ndarray) -> None:

@@ -10,9 +10,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from scdiff import keys
-from scdiff.assay import samples
+from scdiff.assay import calibration, samples
 from scdiff.errors import ConfigError, MissingKeyError, ProgramError, UnknownNameError
 from scdiff.programs import load_program, load_programs
+from scdiff.simulate import BatchDesign, simulate
 from scdiff.steps.call import call
 
 MAIN = "pancreatic_progenitor"
@@ -29,6 +30,9 @@ KINDS = {
     "beta": {"PDX1": 8.0, "NKX6-1": 10.0, "INS": 1_500.0},
     "low INS": {"PDX1": 8.0, "INS": 200.0},
 }
+
+
+NOTES = calibration._notes
 
 
 def made(cells: dict[str, int], *, depth: float = 20_000, seed: int = 0, sample: str = "s", control: bool = False) -> AnnData:
@@ -425,3 +429,16 @@ def test_reads_of_fetal_pancreas_run(shared_data):
 def test_islet_calls_keep_their_bits_in_any_order(shared_data, shuffled):
     adata = real(shared_data, "islet_mouse.h5ad", "mouse")[::4].copy()
     same_calls(called(adata.copy()), called(shuffled(adata)))
+
+
+def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(caplog, monkeypatch):
+    adata = simulate(n_cells=400, fraction=0.1, depth=6_000, design=BatchDesign(n_genes=600), seed=0)
+    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    for share, expected in ((0.05, 0), (0.2, 2)):
+        caplog.clear()
+        monkeypatch.setattr(calibration, "_far", lambda _: ("far",))
+        monkeypatch.setattr(calibration, "_notes", lambda what, rates, share=share: NOTES(what, rates * 0 + share))
+        call(adata, programs=[MAIN], null_sets=20)
+        warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert len([text for text in warned if "p-values of this batch are off" in text]) == expected
+        assert not [text for text in warned if "far" in text]
