@@ -99,7 +99,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "score": (COUNTS, LOGNORM),
     "call": (COUNTS, SAMPLE, INPUT),
     "trajectory": (CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
-    "fraction": (COUNTS, SAMPLE, INPUT, CALL, POSITIVE, PROBABILITIES, STATE),
+    "fraction": (COUNTS, SAMPLE, INPUT, CALL, EVIDENCE, POSITIVE, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),
     "report": (COUNTS, SAMPLE, INPUT, QC, STATE, FRACTIONS),

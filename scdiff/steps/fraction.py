@@ -62,7 +62,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     Reads
     -----
     layers["counts"], obs["sample"], obs["control"], obs["donor"] (where given), obs["scdiff_state"],
-    obsm["scdiff_positive"], obsm["scdiff_probabilities"], uns["scdiff"]["call"]
+    obsm["scdiff_evidence"], obsm["scdiff_positive"], uns["scdiff"]["call"]
 
     Writes
     ------
