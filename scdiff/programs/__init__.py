@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scdiff.errors import ProgramError, UnknownNameError, did_you_mean
 from scdiff.genes import ortholog
 
-__all__ = ["DEFAULT_PROGRAMS", "GeneSet", "Marker", "Program", "StateRule", "load_program", "load_programs", "program_names"]
+__all__ = ["DEFAULT_PROGRAMS", "GeneSet", "Marker", "Program", "Species", "StateRule", "load_program", "load_programs", "program_names"]
 
 Species = Literal["human", "mouse"]
 

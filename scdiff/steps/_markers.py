@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scdiff.genes import Lookup
-from scdiff.programs import GeneSet, Marker, Program
+from scdiff.programs import GeneSet, Marker, Program, Species
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["MarkerCounts", "control_cells", "pooled_cells", "read_markers"]
-
-Species = Literal["human", "mouse"]
 
 
 @dataclass(frozen=True)

@@ -210,11 +210,9 @@ def _state_row(
     if estimate is None:
         return _row(program, rule.name, sample, in_state, None)
     n_state, n_called = int(in_state.sum()), int(called.sum())
-    low, high = clopper_pearson(n_state, n_called if rule.within else len(called))
     if rule.within:
-        prevalence = estimate.prevalence * (n_state / n_called if n_called else 0.0)
-        shared = replace(estimate, prevalence=prevalence, low=estimate.low * low, high=estimate.high * high)
-        return _row(program, rule.name, sample, in_state, shared)
+        return _row(program, rule.name, sample, in_state, _part(estimate, n_state / n_called if n_called else 0.0, n_called))
+    low, high = clopper_pearson(n_state, len(called))
     counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
     return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(("lob", "lod", "lloq"), np.nan)
 
@@ -223,14 +221,16 @@ def _number_row(
     program: Program, number: int, sample: str, n_on: np.ndarray, called: np.ndarray, estimate: _Estimate | None
 ) -> dict[str, Any]:
     """Row of the positive cells with exactly ``number`` markers on: as seen, and as the fitted patterns share the prevalence out."""
+    state = f"{NUMBERS[number] if number < len(NUMBERS) else number}_positive"
+    part = _part(estimate, estimate.by_number.get(number, 0.0), int(called.sum())) if estimate else None
+    return _row(program, state, sample, n_on == number, part)
+
+
+def _part(estimate: _Estimate, share: float, n_called: int) -> _Estimate:
+    """Estimate of a share of the positive cells, as uncertain as that share is among the called ones."""
     from dataclasses import replace
 
     from scdiff.assay.intervals import clopper_pearson
 
-    state = f"{NUMBERS[number] if number < len(NUMBERS) else number}_positive"
-    if estimate is None:
-        return _row(program, state, sample, n_on == number, None)
-    n_called, share = int(called.sum()), estimate.by_number.get(number, 0.0)
-    low, high = clopper_pearson(round(share * n_called), n_called) if n_called else (0.0, 1.0)
-    shared = replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high)
-    return _row(program, state, sample, n_on == number, shared)
+    low, high = clopper_pearson(round(share * n_called), n_called)
+    return replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high)

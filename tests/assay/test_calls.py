@@ -21,7 +21,7 @@ MODEL = Model((2e-4, 3e-4, 0.1), 2)
 def thetas(draw_one, model=MODEL):
     """Any theta inside the bounds of a fit."""
     low, high = (bound.copy() for bound in model.bounds)
-    low[4 * model.n_markers + 3 :], high[4 * model.n_markers + 3 :] = -12, 12
+    low[model.logits], high[model.logits] = -12, 12
     share = draw_one(arrays(float, len(low), elements=st.floats(0, 1)))
     return low + share * (high - low)
 
