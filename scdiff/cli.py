@@ -28,7 +28,7 @@ Inputs = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
-Sheet = Annotated[Path | None, typer.Option("--samples", help="Sample sheet, csv or tsv: sample,path,donor,condition,day,control.")]
+Sheet = Annotated[Path | None, typer.Option("--samples", help="Sample sheet, csv or tsv: sample,path,raw,donor,condition,day,control.")]
 Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
 Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
 Settings = Annotated[

@@ -36,7 +36,7 @@ class RunOptions(BaseModel):
     inputs
         Files or folders, each a sample unless it says otherwise; or use ``samples``.
     samples
-        Sample sheet (csv or tsv): ``sample,path`` and any of ``donor,condition,day,control``.
+        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``.
     species
         ``auto`` tells it from the gene names.
     control

@@ -170,7 +170,8 @@ def _files(config: Any) -> list[Path]:
     from scdiff.steps.load import plan_inputs
 
     sources = plan_inputs(config.inputs, samples=config.samples, control=config.control)
-    return sorted({Path(path) for source in sources for path in source.files} | ({config.samples} if config.samples else set()))
+    read = [*sources, *(source.raw for source in sources if source.raw)]
+    return sorted({Path(path) for source in read for path in source.files} | ({config.samples} if config.samples else set()))
 
 
 def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str | None) -> int:

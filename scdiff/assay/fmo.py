@@ -12,7 +12,6 @@ from scipy.special import softmax
 
 from scdiff.assay.calls import call_cells
 from scdiff.assay.fit import Fit, fit_mixture
-from scdiff.assay.mixture import Model
 from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["LeftOut", "leave_one_out"]
@@ -49,8 +48,8 @@ def leave_one_out(counts: Any, depth: Any, fit: Fit, *, rate: float = 0.05, doub
     found = []
     for left_out in range(model.n_markers):
         others = [index for index in range(model.n_markers) if index != left_out]
-        smaller = Model(tuple(model.level[index] for index in others), model.min_markers)
-        without = fit_mixture(tabulate(matrix[:, others], depth), smaller, start=_without(fit, left_out), doublet_rate=doublet_rate)
+        table, start = tabulate(matrix[:, others], depth), _without(fit, left_out)
+        without = fit_mixture(table, model.without(left_out), start=start, doublet_rate=doublet_rate)
         found.append(LeftOut(without.prevalence, int(call_cells(without, rate=rate).positive.sum())))
     return found
 

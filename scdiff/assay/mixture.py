@@ -9,14 +9,15 @@ prevalence is the weight of the patterns with at least ``min_markers`` on. The l
 rise or fall with ln depth, since cells that express the programme and stromal cells differ in size.
 
 Weak priors keep weight and level apart at one count per cell: on the level (the programme's typical one), on the ratio
-of background to level (similar for all markers, since the soup is made of the same cells), on the dispersions, and on cells
+of background to level (similar for all markers, since the soup is made of the same cells) or, where empty droplets were
+counted, of background to soup (the contamination, the same for all markers), on the dispersions, and on cells
 with some but too few markers on, which are taken to be rare unless the counts say otherwise: at low depth they look like
 positive cells whose other markers dropped out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
@@ -28,13 +29,15 @@ from scipy.special import digamma, expit, gammaln, logit, logsumexp, softmax
 from scdiff.assay.kernel import Derivatives, sum_rows
 from scdiff.assay.table import CellTable, Floats, MarkerTable
 
-__all__ = ["Likelihood", "Model", "Parameters", "Weights", "off_log_density", "on_log_density"]
+__all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "off_log_density", "on_log_density"]
 
 GRID = np.linspace(-2.5, 2.5, 11)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
 LEVEL_SD, LEVEL_MAX = 0.5, 10.0
 RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
+SOUP_MEAN, SOUP_SD, SOUP_SPREAD, SOUP_PSEUDOCOUNT = np.log(0.03), 2.0, 0.3, 0.5
+SOUP_MOST, SOUP_MOST_SD = np.log(0.3), 0.15
 ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
 TAIL, TAIL_LEVEL, TAIL_SIZE = 0.02, 0.2, 3.0
 OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
@@ -63,6 +66,13 @@ class Parameters(NamedTuple):
     activity: float
     slope: float
     weight: Floats
+
+
+class Soup(NamedTuple):
+    """What the empty droplets of a sample hold: counts of each marker, n_markers of them, and of all genes together."""
+
+    markers: tuple[float, ...]
+    total: float
 
 
 class Weights(NamedTuple):
@@ -103,11 +113,14 @@ class Model:
         Markers that must be on in a positive cell, 1 to n_markers.
     level_sd
         How far the levels may be from the typical ones, standard deviation of their logarithm.
+    soup
+        Counts of the empty droplets; None where they are not known.
     """
 
     level: tuple[float, ...]
     min_markers: int
     level_sd: float = LEVEL_SD
+    soup: Soup | None = None
 
     @property
     def n_markers(self) -> int:
@@ -128,18 +141,46 @@ class Model:
     def prior_mean(self) -> Floats:
         """Centre of the prior in theta: ln level, ratio, on size, off size (each n_markers), ln spread, ln activity, slope, logits."""
         n = self.n_markers
-        parts = [np.log(self.level), np.full(n, RATIO_MEAN), np.full(n, ON_SIZE), np.full(n, OFF_SIZE), [SPREAD, ACTIVITY, 0.0]]
+        ratio = np.full(n, RATIO_MEAN) if self.soup is None else SOUP_MEAN + np.log(self.soup_share / np.array(self.level))
+        parts = [np.log(self.level), ratio, np.full(n, ON_SIZE), np.full(n, OFF_SIZE), [SPREAD, ACTIVITY, 0.0]]
         return np.concatenate([*parts, np.zeros(len(self.patterns))])
 
     @cached_property
     def prior_precision(self) -> Floats:
-        """Precision of the prior, shape (n_theta, n_theta); the ratios share an unknown centre that is integrated out."""
+        """Precision of the prior, shape (n_theta, n_theta).
+
+        The ratios share an unknown centre that is integrated out; with a soup, the backgrounds do: level and ratio together.
+        """
         n = self.n_markers
         spread = [self.level_sd] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
         precision = np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
         ratios = slice(n, 2 * n)
-        precision[ratios, ratios] -= RATIO_SPREAD**-4 / (n * RATIO_SPREAD**-2 + RATIO_SD**-2)
+        if self.soup is None:
+            precision[ratios, ratios] -= RATIO_SPREAD**-4 / (n * RATIO_SPREAD**-2 + RATIO_SD**-2)
+            return precision
+        precision[ratios, ratios] = 0.0
+        shared = np.linalg.inv(np.diag(SOUP_SPREAD**2 + self._soup_variance) + SOUP_SD**2)
+        precision[: 2 * n, : 2 * n] += np.kron(np.ones((2, 2)), shared)
         return precision
+
+    @property
+    def _soup_variance(self) -> Floats:
+        """Variance of the logarithm of each share in the soup, by the counts it rests on, shape (n_markers,)."""
+        return np.asarray(1 / (np.array(self.soup.markers if self.soup else (0.0,) * self.n_markers) + SOUP_PSEUDOCOUNT))
+
+    @property
+    def soup_share(self) -> Floats:
+        """Share of each marker in the soup, shape (n_markers,)."""
+        if self.soup is None:
+            return np.full(self.n_markers, np.nan)
+        return (np.array(self.soup.markers) + SOUP_PSEUDOCOUNT) / (self.soup.total + 2 * SOUP_PSEUDOCOUNT)
+
+    def without(self, left_out: int) -> Model:
+        """Return the model of the other markers."""
+        level, soup = np.delete(self.level, left_out), self.soup
+        if soup is not None:
+            soup = Soup(tuple(np.delete(soup.markers, left_out).tolist()), soup.total)
+        return replace(self, level=tuple(level.tolist()), soup=soup)
 
     @cached_property
     def bounds(self) -> tuple[Floats, Floats]:
@@ -221,9 +262,24 @@ class Model:
         scale = sum(float((table.weight * log_scale[m.row]).sum()) for (_, log_scale), m in zip(states, table.markers, strict=True))
         pull = self.prior_precision @ (theta - self.prior_mean)
         excess, by_theta = self._partial_patterns(weights, table)
+        if self.soup is not None:
+            too_much, by_background = self._contamination(theta)
+            excess, by_theta = np.concatenate([excess, too_much]), np.concatenate([by_theta, by_background])
         value = float((theta - self.prior_mean) @ pull) / 2 + float(excess @ excess) / 2 - float(log_likelihood) - scale
         curvature += self.prior_precision + by_theta.T @ by_theta
         return Likelihood(value, pull + excess @ by_theta - gradient, curvature, pattern)
+
+    def _contamination(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Excess of each background over three tenths of the soup, in standard deviations of its logarithm, and its derivative by theta.
+
+        A count that is as frequent in the cells as in the soup is no contamination: the cells made it.
+        """
+        n = self.n_markers
+        spread = np.sqrt(SOUP_MOST_SD**2 + self._soup_variance)
+        excess = (theta[:n] + theta[n : 2 * n] - np.log(self.soup_share) - SOUP_MOST) / spread
+        by_theta = np.zeros((n, len(theta)))
+        by_theta[:, : 2 * n] = np.tile(np.diag((excess > 0) / spread), 2)
+        return np.maximum(excess, 0.0), by_theta
 
     def _partial_patterns(self, weights: Weights, table: CellTable) -> tuple[Floats, Floats]:
         """Excess of the patterns with too few markers on, in prior standard deviations of ln weight, and its derivative by theta."""

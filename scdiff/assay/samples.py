@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from scdiff.assay.calls import Calls, call_table
 from scdiff.assay.fit import Fit, fit_at, fit_mixture
-from scdiff.assay.mixture import Model
+from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["FEWEST_CELLS", "SampleCalls", "call_samples", "fit_from_record", "fit_record"]
@@ -46,6 +46,7 @@ def call_samples(
     control: Any = None,
     rate: float = 0.05,
     doublet_rates: Mapping[str, float] | None = None,
+    soups: Mapping[str, Soup] | None = None,
 ) -> SampleCalls:
     """Fit and call several samples.
 
@@ -67,29 +68,32 @@ def call_samples(
         Expected share of false calls among the calls, between 0 and 1.
     doublet_rates
         Share of droplets with two cells, by sample and for ``all``; 0 where not given.
+    soups
+        What the empty droplets hold, by sample and for ``all``; the background is learned from the cells where not given.
     """
-    doublets = doublet_rates or {}
+    doublets, empty = doublet_rates or {}, soups or {}
     matrix, total, names = np.asarray(counts, dtype=float), np.asarray(depth, dtype=float), np.asarray(samples, dtype=str)
     kept = ~np.asarray(control, dtype=bool) if control is not None and not np.all(control) else np.ones(len(names), dtype=bool)
-    pooled = fit_mixture(tabulate(matrix[kept], total[kept]), model, doublet_rate=doublets.get(POOLED, 0.0))
+    shared = replace(model, soup=empty.get(POOLED))
+    pooled = fit_mixture(tabulate(matrix[kept], total[kept]), shared, doublet_rate=doublets.get(POOLED, 0.0))
     fits = {POOLED: pooled}
     parts = []
     for name in np.unique(names):
         cells = names == name
-        fits[str(name)] = (
-            pooled if np.array_equal(cells, kept) else _fit_sample(matrix[cells], total[cells], pooled, doublets.get(str(name), 0.0))
-        )
-        fit = fits[str(name)]
+        fit = pooled
+        if not np.array_equal(cells, kept):
+            fit = _fit_sample(matrix[cells], total[cells], pooled, doublets.get(str(name), 0.0), empty.get(str(name)))
+        fits[str(name)] = fit
         parts.append((np.flatnonzero(cells), call_table(fit.model, fit.theta, fit.table, rate=rate)))
     return SampleCalls(fits, _in_order(parts))
 
 
-def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, doublet_rate: float) -> Fit:
+def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, doublet_rate: float, soup: Soup | None) -> Fit:
     """Fit one sample from the pooled optimum; a very small one takes the pooled parameters."""
     table = tabulate(counts, depth)
     if len(depth) < FEWEST_CELLS:
         return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
-    model = Model(tuple(float(level) for level in pooled.parameters.level), pooled.model.min_markers)
+    model = Model(tuple(float(level) for level in pooled.parameters.level), pooled.model.min_markers, soup=soup)
     return fit_mixture(table, model, start=pooled.theta, doublet_rate=doublet_rate)
 
 
@@ -104,7 +108,9 @@ def fit_record(fit: Fit) -> dict[str, float]:
     """Numbers that, with the cells, put a fit together again."""
     theta = {f"theta_{index}": float(value) for index, value in enumerate(fit.theta)}
     level = {f"level_{index}": float(value) for index, value in enumerate(fit.model.level)}
-    return {"evidence_of_positives": fit.evidence_of_positives, "min_markers": fit.model.min_markers, **theta, **level}
+    soup = fit.model.soup or Soup((np.nan,) * fit.model.n_markers, np.nan)
+    empty = {"soup_total": soup.total} | {f"soup_{index}": value for index, value in enumerate(soup.markers)}
+    return {"evidence_of_positives": fit.evidence_of_positives, "min_markers": fit.model.min_markers, **theta, **level, **empty}
 
 
 def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
@@ -120,6 +126,6 @@ def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
         All counts of each cell, shape (n_cells,).
     """
     theta = np.array([record[f"theta_{index}"] for index in range(sum(key.startswith("theta_") for key in record))])
-    level = tuple(record[f"level_{index}"] for index in range(np.asarray(counts).shape[1]))
-    model = Model(level, int(record["min_markers"]))
+    level, soup = (tuple(record[f"{kind}_{index}"] for index in range(np.asarray(counts).shape[1])) for kind in ("level", "soup"))
+    model = Model(level, int(record["min_markers"]), soup=Soup(soup, record["soup_total"]) if np.isfinite(record["soup_total"]) else None)
     return fit_at(tabulate(counts, depth), model, theta, evidence_of_positives=record["evidence_of_positives"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,8 @@ from scdiff.programs import GeneSet, Marker, Program, Species
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from scdiff.assay.mixture import Soup
 
 __all__ = ["MarkerCounts", "control_cells", "pooled_cells", "read_markers"]
 
@@ -31,12 +33,15 @@ class MarkerCounts:
         Counts of each marker, by the same names, each of shape (n_cells,).
     species
         Whose gene symbols the markers go by.
+    soups
+        By sample, what its empty droplets hold: counts of each marker, and of all genes; only samples that have any.
     """
 
     depth: np.ndarray
     rows: dict[tuple[str, ...], list[int]]
     sums: dict[tuple[str, ...], np.ndarray]
     species: Species
+    soups: Mapping[str, tuple[dict[tuple[str, ...], float], float]] = field(default_factory=dict)
 
     def genes(self, named: Sequence[Marker | GeneSet]) -> dict[str, list[int]]:
         """Find the rows (columns of the object) of the genes of each marker or set; empty where the matrix has none."""
@@ -46,6 +51,17 @@ class MarkerCounts:
         """Sum the counts of each marker's genes, shape (n_cells, n_markers); zeros where a marker has no row."""
         columns = [self.sums[marker.genes(self.species)] for marker in markers]
         return np.column_stack(columns) if columns else np.empty((len(self.depth), 0))
+
+    def soup_of(self, markers: Sequence[Marker], samples: Iterable[str]) -> Soup | None:
+        """Add up what the empty droplets of some samples hold; None where those of any are not known."""
+        from scdiff.assay.mixture import Soup
+
+        found = [self.soups.get(sample) for sample in samples]
+        known = [soup for soup in found if soup is not None]
+        if not known or len(known) < len(found):
+            return None
+        counts = tuple(sum(of[marker.genes(self.species)] for of, _ in known) for marker in markers)
+        return Soup(counts, sum(total for _, total in known))
 
 
 def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
@@ -59,7 +75,23 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
     places = {genes: np.searchsorted(kept, rows[genes]) for genes in markers}
     sums = {genes: np.asarray(counts[:, place].sum(axis=1, dtype=np.float64)).ravel() for genes, place in places.items()}
     depth = np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
-    return MarkerCounts(depth, rows, sums, species)
+    return MarkerCounts(depth, rows, sums, species, _soups(adata, {genes: rows[genes] for genes in markers}))
+
+
+def _soups(adata: AnnData, rows: Mapping[tuple[str, ...], list[int]]) -> dict[str, tuple[dict[tuple[str, ...], float], float]]:
+    """Look up the markers in the soups that load recorded."""
+    import pandas as pd
+
+    if "soup" not in (record := adata.uns["scdiff"]["input"]):
+        return {}
+    frame = pd.DataFrame(record["soup"]["counts"], index=record["soup"]["genes"].astype(str), columns=record["soup"]["samples"].astype(str))
+    frame = frame.reindex(adata.var_names, fill_value=0.0)
+    soups = {str(name): column.to_numpy() for name, column in frame.items()}
+    return {
+        name: ({genes: float(soup[places].sum()) for genes, places in rows.items()}, float(soup.sum()))
+        for name, soup in soups.items()
+        if soup.any()
+    }
 
 
 def control_cells(adata: AnnData) -> np.ndarray:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from scdiff.assay.mixture import Soup
     from scdiff.assay.samples import SampleCalls
 
 __all__ = ["call"]
@@ -37,7 +38,7 @@ class _Result:
     probability: np.ndarray
     positive: np.ndarray
     state: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
-    rates_cp10k: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rates_cp10k: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     left_out: dict[str, tuple[float, float]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -180,12 +181,22 @@ def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, re
     names = [marker.name for marker in markers]
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
     samples, control = batch.adata.obs["sample"].astype(str), control_cells(batch.adata)
-    counts, depth = batch.read.of(markers), batch.read.depth
-    called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=batch.doublets)
+    counts, depth, doublets = batch.read.of(markers), batch.read.depth, batch.doublets
+    soups = _soups(batch, markers)
+    called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=doublets, soups=soups)
     result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
-    pooled = called.fits["all"].parameters
-    result.rates_cp10k |= dict(zip(names, zip(pooled.background * 1e4, pooled.level * 1e4, strict=True), strict=True))
+    pooled, fit = called.fits["all"].parameters, called.fits["all"]
+    rates = np.array([pooled.background, pooled.level, fit.model.soup_share]) * 1e4
+    result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
     return called
+
+
+def _soups(batch: _Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
+    """Find what the empty droplets hold, by sample and for row ``all``, where it is known."""
+    samples = batch.adata.obs["sample"].astype(str)
+    groups = {name: [name] for name in samples.unique()} | {"all": samples[pooled_cells(batch.adata)].unique()}
+    found = {name: batch.read.soup_of(markers, inside) for name, inside in groups.items()}
+    return {name: soup for name, soup in found.items() if soup is not None}
 
 
 def _leave_one_out(batch: _Batch, core: Sequence[Marker], fits: SampleCalls) -> dict[str, tuple[float, float]]:
@@ -233,9 +244,9 @@ def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Re
     genes = [",".join(batch.adata.var_names[rows[marker.name]]) for marker in program.markers]
     on = (result.on > 0.5) & (result.evidence > 0)
     names = [marker.name for marker in program.markers]
-    rates = np.array([result.rates_cp10k.get(name, (np.nan, np.nan)) for name in names])
+    rates = np.array([result.rates_cp10k.get(name, (np.nan,) * 3) for name in names])
     without = np.array([result.left_out.get(name, (np.nan, np.nan)) for name in names])
-    columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1]}
+    columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1], "soup_cp10k": rates[:, 2]}
     columns |= {"prevalence_without": without[:, 0], "n_called_without": without[:, 1]}
     markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": (counts > 0).sum(axis=0)}, index=names)
     return {

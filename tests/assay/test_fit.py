@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from scdiff.assay.fit import FIT_ROWS, STARTS, WORTH_A_CLASS, _descend, _start, fit_at, fit_mixture, profile_interval
-from scdiff.assay.mixture import Model
+from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
 
 N_CELLS = 3_000
@@ -225,3 +225,15 @@ def test_blank_batches_are_not_found_positive(model, truth, draw):
         fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
         found += fit.evidence_of_positives > chi2.ppf(0.99, 1)
     assert found <= 2
+
+
+@pytest.mark.parametrize(("share", "positive"), [(5e-5, True), (5e-4, False)], ids=["as much in the cells as in the soup", "a tenth of it"])
+def test_the_soup_tells_weak_expression_from_contamination(share, positive):
+    """The same counts: every cell holds 0.5 per 10,000. Nothing but the empty droplets says where they come from."""
+    rng = np.random.default_rng(0)
+    depth = np.rint(rng.lognormal(np.log(5_000), 0.4, 1_000))
+    table = tabulate(rng.poisson(5e-5 * depth * rng.gamma(4, 1 / 4, 1_000))[:, None], depth)
+    fit = fit_mixture(table, Model((4e-4,), 1, soup=Soup((share * 1e7,), 1e7)))
+    low, high = profile_interval(fit)
+    assert (low > 0.4) if positive else (high < 0.02)
+    assert fit_mixture(table, Model((4e-4,), 1)).prevalence < 1e-6  # without it, background is the simpler answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from scipy.special import gammaln
 from scipy.stats import nbinom
 
 from scdiff.assay import mixture
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, Model, off_log_density, on_log_density
+from scdiff.assay.mixture import GRID, GRID_WEIGHT, Model, Soup, off_log_density, on_log_density
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -149,3 +151,47 @@ def test_evaluate_leaves_theta_alone(model):
     theta = model.prior_mean.copy()
     model.evaluate(theta, tabulate([[0, 1, 20]], [4_000]), 0.3)
     np.testing.assert_array_equal(theta, model.prior_mean)
+
+
+@pytest.mark.parametrize("counts", [(0.0, 3.0, 9000.0), (40.0, 40.0, 40.0)])
+def test_with_a_soup_the_backgrounds_share_an_unknown_contamination(model, counts):
+    """The prior of the ln backgrounds is normal around ln soup + ln 0.03, whatever the levels are."""
+    soupy = replace(model, soup=Soup(counts, 1e6))
+    rng = np.random.default_rng(0)
+    theta = soupy.prior_mean + rng.normal(scale=0.3, size=len(soupy.prior_mean))
+    share = (np.array(counts) + 0.5) / (1e6 + 1)
+    off = theta[:3] + theta[3:6] - np.log(share) - mixture.SOUP_MEAN
+    covariance = np.diag(mixture.SOUP_SPREAD**2 + 1 / (np.array(counts) + 0.5)) + mixture.SOUP_SD**2
+    levels = ((theta[:3] - np.log(model.level)) / mixture.LEVEL_SD) ** 2
+    away = theta - soupy.prior_mean
+    both = slice(0, 6)
+    expected = off @ np.linalg.inv(covariance) @ off + levels.sum()
+    assert away[both] @ soupy.prior_precision[both, both] @ away[both] == pytest.approx(expected)
+    assert (np.linalg.eigvalsh(soupy.prior_precision) > 0).all()
+
+
+def test_more_background_than_three_tenths_of_the_soup_costs(model):
+    soupy = replace(model, soup=Soup((100.0, 100.0, 1e5), 1e6))
+    theta = soupy.prior_mean.copy()
+    theta[3:6] += np.log([0.1, 0.6, 0.29]) - mixture.SOUP_MEAN
+    excess, by_theta = soupy._contamination(theta)
+    np.testing.assert_array_equal(excess > 0, [False, True, False])
+    assert excess[1] == pytest.approx(np.log(2) / np.hypot(mixture.SOUP_MOST_SD, (1 / 100.5) ** 0.5))
+    assert np.flatnonzero(by_theta[1]).tolist() == [1, 4]
+    assert not by_theta[[0, 2]].any()
+
+
+def test_the_soup_enters_the_value_and_its_gradient(table, model):
+    soupy = replace(model, soup=Soup((3.0, 5.0, 2000.0), 1e6))
+    theta = soupy.prior_mean.copy()
+    theta[3:6] += 2.0
+    here, step = soupy.evaluate(theta, table), 1e-5
+    for index in range(len(theta)):
+        ends = [soupy.evaluate(theta + sign * step * np.eye(len(theta))[index], table).value for sign in (-1, 1)]
+        assert here.gradient[index] == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-3, abs=1e-4)
+
+
+def test_the_model_of_the_other_markers_keeps_their_levels_and_soup(model):
+    smaller = replace(model, soup=Soup((3.0, 5.0, 2000.0), 1e6)).without(1)
+    assert smaller == Model((2e-4, 0.1), 2, soup=Soup((3.0, 2000.0), 1e6))
+    assert model.without(0) == Model((3e-4, 0.1), 2)

@@ -7,6 +7,7 @@ import pytest
 
 from scdiff.assay.calls import call_cells
 from scdiff.assay.fit import fit_mixture, profile_interval
+from scdiff.assay.mixture import Soup
 from scdiff.assay.samples import FEWEST_CELLS, call_samples, fit_from_record, fit_record
 from scdiff.assay.table import tabulate
 
@@ -127,3 +128,15 @@ def test_a_record_holds_plain_numbers_only(called):
     assert record["min_markers"] == 2
     assert sum(key.startswith("theta_") for key in record) == 23
     assert sum(key.startswith("level_") for key in record) == 3
+
+
+def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model):
+    counts, depth, samples = batch
+    soups = {"all": Soup((20.0, 30.0, 9000.0), 2e6), "b": Soup((10.0, 15.0, 4000.0), 1e6)}
+    called = call_samples(counts, depth, samples, model, soups=soups)
+    assert {name: fit.model.soup for name, fit in called.fits.items()} == {"all": soups["all"], "a": None, "b": soups["b"], "c": None}
+    for name in ("a", "b"):
+        cells = samples == name
+        again = fit_from_record(fit_record(called.fits[name]), counts[cells], depth[cells])
+        assert again.model == called.fits[name].model
+        assert again.value == pytest.approx(called.fits[name].value)

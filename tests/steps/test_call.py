@@ -442,3 +442,18 @@ def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(
         warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
         assert len([text for text in warned if "p-values of this batch are off" in text]) == expected
         assert not [text for text in warned if "far" in text]
+
+
+def test_the_soup_of_the_empty_droplets_is_recorded_beside_the_background():
+    adata = made({"plain": 400, "beta": 40})
+    genes = adata.var_names.to_numpy()
+    counts = np.where(genes == "INS", 4_000.0, np.where(pd.Index(genes).isin(MARKERS), 20.0, 30_000.0))
+    with_soup = adata.copy()
+    with_soup.uns["scdiff"]["input"]["soup"] = {"samples": np.array(["s"]), "genes": genes, "counts": counts[:, None]}
+    for batch in (adata, with_soup):
+        call(batch, null_sets=0)
+    markers = record(with_soup)["markers"]
+    assert markers.loc["INS", "soup_cp10k"] == pytest.approx(4_000 / counts.sum() * 1e4, rel=1e-3)
+    assert record(adata)["markers"]["soup_cp10k"].isna().all()
+    assert (with_soup.obsm["scdiff_positive"][MAIN] == adata.obsm["scdiff_positive"][MAIN]).mean() > 0.99
+    assert not np.array_equal(with_soup.obsm["scdiff_evidence"], adata.obsm["scdiff_evidence"])

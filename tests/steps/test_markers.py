@@ -50,3 +50,22 @@ def test_the_pool_is_the_batch_without_controls_unless_there_is_nothing_else(ada
     np.testing.assert_array_equal(pooled_cells(adata), np.arange(50) >= 10)
     adata.obs["control"] = True
     assert pooled_cells(adata).all()
+
+
+def test_soups_are_read_by_gene_and_pooled_only_where_all_are_known(adata):
+    program = load_programs(["pancreatic_progenitor"])[0]
+    counts = np.arange(12.0).reshape(6, 2)
+    adata.uns["scdiff"]["input"]["soup"] = {"samples": np.array(["a", "b"]), "genes": adata.var_names.to_numpy(), "counts": counts}
+    markers = [marker for marker in program.markers if marker.name in ("PDX1", "INS")]
+    read = read_markers(adata, [program])
+    assert read.soup_of(markers, ["a"]) == ((4.0, 2.0 + 8.0), 30.0)
+    assert read.soup_of(markers, ["a", "b"]) == ((4.0 + 5.0, 2.0 + 8.0 + 3.0 + 9.0), 66.0)
+    assert read.soup_of(markers, ["a", "c"]) is None
+    assert read.soup_of(markers, []) is None
+    shuffled = read_markers(adata[:, ::-1].copy(), [program])
+    assert shuffled.soup_of(markers, ["a", "b"]) == read.soup_of(markers, ["a", "b"])
+
+
+def test_without_a_raw_matrix_there_is_no_soup(adata):
+    program = load_programs(["pancreatic_progenitor"])[0]
+    assert read_markers(adata, [program]).soup_of(program.markers, ["a"]) is None

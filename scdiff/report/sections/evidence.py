@@ -9,7 +9,7 @@ from scdiff import keys
 from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.tables import main_evidence, marker_counts
-from scdiff.report.text import count
+from scdiff.report.text import count, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,10 +127,12 @@ def _heatmap(ratios: pd.DataFrame, called: np.ndarray) -> tuple[Picture, ...]:
 
 def _markers_table(markers: pd.DataFrame) -> Table:
     """Show what was found of each marker."""
-    frame = markers.rename_axis("marker").reset_index()
+    known = "soup_cp10k" in markers and markers["soup_cp10k"].notna().any()
+    frame = markers.rename_axis("marker").reset_index().drop(columns=[] if known else ["soup_cp10k"], errors="ignore")
     words = {
         "level_cp10k": "level when on",
         "background_cp10k": "background",
+        "soup_cp10k": "in the soup",
         "prevalence_without": "prevalence without it",
         "n_called_without": "called without it",
         "n_on": "cells on",
@@ -140,4 +142,7 @@ def _markers_table(markers: pd.DataFrame) -> Table:
     }
     caption = "Markers of the main programme. Levels in counts per 10,000; on: cells whose evidence is for the marker, off: the others. "
     caption += "Without it: what the other markers find alone; a fraction that vanishes rests on that one marker."
+    if known:
+        of_counts = frame["background_cp10k"].sum() / frame["soup_cp10k"].sum()
+        caption += f" The soup is what the empty droplets hold; about {percent(of_counts)} of a cell's counts are of it."
     return Table("markers.csv", frame, caption, frame.rename(columns=words))

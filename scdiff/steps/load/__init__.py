@@ -5,6 +5,7 @@
     plan     paths and sheet -> sources         (sheet)
     read     source -> table                    (hdf5, text)
     check    table -> exact counts, genes once  (counts, features)
+    soup     unfiltered matrix -> counts of the empty droplets
     join     tables -> AnnData with its record
 """
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import counts, features, hdf5, join, text
+from scdiff.steps.load import counts, features, hdf5, join, soup, text
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.table import Table, reading, some
 
@@ -51,8 +52,10 @@ def load(
     inputs
         h5ad, 10x h5, loom, csv, tsv or txt (also .gz) files, or folders with a 10x matrix; each is a
         sample, unless an h5ad names its own in ``obs["sample"]``, or a folder holds several prefixed matrices.
+        Beside ``filtered_...`` the unfiltered ``raw_...`` is read too, for the soup of its empty droplets.
     samples
-        Sample sheet (csv or tsv): ``sample`` and any of ``path,donor,condition,day,control,...``.
+        Sample sheet (csv or tsv): ``sample`` and any of ``path,raw,donor,condition,day,control,...``; ``raw``
+        is the sample's unfiltered matrix.
         Paths are relative to the sheet; further columns become columns of ``obs``.
     species
         ``auto`` tells it from the gene names; ``unknown`` is recorded where they do not tell.
@@ -104,14 +107,31 @@ def _by_file(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 def _part(sources: tuple[Source, ...], matrix: str, species: str) -> join.Part:
     """Read and check one file."""
     path = sources[0].path
-    try:
-        table = features.genes_only(_counts(sources[0], matrix, species), species)
-    except InputError as error:
-        raise (error if str(error).startswith(str(path)) else InputError(f"{path}: {error}")) from error.__cause__
+    table = _genes(sources[0], matrix, species)
     _refuse_too_small(path, table)
     samples = _samples(sources, table)
     _refuse_twice(path, samples, table.barcodes)
-    return join.Part(sources, features.symbols_once(table), samples)
+    table, soups = features.symbols_once(table), {}
+    for source in sources:
+        if source.raw is not None:
+            soups[source.sample], said = _soup(source.raw, table, samples == source.sample, species)
+            table = table.noted(said)
+    return join.Part(sources, table, samples, {sample: counts for sample, counts in soups.items() if counts is not None})
+
+
+def _soup(raw: Source, table: Table, cells: np.ndarray, species: str) -> tuple[Any, str]:
+    """Sum the empty droplets on the genes of ``table``, None where they hold too little; and say so."""
+    unfiltered = features.symbols_once(_genes(raw, "auto", species))
+    counted, said = soup.empty_droplets(unfiltered, table.barcodes[cells], raw.path)
+    return None if counted is None else soup.on_genes(counted, unfiltered.symbols, table.symbols), said
+
+
+def _genes(source: Source, matrix: str, species: str) -> Table:
+    """Read one matrix of counts, genes only; what is wrong with it names the file."""
+    try:
+        return features.genes_only(_counts(source, matrix, species), species)
+    except InputError as error:
+        raise (error if str(error).startswith(str(source.path)) else InputError(f"{source.path}: {error}")) from error.__cause__
 
 
 def _counts(source: Source, matrix: str, species: str) -> Table:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,11 +38,14 @@ class Part:
         Counts, canonical CSR of exact integers.
     samples
         Name of the sample of each cell, shape (n_cells,).
+    soups
+        By sample, counts of the empty droplets on the table's genes, shape (n_genes,).
     """
 
     sources: tuple[Source, ...]
     table: Table
     samples: np.ndarray
+    soups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...]]:
@@ -98,6 +101,9 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
     record = {"species": species, "technology": technology, "files": _files(parts), "absent": _texts(_absent(symbols, species))}
     if declared := [source.sample for part in parts for source in part.sources if source.positive_control]:
         record["positive_controls"] = _texts(declared)
+    soups = {name: soup if row is None else soup[row] for part, row in zip(parts, rows, strict=True) for name, soup in part.soups.items()}
+    if soups:
+        record["soup"] = {"samples": _texts(list(soups)), "genes": symbols.astype(object), "counts": np.column_stack(list(soups.values()))}
     told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
     adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
     return adata
@@ -211,6 +217,7 @@ def _files(parts: Sequence[Part]) -> pd.DataFrame:
     rows = {
         source.sample: {
             "path": str(source.path),
+            "raw": str(source.raw.path) if source.raw else "",
             "sha256": digest,
             "layout": source.layout,
             "n_cells": int((part.samples == source.sample).sum()),
@@ -222,7 +229,7 @@ def _files(parts: Sequence[Part]) -> pd.DataFrame:
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.Index(list(rows), dtype=object)
-    return frame.astype({"path": object, "sha256": object, "layout": object})
+    return frame.astype({"path": object, "raw": object, "sha256": object, "layout": object})
 
 
 def sha256(files: Sequence[Path]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
 from scdiff.steps.load.sheet import Row, read_sheet
+from scdiff.steps.load.soup import raw_beside
 
 __all__ = ["Source", "plan_inputs"]
 
@@ -48,6 +49,8 @@ class Source:
         Whether it is a declared control.
     positive_control
         Whether that control holds nothing but positive cells, instead of none.
+    raw
+        The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
     """
 
     sample: str
@@ -58,6 +61,7 @@ class Source:
     fields: Mapping[str, str] = field(default_factory=dict)
     control: bool = False
     positive_control: bool = False
+    raw: Source | None = None
 
 
 def plan_inputs(
@@ -73,7 +77,7 @@ def plan_inputs(
     inputs
         Files and folders; may be empty if the sheet has the column ``path``.
     samples
-        Sample sheet (csv or tsv) with the column ``sample`` and any of ``path,donor,condition,day,control,...``;
+        Sample sheet (csv or tsv) with the column ``sample`` and any of ``path,raw,donor,condition,day,control,...``;
         paths are relative to the sheet. With ``inputs`` it must describe each of their samples.
     control
         Names of samples that hold no positive cell, besides those the sheet marks.
@@ -113,6 +117,20 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
 
 
 def _expand(path: Path) -> list[Source]:
+    """Find the sources of one file or folder, each with the unfiltered matrix that stands beside it."""
+    sources, beside = _found(path), raw_beside(path)
+    return sources if beside is None or len(sources) > 1 else [replace(sources[0], raw=_raw(beside))]
+
+
+def _raw(path: Path) -> Source:
+    """Find the one unfiltered matrix that a path names."""
+    sources = _found(path)
+    if len(sources) > 1:
+        raise InputError(f"{path}: the unfiltered matrix of a sample is one, but there are {len(sources)}: name the one.")
+    return sources[0]
+
+
+def _found(path: Path) -> list[Source]:
     """Find the sources of one file or folder."""
     if path.is_dir():
         return _folder(path)
@@ -142,8 +160,9 @@ def _folder(path: Path) -> list[Source]:
         return [_triple(path, path, prefix) for prefix in prefixes]
     inner = sorted(child for child in path.iterdir() if child.is_dir() and _prefixes(child))
     files = sorted(child.name for child in path.iterdir() if child.is_file() and _SUFFIXES.search(child.name))
-    if len(inner) == 1 and not files:
-        return [replace(source, path=path) for source in _folder(inner[0])]
+    filtered = [child for child in inner if child not in [raw_beside(other) for other in inner]]
+    if len(filtered) == 1 and not files:
+        return [replace(source, path=path) for source in _expand(filtered[0])]
     found = [*(child.name for child in inner), *files]
     if found:
         raise InputError(f"{path}: the folder holds several inputs ({', '.join(found[:6])}): name the one to load, or each of them.")
@@ -243,6 +262,10 @@ def _match(row: Row, groups: Mapping[Path, list[Source]], joined: dict[int, Sour
     found = [source for source in free if source.sample == row.sample] or alone
     if found:
         told = replace(found[0], sample=row.sample, fields=row.fields)
+        try:
+            told = told if row.raw is None else replace(told, raw=_raw(row.raw))
+        except InputError as error:
+            faults.append(f"line {row.line}: {error}")
         joined[id(found[0])] = replace(told, control=row.control, positive_control=row.positive_control)
     elif group or row.path is None:
         known = did_you_mean(row.sample, [source.sample for source in free]) if free else "Every sample has its row already."

@@ -14,7 +14,7 @@ __all__ = ["Row", "read_sheet"]
 
 _TRUTH = dict.fromkeys(("", "0", "no", "false", "n"), False) | dict.fromkeys(("negative", "positive", "1", "yes", "true", "y"), True)
 _POSITIVE = "positive"
-_COLUMNS = ("sample", "path", "control")
+_COLUMNS = ("sample", "path", "raw", "control")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Row:
         Line number in the file, from 1.
     path
         Absolute, or None where the sheet gives none.
+    raw
+        The unfiltered matrix of the sample, likewise.
     control
         Whether it is a control; a negative one unless ``positive_control`` says that it holds nothing but positive cells.
     fields
@@ -36,6 +38,7 @@ class Row:
     line: int
     sample: str
     path: Path | None = None
+    raw: Path | None = None
     control: bool = False
     positive_control: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -86,7 +89,7 @@ def _heading_faults(path: Path, heading: Sequence[str]) -> list[str]:
     if "sample" not in heading:
         near = did_you_mean("sample", heading)
         raise ConfigError(
-            f"{path}: the sample sheet has no column 'sample'. {near} Write: sample,path and any of donor,condition,day,control."
+            f"{path}: the sample sheet has no column 'sample'. {near} Write: sample,path and any of raw,donor,condition,day,control."
         )
     reserved = {key.name for key in keys.KEYS if key.slot == "obs"} - set(_COLUMNS)
     taken = [name for name in heading if name in reserved or name.startswith("scdiff_")]
@@ -109,11 +112,12 @@ def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -
 
 def _row(sheet: Path, number: int, values: Mapping[str, str]) -> Row:
     """Build a row; a relative path starts at the sheet."""
-    given = values.get("path", "")
+    path_of = {name: sheet.absolute().parent / given if (given := values.get(name, "")) else None for name in ("path", "raw")}
     return Row(
         line=number,
         sample=values["sample"],
-        path=(sheet.absolute().parent / given) if given else None,
+        path=path_of["path"],
+        raw=path_of["raw"],
         control=_TRUTH.get(values.get("control", "").casefold(), False),
         positive_control=values.get("control", "").casefold() == _POSITIVE,
         fields={name: value for name, value in values.items() if name not in _COLUMNS},

@@ -163,6 +163,7 @@ def test_record_names_the_file_its_hash_and_its_size(write) -> None:
     files = record(load([path]))["files"]
     assert files.loc["donor"].to_dict() == {
         "path": str(path),
+        "raw": "",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "layout": "h5ad",
         "n_cells": 12,
