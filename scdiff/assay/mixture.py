@@ -186,10 +186,11 @@ class Model:
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper bounds of theta, each of shape (n_theta,)."""
         n, n_patterns = self.n_markers, len(self.patterns)
+        ratio = np.fmax(RATIO_MAX, SOUP_MOST + np.log(self.soup_share / np.array(self.level)))  # RATIO_MAX where no soup is known
         low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1), np.log(0.02), -2.0]
         high = (
             [*np.log(np.minimum(LEVEL_MAX * np.array(self.level), 0.7))]
-            + [RATIO_MAX] * n
+            + [*ratio]
             + [np.log(30)] * n
             + [np.log(40)] * n
             + [np.log(1.2), 0.0, 2.0]

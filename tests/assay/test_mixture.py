@@ -195,3 +195,11 @@ def test_the_model_of_the_other_markers_keeps_their_levels_and_soup(model):
     smaller = replace(model, soup=Soup((3.0, 5.0, 2000.0), 1e6)).without(1)
     assert smaller == Model((2e-4, 0.1), 2, soup=Soup((3.0, 2000.0), 1e6))
     assert model.without(0) == Model((3e-4, 0.1), 2)
+
+
+def test_a_rich_soup_allows_more_background_than_the_levels_alone_would(model):
+    poor, rich = (replace(model, soup=Soup((counts, counts, 1e5), 1e6)) for counts in (1.0, 1e4))
+    highest = [np.exp(made.bounds[1][3:6]) for made in (model, poor, rich)]
+    np.testing.assert_allclose(highest[0], 0.1)
+    np.testing.assert_allclose(highest[1][:2], 0.1)
+    np.testing.assert_allclose(highest[2][:2], 0.3 * 1e-2 / np.array(model.level[:2]), rtol=1e-3)

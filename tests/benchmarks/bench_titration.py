@@ -5,9 +5,10 @@ cells over truth x depth x contamination x islet share of the soup, with and wit
 cells, new seeds for each. Every peer stands at its customary threshold and at the one threshold that is best over all
 batches, chosen with the truth.
 
-Besides: how far the prevalence moves when nine tenths of all counts are taken away.
+Besides: how far the prevalence moves when nine tenths of all counts are taken away, and how many positives quality
+control drops, beside the other cells.
 
-Run: python tests/benchmarks/bench_titration.py [--quick]
+Run: python tests/benchmarks/bench_titration.py [--quick] [--qc]
 """
 
 from __future__ import annotations
@@ -149,6 +150,34 @@ def downsampled(task: tuple[int, float, float]) -> dict[str, Any]:
     return {"truth": truth, "contamination": contamination, "own depth": found[0], "a tenth": found[1], "change": found[1] / found[0] - 1}
 
 
+def dropped(task: tuple[int, str, float, float]) -> dict[str, Any]:
+    """Share of positives and of other cells that quality control drops from one batch, percent."""
+    from scdiff.steps.qc import qc
+
+    warnings.simplefilter("ignore")
+    seed, kind, depth, contamination = task
+    options: dict[str, Any] = {"depth": depth, "contamination": contamination, "soup_share": 0.1}
+    adata = titrate(positives(kind), negatives(), n_cells=3_000, fraction=0.05, seed=60_000 + seed, **options)
+    adata.layers["counts"] = adata.X
+    adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "umi"}}
+    before = adata.obs["truth_positive"].to_numpy(dtype=bool)
+    qc(adata)
+    after = adata.obs["truth_positive"].to_numpy(dtype=bool)
+    lost = {"positives": 1 - after.sum() / before.sum(), "others": 1 - (~after).sum() / (~before).sum()}
+    return {"kind": kind, "depth": depth, "contamination": contamination} | {name: share * 100 for name, share in lost.items()}
+
+
+def quality_control() -> None:
+    """Write what quality control drops."""
+    grid = [(kind, depth, dirt) for kind in ("islet", "e15") for depth in DEPTHS for dirt in (0.0, 0.1)]
+    with multiprocessing.Pool(2) as pool:
+        lost = pd.DataFrame(pool.map(dropped, [(seed, *task) for task in grid for seed in range(1 if QUICK else 4)], chunksize=1))
+    lost["more of the positives"] = lost["positives"] - lost["others"]
+    write(lost.groupby(["kind", "depth", "contamination"], as_index=False).mean(), "qc_loss")
+    sys.stdout.write(f"QC loses more of the positives, points: {lost['more of the positives'].mean():.2f} in the mean, ")
+    sys.stdout.write(f"{lost['more of the positives'].max():.2f} in the worst batch\n")
+
+
 def draw(table: pd.DataFrame, rows: list[dict[str, Any]]) -> None:
     """Draw estimate against truth for scdiff and the best peers."""
     from matplotlib.figure import Figure
@@ -209,4 +238,6 @@ def report(frame: pd.DataFrame, table: pd.DataFrame, moved: pd.DataFrame) -> Non
 
 
 if __name__ == "__main__":
-    main()
+    if "--qc" not in sys.argv:
+        main()
+    quality_control()
