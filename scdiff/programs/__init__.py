@@ -17,12 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scdiff.errors import ProgramError, UnknownNameError, did_you_mean
 from scdiff.genes import ortholog
 
-__all__ = ["DEFAULT_PROGRAMS", "GeneSet", "Marker", "Program", "Species", "StateRule", "load_program", "load_programs", "program_names"]
+__all__ = [
+    "DEFAULT_PROGRAMS", "RESERVED", "GeneSet", "Marker", "Program", "Species", "StateRule",
+    "load_program", "load_programs", "program_names",
+]  # fmt: skip
 
 Species = Literal["human", "mouse"]
 
 DEFAULT_PROGRAMS = ("pancreatic_progenitor", "il10", "vegf", "hgf", "msc_identity", "homing", "cell_cycle")
 """The programmes of a run that names none; the first is the main one."""
+
+RESERVED = ("main", "fdr", "absent_as_zero", "programs", "doublet_rates")
+"""Names that the record of the calls has for its options."""
 
 _NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 
@@ -104,6 +110,8 @@ class Program(_Entry):
     @model_validator(mode="after")
     def _consistent(self) -> Program:
         names = [marker.name for marker in self.markers]
+        if self.name in RESERVED:
+            raise ValueError(f"name is {self.name!r}, which the record of the calls uses itself: rename the programme")
         if len(set(names)) < len(names):
             raise ValueError("a marker is listed twice")
         if not self.markers and not self.sets:

@@ -8,7 +8,9 @@ import pytest
 
 from scdiff.errors import ProgramError, UnknownNameError
 from scdiff.genes import canonical, ortholog
-from scdiff.programs import DEFAULT_PROGRAMS, Marker, load_program, load_programs, program_names
+from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, Marker, load_program, load_programs, program_names
+from scdiff.simulate import simulate
+from scdiff.steps.call import call
 
 DOI = re.compile(r"^10\.\d{4,9}/\S+$")
 SPECIES = ("human", "mouse")
@@ -117,6 +119,7 @@ FAULTS = {
     "missing field": (GOOD.replace('title = "Mine"\n', ""), r"title: Field required"),
     "no source": (GOOD.replace('source = "field convention"\n[[', "[["), r"source: Field required"),
     "name with blank": (GOOD.replace('"mine"', '"my own"'), r"name: String should match pattern"),
+    "reserved name": (GOOD.replace('"mine"', '"fdr"'), r"name is 'fdr', which the record of the calls uses itself"),
     "too many markers needed": (
         GOOD.replace('title = "Mine"', 'title = "Mine"\nmin_markers = 2'),
         r"min_markers is 2, but only 1 markers count",
@@ -134,6 +137,14 @@ def written(folder, text):
     path = folder / "mine.toml"
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def test_every_option_in_the_record_of_the_calls_is_a_reserved_name():
+    adata = simulate(n_cells=60, seed=0)
+    adata.layers["counts"] = adata.X
+    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    call(adata, programs=["hgf"], null_sets=0)
+    assert set(adata.uns["scdiff"]["call"]) - {"hgf"} == set(RESERVED)
 
 
 def test_own_program_loads_by_path(tmp_path):

@@ -157,7 +157,18 @@ def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     obs.insert(0, keys.SAMPLE.name, pd.Categorical(samples, categories=order))
     obs.insert(1, keys.CONTROL.name, declared | earlier)
     obs.index = _cell_names(parts, samples)
-    return obs, [note for group in notes for note in group]
+    return obs, [*(note for group in notes for note in group), *_mixed_donors(obs)]
+
+
+def _mixed_donors(obs: pd.DataFrame) -> list[str]:
+    """Say which samples hold cells of several donors: intervals over donors need a sample each."""
+    if "donor" not in obs:
+        return []
+    donors = obs.groupby("sample", observed=True)["donor"].nunique()
+    return [
+        f"Sample {name!r} holds cells of {n_donors} donors and counts as one: give each donor its own sample for intervals over donors."
+        for name, n_donors in donors[donors > 1].items()
+    ]
 
 
 def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:

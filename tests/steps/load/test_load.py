@@ -388,6 +388,14 @@ def test_sheet_column_wins_over_the_file_and_says_so(tmp_path, batch, write) -> 
     assert "left out (donor)" in said(loaded)
 
 
+def test_a_sample_of_several_donors_is_said(batch, write) -> None:
+    adata = batch()
+    adata.obs["donor"] = ["D1", "D2"] * 6
+    assert "Sample 'batch' holds cells of 2 donors and counts as one" in said(load([write(adata)]))
+    adata.obs["sample"] = adata.obs["donor"]
+    assert "donors" not in said(load([write(adata)]))
+
+
 def test_blank_fields_of_the_sheet_are_missing(tmp_path, batch, write) -> None:
     paths = [write(batch(seed=seed), f"{name}.h5ad") for seed, name in enumerate("ab")]
     (tmp_path / "s.csv").write_text("sample,donor,day\na,,\nb,D2,3\n")
