@@ -38,6 +38,7 @@ LEVEL_SD, LEVEL_MAX = 0.5, 10.0
 RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
 SOUP_MEAN, SOUP_SD, SOUP_SPREAD, SOUP_PSEUDOCOUNT = np.log(0.03), 2.0, 0.3, 0.5
 SOUP_MOST, SOUP_MOST_SD = np.log(0.3), 0.15
+FREEDOM, CENTRE_STEPS = 2.0, 30
 ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
 TAIL, TAIL_LEVEL, TAIL_SIZE = 0.02, 0.2, 3.0
 OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
@@ -147,21 +148,10 @@ class Model:
 
     @cached_property
     def prior_precision(self) -> Floats:
-        """Precision of the prior, shape (n_theta, n_theta).
-
-        The ratios share an unknown centre that is integrated out; with a soup, the backgrounds do: level and ratio together.
-        """
+        """Precision of the prior, shape (n_theta, n_theta), but for the backgrounds, which have one of their own."""
         n = self.n_markers
-        spread = [self.level_sd] * n + [RATIO_SPREAD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
-        precision = np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
-        ratios = slice(n, 2 * n)
-        if self.soup is None:
-            precision[ratios, ratios] -= RATIO_SPREAD**-4 / (n * RATIO_SPREAD**-2 + RATIO_SD**-2)
-            return precision
-        precision[ratios, ratios] = 0.0
-        shared = np.linalg.inv(np.diag(SOUP_SPREAD**2 + self._soup_variance) + SOUP_SD**2)
-        precision[: 2 * n, : 2 * n] += np.kron(np.ones((2, 2)), shared)
-        return precision
+        spread = [self.level_sd] * n + [np.inf] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
+        return np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
 
     @property
     def _soup_variance(self) -> Floats:
@@ -262,13 +252,33 @@ class Model:
         )  # fmt: skip
         scale = sum(float((table.weight * log_scale[m.row]).sum()) for (_, log_scale), m in zip(states, table.markers, strict=True))
         pull = self.prior_precision @ (theta - self.prior_mean)
+        backgrounds, by_background, bend = self._backgrounds(theta)
         excess, by_theta = self._partial_patterns(weights, table)
         if self.soup is not None:
-            too_much, by_background = self._contamination(theta)
-            excess, by_theta = np.concatenate([excess, too_much]), np.concatenate([by_theta, by_background])
-        value = float((theta - self.prior_mean) @ pull) / 2 + float(excess @ excess) / 2 - float(log_likelihood) - scale
-        curvature += self.prior_precision + by_theta.T @ by_theta
-        return Likelihood(value, pull + excess @ by_theta - gradient, curvature, pattern)
+            too_much, by_excess = self._contamination(theta)
+            excess, by_theta = np.concatenate([excess, too_much]), np.concatenate([by_theta, by_excess])
+        prior = float((theta - self.prior_mean) @ pull) / 2 + backgrounds + float(excess @ excess) / 2
+        curvature += self.prior_precision + bend + by_theta.T @ by_theta
+        return Likelihood(prior - float(log_likelihood) - scale, pull + by_background + excess @ by_theta - gradient, curvature, pattern)
+
+    def _backgrounds(self, theta: Floats) -> tuple[float, Floats, Floats]:
+        """Prior of the backgrounds: value, gradient (n_theta,) and curvature (n_theta, n_theta).
+
+        Relative to the levels, or to the soup where it is known, the backgrounds lie around one centre. The tails are Student's: one
+        marker may be far off, for stromal cells transcribe some of them a little, and a trace may be all that there is of another.
+        """
+        n = self.n_markers
+        if self.soup is None:
+            ratio, scale, mean, sd = theta[n : 2 * n], np.full(n, RATIO_SPREAD), RATIO_MEAN, RATIO_SD
+        else:
+            ratio, mean, sd = theta[:n] + theta[n : 2 * n] - np.log(self.soup_share), SOUP_MEAN, SOUP_SD
+            scale = np.sqrt(SOUP_SPREAD**2 + self._soup_variance)
+        value, pull, bend = _shared_centre(ratio, scale, mean, sd)
+        gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
+        gradient[n : 2 * n], curvature[n : 2 * n, n : 2 * n] = pull, bend
+        if self.soup is not None:
+            gradient[:n], curvature[: 2 * n, : 2 * n] = pull, np.tile(bend, (2, 2))
+        return value, gradient, curvature
 
     def _contamination(self, theta: Floats) -> tuple[Floats, Floats]:
         """Excess of each background over three tenths of the soup, in standard deviations of its logarithm, and its derivative by theta.
@@ -294,6 +304,23 @@ class Model:
         by_theta[:, self.logits] = np.eye(weight.shape[1])[partial] - (of_row.T @ weight + np.outer(positive, by_logit)) / total[:, None]
         by_theta[:, 4 * self.n_markers + 2] = (of_row.T @ (depth * weight[:, 0]) - positive * by_slope) / total
         return excess, by_theta / PARTIAL_SD * (excess > 0)[:, None]
+
+
+def _shared_centre(values: Floats, scale: Floats, mean: float, sd: float) -> tuple[float, Floats, Floats]:
+    """Cost of values around an unknown centre, with Student's tails; the centre is normal around ``mean`` and taken at its best.
+
+    Returns the cost, its gradient (n,) and a positive curvature (n, n).
+    """
+    spread, precision = FREEDOM * scale**2, sd**-2
+    centres = np.append(values, mean)  # each a start: there may be several optima
+    for _ in range(CENTRE_STEPS):
+        weights = (FREEDOM + 1) / (spread + (values - centres[:, None]) ** 2)
+        centres = (weights @ values + mean * precision) / (weights.sum(axis=1) + precision)
+    away = values - centres[:, None]
+    costs = (centres - mean) ** 2 * precision / 2 + (FREEDOM + 1) / 2 * np.log1p(away**2 / spread).sum(axis=1)
+    best = int(np.argmin(costs))
+    weight = (FREEDOM + 1) / (spread + away[best] ** 2)
+    return float(costs[best]), weight * away[best], np.diag(weight) - np.outer(weight, weight) / (weight.sum() + precision)
 
 
 def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from scipy.stats import nbinom
 
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, PARTIAL, PARTIAL_SD, TAIL, TAIL_LEVEL, TAIL_SIZE, Model
+from scdiff.assay.mixture import (
+    FREEDOM,
+    GRID,
+    GRID_WEIGHT,
+    PARTIAL,
+    PARTIAL_SD,
+    RATIO_MEAN,
+    RATIO_SD,
+    RATIO_SPREAD,
+    TAIL,
+    TAIL_LEVEL,
+    TAIL_SIZE,
+    Model,
+)
 from scdiff.assay.table import tabulate
 
 LEVELS = {1: (3e-4,), 2: (3e-4, 0.05), 3: (2e-4, 3e-4, 0.05)}
@@ -100,9 +114,21 @@ def drawn_case(n_markers, seed, n_cells=12):
 
 
 def penalty(model, theta, table, prevalence=None):
-    """Half the squared distance from the prior's centre, and what partial patterns cost."""
-    away = theta - model.prior_mean
-    return float(away @ model.prior_precision @ away) / 2 + partial_penalty(model, theta, table, prevalence)
+    """Half the squared distance from the prior's centre, what the backgrounds cost, and what partial patterns cost."""
+    away, ratio = theta - model.prior_mean, theta[model.n_markers : 2 * model.n_markers]
+    return float(away @ model.prior_precision @ away) / 2 + background_penalty(ratio) + partial_penalty(model, theta, table, prevalence)
+
+
+def background_penalty(ratio):
+    """Student's tails around the best centre, found by golden sections between the ratios."""
+
+    def cost(centre):
+        tails = (FREEDOM + 1) / 2 * np.log1p((ratio - centre) ** 2 / FREEDOM / RATIO_SPREAD**2)
+        return ((centre - RATIO_MEAN) / RATIO_SD) ** 2 / 2 + tails.sum()
+
+    knots = np.unique([*ratio, RATIO_MEAN])
+    brackets = [*pairwise(knots), *((knot - 0.5, knot + 0.5) for knot in knots)]
+    return min(minimize_scalar(cost, bounds=bracket, method="bounded", options={"xatol": 1e-10}).fun for bracket in brackets)
 
 
 def numeric(function, theta):
@@ -129,7 +155,7 @@ def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalenc
     pull = numeric(lambda where: penalty(model, where, table, prevalence), theta)
     np.testing.assert_allclose(here.gradient, pull - table.weight @ scores, rtol=1e-5, atol=2e-6)
     outer = sum(weight * np.outer(score, score) for weight, score in zip(table.weight, scores, strict=True))
-    rest = here.curvature - outer - model.prior_precision
+    rest = here.curvature - outer - model.prior_precision - model._backgrounds(theta)[2]
     np.testing.assert_allclose(rest, rest.T, atol=1e-9)
     assert np.linalg.eigvalsh(rest).min() > -1e-5
     n_partial = int((~model.positive & model.patterns.any(axis=1)).sum())
