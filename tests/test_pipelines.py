@@ -11,8 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
+import numpy as np
 import pytest
 import yaml
+from scipy import sparse
 
 from scdiff import simulate
 from scdiff.config import read_yaml
@@ -59,9 +62,20 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, fraction, seed in (("one", 0.1, 1), ("two", 0.0, 2)):
         simulate.simulate(n_cells=150, fraction=fraction, seed=seed).write_h5ad(data / f"{name}.h5ad")
     (data / "three.h5ad").write_bytes((data / "one.h5ad").read_bytes()[:5000])
-    rows = (f"batch1,s1,one.h5ad,d1,differentiated,21,false\nbatch2,s2,two.h5ad,d2,differentiated,21,\n{BROKEN},s3,three.h5ad,d3,,21,no",)
-    sheet(data / "batches.csv", *rows)
+    with_empty_droplets(anndata.read_h5ad(data / "one.h5ad")).write_h5ad(data / "everything.h5ad")
+    rows = ("batch1,s1,one.h5ad,d1,differentiated,21,false,everything.h5ad", "batch2,s2,two.h5ad,d2,differentiated,21,,")
+    header = "batch,sample,path,donor,condition,day,control,raw"
+    sheet(data / "batches.csv", *rows, f"{BROKEN},s3,three.h5ad,d3,,21,no,", header=header)
     return folder
+
+
+def with_empty_droplets(cells: anndata.AnnData, n_empty: int = 500) -> anndata.AnnData:
+    """The unfiltered matrix: the cells, and droplets with 40 counts of their soup each."""
+    share = np.asarray(cells.X.sum(axis=0)).ravel() / cells.X.sum()
+    droplets = np.random.default_rng(0).multinomial(40, share, size=n_empty)
+    empty = anndata.AnnData(sparse.csr_matrix(droplets.astype(np.float32)), var=cells.var[[]].copy())
+    empty.obs_names = [f"EMPTY{index}" for index in range(n_empty)]
+    return anndata.concat([cells, empty])
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +101,16 @@ def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], 
         folder = analysis / "results" / "batches" / batch
         assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
         assert (folder / "result.h5ad").stat().st_size > 0
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+    soups = {}
+    for batch in ("batch1", "batch2"):
+        record = anndata.read_h5ad(analysis / "results" / "batches" / batch / "result.h5ad").uns["scdiff"]["input"]
+        soups[batch] = record["soup"]["counts"].sum() if "soup" in record else None
+    assert soups == {"batch1": 500 * 40, "batch2": None}
 
 
 @needs_snakemake

@@ -29,19 +29,22 @@ def read_sheet(path):
     return rows
 
 
+FILES = ("path", "raw")  # columns that name files
+
+
 def batch_sheet(rows, folder):
     """Sample sheet of one batch for scdiff, with absolute paths, as text."""
     columns = [name for name in rows[0] if name != "batch"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"path": (folder / row["path"]).resolve()} for row in rows)
+    writer.writerows(row | {name: (folder / row[name]).resolve() for name in FILES if row.get(name)} for row in rows)
     return text.getvalue()
 
 
 def present_files(rows, folder):
     """Input files of one batch that are there; what is missing is for scdiff to say, and stops that batch alone."""
-    paths = [folder / row["path"] for row in rows]
+    paths = [folder / row[name] for row in rows for name in FILES if row.get(name)]
     inside = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
     return [str(path.resolve()) for group in inside for path in group if path.is_file()]
 
