@@ -10,7 +10,7 @@ rise or fall with ln depth, since cells that express the programme and stromal c
 
 Weak priors keep weight and level apart at one count per cell: on the level (the programme's typical one), on the ratio
 of background to level (similar for all markers, since the soup is made of the same cells) or, where empty droplets were
-counted, of background to soup (the contamination, the same for all markers), on the dispersions, and on cells
+counted, of background to soup (the contamination, the same for all markers), with heavy tails; on the dispersions; and on cells
 with some but too few markers on, which are taken to be rare unless the counts say otherwise: at low depth they look like
 positive cells whose other markers dropped out.
 """

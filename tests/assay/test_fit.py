@@ -237,3 +237,17 @@ def test_the_soup_tells_weak_expression_from_contamination(share, positive):
     low, high = profile_interval(fit)
     assert (low > 0.4) if positive else (high < 0.02)
     assert fit_mixture(table, Model((4e-4,), 1)).prevalence < 1e-6  # without it, background is the simpler answer
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tenth_of_negatives_with_one_marker_moves_the_prevalence_by_little(model, truth, draw, seed):
+    """They are taken to be rare (the prior on partial patterns), so some are read as positives: at most 3 points of 800 cells."""
+    parameters, negative = truth(0.2, model), ~model.positive
+    weight = parameters.weight.copy()
+    weight[negative] = 0.08 / negative.sum()
+    weight[0] += 0.72
+    drawn = draw(parameters._replace(weight=weight), model, n_cells=800, depth=8_000, seed=seed)
+    fit = fit_mixture(tabulate(drawn.counts, drawn.depth), model)
+    low, high = profile_interval(fit)
+    assert fit.prevalence == pytest.approx(drawn.positive.mean(), abs=0.03)
+    assert low <= drawn.positive.mean() <= high
