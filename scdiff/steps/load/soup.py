@@ -48,8 +48,10 @@ def empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]
     InputError
         If the matrix lacks most of the cells: it is another sample's.
     """
+    total = np.asarray(raw.entries.sum(axis=1)).ravel()
+    held = np.flatnonzero(total)  # most barcodes of an unfiltered matrix hold nothing
     known = {_LANE.sub("", str(name)) for name in cells}
-    names = [_LANE.sub("", str(name)) for name in raw.barcodes]
+    names = [_LANE.sub("", str(name)) for name in raw.barcodes[held]]
     is_cell = np.fromiter((name in known for name in names), dtype=bool, count=len(names))
     found = len(known.intersection(names))
     if found < SAME_SAMPLE * len(known):
@@ -57,13 +59,12 @@ def empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]
             f"{path}: only {found:,} of the {len(known):,} cells have their barcode in this unfiltered matrix: "
             "give the one of the same sample, or none."
         )
-    total = np.asarray(raw.entries.sum(axis=1)).ravel()
-    empty = (total > 0) & (total <= MOST_COUNTS) & ~is_cell
-    n_counts, n_empty = int(total[empty].sum()), int(empty.sum())
+    empty = held[(total[held] <= MOST_COUNTS) & ~is_cell]
+    n_counts, n_empty = int(total[empty].sum()), len(empty)
     said = f"{n_empty:,} empty droplets (1-{MOST_COUNTS} counts, no cell) of {path.name} hold {n_counts:,} counts"
     if n_counts < ENOUGH_COUNTS:
         return None, f"{said}; under {ENOUGH_COUNTS:,}, so the background is learned from the cells."
-    return np.asarray(raw.entries[np.flatnonzero(empty)].sum(axis=0), dtype=np.float64).ravel(), f"{said}: the soup."
+    return np.asarray(raw.entries[empty].sum(axis=0), dtype=np.float64).ravel(), f"{said}: the soup."
 
 
 def on_genes(counts: np.ndarray, symbols: np.ndarray, wanted: np.ndarray) -> np.ndarray:
