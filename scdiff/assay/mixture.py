@@ -75,6 +75,20 @@ class Soup(NamedTuple):
     markers: tuple[float, ...]
     total: float
 
+    @property
+    def share(self) -> Floats:
+        """Share of each marker, shape (n_markers,)."""
+        return (np.array(self.markers) + SOUP_PSEUDOCOUNT) / (self.total + 2 * SOUP_PSEUDOCOUNT)
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of the logarithm of each share, by the counts it rests on, shape (n_markers,)."""
+        return 1 / (np.array(self.markers) + SOUP_PSEUDOCOUNT)
+
+    def without(self, left_out: int) -> Soup:
+        """Return the soup of the other markers."""
+        return Soup(self.markers[:left_out] + self.markers[left_out + 1 :], self.total)
+
 
 class Weights(NamedTuple):
     """Pattern weights by depth.
@@ -154,23 +168,14 @@ class Model:
         return np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
 
     @property
-    def _soup_variance(self) -> Floats:
-        """Variance of the logarithm of each share in the soup, by the counts it rests on, shape (n_markers,)."""
-        return np.asarray(1 / (np.array(self.soup.markers if self.soup else (0.0,) * self.n_markers) + SOUP_PSEUDOCOUNT))
-
-    @property
     def soup_share(self) -> Floats:
-        """Share of each marker in the soup, shape (n_markers,)."""
-        if self.soup is None:
-            return np.full(self.n_markers, np.nan)
-        return (np.array(self.soup.markers) + SOUP_PSEUDOCOUNT) / (self.soup.total + 2 * SOUP_PSEUDOCOUNT)
+        """Share of each marker in the soup, shape (n_markers,); NaN where it is not known."""
+        return np.full(self.n_markers, np.nan) if self.soup is None else self.soup.share
 
     def without(self, left_out: int) -> Model:
         """Return the model of the other markers."""
-        level, soup = np.delete(self.level, left_out), self.soup
-        if soup is not None:
-            soup = Soup(tuple(np.delete(soup.markers, left_out).tolist()), soup.total)
-        return replace(self, level=tuple(level.tolist()), soup=soup)
+        soup = self.soup.without(left_out) if self.soup else None
+        return replace(self, level=self.level[:left_out] + self.level[left_out + 1 :], soup=soup)
 
     @cached_property
     def bounds(self) -> tuple[Floats, Floats]:
@@ -254,9 +259,6 @@ class Model:
         pull = self.prior_precision @ (theta - self.prior_mean)
         backgrounds, by_background, bend = self._backgrounds(theta)
         excess, by_theta = self._partial_patterns(weights, table)
-        if self.soup is not None:
-            too_much, by_excess = self._contamination(theta)
-            excess, by_theta = np.concatenate([excess, too_much]), np.concatenate([by_theta, by_excess])
         prior = float((theta - self.prior_mean) @ pull) / 2 + backgrounds + float(excess @ excess) / 2
         curvature += self.prior_precision + bend + by_theta.T @ by_theta
         return Likelihood(prior - float(log_likelihood) - scale, pull + by_background + excess @ by_theta - gradient, curvature, pattern)
@@ -268,26 +270,25 @@ class Model:
         marker may be far off, for stromal cells transcribe some of them a little, and a trace may be all that there is of another.
         """
         n = self.n_markers
-        if self.soup is None:
-            ratio, scale, mean, sd = theta[n : 2 * n], np.full(n, RATIO_SPREAD), RATIO_MEAN, RATIO_SD
-        else:
-            ratio, mean, sd = theta[:n] + theta[n : 2 * n] - np.log(self.soup_share), SOUP_MEAN, SOUP_SD
-            scale = np.sqrt(SOUP_SPREAD**2 + self._soup_variance)
-        value, pull, bend = _shared_centre(ratio, scale, mean, sd)
         gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
-        gradient[n : 2 * n], curvature[n : 2 * n, n : 2 * n] = pull, bend
-        if self.soup is not None:
-            gradient[:n], curvature[: 2 * n, : 2 * n] = pull, np.tile(bend, (2, 2))
-        return value, gradient, curvature
+        if self.soup is None:
+            value, pull, bend = _shared_centre(theta[n : 2 * n], np.full(n, RATIO_SPREAD), RATIO_MEAN, RATIO_SD)
+            gradient[n : 2 * n], curvature[n : 2 * n, n : 2 * n] = pull, bend
+            return value, gradient, curvature
+        of_soup = theta[:n] + theta[n : 2 * n] - np.log(self.soup.share)
+        value, pull, bend = _shared_centre(of_soup, np.sqrt(SOUP_SPREAD**2 + self.soup.variance), SOUP_MEAN, SOUP_SD)
+        gradient[: 2 * n], curvature[: 2 * n, : 2 * n] = np.tile(pull, 2), np.tile(bend, (2, 2))
+        excess, by_theta = self._contamination(theta, self.soup)
+        return value + float(excess @ excess) / 2, gradient + excess @ by_theta, curvature + by_theta.T @ by_theta
 
-    def _contamination(self, theta: Floats) -> tuple[Floats, Floats]:
+    def _contamination(self, theta: Floats, soup: Soup) -> tuple[Floats, Floats]:
         """Excess of each background over three tenths of the soup, in standard deviations of its logarithm, and its derivative by theta.
 
         A count that is as frequent in the cells as in the soup is no contamination: the cells made it.
         """
         n = self.n_markers
-        spread = np.sqrt(SOUP_MOST_SD**2 + self._soup_variance)
-        excess = (theta[:n] + theta[n : 2 * n] - np.log(self.soup_share) - SOUP_MOST) / spread
+        spread = np.sqrt(SOUP_MOST_SD**2 + soup.variance)
+        excess = (theta[:n] + theta[n : 2 * n] - np.log(soup.share) - SOUP_MOST) / spread
         by_theta = np.zeros((n, len(theta)))
         by_theta[:, : 2 * n] = np.tile(np.diag((excess > 0) / spread), 2)
         return np.maximum(excess, 0.0), by_theta

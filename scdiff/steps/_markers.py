@@ -34,14 +34,14 @@ class MarkerCounts:
     species
         Whose gene symbols the markers go by.
     soups
-        By sample, what its empty droplets hold: counts of each marker, and of all genes; only samples that have any.
+        By sample, counts of each gene in its empty droplets, shape (n_genes,); only samples where they are known.
     """
 
     depth: np.ndarray
     rows: dict[tuple[str, ...], list[int]]
     sums: dict[tuple[str, ...], np.ndarray]
     species: Species
-    soups: Mapping[str, tuple[dict[tuple[str, ...], float], float]] = field(default_factory=dict)
+    soups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def genes(self, named: Sequence[Marker | GeneSet]) -> dict[str, list[int]]:
         """Find the rows (columns of the object) of the genes of each marker or set; empty where the matrix has none."""
@@ -56,12 +56,11 @@ class MarkerCounts:
         """Add up what the empty droplets of some samples hold; None where those of any are not known."""
         from scdiff.assay.mixture import Soup
 
-        found = [self.soups.get(sample) for sample in samples]
-        known = [soup for soup in found if soup is not None]
-        if not known or len(known) < len(found):
+        names = list(samples)
+        if not names or not all(name in self.soups for name in names):
             return None
-        counts = tuple(sum(of[marker.genes(self.species)] for of, _ in known) for marker in markers)
-        return Soup(counts, sum(total for _, total in known))
+        pooled = np.sum([self.soups[name] for name in names], axis=0)
+        return Soup(tuple(float(pooled[rows].sum()) for rows in self.genes(markers).values()), float(pooled.sum()))
 
 
 def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
@@ -75,23 +74,18 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
     places = {genes: np.searchsorted(kept, rows[genes]) for genes in markers}
     sums = {genes: np.asarray(counts[:, place].sum(axis=1, dtype=np.float64)).ravel() for genes, place in places.items()}
     depth = np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
-    return MarkerCounts(depth, rows, sums, species, _soups(adata, {genes: rows[genes] for genes in markers}))
+    return MarkerCounts(depth, rows, sums, species, _soups(adata))
 
 
-def _soups(adata: AnnData, rows: Mapping[tuple[str, ...], list[int]]) -> dict[str, tuple[dict[tuple[str, ...], float], float]]:
-    """Look up the markers in the soups that load recorded."""
+def _soups(adata: AnnData) -> dict[str, np.ndarray]:
+    """Put the soups that load recorded into the order of the object's genes."""
     import pandas as pd
 
     if "soup" not in (record := adata.uns["scdiff"]["input"]):
         return {}
     frame = pd.DataFrame(record["soup"]["counts"], index=record["soup"]["genes"].astype(str), columns=record["soup"]["samples"].astype(str))
-    frame = frame.reindex(adata.var_names, fill_value=0.0)
-    soups = {str(name): column.to_numpy() for name, column in frame.items()}
-    return {
-        name: ({genes: float(soup[places].sum()) for genes, places in rows.items()}, float(soup.sum()))
-        for name, soup in soups.items()
-        if soup.any()
-    }
+    soups = frame.reindex(adata.var_names, fill_value=0.0).items()
+    return {str(name): counts.to_numpy() for name, counts in soups if counts.any()}
 
 
 def control_cells(adata: AnnData) -> np.ndarray:

@@ -181,12 +181,11 @@ def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, re
     names = [marker.name for marker in markers]
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
     samples, control = batch.adata.obs["sample"].astype(str), control_cells(batch.adata)
-    counts, depth, doublets = batch.read.of(markers), batch.read.depth, batch.doublets
-    soups = _soups(batch, markers)
+    counts, depth, doublets, soups = batch.read.of(markers), batch.read.depth, batch.doublets, _soups(batch, markers)
     called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=doublets, soups=soups)
     result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
-    pooled, fit = called.fits["all"].parameters, called.fits["all"]
-    rates = np.array([pooled.background, pooled.level, fit.model.soup_share]) * 1e4
+    pooled = called.fits["all"]
+    rates = np.array([pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share]) * 1e4
     result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
     return called
 

@@ -194,7 +194,7 @@ def test_more_background_than_three_tenths_of_the_soup_costs(model):
     soupy = replace(model, soup=Soup((100.0, 100.0, 1e5), 1e6))
     theta = soupy.prior_mean.copy()
     theta[3:6] += np.log([0.1, 0.6, 0.29]) - mixture.SOUP_MEAN
-    excess, by_theta = soupy._contamination(theta)
+    excess, by_theta = soupy._contamination(theta, soupy.soup)
     np.testing.assert_array_equal(excess > 0, [False, True, False])
     assert excess[1] == pytest.approx(np.log(2) / np.hypot(mixture.SOUP_MOST_SD, (1 / 100.5) ** 0.5))
     assert np.flatnonzero(by_theta[1]).tolist() == [1, 4]

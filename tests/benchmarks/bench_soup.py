@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from dataclasses import replace
 from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
-from bench_limits import DOUBLETS, with_nuisance
-from bench_titration import N_CELLS, design, true_fraction
-from sources import collapsed, marker_counts, model, write
+from bench_limits import DOUBLETS
+from bench_titration import design, mix, others, true_fraction
+from sources import assay, collapsed, marker_counts, write
 
-from scdiff.assay.doublets import prevalence_of_cells
-from scdiff.assay.fit import fit_mixture, profile_interval
+from scdiff.assay.fit import fit_mixture
 from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
-from scdiff.simulate import pair_cells, titrate
 
 QUICK = "--quick" in sys.argv
 N_TWINS, EVERY = (2, 24) if QUICK else (20, 3)
@@ -50,21 +47,16 @@ def twin(task: tuple[int, int, float, bool]) -> dict[str, Any]:
 def titrated(index: int) -> dict[str, Any]:
     """One batch of the titration."""
     factors = design(index)
-    good, rest = collapsed(factors["kind"]), collapsed("negative")
-    if factors["nuisance"]:
-        rest = with_nuisance(rest[np.random.default_rng(index).integers(rest.n_obs, size=1000)], good, index, n_cells=1000)
-    options = {key: factors[key] for key in ("depth", "contamination", "soup_share")}
-    adata = titrate(good, rest, n_cells=N_CELLS, fraction=factors["truth"], seed=70_000 + index, **options)
-    adata = pair_cells(adata, rate=DOUBLETS, seed=index) if factors["doublets"] else adata
+    good = collapsed(factors["kind"])
+    rest = others(index, factors, good, collapsed("negative"))
+    adata = mix(index, factors, good, rest, seed=70_000 + index)
     rate, truth = DOUBLETS if factors["doublets"] else 0.0, true_fraction(adata)
     profile = (1 - factors["soup_share"]) * pooled(rest) + factors["soup_share"] * pooled(good)
     drawn = np.random.default_rng(index).multinomial(int(EMPTY_COUNTS), profile)
     row = factors | {"truth": truth}
     for name, empty in (("without", None), ("with_soup", Soup(tuple(drawn[:3].astype(float)), EMPTY_COUNTS))):
-        fit = fit_mixture(tabulate(*marker_counts(adata)), replace(model(), soup=empty), doublet_rate=rate)
-        rates = fit.weight, fit.model.patterns, fit.model.positive, rate
-        found, low, high = (prevalence_of_cells(value, *rates) for value in (fit.prevalence, *profile_interval(fit)))
-        row |= {name: abs(found - truth) * 100, f"{name}_held": low <= truth <= high}
+        answer = assay(*marker_counts(adata), doublet_rate=rate, soup=empty)
+        row |= {name: abs(answer.prevalence - truth) * 100, f"{name}_held": answer.low <= truth <= answer.high}
     return row
 
 

@@ -55,11 +55,21 @@ def design(index: int) -> dict[str, Any]:
 
 def make(index: int, factors: dict[str, Any]) -> ad.AnnData:
     """Mix one batch, all genes."""
-    good, rest = positives(factors["kind"]), negatives()
+    good = positives(factors["kind"])
+    return mix(index, factors, good, others(index, factors, good, negatives()), seed=30_000 + index)
+
+
+def others(index: int, factors: dict[str, Any], good: ad.AnnData, rest: ad.AnnData) -> ad.AnnData:
+    """Take the negatives of one batch, those with a single marker among them where it has any."""
+    if not factors["nuisance"]:
+        return rest
+    return with_nuisance(rest[np.random.default_rng(index).integers(rest.n_obs, size=1000)], good, index, n_cells=1000)
+
+
+def mix(index: int, factors: dict[str, Any], good: ad.AnnData, rest: ad.AnnData, *, seed: int) -> ad.AnnData:
+    """Mix positives and negatives at the factors of one batch."""
     options = {key: factors[key] for key in ("depth", "contamination", "soup_share")}
-    if factors["nuisance"]:
-        rest = with_nuisance(rest[np.random.default_rng(index).integers(rest.n_obs, size=1000)], good, index, n_cells=1000)
-    adata = titrate(good, rest, n_cells=N_CELLS, fraction=factors["truth"], seed=30_000 + index, **options)
+    adata = titrate(good, rest, n_cells=N_CELLS, fraction=factors["truth"], seed=seed, **options)
     return pair_cells(adata, rate=DOUBLETS, seed=index) if factors["doublets"] else adata
 
 

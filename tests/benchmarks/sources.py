@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scdiff.assay.calls import call_cells
 from scdiff.assay.doublets import chance_positives, prevalence_of_cells
 from scdiff.assay.fit import fit_mixture, profile_interval
 from scdiff.assay.limits import error_rates, limit_of_blank, verdict
-from scdiff.assay.mixture import Model
+from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
 from scdiff.programs import load_program
 
@@ -104,9 +104,9 @@ class Answer:
     verdict: str
 
 
-def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool = True) -> Answer:
+def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool = True, soup: Soup | None = None) -> Answer:
     """Run the assay on marker counts as the steps call and fraction do for one sample."""
-    fit = fit_mixture(tabulate(counts, depth), model(), doublet_rate=doublet_rate)
+    fit = fit_mixture(tabulate(counts, depth), replace(model(), soup=soup), doublet_rate=doublet_rate)
     calls = call_cells(fit).positive
     rates = fit.weight, fit.model.patterns, fit.model.positive, doublet_rate
     false_rate, sensitivity = error_rates(fit)

@@ -160,7 +160,8 @@ def _folder(path: Path) -> list[Source]:
         return [_triple(path, path, prefix) for prefix in prefixes]
     inner = sorted(child for child in path.iterdir() if child.is_dir() and _prefixes(child))
     files = sorted(child.name for child in path.iterdir() if child.is_file() and _SUFFIXES.search(child.name))
-    filtered = [child for child in inner if child not in [raw_beside(other) for other in inner]]
+    raw = {raw_beside(child) for child in inner}
+    filtered = [child for child in inner if child not in raw]
     if len(filtered) == 1 and not files:
         return [replace(source, path=path) for source in _expand(filtered[0])]
     found = [*(child.name for child in inner), *files]
