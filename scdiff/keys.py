@@ -80,8 +80,12 @@ PROBABILITY = Key("obs", "scdiff_probability", "float", "probability of the main
 CALL = Key("uns", "call", "dict", "per programme: markers found and absent, background, fit, options", "call")
 
 PSEUDOTIME = Key("obs", "dpt_pseudotime", "float", "diffusion pseudotime, 0-1 within the root's component, NaN elsewhere", "trajectory")
+PSEUDOTIME_LOW = Key("obs", "dpt_pseudotime_low", "float", "least from cells of the root's cluster, 0-1 or NaN", "trajectory")
+PSEUDOTIME_HIGH = Key("obs", "dpt_pseudotime_high", "float", "largest from cells of the root's cluster, 0-1 or NaN", "trajectory")
+POSITION = Key("obs", "scdiff_position", "float", "0 at the start, 1 at the progenitor-like end, NaN without an end", "trajectory")
+FATE = Key("obs", "scdiff_fate", "float", "probability of the progenitor-like end, 0-1 or NaN", "trajectory")
 COMPONENT = Key("obs", "scdiff_component", "category", "connected component of the neighbour graph, largest first", "trajectory")
-TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, verdict", "trajectory")
+TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, ends, verdict, gap, committed fraction", "trajectory")
 
 FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
 AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
@@ -98,7 +102,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "embed": (LOGNORM,),
     "score": (COUNTS, LOGNORM),
     "call": (COUNTS, SAMPLE, INPUT),
-    "trajectory": (CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
+    "trajectory": (COUNTS, SAMPLE, CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
     "fraction": (COUNTS, SAMPLE, INPUT, CALL, EVIDENCE, POSITIVE, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -13,10 +10,13 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.errors import ConfigError
-from scdiff.genes import Lookup
-from scdiff.programs import load_program
-from scdiff.steps._common import csr, name_order, numbered, record, species_of, texts
+from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, record, texts
+from scdiff.steps._markers import pooled_cells
+from scdiff.steps.trajectory.ends import positive_end, tips
+from scdiff.steps.trajectory.fate import absorption, forward_walk
+from scdiff.steps.trajectory.path import Path, follow
+from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
+from scdiff.steps.trajectory.root import Root, choose_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,24 +27,12 @@ __all__ = ["trajectory"]
 
 log = logging.getLogger(__name__)
 
-IDENTITY = "msc_identity"
 NOT_POSITIVE = ("negative", "unassigned", "unspecific")
-FEWEST_CELLS = 5
 STRETCHED = 0.2
-WEIGHTS = {"identity": 2, "probability": 2, "share": 0.5, "joined": 0.5}
-"""What the parts of a candidate's score weigh."""
-
-LEAST_SHARE = 0.05
-"""A cluster of fewer of the component's cells is no origin: such clusters are often doublets. Its score is NaN."""
-
-
-@dataclass(frozen=True)
-class _Root:
-    """Where pseudotime starts, and the clusters that were considered."""
-
-    cell: int
-    cluster: str
-    candidates: pd.DataFrame
+DIGITS = 9
+POOLED = "all"
+POSITIVE, START = "progenitor-like", "start"
+"""Names of the ends: the positive cells that went furthest, and the cells of the root's cluster that stay."""
 
 
 @step
@@ -89,16 +77,18 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA)
     """
     rows = name_order(adata.obs_names)
-    component = _components(csr(adata.obsp["connectivities"]), rows)
+    graph = csr(adata.obsp["connectivities"])
+    component = _components(graph, rows)
     paga = _paga(csr(adata.obsp["distances"]), adata.obs["leiden"])
-    start = _root(adata, component, rows, paga, root)
-    pseudotime = np.full(adata.n_obs, np.nan)
-    members = rows[component[rows] == component[start.cell]]
-    pseudotime[members] = _pseudotime(
-        csr(adata.obsp["connectivities"])[members][:, members], members.tolist().index(start.cell), n_comps, seed
-    )
-    adata.obs["dpt_pseudotime"] = pseudotime
+    start = choose_root(adata, component, rows, paga, root)
+    pseudotime, low, high = _pseudotime(graph, component, rows, start, n_comps, seed)
+    ends = _ends(adata, graph, pseudotime, paga, start)
+    path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), _groups(adata))
+    fates = _fates(graph, pseudotime, rows, ends)
+    adata.obs["dpt_pseudotime"], adata.obs["dpt_pseudotime_low"], adata.obs["dpt_pseudotime_high"] = pseudotime, low, high
     adata.obs["scdiff_component"] = numbered(component)
+    adata.obs["scdiff_position"] = path.position
+    adata.obs["scdiff_fate"] = fates[POSITIVE].to_numpy()
     notes = _notes(adata, component, start, pseudotime)
     for note in notes:
         log.info(note)
@@ -108,9 +98,65 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         "root_candidates": start.candidates,
         "components": _component_table(adata, component, start),
         "paga": paga,
+        "ends": _end_table(ends, fates),
+        "verdict": path.verdict,
+        "gap": _gap_record(path),
+        "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, fates[POSITIVE].to_numpy())),
+        "path": path.histogram,
         "notes": texts(notes),
     }
     record(adata, keys.TRAJECTORY, found)
+
+
+def _groups(adata: AnnData) -> dict[str, np.ndarray]:
+    """Cells of each sample and, but for controls, of all."""
+    samples = adata.obs["sample"].astype(str).to_numpy()
+    return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
+
+
+def _ends(adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.DataFrame, start: Root) -> dict[str, np.ndarray]:
+    """Cells of the positive end, of the other ends, and of the start; shape (n_cells,) each."""
+    clusters, positive = adata.obs["leiden"].astype(str).to_numpy(), _positive(adata)
+    state = adata.obs["scdiff_state"].astype(str).to_numpy()
+    probability = adata.obs["scdiff_probability"].to_numpy(dtype=float)
+    end = positive_end(state, sorted(set(state[positive])), probability, pseudotime, graph)
+    other = tips(pseudotime, clusters, paga, end, start.cluster)
+    return {POSITIVE: end} | {f"cluster {name}": cells for name, cells in other.items()} | {START: (clusters == start.cluster) & ~positive}
+
+
+def _fates(graph: csr_matrix, pseudotime: np.ndarray, rows: np.ndarray, ends: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Probability of each end for each cell that the root reaches; NaN elsewhere, and throughout where no cell is at the positive end."""
+    import pandas as pd
+
+    found = pd.DataFrame(np.nan, index=range(len(rows)), columns=list(ends))
+    members = rows[np.isfinite(pseudotime[rows])]
+    if ends[POSITIVE][members].any():
+        number = np.full(len(members), -1)
+        for place, cells in enumerate(ends.values()):
+            number[cells[members] & (number < 0)] = place
+        walk = forward_walk(graph[members][:, members], pseudotime[members])
+        found.iloc[members] = absorption(walk, number, len(ends)).round(DIGITS)
+    return found
+
+
+def _end_table(ends: dict[str, np.ndarray], fates: pd.DataFrame) -> pd.DataFrame:
+    """Size and mean probability of each end."""
+    import pandas as pd
+
+    table = {"n_cells": [int(cells.sum()) for cells in ends.values()], "mean_fate": fates.mean().round(DIGITS).to_numpy()}
+    return pd.DataFrame(table, index=pd.Index(list(ends), dtype=object, name="end"))
+
+
+def _fate_weighted(adata: AnnData, fate: np.ndarray) -> list[float]:
+    """Mean probability of the positive end in each group, cells that the root does not reach left out."""
+    return [
+        round(float(np.nanmean(fate[cells])), DIGITS) if np.isfinite(fate[cells]).any() else np.nan for cells in _groups(adata).values()
+    ]
+
+
+def _gap_record(path: Path) -> dict[str, float]:
+    """Numbers of the gap by name; empty where there was none to look at."""
+    return {name: float(value) for name, value in vars(path.gap).items()} if path.gap else {}
 
 
 def _components(graph: csr_matrix, rows: np.ndarray) -> np.ndarray:
@@ -124,114 +170,26 @@ def _components(graph: csr_matrix, rows: np.ndarray) -> np.ndarray:
     return np.argsort(by_size)[labels]
 
 
+def _pseudotime(
+    graph: csr_matrix, component: np.ndarray, rows: np.ndarray, start: Root, n_comps: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pseudotime from the root, and its range over the other roots; shape (n_cells,) each, NaN in other components."""
+    members = rows[component[rows] == component[start.cell]]
+    place = {cell: number for number, cell in enumerate(members)}
+    roots = np.array([place[cell] for cell in (start.cell, *start.others)])
+    with one_blas_thread():
+        found = diffusion_pseudotime(graph[members][:, members], roots, n_comps, seed).round(DIGITS)
+    whole = np.full((3, len(rows)), np.nan)
+    whole[:, members] = found[0], np.minimum(found.min(axis=0), found[0]), np.maximum(found.max(axis=0), found[0])
+    return whole[0], whole[1], whole[2]
+
+
 def _positive(adata: AnnData) -> np.ndarray:
     """Tell which cells carry a positive sub-state of the main programme; shape (n_cells,)."""
     return ~adata.obs["scdiff_state"].astype(str).isin((*NOT_POSITIVE, "nan")).to_numpy()
 
 
-def _root(adata: AnnData, component: np.ndarray, rows: np.ndarray, paga: pd.DataFrame, asked: str | None) -> _Root:
-    """Root by the user's choice, else the best candidate."""
-    candidates = _candidates(adata, component == 0, paga)
-    clusters = adata.obs["leiden"].astype(str).to_numpy()
-    if asked is not None and asked not in clusters:
-        cell = _barcode(adata, asked, sorted(set(clusters)))
-        return _Root(cell, clusters[cell], candidates)
-    cluster = candidates.index[0] if asked is None else asked
-    members = rows[(clusters[rows] == cluster) & ((component[rows] == 0) | (asked is not None))]
-    return _Root(_central(np.asarray(adata.obsm["X_pca"], dtype=float), members), cluster, candidates)
-
-
-def _barcode(adata: AnnData, asked: str, clusters: list[str]) -> int:
-    """Row of the cell ``asked``.
-
-    Raises
-    ------
-    ConfigError
-        If no cell has this name.
-    """
-    if asked in adata.obs_names:
-        return int(adata.obs_names.get_loc(asked))
-    near = difflib.get_close_matches(asked, [*clusters, *adata.obs_names], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(
-        f"trajectory(): root is {asked!r}, which is neither a cluster nor a cell barcode.{hint} "
-        f"Clusters: {', '.join(clusters)}; barcodes look like {adata.obs_names[0]!r}. Leave it out for an automatic root."
-    )
-
-
-def _central(points: np.ndarray, members: np.ndarray) -> int:
-    """Cell among ``members`` (in the order of their names) that is nearest to their mean."""
-    distances = np.linalg.norm(points[members] - points[members].mean(axis=0), axis=1)
-    return int(members[distances.round(9).argmin()])
-
-
-def _candidates(adata: AnnData, inside: np.ndarray, paga: pd.DataFrame) -> pd.DataFrame:
-    """Clusters of the largest component with what speaks for them and their score, best first."""
-    import pandas as pd
-
-    clusters = adata.obs["leiden"].astype(str).to_numpy()[inside]
-    groups = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside]).groupby(clusters)
-    table = pd.DataFrame({"n_cells": groups.size(), "identity": _identity(adata, inside, clusters), "probability": groups.mean().round(9)})
-    table.index = pd.Index([str(name) for name in table.index], dtype=object, name="cluster")
-    table["joined_to"] = paga.loc[table.index, table.index].to_numpy() @ table["n_cells"].to_numpy()
-    parts = pd.DataFrame(
-        {
-            "identity": table["identity"],
-            "probability": 1 - table["probability"],
-            "share": table["n_cells"] / table["n_cells"].sum(),
-            "joined": table["joined_to"] / (table["joined_to"].max() or np.nan),
-        }
-    )
-    weights = parts.notna() * pd.Series(WEIGHTS)
-    large = parts["share"] >= min(LEAST_SHARE, parts["share"].max())
-    table["score"] = ((parts.fillna(0) * weights).sum(axis=1) / weights.sum(axis=1)).where(large)
-    return table.sort_index(key=lambda index: index.str.zfill(9)).sort_values(["score", "n_cells"], ascending=False, kind="stable")
-
-
-def _identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Series:
-    """Mean level of the core markers of MSC identity by cluster, each relative to its highest cluster; 0-1, NaN without a row."""
-    import pandas as pd
-
-    species = species_of(adata)
-    lookup = Lookup(list(adata.var_names), species)
-    markers = {marker.name: lookup.find(marker.genes(species)) for marker in load_program(IDENTITY).core}
-    levels = {name: np.expm1(csr(adata.X)[:, rows].toarray().astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows}
-    means = pd.DataFrame(levels, index=range(int(inside.sum()))).groupby(clusters).mean()
-    return (means / means.max().replace(0, np.nan)).mean(axis=1).round(9)
-
-
-def _pseudotime(graph: csr_matrix, start: int, n_comps: int, seed: int) -> np.ndarray:
-    """Diffusion pseudotime from cell ``start``, 0-1, within one connected component; shape (n_cells,).
-
-    With fewer than five cells, or where all are alike, there is nothing to order: 0 at the start, NaN elsewhere.
-    """
-    n_cells = graph.shape[0]
-    if n_cells >= FEWEST_CELLS:
-        values = _diffusion(graph, start, min(n_comps, n_cells - 2), seed)
-        if np.isfinite(values).all() and values.max() > 0:
-            return values / values.max()
-    alone = np.full(n_cells, np.nan)
-    alone[start] = 0.0
-    return alone
-
-
-def _diffusion(graph: csr_matrix, start: int, n_comps: int, seed: int) -> np.ndarray:
-    """Diffusion distance from cell ``start`` as scanpy computes it; shape (n_cells,)."""
-    import scanpy as sc
-    from anndata import AnnData
-
-    cells = AnnData(obs={"cell": [str(cell) for cell in range(graph.shape[0])]}, obsp={"connectivities": graph, "distances": graph})
-    parameters = {"n_neighbors": FEWEST_CELLS, "method": "umap"}
-    cells.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": parameters}
-    cells.uns["iroot"] = start
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        sc.tl.diffmap(cells, n_comps=n_comps, random_state=seed)
-        sc.tl.dpt(cells, n_dcs=n_comps)
-    return cells.obs["dpt_pseudotime"].to_numpy(dtype=float)
-
-
-def _component_table(adata: AnnData, component: np.ndarray, start: _Root) -> pd.DataFrame:
+def _component_table(adata: AnnData, component: np.ndarray, start: Root) -> pd.DataFrame:
     """Cells and positive cells by component."""
     import pandas as pd
 
@@ -261,7 +219,7 @@ def _paga(distances: csr_matrix, clusters: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(weights, index=pd.Index(names, dtype=object), columns=names)
 
 
-def _notes(adata: AnnData, component: np.ndarray, start: _Root, pseudotime: np.ndarray) -> list[str]:
+def _notes(adata: AnnData, component: np.ndarray, start: Root, pseudotime: np.ndarray) -> list[str]:
     """Say what limits the reading of this trajectory."""
     reached = component == component[start.cell]
     values = pseudotime[np.isfinite(pseudotime)]

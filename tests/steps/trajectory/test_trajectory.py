@@ -12,6 +12,8 @@ from scipy.stats import spearmanr
 
 from scdiff import keys
 from scdiff.errors import ConfigError, MissingKeyError
+from scdiff.simulate import BatchDesign, simulate
+from scdiff.steps.call import call
 from scdiff.steps.embed import embed
 from scdiff.steps.normalise import normalise
 from scdiff.steps.trajectory import _paga, trajectory
@@ -51,9 +53,12 @@ def test_writes_what_is_promised_and_nothing_else(ready):
     before = {slot: set(getattr(adata, slot)) for slot in ("obs", "var", "obsm", "obsp", "uns", "layers")}
     trajectory(adata)
     new = {slot: set(getattr(adata, slot)) - names for slot, names in before.items()}
-    assert new == {"obs": {"dpt_pseudotime", "scdiff_component"}, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
+    times = {"dpt_pseudotime", "dpt_pseudotime_low", "dpt_pseudotime_high"}
+    obs = times | {"scdiff_component", "scdiff_position", "scdiff_fate"}
+    assert new == {"obs": obs, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
     assert all(keys.has(adata, key) for key in keys.written_by("trajectory"))
-    assert set(_record(adata)) == {"root_cluster", "root_cell", "root_candidates", "components", "paga", "notes"}
+    tables = {"root_candidates", "components", "paga", "ends", "committed", "path"}
+    assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "gap", "notes"}
 
 
 def test_root_time_is_zero_and_the_range_is_one(ready):
@@ -66,14 +71,16 @@ def test_root_time_is_zero_and_the_range_is_one(ready):
 
 
 def test_order_of_cells_and_genes_does_not_matter(batch, mark, shuffled):
-    adata = _course(batch, mark, 90)
+    adata = _course(batch, mark, 300)
     other = shuffled(adata)
     trajectory(adata)
     trajectory(other)
     assert _record(adata)["root_cell"] == _record(other)["root_cell"]
-    columns = ["dpt_pseudotime", "scdiff_component"]
+    assert _record(adata)["verdict"] == _record(other)["verdict"] != "undecided"
+    assert _record(adata)["gap"] == _record(other)["gap"]
+    columns = [key.name for key in keys.written_by("trajectory") if key.slot == "obs"]
     pd.testing.assert_frame_equal(adata.obs[columns], other.obs.loc[adata.obs_names, columns], check_exact=True)
-    for name in ("root_candidates", "components", "paga"):
+    for name in ("root_candidates", "components", "paga", "ends", "committed", "path"):
         pd.testing.assert_frame_equal(_record(adata)[name], _record(other)[name], check_exact=True)
 
 
@@ -167,7 +174,7 @@ def test_root_is_the_best_candidate_and_never_the_positive_cluster(batch, mark):
     candidates = _record(adata)["root_candidates"]
     assert candidates.index[0] == _record(adata)["root_cluster"]
     assert candidates["score"].dropna().is_monotonic_decreasing
-    assert candidates.columns.tolist() == ["n_cells", "identity", "probability", "joined_to", "score"]
+    assert candidates.columns.tolist() == ["n_cells", "identity", "probability", "potency", "early", "joined_to", "score"]
     assert _record(adata)["root_cluster"] != adata.obs["leiden"][adata.obs["time"] > 0.9].mode()[0]
 
 
@@ -186,7 +193,9 @@ def test_the_users_root_wins(ready):
 
 def test_unknown_root_gets_a_near_match(ready):
     adata = ready(40, 80)
-    with pytest.raises(ConfigError, match=r"root is 'cell0001x', which is neither a cluster nor a cell barcode. Did you mean 'cell0"):
+    with pytest.raises(
+        ConfigError, match=r"root is 'cell0001x', which is neither a cluster nor a cell barcode nor a gene. Did you mean 'cell0"
+    ):
         trajectory(adata, root="cell0001x")
 
 
@@ -199,14 +208,24 @@ def test_paga_is_that_of_scanpy(ready):
     )
 
 
-def test_pseudotime_is_that_of_scanpy(ready):
-    adata = ready(90, 200, n_groups=1)
+def test_order_in_time_is_about_that_of_scanpy(batch, mark):
+    adata = _course(batch, mark)
     trajectory(adata)
-    adata.uns["iroot"] = adata.obs_names.get_loc(_record(adata)["root_cell"])
     ours = adata.obs["dpt_pseudotime"].copy()
+    adata.uns["iroot"] = adata.obs_names.get_loc(_record(adata)["root_cell"])
     sc.tl.diffmap(adata, n_comps=10)
     sc.tl.dpt(adata, n_dcs=10)
-    np.testing.assert_allclose(ours, adata.obs["dpt_pseudotime"], atol=1e-3)
+    assert spearmanr(ours, adata.obs["dpt_pseudotime"]).statistic > 0.95
+
+
+def test_time_lies_within_its_range_over_the_roots(batch, mark):
+    adata = _course(batch, mark)
+    trajectory(adata)
+    low, high = adata.obs["dpt_pseudotime_low"], adata.obs["dpt_pseudotime_high"]
+    assert (low <= adata.obs["dpt_pseudotime"]).all()
+    assert (adata.obs["dpt_pseudotime"] <= high).all()
+    assert low[_record(adata)["root_cell"]] == 0
+    assert (high - low).max() > 0
 
 
 def test_needs_the_calls(ready):
@@ -238,3 +257,115 @@ def test_a_tiny_cluster_is_no_root(ready):
     assert candidates.loc["99", "identity"] == 1
     assert np.isnan(candidates.loc["99", "score"])
     assert _record(adata)["root_cluster"] != "99"
+
+
+# --- the path -------------------------------------------------------------------------------------------------------
+
+
+def _run(adata: AnnData, rate: float) -> AnnData:
+    """Normalise to trajectory, with the calls of the assay."""
+    adata.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    normalise(adata)
+    embed(adata)
+    call(adata, programs=["pancreatic_progenitor"], null_sets=0, doublet_rate=rate)
+    trajectory(adata)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def joined() -> AnnData:
+    """A tenth positive cells, a tenth on the way to them, and doublets."""
+    return _run(simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05), seed=3), 0.05)
+
+
+@pytest.fixture(scope="module")
+def apart() -> AnnData:
+    """A tenth positive cells, none on the way, and doublets that look as if."""
+    return _run(simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05, continuum=0), seed=4), 0.05)
+
+
+def test_a_continuum_and_a_separate_population_are_told_apart(joined, apart):
+    assert _record(joined)["verdict"] == "continuum"
+    assert _record(apart)["verdict"] == "separate population"
+    assert _record(joined)["gap"]["p_continuum"] < 1e-6
+    assert _record(apart)["gap"]["p_separate"] < 0.05
+    assert _record(joined)["gap"]["density"] > 0.5
+    assert _record(apart)["gap"]["density"] < 0.1
+
+
+def test_committed_fraction_counts_the_cells_on_the_way(joined):
+    truth = (joined.obs["truth_pseudotime"].fillna(0) > 0).mean()
+    row = _record(joined)["committed"].loc["all"]
+    assert row["committed"] == pytest.approx(truth, abs=0.02)
+    assert row["low"] <= truth <= row["high"]
+    assert row["n_beyond"] / row["n_cells"] < truth + 0.02
+    assert _record(joined)["committed"].index.tolist() == ["all", "sample1"]
+
+
+def test_position_and_fate_rise_along_the_path(joined):
+    inside = joined.obs["truth_pseudotime"] > 0
+    for name in ("scdiff_position", "scdiff_fate", "dpt_pseudotime"):
+        assert spearmanr(joined.obs["truth_pseudotime"][inside], joined.obs[name][inside], nan_policy="omit").statistic > 0.75
+    msc = joined.obs["truth_pseudotime"] == 0
+    assert joined.obs["scdiff_fate"][msc].median() < 0.1
+    assert joined.obs["scdiff_fate"][joined.obs["truth_positive"]].median() > 0.8
+    assert joined.obs["scdiff_fate"].dropna().between(0, 1).all()
+
+
+def test_the_table_of_the_path_counts_every_cell_and_doublet(joined):
+    table = _record(joined)["path"]
+    assert table["cells"].sum() == joined.n_obs
+    assert table["doublets"].sum() == pytest.approx(0.05 * joined.n_obs)
+    assert (table["cells"] >= table["start"] + table["end"]).all()
+
+
+def test_few_or_no_positive_cells_leave_the_path_undecided(ready):
+    adata = ready(90, 200, positive=np.arange(90) < 3)
+    trajectory(adata)
+    assert _record(adata)["verdict"] == "undecided"
+    assert _record(adata)["gap"] == {}
+    assert _record(adata)["committed"]["committed"].isna().all()
+    assert adata.obs[["scdiff_position", "scdiff_fate"]].isna().all(axis=None)
+    assert _record(adata)["ends"].loc["progenitor-like", "n_cells"] == 0
+
+
+def test_a_gene_can_name_the_root(ready):
+    adata = ready(150, 200)
+    trajectory(adata, root="CXCL12")
+    level = adata[:, "CXCL12"].X.toarray().ravel()
+    assert _record(adata)["root_cluster"] == pd.Series(level).groupby(adata.obs["leiden"].astype(str).to_numpy()).mean().idxmax()
+
+
+def test_the_first_day_is_the_root(ready):
+    adata = ready(150, 200, n_groups=2)
+    adata.obs["day"] = np.where(adata.obs["group"] == "1", 0, 7)
+    identity_of_the_other = adata[:, ["NT5E", "THY1", "ENG"]].X.sum()
+    assert identity_of_the_other > 0
+    graph = adata.obsp["connectivities"].tolil()
+    first, second = (np.flatnonzero(adata.obs["group"] == name) for name in "01")
+    graph[first[0], second[0]] = graph[second[0], first[0]] = 0.1
+    adata.obsp["connectivities"] = graph.tocsr()
+    trajectory(adata)
+    root = _record(adata)["root_cluster"]
+    candidates = _record(adata)["root_candidates"]
+    assert candidates.loc[root, "early"] == 1
+    assert (adata.obs["group"][adata.obs["leiden"] == root] == "1").all()
+
+
+def test_e15_pancreas_starts_in_ductal_cells_and_rises_in_their_order(shared_data):
+    adata = sc.read_h5ad(shared_data / "endocrinogenesis_mouse_e15_hvg.h5ad")
+    adata.layers["counts"] = adata.X.copy()
+    adata.obs["sample"] = pd.Categorical(["e15"] * adata.n_obs)
+    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    normalise(adata)
+    embed(adata)
+    call(adata, programs=["pancreatic_progenitor"], null_sets=0)
+    trajectory(adata)
+    kind = adata.obs["cell_type"].astype(str)
+    assert kind[_record(adata)["root_cell"]] == "Ductal"
+    order = kind.map({"Ductal": 0, "Ngn3 low EP": 1, "Ngn3 high EP": 2, "Pre-endocrine": 3}).fillna(4)
+    assert spearmanr(order, adata.obs["dpt_pseudotime"]).statistic >= 0.945
+    fate = adata.obs["scdiff_fate"].groupby(kind).mean()
+    assert fate.idxmax() == "Beta"
+    assert fate[["Ductal", "Ngn3 low EP", "Ngn3 high EP", "Pre-endocrine"]].is_monotonic_increasing
+    assert _record(adata)["verdict"] == "continuum"

@@ -1,0 +1,166 @@
+"""The path from the root to the positive cells: who is at its ends, what lies between, and how many cells are on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.genes import Lookup
+from scdiff.programs import DEFAULT_PROGRAMS, load_program
+from scdiff.steps._common import csr, name_order, recorded
+from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis, without_strays
+from scdiff.steps.trajectory.committed import committed_share, scatter_of_start
+from scdiff.steps.trajectory.gap import UNDECIDED, Doublets, Gap, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["Path", "follow"]
+
+MOST_CELLS = 20_000
+"""Of more cells a random draw is judged: the gap does not grow with the number of cells."""
+
+NEAR = 0.15
+BINS = np.round(np.arange(-0.5, 1.5001, 0.05), 2)
+
+
+@dataclass(frozen=True)
+class Path:
+    """What was found between start and end.
+
+    Parameters
+    ----------
+    position
+        0 at the start, 1 at the end, NaN where there is no path to speak of; shape (n_cells,).
+    gap
+        What lies between; None where the end holds too few cells, or does not differ from the start.
+    committed
+        Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN where not known.
+    histogram
+        Cells, cells of the start and of the end, and doublets expected, by position.
+    """
+
+    position: np.ndarray
+    gap: Gap | None
+    committed: pd.DataFrame
+    histogram: pd.DataFrame
+
+    @property
+    def verdict(self) -> str:
+        """The verdict of the gap; ``undecided`` where there is none to look at."""
+        return self.gap.verdict if self.gap else UNDECIDED
+
+
+def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndarray, groups: Mapping[str, np.ndarray]) -> Path:
+    """Place the cells between start and end, judge the gap, and count the committed cells of each group.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes, with ``layers["counts"]``.
+    start, end, positive
+        Cells of the root's cluster that are not positive, of the positive end, and all that are called; shape (n_cells,) each.
+    groups
+        Cells of each row of the table of committed fractions.
+    """
+    cells, samples = _cells(adata), _Samples.of(adata)
+    axis, end = _axis(cells, start, end)
+    if axis is None:
+        nowhere = np.full(adata.n_obs, np.nan)
+        return Path(nowhere, None, _committed(nowhere, start, groups), _histogram(nowhere, start, end, np.zeros(0), 0.0))
+    clusters = adata.obs["leiden"].cat.codes.to_numpy()
+    gap = _judged(cells, clusters, samples, start, end)
+    pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
+    return Path(
+        axis.position,
+        gap,
+        _committed(axis.position, _around(axis.position, clusters, gap, start, positive), groups),
+        _histogram(axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected),
+    )
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Number of each cell's sample, and the doublet rate of each sample."""
+
+    number: np.ndarray
+    rate: np.ndarray
+
+    @classmethod
+    def of(cls, adata: AnnData) -> _Samples:
+        """Take the rates that the calls used; where they are not recorded, those that droplet loading leads one to expect."""
+        from scdiff.assay.doublets import expected_rate
+
+        names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)
+        used = recorded(adata, "call").get("doublet_rates")
+        if used is not None:
+            return cls(number, used["rate"].reindex(names).to_numpy(dtype=float))
+        return cls(number, np.array([expected_rate(int(size)) for size in np.bincount(number)]))
+
+
+def _cells(adata: AnnData) -> Cells:
+    """Take the counts of all genes but the markers of the main programme, in either species."""
+    program = load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
+    names = list(adata.var_names)
+    used = np.ones(adata.n_vars, dtype=bool)
+    for species in program.species:
+        used[Lookup(names, species).find(gene for marker in program.markers for gene in marker.genes(species))] = False
+    counts = csr(adata.layers["counts"])
+    depth = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    return Cells(counts, np.maximum(depth, 1.0), used, name_order(adata.obs_names))
+
+
+def _axis(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | None, np.ndarray]:
+    """Place the cells, and once more where cells of the end turn out to lie near the start."""
+    axis = place_on_axis(cells, start, end)
+    if axis is None or (kept := without_strays(axis, end)).sum() == end.sum():
+        return axis, end
+    return place_on_axis(cells, start, kept), kept
+
+
+def _judged(cells: Cells, clusters: np.ndarray, samples: _Samples, start: np.ndarray, end: np.ndarray) -> Gap | None:
+    """Judge the gap, of very many cells by a draw."""
+    rows = cells.some(MOST_CELLS, 0)
+    part = cells.only(rows)
+    axis = place_on_axis(part, start[rows], end[rows])
+    if axis is None:
+        return None
+    doublets = Doublets.drawn(samples.number[rows], samples.rate, part.order)
+    return judge(part, clusters[rows], axis, start[rows], end[rows], doublets)
+
+
+def _around(position: np.ndarray, clusters: np.ndarray, gap: Gap | None, start: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Cells of all clusters that lie where the start does: the other states of the cells that have not left."""
+    reach = max(gap.low if gap else 0.0, NEAR)
+    middle = np.array([np.median(position[clusters == cluster]) for cluster in range(clusters.max() + 1)])
+    around = (middle < reach)[clusters] & ~positive
+    return around if around.any() else start
+
+
+def _committed(position: np.ndarray, start: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Count the committed cells of each group, NaN where the cells have no position."""
+    import pandas as pd
+
+    known = bool(np.isfinite(position).all())
+    threshold = scatter_of_start(position, start) if known else None
+    rows = []
+    for cells in groups.values():
+        found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
+        rows.append((int(cells.sum()), *found))
+    columns = ["n_cells", "n_beyond", "committed", "low", "high"]
+    return pd.DataFrame(rows, index=pd.Index(list(groups), dtype=object, name="sample"), columns=columns).astype({"n_cells": int})
+
+
+def _histogram(position: np.ndarray, start: np.ndarray, end: np.ndarray, pairs: np.ndarray, expected: float) -> pd.DataFrame:
+    """Count cells and expected doublets by position; the outer bins hold what lies beyond."""
+    import pandas as pd
+
+    def count(values: np.ndarray) -> np.ndarray:
+        return np.histogram(np.clip(values[np.isfinite(values)], BINS[0], BINS[-1]), BINS)[0]
+
+    table: dict[str, Any] = {"position": BINS[:-1], "cells": count(position), "start": count(position[start]), "end": count(position[end])}
+    return pd.DataFrame(table | {"doublets": count(pairs) * expected / max(len(pairs), 1)})
