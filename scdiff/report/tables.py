@@ -46,6 +46,10 @@ _PER_CELL = (
     keys.STATE,
     keys.PROBABILITY,
     keys.PSEUDOTIME,
+    keys.PSEUDOTIME_LOW,
+    keys.PSEUDOTIME_HIGH,
+    keys.POSITION,
+    keys.FATE,
     keys.COMPONENT,
 )
 

@@ -11,6 +11,7 @@ from annotated_types import Ge
 
 from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
+from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 
@@ -26,6 +27,7 @@ COLUMNS = (
 """Columns of the table, an interface."""
 
 POOLED = "all"
+COMMITTED, SEPARATE = "committed", "separate population"
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
 
 
@@ -49,8 +51,9 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 
     Use it after :func:`scdiff.tl.call`. Row ``all`` holds every sample that is no control. With two or more donors its
     interval is donor-level (beta-binomial) and never narrower than the pooled one, since cells of one donor are no
-    independent evidence. Of the main programme, sub-states and positives by number of markers on follow. Control samples
-    are blanks of the main programme, and of no other.
+    independent evidence. Of the main programme, sub-states, positives by number of markers on and, after
+    :func:`scdiff.tl.trajectory`, the committed cells follow: those that left the start on the way to the positive end,
+    the positive ones among them. Control samples are blanks of the main programme, and of no other.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     Reads
     -----
     layers["counts"], obs["sample"], obs["control"], obs["donor"] (where given), obs["scdiff_state"],
-    obsm["scdiff_evidence"], obsm["scdiff_positive"], uns["scdiff"]["call"]
+    obsm["scdiff_evidence"], obsm["scdiff_positive"], uns["scdiff"]["call"], uns["scdiff"]["trajectory"] (where it is there)
 
     Writes
     ------
@@ -95,6 +98,7 @@ def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: 
     for rule in program.states:
         for name, cells in groups.items():
             rows.append(_state_row(program, rule, name, state[cells] == rule.name, called[cells], estimates.get(name)))
+    rows += _committed_rows(adata, program, list(groups))
     evidence = np.column_stack([adata.obsm["scdiff_evidence"][f"{program.name}:{marker.name}"] for marker in program.core])
     n_on = np.where(called, (evidence > 0).sum(axis=1), 0)
     numbers = range(program.min_markers, len(program.core) + 1)
@@ -215,6 +219,38 @@ def _state_row(
     low, high = clopper_pearson(n_state, len(called))
     counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
     return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(("lob", "lod", "lloq"), np.nan)
+
+
+def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[dict[str, Any]]:
+    """Rows of the cells that left the start of the trajectory; none where it was not run.
+
+    Where the positive cells are a separate population nobody is on the way: not measurable.
+    """
+    from scdiff.assay.limits import verdict
+
+    found = recorded(adata, "trajectory")
+    if "committed" not in found:
+        return []
+    rows = []
+    for name, cells in found["committed"].loc[groups].iterrows():
+        row = dict.fromkeys(COLUMNS, np.nan) | {"program": program.name, "state": COMMITTED, "sample": name, "verdict": "not measurable"}
+        n_cells, share = int(cells["n_cells"]), float(cells["committed"])
+        row |= {"n_cells": n_cells, "n_called": 0}
+        if np.isfinite(share) and found["verdict"] != SEPARATE:
+            n_beyond = int(cells["n_beyond"])
+            row |= _counted(n_beyond, n_cells)
+            row |= {"prevalence": share, "prevalence_low": float(cells["low"]), "prevalence_high": float(cells["high"])}
+            row["verdict"] = verdict(n_beyond, n_cells, blank=0.0, evidence_of_positives=np.inf if cells["low"] > 0 else 0.0)
+        rows.append(row)
+    return rows
+
+
+def _counted(number: int, n_cells: int) -> dict[str, Any]:
+    """Give a raw fraction with its interval."""
+    from scdiff.assay.intervals import clopper_pearson
+
+    low, high = clopper_pearson(number, n_cells)
+    return {"n_called": number, "fraction": number / max(n_cells, 1), "fraction_low": low, "fraction_high": high}
 
 
 def _number_row(

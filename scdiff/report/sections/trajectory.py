@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.report.plots.maps import paga_graph, pseudotime_map
+from scdiff.report.plots.path import path_histogram
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
-from scdiff.report.text import count
+from scdiff.report.text import count, interval, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,16 +34,65 @@ def trajectory(adata: AnnData) -> Section:
     """
     facts = adata.uns["scdiff"]["trajectory"]
     reached = int(adata.obs["dpt_pseudotime"].notna().sum())
-    verdict = str(facts.get("verdict", "")).strip()
     return Section(
         "Trajectory",
         "trajectory",
-        f"Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}, chosen by rule. {_reach(reached, adata.n_obs)} "
+        f"{_verdict(facts)} Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}. {_reach(reached, adata.n_obs)} "
         "An order of states is not a proof that cells move along it.",
-        figures=(_map(adata, facts, reached), *_paga(adata, facts)),
+        figures=(*_path(facts), _map(adata, facts, reached), *_paga(adata, facts)),
         tables=_tables(facts),
-        notes=tuple(note for note in (verdict, *(str(note) for note in facts.get("notes", ()))) if note),
+        notes=tuple(str(note) for note in facts.get("notes", ())),
     )
+
+
+_MEANING = {
+    "continuum": "Continuum: cells fill the way from the root to the positive cells, more than doublets explain.",
+    "separate population": "Separate population: the way between the root and the positive cells is empty but for the doublets that two "
+    "mixed populations give. This speaks for contamination or a mixed-in cell line, not for differentiation.",
+    "undecided": "Undecided: too few positive cells, or too much scatter, to tell a continuum from a separate population.",
+}
+
+
+def _verdict(facts: dict[str, Any]) -> str:
+    """Say the verdict on the path with its p-values, and the committed fraction where it means something."""
+    said = str(facts.get("verdict", "undecided"))
+    sentence = _MEANING.get(said, said)
+    if gap := facts.get("gap"):
+        sentence += (
+            f" (P of such a way by doublets alone {_p(gap['p_continuum'])}, of such a gap in a sparse continuum {_p(gap['p_separate'])}.)"
+        )
+    committed = facts.get("committed")
+    if committed is None or said == "separate population" or not committed.loc["all", "committed"] >= 0:
+        return sentence
+    row = committed.loc["all"]
+    return f"{sentence} {percent(row['committed'])} % of cells ({interval(row['low'], row['high'])}) have left the start."
+
+
+def _p(value: float) -> str:
+    """Say a probability.
+
+    >>> _p(3e-9), _p(0.034)
+    ('below 0.001', '0.034')
+    """
+    return "below 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def _path(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the way from start to end; nothing where there was no end."""
+    table = facts.get("path")
+    if table is None or not table["cells"].sum():
+        return ()
+    drawing = picture(
+        "trajectory_path",
+        lambda ax: path_histogram(table, facts.get("gap", {}), ax),
+        caption=f"{count(table['cells'].sum())} cells between the root's cluster (0) and the positive cells that went furthest (1), by "
+        "all genes but the markers. Differentiation fills the way; two mixed populations leave it to doublets (blue line). "
+        "Cells at the left are not on the way.",
+        alt="Histogram of cells between start and end, with the doublets expected",
+        table="trajectory_path.csv",
+        size=(3.5, 3.1),
+    )
+    return (drawing,)
 
 
 def _reach(reached: int, n_cells: int) -> str:
@@ -101,9 +151,12 @@ def _positions(adata: AnnData) -> pd.DataFrame:
 def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
     """All tables of the trajectory."""
     tables = (
+        ("committed", "sample", "Cells beyond the scatter of the start; share committed (0-1) with its 95 % interval; mean fate.", True),
+        ("ends", "end", "Where the walk may end: cells, and the mean probability of ending there.", True),
         ("components", "component", "Connected parts of the neighbour graph: cells, called cells, whether the root is inside.", True),
         ("root_candidates", "cluster", "Clusters considered as root, with the parts of their score.", True),
         ("paga", "cluster", "Connectivity of clusters, 0-1.", False),
+        ("path", "bin", "Cells and expected doublets by position between start (0) and end (1).", False),
     )
     return tuple(
         Table(f"trajectory_{name}.csv", facts[name].rename_axis(index).reset_index(), caption, shown=shown)
