@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, NEGATIVE, legend_below
+from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, NEGATIVE, colours, legend_below
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["path_histogram"]
+__all__ = ["day_flow", "gene_courses", "path_histogram"]
 
 
 def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Axes:
@@ -48,5 +48,65 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
     ax.set_xlim(min(float(filled.min()), -0.1) - width, max(float(filled.max()), 1.1) + 2 * width)
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
     ax.set_ylabel("cells")
+    legend_below(ax, columns=2)
+    return ax
+
+
+def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the level of each gene along the way, with its 95 % band.
+
+    Parameters
+    ----------
+    trends
+        One row per gene and bin: ``gene``, ``place`` (0-1), ``cp10k``, ``low``, ``high`` (counts per 10,000).
+    ax
+        Where to draw.
+    """
+    palette = colours([str(gene) for gene in trends["gene"].unique()])
+    for gene, part in trends.groupby("gene", sort=False):
+        colour = palette[str(gene)]
+        ax.fill_between(part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
+        ax.plot(part["place"], part["cp10k"], color=colour, marker="o", markersize=3, linewidth=1.4, label=str(gene))
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_ylim(0, max(float(trends["high"].max()), 1.0) * 1.5)
+    ticks = [tick for tick in (0, 1, 10, 100, 1_000) if tick <= max(float(trends["high"].max()), 1.0) * 1.5]
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_yticks([], minor=True)
+    ax.grid(visible=True, axis="y", color=LINE)
+    ax.set_xlabel("position: 0 start, 1 progenitor-like end")
+    ax.set_ylabel("counts per 10,000")
+    legend_below(ax, columns=2)
+    return ax
+
+
+def day_flow(days: pd.DataFrame, ax: Axes) -> Axes:
+    """Stack the states that are not negative by day, and draw the committed share with its interval beside them.
+
+    Parameters
+    ----------
+    days
+        One row per day: ``state:<name>`` (shares, 0-1), ``committed``, ``low``, ``high`` (0-1, NaN where not known).
+    ax
+        Where to draw.
+    """
+    import numpy as np
+
+    prefix = "state:"
+    states = [str(name) for name in days.columns if str(name).startswith(prefix) and not str(name).endswith(":negative")]
+    palette = colours([name.removeprefix(prefix) for name in states])
+    place, bottom = np.arange(len(days)), np.zeros(len(days))
+    for name in states:
+        share = 100 * days[name].to_numpy(dtype=float)
+        label = name.removeprefix(prefix)
+        ax.bar(place, share, bottom=bottom, width=0.62, color=palette[label], label=label)
+        bottom += share
+    committed, low, high = (100 * days[name].to_numpy(dtype=float) for name in ("committed", "low", "high"))
+    if np.isfinite(committed).any():
+        look: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 4, "linewidth": 1.2, "capsize": 3}
+        ax.errorbar(place, committed, yerr=[committed - low, high - committed], label="committed", **look)
+    ax.set_xticks(place, [str(day) for day in days.index])
+    ax.set_ylim(0, min(100.0, 1.1 * max(float(bottom.max()), float(np.nanmax(high, initial=1.0)))))
+    ax.set_xlabel("day")
+    ax.set_ylabel("cells (%)")
     legend_below(ax, columns=2)
     return ax

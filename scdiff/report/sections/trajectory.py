@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.report.plots.maps import paga_graph, pseudotime_map
-from scdiff.report.plots.path import path_histogram
+from scdiff.report.plots.path import day_flow, gene_courses, path_histogram
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import count, interval, percent
 
@@ -39,7 +39,7 @@ def trajectory(adata: AnnData) -> Section:
         "trajectory",
         f"{_verdict(facts)} Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}. {_reach(reached, adata.n_obs)} "
         "An order of states is not a proof that cells move along it.",
-        figures=(*_path(facts), _map(adata, facts, reached), *_paga(adata, facts)),
+        figures=(*_path(facts), *_courses(facts), *_days(facts), _map(adata, facts, reached), *_paga(adata, facts)),
         tables=_tables(facts),
         notes=tuple(str(note) for note in facts.get("notes", ())),
     )
@@ -102,6 +102,40 @@ def _reach(reached: int, n_cells: int) -> str:
     return f"Pseudotime orders {count(reached)} of {count(n_cells)} cells; the others are not connected to the root."
 
 
+def _courses(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the markers along the way; nothing without a way."""
+    table = facts.get("trends")
+    if table is None or not len(table) or not facts.get("gap"):
+        return ()
+    drawing = picture(
+        "trajectory_genes",
+        lambda ax: gene_courses(table, ax),
+        caption="The programme's markers along the way: counts per 10,000 of the cells of each bin together, with 95 % bands. "
+        "The place of a cell does not rest on these genes.",
+        alt="Level of each marker from start to end",
+        table="trajectory_trends.csv",
+        size=(3.5, 3.1),
+    )
+    return (drawing,)
+
+
+def _days(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the states by day; nothing where no days were given."""
+    table = facts.get("days")
+    if table is None or not len(table):
+        return ()
+    drawing = picture(
+        "trajectory_days",
+        lambda ax: day_flow(table, ax),
+        caption="Cells that are not negative, by day and state as called, and the committed share with its 95 % interval: cells on the way "
+        "count as committed before their markers show.",
+        alt="Stacked shares of states by day",
+        table="trajectory_days.csv",
+        size=(3.5, 3.3),
+    )
+    return (drawing,)
+
+
 def _map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
     """Draw the map coloured by pseudotime."""
     names = [str(name) for name in adata.obs_names]
@@ -156,10 +190,13 @@ def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
         ("components", "component", "Connected parts of the neighbour graph: cells, called cells, whether the root is inside.", True),
         ("root_candidates", "cluster", "Clusters considered as root, with the parts of their score.", True),
         ("paga", "cluster", "Connectivity of clusters, 0-1.", False),
+        ("days", "day", "Cells, called cells, committed cells, mean fate and states by day.", False),
+        ("trends", "row", "Level of the markers along the way.", False),
+        ("drivers", "gene", "Genes that go with the fate and had no part in the path; P over donors, three or more.", False),
         ("path", "bin", "Cells and expected doublets by position between start (0) and end (1).", False),
     )
     return tuple(
         Table(f"trajectory_{name}.csv", facts[name].rename_axis(index).reset_index(), caption, shown=shown)
         for name, index, caption, shown in tables
-        if name in facts
+        if name in facts and len(facts[name])
     )

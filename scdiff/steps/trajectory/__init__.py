@@ -10,13 +10,16 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, record, texts
-from scdiff.steps._markers import pooled_cells
+from scdiff.programs import DEFAULT_PROGRAMS, load_program
+from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, record, recorded, texts
+from scdiff.steps._markers import pooled_cells, read_markers
+from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
 from scdiff.steps.trajectory.fate import absorption, forward_walk
 from scdiff.steps.trajectory.path import Path, follow
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
 from scdiff.steps.trajectory.root import Root, choose_root
+from scdiff.steps.trajectory.trends import drivers, gene_trends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +92,16 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     adata.obs["scdiff_component"] = numbered(component)
     adata.obs["scdiff_position"] = path.position
     adata.obs["scdiff_fate"] = fates[POSITIVE].to_numpy()
-    notes = _notes(adata, component, start, pseudotime)
+    days = time_course(
+        days_of(adata),
+        adata.obs["scdiff_state"].astype(str).to_numpy(),
+        _positive(adata),
+        fates[POSITIVE].to_numpy(),
+        path.away,
+        path.threshold,
+    )
+    trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fates[POSITIVE].to_numpy(), rows)
+    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days)
     for note in notes:
         log.info(note)
     found = {
@@ -103,6 +115,9 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         "gap": _gap_record(path),
         "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, fates[POSITIVE].to_numpy())),
         "path": path.histogram,
+        "days": days,
+        "trends": trends,
+        "drivers": genes,
         "notes": texts(notes),
     }
     record(adata, keys.TRAJECTORY, found)
@@ -152,6 +167,25 @@ def _fate_weighted(adata: AnnData, fate: np.ndarray) -> list[float]:
     return [
         round(float(np.nanmean(fate[cells])), DIGITS) if np.isfinite(fate[cells]).any() else np.nan for cells in _groups(adata).values()
     ]
+
+
+def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trends of the main programme's markers, and genes that go with the fate and had no part in the path."""
+    program = load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
+    read = read_markers(adata, [program])
+    rows_of, counts = read.genes(program.markers), read.of(program.markers)
+    sums = {name: counts[:, place] for place, name in enumerate(rows_of) if rows_of[name]}
+    allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
+    allowed[[row for found in rows_of.values() for row in found]] = False
+    donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
+    return gene_trends(sums, read.depth, place), drivers(csr(adata.X), fate, list(adata.var_names), allowed, donors, rows)
+
+
+def _notes_on_days(days: pd.DataFrame) -> list[str]:
+    """Say where the share of called cells falls from a day to the next."""
+    fell = falls(days) if len(days) else []
+    sentence = f"Fewer cells are called on day {', '.join(fell)} than on the day before, beyond chance: no course runs backwards."
+    return [f"{sentence} Cells may have been lost, or the batches differ."] if fell else []
 
 
 def _gap_record(path: Path) -> dict[str, float]:

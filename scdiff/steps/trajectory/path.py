@@ -12,7 +12,7 @@ from scdiff.genes import Lookup
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps._common import csr, name_order, recorded
 from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis, without_strays
-from scdiff.steps.trajectory.committed import committed_share, scatter_of_start
+from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
 from scdiff.steps.trajectory.gap import UNDECIDED, Doublets, Gap, judge
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ __all__ = ["Path", "follow"]
 MOST_CELLS = 20_000
 """Of more cells a random draw is judged: the gap does not grow with the number of cells."""
 
-NEAR = 0.15
+NEAR = 0.25
+"""Clusters whose middle lies before this place belong to the side of the start."""
+
 BINS = np.round(np.arange(-0.5, 1.5001, 0.05), 2)
 
 
@@ -38,6 +40,10 @@ class Path:
         0 at the start, 1 at the end, NaN where there is no path to speak of; shape (n_cells,).
     gap
         What lies between; None where the end holds too few cells, or does not differ from the start.
+    away
+        Position by the gained genes only, 0 at all clusters near the start; shape (n_cells,).
+    threshold
+        Where, in that, the scatter of the start ends; None without a position.
     committed
         Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN where not known.
     histogram
@@ -46,6 +52,8 @@ class Path:
 
     position: np.ndarray
     gap: Gap | None
+    away: np.ndarray
+    threshold: Threshold | None
     committed: pd.DataFrame
     histogram: pd.DataFrame
 
@@ -71,14 +79,19 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
     axis, end = _axis(cells, start, end)
     if axis is None:
         nowhere = np.full(adata.n_obs, np.nan)
-        return Path(nowhere, None, _committed(nowhere, start, groups), _histogram(nowhere, start, end, np.zeros(0), 0.0))
+        return Path(nowhere, None, nowhere, None, _committed(nowhere, None, groups), _histogram(nowhere, start, end, np.zeros(0), 0.0))
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
     gap = _judged(cells, clusters, samples, start, end)
     pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
+    side = _start_side(axis.position, adata.obs["leiden"].cat.codes.to_numpy(), start, positive)
+    away = place_on_axis(cells, side, end, gained_only=True) or axis
+    threshold = scatter_of_start(away.position, side)
     return Path(
         axis.position,
         gap,
-        _committed(axis.position, _around(axis.position, clusters, gap, start, positive), groups),
+        away.position,
+        threshold,
+        _committed(away.position, threshold, groups),
         _histogram(axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected),
     )
 
@@ -133,20 +146,19 @@ def _judged(cells: Cells, clusters: np.ndarray, samples: _Samples, start: np.nda
     return judge(part, clusters[rows], axis, start[rows], end[rows], doublets)
 
 
-def _around(position: np.ndarray, clusters: np.ndarray, gap: Gap | None, start: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Cells of all clusters that lie where the start does: the other states of the cells that have not left."""
-    reach = max(gap.low if gap else 0.0, NEAR)
-    middle = np.array([np.median(position[clusters == cluster]) for cluster in range(clusters.max() + 1)])
-    around = (middle < reach)[clusters] & ~positive
-    return around if around.any() else start
+def _start_side(position: np.ndarray, clusters: np.ndarray, start: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Cells of all clusters near the start where positive cells are no more frequent than elsewhere: those that may not have left."""
+    sizes = np.bincount(clusters)
+    share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
+    middle = np.array([np.median(position[clusters == cluster]) for cluster in range(len(sizes))])
+    side = ((middle < NEAR) & (share <= positive.mean()))[clusters] & ~positive
+    return side if side.any() else start
 
 
-def _committed(position: np.ndarray, start: np.ndarray, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def _committed(position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Count the committed cells of each group, NaN where the cells have no position."""
     import pandas as pd
 
-    known = bool(np.isfinite(position).all())
-    threshold = scatter_of_start(position, start) if known else None
     rows = []
     for cells in groups.values():
         found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4

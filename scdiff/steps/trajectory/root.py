@@ -12,6 +12,7 @@ from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
 from scdiff.steps._common import csr, name_order, species_of
+from scdiff.steps.trajectory.days import days_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Root", "choose_root"]
 
 IDENTITY = "msc_identity"
-DAY = "day"
 WEIGHTS = {"identity": 2, "probability": 2, "early": 2, "potency": 1, "share": 0.5, "joined": 0.5}
 """What the parts of a candidate's score weigh; potency only where no gene of the identity is in the matrix."""
 
@@ -155,9 +155,7 @@ def _early(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Serie
     """Share of the cluster's cells that are of the first day; NaN where no days, or only one, are given."""
     import pandas as pd
 
-    if DAY not in adata.obs:
-        return np.nan
-    day = pd.to_numeric(adata.obs[DAY].astype(str), errors="coerce").to_numpy()[inside]
+    day = days_of(adata)[inside]
     if len(np.unique(day[np.isfinite(day)])) < 2:
         return np.nan
     return pd.Series(np.where(np.isfinite(day), day == np.nanmin(day), np.nan)).groupby(clusters).mean().round(9)

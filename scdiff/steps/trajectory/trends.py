@@ -1,0 +1,140 @@
+"""Genes along the way: the course of the programme's genes, and genes that go with the fate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scdiff.steps._common import gene_moments
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy.sparse import csr_matrix
+
+__all__ = ["drivers", "gene_trends"]
+
+N_BINS, FEWEST_IN_BIN = 10, 20
+N_DRIVERS = 50
+DIGITS = 9
+
+
+def gene_trends(sums: Mapping[str, np.ndarray], depth: np.ndarray, place: np.ndarray) -> pd.DataFrame:
+    """Level of each gene along the way, in ten bins of equal length, neighbours joined until each holds twenty cells.
+
+    Parameters
+    ----------
+    sums
+        Raw counts of each gene (or marker) in every cell, shape (n_cells,) each.
+    depth
+        Counts of each cell, shape (n_cells,).
+    place
+        Position on the way, or pseudotime, NaN where not known, shape (n_cells,); values beyond 0 and 1 count as these.
+
+    Returns
+    -------
+    One row per gene and bin: gene, place (mean of the bin), n_cells, cp10k (counts per 10,000 of all cells of the bin
+    together), low, high: 95 % interval by the spread between the cells (ratio estimator), 0 at least.
+    """
+    import pandas as pd
+
+    known = np.flatnonzero(np.isfinite(place))
+    inside = np.clip(place[known], 0.0, 1.0)
+    bins = _bins(inside)
+    rows = [
+        (gene, round(float(inside[bins == number].mean()), DIGITS), *_level(counts[cells], depth[cells]))
+        for gene, counts in sums.items()
+        for number in range(bins.max(initial=-1) + 1)
+        for cells in [known[bins == number]]
+    ]
+    return pd.DataFrame(rows, columns=["gene", "place", "n_cells", "cp10k", "low", "high"])
+
+
+def _level(counts: np.ndarray, depth: np.ndarray) -> tuple[int, float, float, float]:
+    """Cells, and counts per 10,000 of them together with the interval; where no count is seen, that of one count more."""
+    total = max(float(depth.sum()), 1.0)
+    level = counts.sum() / total
+    error = max(float(np.sqrt(((counts - level * depth) ** 2).sum())), 1.0) / total
+    low, high = (max(0.0, level + side * 1.96 * error) * 1e4 for side in (-1, 1))
+    return len(counts), float(level) * 1e4, low, high
+
+
+def _bins(place: np.ndarray) -> np.ndarray:
+    """Give each cell the number of its bin, early to late; shape (n_cells,)."""
+    number = np.minimum((place * N_BINS).astype(int), N_BINS - 1)
+    sizes = np.bincount(number, minlength=N_BINS)
+    new, current, held = np.zeros(N_BINS, dtype=int), 0, 0
+    for step, size in enumerate(sizes):
+        new[step] = current
+        held += size
+        if held >= FEWEST_IN_BIN and sizes[step + 1 :].sum() >= FEWEST_IN_BIN:
+            current, held = current + 1, 0
+    return np.asarray(new[number])
+
+
+def drivers(
+    values: csr_matrix, fate: np.ndarray, names: Sequence[str], allowed: np.ndarray, donors: np.ndarray, order: np.ndarray
+) -> pd.DataFrame:
+    """Genes whose level goes with the fate, none of those by which the neighbours were found or the cells called.
+
+    Cells of a donor are no independent evidence; the donors are. The p-value is of Student's t-test over the donors'
+    correlations, three donors or more; with fewer it is NaN, and the list is an order of genes, no more.
+
+    Parameters
+    ----------
+    values
+        Log-normalised levels, cells x genes.
+    fate
+        Probability of the positive end, NaN where not known; shape (n_cells,).
+    names
+        Of the genes.
+    allowed
+        Genes that had no part in the path; shape (n_genes,).
+    donors
+        Donor (or sample) of each cell, shape (n_cells,).
+    order
+        Cells in the order of their names.
+
+    Returns
+    -------
+    At most 50 genes, by falling size of the correlation: correlation (mean over donors), n_donors, same_sign, p_value.
+    """
+    import pandas as pd
+
+    known = order[np.isfinite(fate[order])]
+    groups = [known[donors[known] == donor] for donor in np.unique(donors[known])]
+    found = [_correlations(values, fate, cells) for cells in groups if len(cells) >= FEWEST_IN_BIN and np.ptp(fate[cells]) > 0]
+    columns = ["correlation", "n_donors", "same_sign", "p_value"]
+    if not found or not allowed.any():
+        return pd.DataFrame(columns=columns, index=pd.Index([], dtype=object, name="gene"))
+    each = np.array(found)[:, allowed]
+    mean = each.mean(axis=0).round(DIGITS)
+    genes = np.asarray(names, dtype=object)[allowed]
+    best = np.lexsort((genes.astype(str), -np.abs(mean)))[: min(N_DRIVERS, int((mean != 0).sum()))]
+    table = pd.DataFrame({"correlation": mean, "n_donors": len(each), "same_sign": (np.sign(each) == np.sign(each[0])).all(axis=0)})
+    table["p_value"] = _p_values(each)
+    return table.set_axis(pd.Index(genes, dtype=object, name="gene")).iloc[best]
+
+
+def _correlations(values: csr_matrix, fate: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Correlation of every gene with the rank of the fate; 0 where the gene does not vary; shape (n_genes,)."""
+    from scipy.stats import rankdata
+
+    rank = rankdata(fate[cells])
+    rank = (rank - rank.mean()) / rank.std()
+    _, variance = gene_moments(values, cells)
+    weights = np.zeros(values.shape[0])
+    weights[cells] = rank
+    covariance = np.asarray(values.T @ weights).ravel() / len(cells)
+    spread = np.sqrt(variance * (len(cells) - 1) / len(cells))
+    return np.asarray(np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0))
+
+
+def _p_values(each: np.ndarray) -> np.ndarray:
+    """Student's t over Fisher-transformed correlations of the donors; NaN with fewer than three; shape (n_genes,)."""
+    from scipy.stats import ttest_1samp
+
+    if len(each) < 3:
+        return np.full(each.shape[1], np.nan)
+    return np.asarray(ttest_1samp(np.arctanh(np.clip(each, -0.999, 0.999)), 0.0).pvalue.round(DIGITS))
