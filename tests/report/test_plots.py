@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from scdiff.report.plots import evidence, fractions, maps, qc
+from scdiff.report.plots import evidence, fractions, maps, path, qc
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, STATES, colours, log_counts, natural
 
 
@@ -240,3 +240,46 @@ def test_long_sample_names_leave_room_for_the_bars():
         warnings.simplefilter("error")
         drawn = picture("dropped", lambda ax: dropped_bars(table, ax), caption="", alt="", table="")
     assert drawn.suffix == "svg"
+
+
+@pytest.fixture
+def way():
+    return pd.DataFrame({"position": [-0.1, 0.0, 0.1, 0.9, 1.0], "cells": [5, 900, 40, 3, 12], "start": [5, 300, 0, 0, 0],
+                         "end": [0, 0, 0, 1, 9], "doublets": [0.1, 8.0, 0.5, 0.2, 0.1]})  # fmt: skip
+
+
+def test_the_way_shows_every_bin_and_its_edges(ax, way):
+    assert path.path_histogram(way, {"low": 0.2, "high": 0.8}, ax) is ax
+    heights = [bar.get_height() for bar in ax.containers[0]]
+    assert heights == way["cells"].tolist()
+    assert sorted(line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1) == [0.2, 0.8]
+    assert ax.get_ylim()[1] > 900
+    left, right = ax.get_xlim()
+    assert left < -0.1
+    assert right > 1.05
+
+
+@pytest.mark.parametrize("gap", [{}, {"low": 0.9, "high": 0.2}])
+def test_a_way_that_was_not_judged_has_no_edges(ax, way, gap):
+    path.path_histogram(way, gap, ax)
+    assert not [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+
+
+def test_gene_courses_draw_each_gene_once(ax):
+    table = pd.DataFrame(
+        {"gene": ["PDX1"] * 2 + ["INS"] * 2, "place": [0, 1] * 2, "cp10k": [0, 2.0, 1, 800], "low": 0.0, "high": [1, 3.0, 2, 900]}
+    )
+    path.gene_courses(table, ax)
+    assert [line.get_label() for line in ax.lines] == ["PDX1", "INS"]
+    assert ax.get_ylim()[1] > 900
+
+
+def test_day_flow_stacks_states_and_leaves_the_negative_out(ax):
+    days = pd.DataFrame({"state:negative": [0.9, 0.7], "state:progenitor": [0.06, 0.2], "state:unassigned": [0.04, 0.1],
+                         "committed": [0.05, 0.3], "low": [0, 0.2], "high": [0.1, 0.4]}, index=["0", "7"])  # fmt: skip
+    path.day_flow(days, ax)
+    bars = [container for container in ax.containers if hasattr(container, "patches")]
+    tops = [sum(container.patches[day].get_height() for container in bars) for day in (0, 1)]
+    assert tops == pytest.approx([10, 30])
+    assert ax.get_ylim()[1] == pytest.approx(44)
+    path.day_flow(days.assign(committed=np.nan, low=np.nan, high=np.nan), Figure().add_subplot())

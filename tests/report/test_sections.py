@@ -172,6 +172,51 @@ def test_trajectory_without_graph_still_shows_the_map(finished):
     assert [figure.name for figure in run_section(SECTIONS["trajectory"], finished).figures] == ["trajectory_pseudotime"]
 
 
+def _on_the_way(adata, verdict: str) -> dict:
+    """Enter a path, its gap, committed cells, days and marker trends."""
+    places = np.round(np.arange(-0.2, 1.2, 0.1), 1)
+    facts = adata.uns["scdiff"]["trajectory"]
+    facts |= {
+        "verdict": verdict,
+        "gap": {"low": 0.15, "high": 0.85, "n_end": 40.0, "density": 0.9, "p_continuum": 2e-9, "p_separate": 0.43},
+        "committed": pd.DataFrame({"n_cells": 600, "n_beyond": 60, "committed": 0.12, "low": 0.08, "high": 0.16}, index=["all"]),
+        "path": pd.DataFrame({"position": places, "cells": 40, "start": 10, "end": 5, "doublets": 0.5}),
+        "trends": pd.DataFrame({"gene": ["PDX1"] * 3, "place": [0, 0.5, 1], "n_cells": 30, "cp10k": [0, 1, 2.0], "low": 0.0, "high": 3.0}),
+        "days": pd.DataFrame(
+            {"committed": [0.0, 0.2], "low": [0.0, 0.1], "high": [0.1, 0.3], "state:negative": [1, 0.9], "state:progenitor": [0, 0.1]},
+            index=["0", "7"],
+        ),
+    }
+    return facts
+
+
+def test_trajectory_says_its_verdict_with_both_probabilities_and_the_committed_cells(finished):
+    _on_the_way(finished, "continuum")
+    section = run_section(SECTIONS["trajectory"], finished)
+    assert section.description.startswith("Continuum: cells fill the way")
+    assert "with P below 0.001" in section.description
+    assert "with P 0.43" in section.description
+    assert "12 % of cells (8.0-16 %) have left the start." in section.description
+    names = [figure.name for figure in section.figures]
+    assert names[:3] == ["trajectory_path", "trajectory_genes", "trajectory_days"]
+    assert {"trajectory_path.csv", "trajectory_trends.csv", "trajectory_days.csv"} <= {table.name for table in section.tables}
+
+
+def test_a_separate_population_is_named_and_has_no_committed_cells(finished):
+    _on_the_way(finished, "separate population")
+    description = run_section(SECTIONS["trajectory"], finished).description
+    assert "contamination or a mixed-in cell line" in description
+    assert "have left the start" not in description
+
+
+def test_an_undecided_way_without_an_end_draws_no_way(finished):
+    facts = _on_the_way(finished, "undecided")
+    facts |= {"gap": {}, "path": facts["path"].assign(cells=0), "days": facts["days"].iloc[:0]}
+    section = run_section(SECTIONS["trajectory"], finished)
+    assert section.description.startswith("Undecided: too few positive cells")
+    assert not {"trajectory_path", "trajectory_genes", "trajectory_days"} & {figure.name for figure in section.figures}
+
+
 def test_programmes_take_the_positive_state_of_each(finished):
     table = run_section(SECTIONS["programs"], finished).tables[0].frame
     assert table.groupby("program", sort=False)["state"].first().to_dict() == {

@@ -332,6 +332,46 @@ def test_seed_below_zero_is_refused(single):
         fraction(single.copy(), seed=-1)
 
 
+# --- committed cells --------------------------------------------------------------------------------------
+
+
+def with_trajectory(adata: AnnData, verdict: str) -> AnnData:
+    """Enter what trajectory would write: 12 of 100 cells committed."""
+    call(adata, programs=[MAIN], null_sets=0)
+    names = ["all", *sorted(adata.obs["sample"].astype(str).unique())]
+    values = {"n_cells": 100, "n_beyond": 10, "committed": 0.12, "low": 0.05, "high": 0.2, "fate_weighted": 0.1}
+    adata.uns["scdiff"]["trajectory"] = {"verdict": verdict, "committed": pd.DataFrame(values, index=names)}
+    fraction(adata)
+    return adata
+
+
+@pytest.mark.parametrize("verdict", ["continuum", "undecided"])
+def test_committed_cells_have_their_rows(single, verdict):
+    table = with_trajectory(single.copy(), verdict).uns["scdiff"]["fractions"]
+    row = rows_of(table, "committed").loc["all"]
+    assert row[["n_cells", "n_called", "fraction", "prevalence", "prevalence_low", "prevalence_high"]].tolist() == [
+        100,
+        10,
+        0.1,
+        0.12,
+        0.05,
+        0.2,
+    ]
+    assert row["verdict"] == "detected"
+    assert row[["lob", "lod", "lloq"]].isna().all()
+    assert rows_of(table, "committed").index.tolist() == rows_of(table).index.tolist()
+
+
+def test_nobody_is_committed_to_a_separate_population(single):
+    rows = rows_of(with_trajectory(single.copy(), "separate population").uns["scdiff"]["fractions"], "committed")
+    assert set(rows["verdict"]) == {"not measurable"}
+    assert rows[["fraction", "prevalence"]].isna().all(axis=None)
+
+
+def test_without_a_trajectory_there_is_no_committed_row(single):
+    assert len(rows_of(measured(single.copy()), "committed")) == 0
+
+
 # --- real cells -----------------------------------------------------------------------------------------
 
 

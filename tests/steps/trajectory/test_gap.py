@@ -1,0 +1,86 @@
+"""The gap: many small mixtures and continua of known truth, by positions alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scdiff.steps.trajectory.axis import Axis
+from scdiff.steps.trajectory.gap import CONTINUUM, SEPARATE, UNDECIDED, Doublets, Gap, find_gap
+
+
+def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int = 150, scatter: float = 0.06, seed: int = 0) -> tuple:
+    """Positions of two ends, of cells evenly between them, and of doublets of the two ends."""
+    rng = np.random.default_rng(seed)
+    place = np.concatenate([np.zeros(n_start), np.ones(n_end), rng.random(n_between), rng.uniform(0.3, 0.7, n_doublets)])
+    position = place + rng.normal(scale=scatter, size=len(place))
+    depth = rng.lognormal(np.log(4_000), 0.4, len(place))
+    scores = np.column_stack([position * depth] * 2)
+    rows = np.arange(len(place))
+    axis = Axis(position, scores, depth, np.zeros(2), np.ones(2), 1.0)
+    return axis, rows < n_start, (rows >= n_start) & (rows < n_start + n_end)
+
+
+def _doublets(axis: Axis, rate: float) -> Doublets:
+    n_cells = len(axis.position)
+    return Doublets.drawn(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
+
+
+def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) -> list[str]:
+    found = []
+    for seed in range(20):
+        axis, start, end = _axis(n_between, n_doublets, seed=seed, **options)
+        found.append(find_gap(axis, start, end, _doublets(axis, rate)).verdict)
+    return found
+
+
+@pytest.mark.parametrize(("n_between", "n_doublets", "rate"), [(150, 0, 0.0), (150, 13, 0.05), (300, 27, 0.1)])
+def test_filled_and_empty_ways_are_told_apart(n_between, n_doublets, rate):
+    assert _verdicts(n_between, n_doublets, rate).count(CONTINUUM) >= 19
+    empty = _verdicts(0, n_doublets, rate)
+    assert CONTINUUM not in empty
+    assert empty.count(SEPARATE) >= 19
+
+
+def test_doublets_alone_make_no_continuum_even_where_there_are_more_than_expected():
+    assert CONTINUUM not in _verdicts(0, 27, 0.07)
+
+
+def test_few_cells_are_undecided_not_separate():
+    assert set(_verdicts(0, 0, 0.0, n_end=9)) == {UNDECIDED}
+    assert SEPARATE not in _verdicts(9, 0, 0.0, n_end=9)
+
+
+def test_scatter_that_covers_the_way_is_undecided():
+    assert set(_verdicts(100, 0, 0.0, scatter=0.3)) == {UNDECIDED}
+
+
+def test_a_sparse_continuum_is_not_called_separate():
+    assert _verdicts(75, 0, 0.0).count(SEPARATE) <= 1
+
+
+def test_ends_that_overlap_are_undecided():
+    axis, start, end = _axis(0, 0)
+    mixed = Axis(axis.position, axis.scores, axis.depth, axis.origin, axis.length, 0.7)
+    assert find_gap(mixed, start, end, _doublets(axis, 0.0)).verdict == UNDECIDED
+
+
+def test_pairs_stay_within_their_sample_and_follow_its_rate():
+    samples = np.repeat([0, 1, 2], [100, 300, 50])
+    drawn = Doublets.drawn(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
+    np.testing.assert_array_equal(samples[drawn.first], samples[drawn.second])
+    assert drawn.expected == pytest.approx(16)
+    assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx([10 / 16, 6 / 16, 0], abs=0.03)
+
+
+def test_no_rate_no_pairs():
+    drawn = Doublets.drawn(np.zeros(10, dtype=int), np.array([0.0]), np.arange(10))
+    assert (len(drawn.first), drawn.expected) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("p_continuum", "p_separate", "verdict"),
+    [(0.01, 1.0, CONTINUUM), (0.01, 0.1, UNDECIDED), (0.01, 0.01, SEPARATE), (0.5, 0.5, UNDECIDED)],
+)
+def test_what_the_two_probabilities_say(p_continuum, p_separate, verdict):
+    assert Gap(0.1, 0.9, 100, 1.0, p_continuum, p_separate).verdict == verdict
