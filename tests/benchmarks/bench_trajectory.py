@@ -238,13 +238,19 @@ def cases() -> None:
     write(table, "trajectory_cases")
     summary = pd.crosstab([table["truth"], table["kind"]], table["verdict"]).reset_index()
     write(summary, "trajectory_verdicts")
-    known = table["kind"] != "whole islets among MSC"
-    for name, part in {"all": table, "without whole islets": table[known]}.items():
-        truth = (part["truth"] == "continuum").to_numpy()
-        wrong = [f"{(part['verdict'][side] == said).mean():.1%}" for side, said in ((~truth, "continuum"), (truth, "separate population"))]
-        sys.stdout.write(
-            f"{name}: AUROC {_auroc(part['evidence'].to_numpy(), truth, ~truth):.3f}, wrong continuum {wrong[0]}, separate {wrong[1]}\n"
-        )
+    score = table["evidence"] + table["density"].clip(-1, 1).fillna(0.1)  # the density breaks the ties of the undecided
+    parts = {
+        "all": table["kind"].notna(),
+        "without whole islets": ~table["kind"].str.startswith("whole"),
+        "decided": table["verdict"] != "undecided",
+    }
+    rows = []
+    for name, kept in parts.items():
+        truth, said = (table.loc[kept, "truth"] == "continuum").to_numpy(), table.loc[kept, "verdict"].to_numpy()
+        auroc = _auroc(score[kept].to_numpy(), truth, ~truth)
+        wrong = [(said[side] == other).mean() for side, other in ((~truth, "continuum"), (truth, "separate population"))]
+        rows.append({"cases": name, "number": len(truth), "AUROC": auroc, "wrong continuum": wrong[0], "wrong separate": wrong[1]})
+    write(pd.DataFrame(rows), "trajectory_auroc")
 
 
 SEPARATE = (

@@ -58,9 +58,8 @@ def _verdict(facts: dict[str, Any]) -> str:
     said = str(facts.get("verdict", "undecided"))
     sentence = _MEANING.get(said, said)
     if gap := facts.get("gap"):
-        sentence += (
-            f" (P of such a way by doublets alone {_p(gap['p_continuum'])}, of such a gap in a sparse continuum {_p(gap['p_separate'])}.)"
-        )
+        sentence += f" (Doublets alone fill the way so with P {_p(gap['p_continuum'])}, "
+        sentence += f"a sparse continuum leaves it so empty with P {_p(gap['p_separate'])}.)"
     committed = facts.get("committed")
     if committed is None or said == "separate population" or not committed.loc["all", "committed"] >= 0:
         return sentence

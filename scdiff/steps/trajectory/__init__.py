@@ -40,21 +40,22 @@ POSITIVE, START = "progenitor-like", "start"
 
 @step
 def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[int, Ge(3)] = 10, seed: Annotated[int, Ge(0)] = 0) -> None:
-    """Order the cells by diffusion pseudotime from an automatic, recorded root.
+    """Tell differentiation from contamination: order the cells from a root, and judge the way to the positive ones.
 
     Cells that no path joins to the root get NaN, never infinity: what is not connected cannot be ordered.
-    An order is no proof of a course of differentiation; read it together with the fractions.
+    An order is no proof of a course of differentiation; a way without intermediates speaks against one.
 
     Parameters
     ----------
     adata
         Cells x genes, embedded and called.
     root
-        Name of a cluster, or barcode of a cell, at which pseudotime starts. Automatic where not given: the cluster of
-        the largest component with the best mean of four parts, each 0-1: identity of MSC and low probability of the
-        main programme, and at a quarter of their weight its share of the cells and how many cells the graph of the
-        clusters joins it to. Clusters of less than 5 % of the cells are not considered. Within a cluster the cell
-        nearest to its centre is taken.
+        Name of a cluster, barcode of a cell, or a gene (the cluster where it is highest) at which pseudotime starts.
+        Automatic where not given: the cluster of the largest component with the best mean of parts of 0-1: identity of
+        MSC, low probability of the main programme, and share of cells of the first day (``obs["day"]``); at a quarter
+        of their weight its share of the cells and how many cells the graph of the clusters joins it to. Where no
+        gene of the identity is in the matrix, potency (genes transcribed) counts half. Clusters of less than 5 % of the
+        cells are not considered. Within a cluster the cell nearest to its centre is taken.
     n_comps
         Number of diffusion components, 3 or more; fewer where cells are fewer.
     seed
@@ -62,22 +63,25 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
 
     Reads
     -----
-    X, obsp["connectivities"], obsp["distances"], obsm["X_pca"], obs["leiden"], obs["scdiff_state"],
-    obs["scdiff_probability"]
+    layers["counts"], X, obs["sample"], obs["day"] (where given), var["highly_variable"], obsp["connectivities"],
+    obsp["distances"], obsm["X_pca"], obs["leiden"], obs["scdiff_state"], obs["scdiff_probability"], uns["scdiff"]["call"]
 
     Writes
     ------
-    obs["dpt_pseudotime"], 0-1 in the component of the root; obs["scdiff_component"]; uns["scdiff"]["trajectory"]
-    with root, candidates, components, the abstracted graph (PAGA) of the clusters and notes.
+    obs["dpt_pseudotime"], 0-1 in the component of the root, and its range over cells of the root's cluster in
+    obs["dpt_pseudotime_low"] and obs["dpt_pseudotime_high"]; obs["scdiff_component"]; obs["scdiff_position"], 0 at the
+    start and 1 at the positive end; obs["scdiff_fate"], probability of that end; uns["scdiff"]["trajectory"] with root,
+    candidates, components, the abstracted graph (PAGA) of the clusters, ends, verdict, gap, committed, path, days,
+    trends, drivers and notes.
 
     Raises
     ------
     ConfigError
-        If ``root`` is neither a cluster nor a barcode.
+        If ``root`` is neither a cluster nor a barcode nor a gene.
 
     Source
     ------
-    10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA)
+    10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA), 10.1038/s41592-021-01346-6 (fates)
     """
     rows = name_order(adata.obs_names)
     graph = csr(adata.obsp["connectivities"])
@@ -92,14 +96,7 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     adata.obs["scdiff_component"] = numbered(component)
     adata.obs["scdiff_position"] = path.position
     adata.obs["scdiff_fate"] = fates[POSITIVE].to_numpy()
-    days = time_course(
-        days_of(adata),
-        adata.obs["scdiff_state"].astype(str).to_numpy(),
-        _positive(adata),
-        fates[POSITIVE].to_numpy(),
-        path.away,
-        path.threshold,
-    )
+    days = _days(adata, path, fates[POSITIVE].to_numpy())
     trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fates[POSITIVE].to_numpy(), rows)
     notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days)
     for note in notes:
@@ -121,6 +118,12 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         "notes": texts(notes),
     }
     record(adata, keys.TRAJECTORY, found)
+
+
+def _days(adata: AnnData, path: Path, fate: np.ndarray) -> pd.DataFrame:
+    """Count states, fates and committed cells by day."""
+    state = adata.obs["scdiff_state"].astype(str).to_numpy()
+    return time_course(days_of(adata), state, _positive(adata), fate, path.away, path.threshold)
 
 
 def _groups(adata: AnnData) -> dict[str, np.ndarray]:
