@@ -102,7 +102,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "embed": (LOGNORM,),
     "score": (COUNTS, LOGNORM),
     "call": (COUNTS, SAMPLE, INPUT),
-    "trajectory": (COUNTS, SAMPLE, LOGNORM, HVG, CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
+    "trajectory": (COUNTS, SAMPLE, INPUT, LOGNORM, HVG, CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
     "fraction": (COUNTS, SAMPLE, INPUT, CALL, EVIDENCE, POSITIVE, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),

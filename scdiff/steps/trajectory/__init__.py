@@ -34,6 +34,7 @@ NOT_POSITIVE = ("negative", "unassigned", "unspecific")
 STRETCHED = 0.2
 DIGITS = 9
 POOLED = "all"
+APART = "The start and the positive end are of different samples: a difference of batches would look like a gap between them."
 POSITIVE, START = "progenitor-like", "start"
 """Names of the ends: the positive cells that went furthest, and the cells of the root's cluster that stay."""
 
@@ -98,7 +99,7 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     adata.obs["scdiff_fate"] = fates[POSITIVE].to_numpy()
     days = _days(adata, path, fates[POSITIVE].to_numpy())
     trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fates[POSITIVE].to_numpy(), rows)
-    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days)
+    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days) + ([] if path.together else [APART])
     for note in notes:
         log.info(note)
     found = {

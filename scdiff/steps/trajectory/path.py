@@ -13,7 +13,7 @@ from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps._common import csr, name_order, recorded
 from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis, without_strays
 from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
-from scdiff.steps.trajectory.gap import UNDECIDED, Doublets, Gap, judge
+from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,8 @@ class Path:
         Where, in that, the scatter of the start ends; None without a position.
     committed
         Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN where not known.
+    together
+        Whether some sample holds cells of both the start and the end.
     histogram
         Cells, cells of the start and of the end, and doublets expected, by position.
     """
@@ -55,12 +57,15 @@ class Path:
     away: np.ndarray
     threshold: Threshold | None
     committed: pd.DataFrame
+    together: bool
     histogram: pd.DataFrame
 
     @property
     def verdict(self) -> str:
-        """The verdict of the gap; ``undecided`` where there is none to look at."""
-        return self.gap.verdict if self.gap else UNDECIDED
+        """The verdict of the gap; ``undecided`` where there is none to look at, or a difference of batches may have made it."""
+        if self.gap is None or (self.gap.verdict == SEPARATE and not self.together):
+            return UNDECIDED
+        return self.gap.verdict
 
 
 def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndarray, groups: Mapping[str, np.ndarray]) -> Path:
@@ -79,7 +84,9 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
     axis, end = _axis(cells, start, end)
     if axis is None:
         nowhere = np.full(adata.n_obs, np.nan)
-        return Path(nowhere, None, nowhere, None, _committed(nowhere, None, groups), _histogram(nowhere, start, end, np.zeros(0), 0.0))
+        return Path(
+            nowhere, None, nowhere, None, _committed(nowhere, None, groups), True, _histogram(nowhere, start, end, np.zeros(0), 0.0)
+        )
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
     gap = _judged(cells, clusters, samples, start, end)
     pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
@@ -92,6 +99,7 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
         away.position,
         threshold,
         _committed(away.position, threshold, groups),
+        bool(np.isin(samples.number[end], samples.number[start]).any()),
         _histogram(axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected),
     )
 

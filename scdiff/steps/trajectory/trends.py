@@ -56,8 +56,8 @@ def _level(counts: np.ndarray, depth: np.ndarray) -> tuple[int, float, float, fl
     total = max(float(depth.sum()), 1.0)
     level = counts.sum() / total
     error = max(float(np.sqrt(((counts - level * depth) ** 2).sum())), 1.0) / total
-    low, high = (max(0.0, level + side * 1.96 * error) * 1e4 for side in (-1, 1))
-    return len(counts), float(level) * 1e4, low, high
+    low, high = (round(max(0.0, level + side * 1.96 * error) * 1e4, DIGITS) for side in (-1, 1))
+    return len(counts), round(float(level) * 1e4, DIGITS), low, high
 
 
 def _bins(place: np.ndarray) -> np.ndarray:

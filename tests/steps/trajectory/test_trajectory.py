@@ -57,7 +57,7 @@ def test_writes_what_is_promised_and_nothing_else(ready):
     obs = times | {"scdiff_component", "scdiff_position", "scdiff_fate"}
     assert new == {"obs": obs, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
     assert all(keys.has(adata, key) for key in keys.written_by("trajectory"))
-    tables = {"root_candidates", "components", "paga", "ends", "committed", "path"}
+    tables = {"root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"}
     assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "gap", "notes"}
 
 
@@ -80,7 +80,7 @@ def test_order_of_cells_and_genes_does_not_matter(batch, mark, shuffled):
     assert _record(adata)["gap"] == _record(other)["gap"]
     columns = [key.name for key in keys.written_by("trajectory") if key.slot == "obs"]
     pd.testing.assert_frame_equal(adata.obs[columns], other.obs.loc[adata.obs_names, columns], check_exact=True)
-    for name in ("root_candidates", "components", "paga", "ends", "committed", "path"):
+    for name in ("root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"):
         pd.testing.assert_frame_equal(_record(adata)[name], _record(other)[name], check_exact=True)
 
 
@@ -317,6 +317,22 @@ def test_the_table_of_the_path_counts_every_cell_and_doublet(joined):
     assert table["cells"].sum() == joined.n_obs
     assert table["doublets"].sum() == pytest.approx(0.05 * joined.n_obs)
     assert (table["cells"] >= table["start"] + table["end"]).all()
+
+
+def test_a_gap_between_batches_is_no_separate_population():
+    """The genes of one sample are shuffled: its cells lie far from all others, the positive ones too."""
+    drawn = simulate(n_cells=800, fraction=0.15, design=BatchDesign(donors=2), seed=2)
+    counts, order = drawn.X.toarray(), np.arange(drawn.n_vars)
+    free = order[drawn.var_names.str.startswith("GENE")]
+    order[free] = np.random.default_rng(0).permutation(free)
+    first = (drawn.obs["sample"] == "sample1").to_numpy()
+    counts[first] = counts[first][:, order]
+    drawn.layers["counts"] = sparse.csr_matrix(counts)
+    drawn.X = drawn.layers["counts"].copy()
+    record = _record(_run(drawn, 0.0))
+    assert record["gap"]["p_separate"] < 0.05
+    assert record["verdict"] == "undecided"
+    assert any("different samples" in note for note in record["notes"])
 
 
 def test_few_or_no_positive_cells_leave_the_path_undecided(ready):
