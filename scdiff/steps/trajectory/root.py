@@ -117,7 +117,8 @@ def _candidates(adata: AnnData, inside: np.ndarray, rows: np.ndarray, paga: pd.D
     clusters = adata.obs["leiden"].astype(str).to_numpy()[inside]
     groups = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside]).groupby(clusters)
     table = pd.DataFrame({"n_cells": groups.size(), "identity": _identity(adata, inside, clusters), "probability": groups.mean().round(9)})
-    table["potency"] = _scaled(pd.Series(_potency(adata, rows)[inside]).groupby(clusters).mean())
+    known = table["identity"].notna().any()
+    table["potency"] = np.nan if known else _scaled(pd.Series(_potency(adata, rows)[inside]).groupby(clusters).mean())
     table["early"] = _early(adata, inside, clusters)
     table.index = pd.Index([str(name) for name in table.index], dtype=object, name="cluster")
     table["joined_to"] = paga.loc[table.index, table.index].to_numpy() @ table["n_cells"].to_numpy()
@@ -127,7 +128,6 @@ def _candidates(adata: AnnData, inside: np.ndarray, rows: np.ndarray, paga: pd.D
         joined=table["joined_to"] / (table["joined_to"].max() or np.nan),
     )
     weights = parts.notna() * pd.Series(WEIGHTS)
-    weights["potency"] *= parts["identity"].isna().all()
     large = parts["share"] >= min(LEAST_SHARE, parts["share"].max())
     table["score"] = ((parts.fillna(0) * weights).sum(axis=1) / weights.sum(axis=1)).where(large)
     return table.sort_index(key=lambda index: index.str.zfill(9)).sort_values(["score", "n_cells"], ascending=False, kind="stable")
