@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,7 +16,7 @@ from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, rec
 from scdiff.steps._markers import pooled_cells, read_markers
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
-from scdiff.steps.trajectory.fate import absorption, forward_walk
+from scdiff.steps.trajectory.fate import FATES
 from scdiff.steps.trajectory.path import Path, follow
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
 from scdiff.steps.trajectory.root import Root, choose_root
@@ -40,7 +41,14 @@ POSITIVE, START = "progenitor-like", "start"
 
 
 @step
-def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[int, Ge(3)] = 10, seed: Annotated[int, Ge(0)] = 0) -> None:
+def trajectory(
+    adata: AnnData,
+    *,
+    root: str | None = None,
+    n_comps: Annotated[int, Ge(3)] = 10,
+    fates: str = "absorption",
+    seed: Annotated[int, Ge(0)] = 0,
+) -> None:
     """Tell differentiation from contamination: order the cells from a root, and judge the way to the positive ones.
 
     Cells that no path joins to the root get NaN, never infinity: what is not connected cannot be ordered.
@@ -59,6 +67,8 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         cells are not considered. Within a cluster the cell nearest to its centre is taken.
     n_comps
         Number of diffusion components, 3 or more; fewer where cells are fewer.
+    fates
+        Name of a registered method: ``absorption``, or ``cellrank`` and ``palantir`` of the extra ``trajectory``.
     seed
         Start of the random generator, 0 or more.
 
@@ -78,12 +88,15 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     Raises
     ------
     ConfigError
-        If ``root`` is neither a cluster nor a barcode nor a gene.
+        If ``root`` is neither a cluster nor a barcode nor a gene, or the package of ``fates`` is not installed.
+    UnknownNameError
+        If no method ``fates`` is registered.
 
     Source
     ------
     10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA), 10.1038/s41592-021-01346-6 (fates)
     """
+    method = FATES[fates].function
     rows = name_order(adata.obs_names)
     graph = csr(adata.obsp["connectivities"])
     component = _components(graph, rows)
@@ -92,13 +105,13 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
     pseudotime, low, high = _pseudotime(graph, component, rows, start, n_comps, seed)
     ends = _ends(adata, graph, pseudotime, paga, start)
     path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), _groups(adata))
-    fates = _fates(graph, pseudotime, rows, ends)
+    probabilities = _fates(graph, pseudotime, rows, ends, method)
     adata.obs["dpt_pseudotime"], adata.obs["dpt_pseudotime_low"], adata.obs["dpt_pseudotime_high"] = pseudotime, low, high
     adata.obs["scdiff_component"] = numbered(component)
     adata.obs["scdiff_position"] = path.position
-    adata.obs["scdiff_fate"] = fates[POSITIVE].to_numpy()
-    days = _days(adata, path, fates[POSITIVE].to_numpy())
-    trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fates[POSITIVE].to_numpy(), rows)
+    adata.obs["scdiff_fate"] = probabilities[POSITIVE].to_numpy()
+    days = _days(adata, path, probabilities[POSITIVE].to_numpy())
+    trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, probabilities[POSITIVE].to_numpy(), rows)
     notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days) + ([] if path.together else [APART])
     for note in notes:
         log.info(note)
@@ -108,10 +121,10 @@ def trajectory(adata: AnnData, *, root: str | None = None, n_comps: Annotated[in
         "root_candidates": start.candidates,
         "components": _component_table(adata, component, start),
         "paga": paga,
-        "ends": _end_table(ends, fates),
+        "ends": _end_table(ends, probabilities),
         "verdict": path.verdict,
         "gap": _gap_record(path),
-        "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, fates[POSITIVE].to_numpy())),
+        "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, probabilities[POSITIVE].to_numpy())),
         "path": path.histogram,
         "days": days,
         "trends": trends,
@@ -143,7 +156,9 @@ def _ends(adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.Da
     return {POSITIVE: end} | {f"cluster {name}": cells for name, cells in other.items()} | {START: (clusters == start.cluster) & ~positive}
 
 
-def _fates(graph: csr_matrix, pseudotime: np.ndarray, rows: np.ndarray, ends: dict[str, np.ndarray]) -> pd.DataFrame:
+def _fates(
+    graph: csr_matrix, pseudotime: np.ndarray, rows: np.ndarray, ends: dict[str, np.ndarray], method: Callable[..., np.ndarray]
+) -> pd.DataFrame:
     """Probability of each end for each cell that the root reaches; NaN elsewhere, and throughout where no cell is at the positive end."""
     import pandas as pd
 
@@ -153,8 +168,7 @@ def _fates(graph: csr_matrix, pseudotime: np.ndarray, rows: np.ndarray, ends: di
         number = np.full(len(members), -1)
         for place, cells in enumerate(ends.values()):
             number[cells[members] & (number < 0)] = place
-        walk = forward_walk(graph[members][:, members], pseudotime[members])
-        found.iloc[members] = absorption(walk, number, len(ends)).round(DIGITS)
+        found.iloc[members] = method(graph[members][:, members], pseudotime[members], number, len(ends)).round(DIGITS)
     return found
 
 

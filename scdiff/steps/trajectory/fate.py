@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from scdiff.errors import ConfigError
+from scdiff.registry import Registry
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["absorption", "forward_walk"]
+__all__ = ["FATES", "absorption", "forward_walk"]
+
+FATES: Registry[Callable[..., np.ndarray]] = Registry("fate method")
+"""Kernels ``(graph, pseudotime, ends, n_ends) -> probabilities``: one connected component, shape (n_cells, n_ends)."""
 
 STEEPNESS = 10.0
 """How strongly steps back in pseudotime are held back: by nine tenths from a step of 0.6 on."""
@@ -102,3 +110,68 @@ def _solve(steps: csr_matrix, between: np.ndarray, ends: np.ndarray, n_ends: int
     found = np.clip(found, 0.0, 1.0)
     found[:, -1] = np.clip(1 - found[:, :-1].sum(axis=1), 0.0, 1.0)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+@FATES.register("absorption", summary="Absorption of the walk forward in pseudotime.", source="10.1038/s41592-021-01346-6")
+def _by_absorption(graph: csr_matrix, pseudotime: np.ndarray, ends: np.ndarray, n_ends: int) -> np.ndarray:
+    """Walk forward and solve."""
+    return absorption(forward_walk(graph, pseudotime), ends, n_ends)
+
+
+@FATES.register("cellrank", summary="The same walk, solved by CellRank.", source="10.1038/s41592-021-01346-6")
+def _by_cellrank(graph: csr_matrix, pseudotime: np.ndarray, ends: np.ndarray, n_ends: int) -> np.ndarray:
+    """Give the walk to CellRank; ends without a cell are never reached."""
+    import pandas as pd
+    from anndata import AnnData
+    from scipy import sparse
+
+    cellrank = _extra("cellrank")
+    adata = AnnData(sparse.csr_matrix((len(ends), 1), dtype=np.float32))
+    estimator = cellrank.estimators.GPCCA(cellrank.kernels.PrecomputedKernel(forward_walk(graph, pseudotime), adata=adata))
+    names = pd.Categorical([str(end) if end >= 0 else None for end in ends])
+    estimator.set_terminal_states(pd.Series(names, index=adata.obs_names))
+    estimator.compute_fate_probabilities(tol=RESIDUAL, use_petsc=False, show_progress_bar=False, n_jobs=1)
+    found = np.zeros((len(ends), n_ends))
+    for end in np.unique(ends[ends >= 0]):
+        found[:, end] = np.asarray(estimator.fate_probabilities[str(end)].X).ravel()
+    return found
+
+
+@FATES.register(
+    "palantir", summary="Palantir's branch probabilities towards the furthest cell of each end.", source="10.1038/s41587-019-0068-4"
+)
+def _by_palantir(graph: csr_matrix, pseudotime: np.ndarray, ends: np.ndarray, n_ends: int) -> np.ndarray:
+    """Let Palantir order the cells anew from the first cell in pseudotime."""
+    import pandas as pd
+
+    palantir = _extra("palantir")
+    names = [str(cell) for cell in range(len(ends))]
+    maps = palantir.utils.diffusion_maps_from_kernel(graph.astype(float).tocsr(), n_components=10, seed=0)
+    maps["EigenVectors"].index = names
+    last = {end: names[int(np.where(ends == end, pseudotime, -1.0).argmax())] for end in np.unique(ends[ends >= 0])}
+    terminal = pd.Series([str(end) for end in last], index=list(last.values()))
+    space = palantir.utils.determine_multiscale_space(maps)
+    options: dict[str, Any] = {"num_waypoints": 500, "use_early_cell_as_start": True, "seed": 0}
+    result = palantir.core.run_palantir(space, names[int(pseudotime.argmin())], terminal_states=terminal, **options)
+    found = np.zeros((len(ends), n_ends))
+    for end, cell in last.items():
+        column = str(end) if str(end) in result.branch_probs else cell
+        found[:, end] = result.branch_probs[column].reindex(names).to_numpy()
+    return found
+
+
+def _extra(name: str) -> Any:
+    """Import a package of the extra ``trajectory``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as problem:
+        raise ConfigError(
+            f"trajectory(): fates is {name!r}, which needs a package that is not installed ({problem}): "
+            "pip install 'scdiff-markers[trajectory]', or leave the option out."
+        ) from problem

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from scdiff.steps.trajectory.fate import absorption, forward_walk
+from scdiff.errors import ConfigError
+from scdiff.steps.trajectory.fate import FATES, absorption, forward_walk
 
 
 def _walk(n_cells: int, seed: int) -> sparse.csr_matrix:
@@ -73,3 +76,31 @@ def test_absorption_is_what_walks_do(seed):
             cell = min(int(np.searchsorted(dense[cell], rng.random())), 11)
         arrived[ends[cell]] += 1
     np.testing.assert_allclose(arrived / 4_000, absorption(walk, ends, 2)[5], atol=0.03)
+
+
+@pytest.mark.parametrize("name", ["cellrank", "palantir"])
+def test_a_method_whose_package_is_missing_says_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    line = sparse.diags([np.ones(5), np.ones(5)], [-1, 1], format="csr")
+    with pytest.raises(ConfigError, match=rf"fates is '{name}', which needs a package .*scdiff-markers\[trajectory\]"):
+        FATES[name].function(line, np.linspace(0, 1, 6), np.array([1, -1, -1, -1, -1, 0]), 2)
+
+
+@pytest.mark.parametrize("name", list(FATES))
+def test_every_method_sends_the_cells_near_an_end_there(name):
+    """Two arms that leave a stem; a method whose package is not installed is left out."""
+    if name != "absorption":
+        pytest.importorskip(name, reason=f"{name} is not installed (pip install '.[trajectory]')")
+    rng = np.random.default_rng(0)
+    place = np.concatenate([np.column_stack([rng.random(200), np.zeros(200)]), *(
+        np.column_stack([1 + part, side * part]) for side in (-1, 1) for part in [rng.random(200)])])  # fmt: skip
+    place += rng.normal(scale=0.03, size=place.shape)
+    apart = ((place[:, None] - place[None]) ** 2).sum(axis=-1)
+    graph = sparse.csr_matrix(np.exp(-apart / 0.02) * (apart < 0.05) * (1 - np.eye(600)))
+    time = place[:, 0] - place[:, 0].min()
+    ends = np.select([(place[:, 0] > 1.9) & (place[:, 1] < 0), (place[:, 0] > 1.9) & (place[:, 1] > 0)], [0, 1], -1)
+    fate = FATES[name].function(graph, time / time.max(), ends, 2)
+    arm = (place[:, 0] > 1.6) & (ends < 0)
+    assert fate[arm & (place[:, 1] < 0), 0].mean() > 0.8
+    assert fate[arm & (place[:, 1] > 0), 1].mean() > 0.8
+    np.testing.assert_allclose(fate.sum(axis=1), 1, atol=1e-3)

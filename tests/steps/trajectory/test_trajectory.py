@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.stats import spearmanr
 
 from scdiff import keys
-from scdiff.errors import ConfigError, MissingKeyError
+from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.simulate import BatchDesign, simulate
 from scdiff.steps.call import call
 from scdiff.steps.embed import embed
@@ -197,6 +197,11 @@ def test_unknown_root_gets_a_near_match(ready):
         ConfigError, match=r"root is 'cell0001x', which is neither a cluster nor a cell barcode nor a gene. Did you mean 'cell0"
     ):
         trajectory(adata, root="cell0001x")
+
+
+def test_unknown_method_of_fates_gets_a_near_match(ready):
+    with pytest.raises(UnknownNameError, match=r"unknown fate method 'absorbtion'\. Did you mean 'absorption'"):
+        trajectory(ready(40, 80), fates="absorbtion")
 
 
 def test_paga_is_that_of_scanpy(ready):
