@@ -19,6 +19,7 @@ __all__ = ["DAY", "days_of", "falls", "time_course"]
 DAY = "day"
 STATE = "state:"
 ALPHA = 0.05
+DIGITS = 9
 
 
 def days_of(adata: AnnData) -> np.ndarray:
@@ -49,7 +50,7 @@ def time_course(
     Returns
     -------
     Days x n_cells, n_called, fraction (called, 0-1) with fraction_low and fraction_high, n_beyond, committed with low and high,
-    mean_fate, and the share of each state in a column ``state:<name>``.
+    mean_fate with fate_low and fate_high (over cells), and the share of each state in a column ``state:<name>``.
     """
     import pandas as pd
 
@@ -64,9 +65,18 @@ def time_course(
         row = {"n_cells": n_cells, "n_called": n_called, "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high}
         found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
         row |= dict(zip(("n_beyond", "committed", "low", "high"), found, strict=True))
-        row["mean_fate"] = round(float(np.nanmean(fate[cells])), 9) if np.isfinite(fate[cells]).any() else np.nan
+        row |= dict(zip(("mean_fate", "fate_low", "fate_high"), _mean(fate[cells]), strict=True))
         rows.append(row | {f"{STATE}{name}": float((state[cells] == name).mean()) for name in names})
     return pd.DataFrame(rows, index=pd.Index([f"{value:g}" for value in (days if rows else ())], dtype=object, name=DAY))
+
+
+def _mean(fate: np.ndarray) -> tuple[float, float, float]:
+    """Mean of the known fates with its 95 % interval, NaN where none is known."""
+    known = np.sort(fate[np.isfinite(fate)])  # in this order the sum does not depend on that of the cells
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    mean, error = float(known.mean()), 1.96 * float(known.std()) / len(known) ** 0.5
+    return round(mean, DIGITS), round(max(mean - error, 0.0), DIGITS), round(min(mean + error, 1.0), DIGITS)
 
 
 def falls(table: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ def test_every_day_is_counted():
     assert table["mean_fate"].tolist() == pytest.approx([0, 0.1, 0.3])
     assert (table[["state:negative", "state:progenitor"]].sum(axis=1) == 1).all()
     assert ((table["fraction_low"] <= table["fraction"]) & (table["fraction"] <= table["fraction_high"])).all()
+    assert table.loc["2", ["fate_low", "fate_high"]].tolist() == pytest.approx([0.3 - 0.0635, 0.3 + 0.0635], abs=1e-4)
     assert falls(table) == []
 
 
