@@ -80,7 +80,7 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
         "sentence": verdict.verdict_sentence(row),
         "number": verdict.verdict_number(row),
         "phrase": verdict.state_phrase(str(row["program"]), str(row["state"])),
-        "explanation": " ".join(filter(None, (verdict.explanation(row), _dose(row)))),
+        "explanation": " ".join(filter(None, (verdict.explanation(row), verdict.path_sentence(row, _path(adata)), _dose(row)))),
         "facts": _facts(adata, row, samples),
         "notes": _warnings(adata),
         "title": ", ".join(samples[:3]) + (f" and {len(samples) - 3} more" if len(samples) > 3 else ""),
@@ -92,6 +92,11 @@ def _warnings(adata: AnnData) -> list[str]:
     if str(adata.uns["scdiff"]["input"].get("technology", "UMI")) != "reads":
         return []
     return ["The values are sequencing reads, not UMI: one molecule may count many times, so take intervals and limits as a guide only."]
+
+
+def _path(adata: AnnData) -> str:
+    """Verdict of the trajectory; empty where it was not run."""
+    return str(adata.uns["scdiff"].get(keys.TRAJECTORY.name, {}).get("verdict", ""))
 
 
 def _dose(row: dict[str, Any]) -> str:

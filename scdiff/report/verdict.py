@@ -13,7 +13,17 @@ from scdiff.report.text import count, interval, large, percent
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["DOSE_CELLS", "dose_sentence", "explanation", "main_row", "positive_state", "state_phrase", "verdict_number", "verdict_sentence"]
+__all__ = [
+    "DOSE_CELLS",
+    "dose_sentence",
+    "explanation",
+    "main_row",
+    "path_sentence",
+    "positive_state",
+    "state_phrase",
+    "verdict_number",
+    "verdict_sentence",
+]
 
 DOSE_CELLS = 80_000_000
 """Cells of the dose in which the expected number of positive cells is stated."""
@@ -149,6 +159,29 @@ def explanation(row: Mapping[str, Any]) -> str:
         "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.",
         "not measurable": f"No fraction is stated: a number from these data could not be defended.{_advice(row)}",
     }[str(row["verdict"])]
+
+
+def path_sentence(row: Mapping[str, Any], path: str) -> str:
+    """Say how the positive cells of a verdict were reached; empty where none were found.
+
+    Parameters
+    ----------
+    row
+        The row of the verdict.
+    path
+        Verdict of the trajectory: ``continuum``, ``separate population`` or ``undecided``.
+
+    >>> path_sentence({"verdict": "quantified"}, "continuum")
+    'Intermediates join them to the other cells: a continuum.'
+    """
+    if row["verdict"] not in ("detected", "quantified"):
+        return ""
+    return {
+        "continuum": "Intermediates join them to the other cells: a continuum.",
+        "separate population": "They stand apart from all other cells: look for contamination or a mixed-in cell line before you call it "
+        "differentiation.",
+        "undecided": "Whether intermediates join them to the other cells could not be decided.",
+    }.get(path, "")
 
 
 def _advice(row: Mapping[str, Any]) -> str:

@@ -45,6 +45,13 @@ def page(drawn):
     return render_page(*drawn("quantified"))
 
 
+def test_a_population_that_stands_apart_is_said_at_the_top(finished):
+    finished.uns["scdiff"]["trajectory"]["verdict"] = "separate population"
+    assert "They stand apart from all other cells" in verdict_card(finished)["explanation"]
+    del finished.uns["scdiff"]["trajectory"]
+    assert "apart" not in verdict_card(finished)["explanation"]
+
+
 def test_the_verdict_comes_first(page):
     body = page[page.index("<main") :]
     assert body.index("quantified") < body.index("12 % of cells are pancreatic-progenitor-like") < body.index("Quality control")

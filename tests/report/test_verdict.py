@@ -7,6 +7,7 @@ from scdiff.report.verdict import (
     dose_sentence,
     explanation,
     main_row,
+    path_sentence,
     positive_state,
     state_phrase,
     verdict_number,
@@ -149,3 +150,12 @@ def test_too_few_cells_is_a_reason() -> None:
     assert verdict_sentence(row) == "Not measurable: 47 cells are too few, at least 50 are needed."
     assert verdict_sentence(row | {"reason": "INS has no row."}) == "Not measurable: INS has no row."
     assert verdict_sentence(row | {"n_cells": 50}) == "Not measurable: the reason was not recorded."
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("continuum", "a continuum"), ("separate population", "contamination"), ("undecided", "not be decided"), ("", "")]
+)
+def test_the_path_is_said_of_what_was_found_only(path, words):
+    assert words in path_sentence({"verdict": "detected"}, path)
+    assert bool(words) is bool(path_sentence({"verdict": "quantified"}, path))
+    assert path_sentence({"verdict": "not detected"}, path) == path_sentence({"verdict": "not measurable"}, path) == ""

@@ -119,7 +119,7 @@ class _Samples:
         names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)
         used = recorded(adata, "call").get("doublet_rates")
         if used is not None:
-            return cls(number, used["rate"].reindex(names).to_numpy(dtype=float))
+            return cls(number, np.nan_to_num(used["rate"].reindex(names).to_numpy(dtype=float)))
         return cls(number, np.array([expected_rate(int(size)) for size in np.bincount(number)]))
 
 
