@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-__all__ = ["csr", "gene_moments", "name_order", "numbered", "one_blas_thread", "record", "recorded", "row_chunks", "species_of", "texts"]
+__all__ = [
+    "csr",
+    "gene_moments",
+    "name_order",
+    "numbered",
+    "one_blas_thread",
+    "part_of",
+    "record",
+    "recorded",
+    "row_chunks",
+    "species_of",
+    "texts",
+]
 
 CHUNK = 4_096
 """Cells that are handled at once where the whole matrix need not be copied."""
@@ -81,6 +93,13 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1, user_api="blas")
+
+
+def part_of(graph: csr_matrix, rows: np.ndarray) -> csr_matrix:
+    """Rows and columns ``rows`` of a graph, each row sorted, so that sums over neighbours keep their bits in any order of the cells."""
+    part = graph[rows][:, rows]
+    part.sort_indices()
+    return part
 
 
 def recorded(adata: AnnData, name: str) -> Any:

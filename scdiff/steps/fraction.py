@@ -224,7 +224,7 @@ def _state_row(
 def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[dict[str, Any]]:
     """Rows of the cells that left the start of the trajectory; none where it was not run.
 
-    Where the positive cells are a separate population nobody is on the way: not measurable.
+    Not measurable where the positive cells are a separate population, or of other samples than the start.
     """
     from scdiff.assay.limits import verdict
 
@@ -236,7 +236,7 @@ def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list
         row = dict.fromkeys(COLUMNS, np.nan) | {"program": program.name, "state": COMMITTED, "sample": name, "verdict": "not measurable"}
         n_cells, share = int(cells["n_cells"]), float(cells["committed"])
         row |= {"n_cells": n_cells, "n_called": 0}
-        if np.isfinite(share) and found["verdict"] != SEPARATE:
+        if np.isfinite(share) and found["verdict"] != SEPARATE and found.get("together", True):
             n_beyond = int(cells["n_beyond"])
             row |= _counted(n_beyond, n_cells)
             row |= {"prevalence": share, "prevalence_low": float(cells["low"]), "prevalence_high": float(cells["high"])}

@@ -194,8 +194,8 @@ def test_trajectory_says_its_verdict_with_both_probabilities_and_the_committed_c
     _on_the_way(finished, "continuum")
     section = run_section(SECTIONS["trajectory"], finished)
     assert section.description.startswith("Continuum: cells fill the way")
-    assert "with P below 0.001" in section.description
-    assert "with P 0.43" in section.description
+    assert "doublets alone fill the way so with P below 0.001" in section.description
+    assert "0.43" not in section.description
     assert "12 % of cells (8.0-16 %) have left the start." in section.description
     names = [figure.name for figure in section.figures]
     assert names[:3] == ["trajectory_path", "trajectory_genes", "trajectory_days"]
@@ -206,6 +206,15 @@ def test_a_separate_population_is_named_and_has_no_committed_cells(finished):
     _on_the_way(finished, "separate population")
     description = run_section(SECTIONS["trajectory"], finished).description
     assert "contamination or a mixed-in cell line" in description
+    assert "have left the start" not in description
+
+
+def test_a_difference_of_batches_is_named_and_has_no_committed_cells(finished):
+    facts = _on_the_way(finished, "undecided")
+    facts["together"] = False
+    description = run_section(SECTIONS["trajectory"], finished).description
+    assert description.startswith("Undecided: the start and the positive cells are of different samples")
+    assert "P 0.43" in description
     assert "have left the start" not in description
 
 

@@ -47,24 +47,34 @@ def trajectory(adata: AnnData) -> Section:
 
 _MEANING = {
     "continuum": "Continuum: cells fill the way from the root to the positive cells, more than doublets explain.",
-    "separate population": "Separate population: the way between the root and the positive cells is empty but for the doublets that two "
-    "mixed populations give. This speaks for contamination or a mixed-in cell line, not for differentiation.",
+    "separate population": "Separate population: between the root and the positive cells is a gap, but for the doublets that two mixed "
+    "populations give. This speaks for contamination or a mixed-in cell line, not for differentiation.",
     "undecided": "Undecided: too few positive cells, or too much scatter, to tell a continuum from a separate population.",
 }
 
 
 def _verdict(facts: dict[str, Any]) -> str:
     """Say the verdict on the path with its p-values, and the committed fraction where it means something."""
-    said = str(facts.get("verdict", "undecided"))
-    sentence = _MEANING.get(said, said)
-    if gap := facts.get("gap"):
-        sentence += f" (Doublets alone fill the way so with P {_p(gap['p_continuum'])}, "
-        sentence += f"a sparse continuum leaves it so empty with P {_p(gap['p_separate'])}.)"
+    said, together = str(facts.get("verdict", "undecided")), bool(facts.get("together", True))
+    gap = facts.get("gap", {})
+    sentence = _MEANING.get(said, said) if together or said == "continuum" else _BATCHES
+    if gap and gap["density"] == gap["density"]:
+        says = {"continuum": ("p_continuum",), "separate population": ("p_separate",)}.get(said, ("p_continuum", "p_separate"))
+        sentence += f" ({'; '.join(_PROBABILITIES[name].format(_p(gap[name])) for name in says)}.)"
     committed = facts.get("committed")
-    if committed is None or said == "separate population" or not committed.loc["all", "committed"] >= 0:
+    if committed is None or said == "separate population" or not together or not committed.loc["all", "committed"] >= 0:
         return sentence
     row = committed.loc["all"]
     return f"{sentence} {percent(row['committed'])} % of cells ({interval(row['low'], row['high'])}) have left the start."
+
+
+_BATCHES = (
+    "Undecided: the start and the positive cells are of different samples, and a difference of batches would look like a gap between them."
+)
+_PROBABILITIES = {
+    "p_continuum": "doublets alone fill the way so with P {}",
+    "p_separate": "a sparse continuum leaves such a gap with P {}",
+}
 
 
 def _p(value: float) -> str:
@@ -191,7 +201,12 @@ def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
         ("paga", "cluster", "Connectivity of clusters, 0-1.", False),
         ("days", "day", "Cells, called cells, committed cells, mean fate and states by day.", False),
         ("trends", "row", "Level of the markers along the way.", False),
-        ("drivers", "gene", "Genes that go with the fate and had no part in the path; P over donors, three or more.", False),
+        (
+            "drivers",
+            "gene",
+            "Genes that go with the fate and had no part in the path; P over donors, three or more, and its false discovery rate.",
+            False,
+        ),
         ("path", "bin", "Cells and expected doublets by position between start (0) and end (1).", False),
     )
     return tuple(

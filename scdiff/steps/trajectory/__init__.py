@@ -12,7 +12,8 @@ from annotated_types import Ge
 from scdiff import keys
 from scdiff.config import step
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
-from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, record, recorded, texts
+from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, recorded, texts
+from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import pooled_cells, read_markers
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 NOT_POSITIVE = ("negative", "unassigned", "unspecific")
 STRETCHED = 0.2
-DIGITS = 9
+DIGITS, FATE_DIGITS = 9, 6
 POOLED = "all"
 APART = "The start and the positive end are of different samples: a difference of batches would look like a gap between them."
 POSITIVE, START = "progenitor-like", "start"
@@ -123,6 +124,7 @@ def trajectory(
         "paga": paga,
         "ends": _end_table(ends, probabilities),
         "verdict": path.verdict,
+        "together": path.together,
         "gap": _gap_record(path),
         "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, probabilities[POSITIVE].to_numpy())),
         "path": path.histogram,
@@ -151,7 +153,8 @@ def _ends(adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.Da
     clusters, positive = adata.obs["leiden"].astype(str).to_numpy(), _positive(adata)
     state = adata.obs["scdiff_state"].astype(str).to_numpy()
     probability = adata.obs["scdiff_probability"].to_numpy(dtype=float)
-    end = positive_end(state, sorted(set(state[positive])), probability, pseudotime, graph)
+    own = np.where(positive_controls(adata), "control", state)  # a control is placed, but it is no end
+    end = positive_end(own, sorted(set(own[positive]) - {"control"}), probability, pseudotime, graph)
     other = tips(pseudotime, clusters, paga, end, start.cluster)
     return {POSITIVE: end} | {f"cluster {name}": cells for name, cells in other.items()} | {START: (clusters == start.cluster) & ~positive}
 
@@ -168,7 +171,8 @@ def _fates(
         number = np.full(len(members), -1)
         for place, cells in enumerate(ends.values()):
             number[cells[members] & (number < 0)] = place
-        found.iloc[members] = method(graph[members][:, members], pseudotime[members], number, len(ends)).round(DIGITS)
+        with one_blas_thread():
+            found.iloc[members] = method(part_of(graph, members), pseudotime[members], number, len(ends)).round(FATE_DIGITS)
     return found
 
 
@@ -230,7 +234,7 @@ def _pseudotime(
     place = {cell: number for number, cell in enumerate(members)}
     roots = np.array([place[cell] for cell in (start.cell, *start.others)])
     with one_blas_thread():
-        found = diffusion_pseudotime(graph[members][:, members], roots, n_comps, seed).round(DIGITS)
+        found = diffusion_pseudotime(part_of(graph, members), roots, n_comps, seed).round(DIGITS)
     whole = np.full((3, len(rows)), np.nan)
     whole[:, members] = found[0], np.minimum(found.min(axis=0), found[0]), np.maximum(found.max(axis=0), found[0])
     return whole[0], whole[1], whole[2]
@@ -301,5 +305,5 @@ def _one_sample_each(adata: AnnData, component: np.ndarray) -> bool:
     """Tell whether several samples are there and no component holds cells of two."""
     if "sample" not in adata.obs or adata.obs["sample"].nunique() < 2:
         return False
-    samples = adata.obs["sample"].cat.codes.to_numpy()
+    samples = adata.obs["sample"].astype(str).to_numpy()
     return all(len(np.unique(samples[component == number])) == 1 for number in range(component.max() + 1))

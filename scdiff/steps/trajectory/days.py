@@ -67,7 +67,7 @@ def time_course(
         row |= dict(zip(("n_beyond", "committed", "low", "high"), found, strict=True))
         row |= dict(zip(("mean_fate", "fate_low", "fate_high"), _mean(fate[cells]), strict=True))
         rows.append(row | {f"{STATE}{name}": float((state[cells] == name).mean()) for name in names})
-    return pd.DataFrame(rows, index=pd.Index([f"{value:g}" for value in (days if rows else ())], dtype=object, name=DAY))
+    return pd.DataFrame(rows, index=pd.Index([f"{value:.15g}" for value in (days if rows else ())], dtype=object, name=DAY))
 
 
 def _mean(fate: np.ndarray) -> tuple[float, float, float]:
@@ -84,6 +84,7 @@ def falls(table: pd.DataFrame) -> list[str]:
 
     A course of differentiation does not run backwards; where the share falls, cells died, were lost, or the batches differ.
     Every day is tested against the day before by Fisher's exact test, one-sided, all tests together at the 5 % level.
+    Cells are counted, not donors: how much samples differ anyhow is not in it.
     """
     from scipy.stats import fisher_exact
 

@@ -50,7 +50,7 @@ def positive_end(
     if positive.sum() < FEWEST_CELLS:
         return np.zeros(len(state), dtype=bool)
     known = np.nan_to_num(probability)
-    around = np.asarray(graph @ known).ravel() / np.maximum(np.asarray(graph.sum(axis=1), dtype=float).ravel(), np.finfo(float).tiny)
+    around = np.asarray(graph @ known).ravel() / np.maximum(np.asarray(graph.sum(axis=1, dtype=np.float64)).ravel(), np.finfo(float).tiny)
     among = np.diff(graph.indptr)
     around = ((around * among + known) / (among + 1)).round(9)
     together = positive & (around >= np.quantile(around[positive], 0.9) / 2)

@@ -97,7 +97,7 @@ def _reach(walk: csr_matrix, goal: np.ndarray) -> np.ndarray:
 
 
 def _solve(steps: csr_matrix, between: np.ndarray, ends: np.ndarray, n_ends: int) -> np.ndarray:
-    """Solve for the cells ``between``, one end after the other; the last follows from the others."""
+    """Solve for the cells ``between``, one end after the other; the last follows from the others. NaN where it does not converge."""
     from scipy import sparse
     from scipy.sparse.linalg import bicgstab
 
@@ -106,7 +106,9 @@ def _solve(steps: csr_matrix, between: np.ndarray, ends: np.ndarray, n_ends: int
     found = np.zeros((len(between), n_ends))
     for end in range(n_ends - 1):
         wanted = np.asarray(steps[:, np.flatnonzero(ends == end)].sum(axis=1)).ravel()
-        found[:, end], _ = bicgstab(system, wanted, M=scale, rtol=RESIDUAL, maxiter=MOST_ROUNDS)
+        found[:, end], failed = bicgstab(system, wanted, M=scale, rtol=RESIDUAL, maxiter=MOST_ROUNDS)
+        if failed:
+            return np.full((len(between), n_ends), np.nan)
     found = np.clip(found, 0.0, 1.0)
     found[:, -1] = np.clip(1 - found[:, :-1].sum(axis=1), 0.0, 1.0)
     return np.asarray(found / found.sum(axis=1, keepdims=True))

@@ -131,8 +131,10 @@ def judge(cells: Cells, clusters: np.ndarray, axis: Axis, start: np.ndarray, end
     found = find_gap(axis, start, end, doublets)
     gained = place_on_axis(cells, start, end, gained_only=True)
     second = find_gap(gained, start, end, doublets) if gained else Gap(found.low, found.high, found.n_end)
-    middle = np.array([np.median(axis.position[clusters == cluster]) for cluster in range(clusters.max() + 1)])
-    sides = [(middle <= bound)[clusters] for bound in np.sort(middle)[:-1]]
+    middle = np.zeros(clusters.max() + 1)
+    for cluster in np.unique(clusters):
+        middle[cluster] = np.median(axis.position[clusters == cluster])
+    sides = [(middle <= bound)[clusters] for bound in np.unique(middle[np.unique(clusters)])[:-1]]
     cuts = [_cut(cells, near, doublets, found.n_end) for near in sides if near[start].mean() > 0.5 > near[end].mean()]
     known = [gap.density for gap in (found, second, *cuts) if np.isfinite(gap.density)]
     p_cuts = min((cut.p_separate for cut in cuts), default=1.0) * max(len(cuts), 1)

@@ -11,7 +11,8 @@ import numpy as np
 from scdiff.genes import Lookup
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps._common import csr, name_order, recorded
-from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis, without_strays
+from scdiff.steps._controls import positive_controls
+from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, place_on_axis, without_strays
 from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
 from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge
 
@@ -47,7 +48,7 @@ class Path:
     committed
         Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN where not known.
     together
-        Whether some sample holds cells of both the start and the end.
+        Whether the samples that hold the end hold the start, too.
     histogram
         Cells, cells of the start and of the end, and doublets expected, by position.
     """
@@ -88,7 +89,7 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
             nowhere, None, nowhere, None, _committed(nowhere, None, groups), True, _histogram(nowhere, start, end, np.zeros(0), 0.0)
         )
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
-    gap = _judged(cells, clusters, samples, start, end)
+    gap = _judged(cells, clusters, samples, start, end, positive_controls(adata))
     pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
     side = _start_side(axis.position, adata.obs["leiden"].cat.codes.to_numpy(), start, positive)
     away = place_on_axis(cells, side, end, gained_only=True) or axis
@@ -99,7 +100,7 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
         away.position,
         threshold,
         _committed(away.position, threshold, groups),
-        bool(np.isin(samples.number[end], samples.number[start]).any()),
+        samples.share(start, end),
         _histogram(axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected),
     )
 
@@ -122,6 +123,12 @@ class _Samples:
             return cls(number, np.nan_to_num(used["rate"].reindex(names).to_numpy(dtype=float)))
         return cls(number, np.array([expected_rate(int(size)) for size in np.bincount(number)]))
 
+    def share(self, start: np.ndarray, end: np.ndarray) -> bool:
+        """Tell whether at least half of the end's cells are of samples that hold the start, by eight cells and one in a hundred."""
+        sizes, starts = np.bincount(self.number), np.bincount(self.number, weights=start)
+        holds = starts >= np.maximum(FEWEST_CELLS, sizes / 100)
+        return bool(holds[self.number[end]].mean() >= 0.5)
+
 
 def _cells(adata: AnnData) -> Cells:
     """Take the counts of all genes but the markers of the main programme, in either species."""
@@ -143,9 +150,10 @@ def _axis(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | None
     return place_on_axis(cells, start, kept), kept
 
 
-def _judged(cells: Cells, clusters: np.ndarray, samples: _Samples, start: np.ndarray, end: np.ndarray) -> Gap | None:
-    """Judge the gap, of very many cells by a draw."""
+def _judged(cells: Cells, clusters: np.ndarray, samples: _Samples, start: np.ndarray, end: np.ndarray, control: np.ndarray) -> Gap | None:
+    """Judge the gap without positive controls, of very many cells by a draw."""
     rows = cells.some(MOST_CELLS, 0)
+    rows = rows[~control[rows]]
     part = cells.only(rows)
     axis = place_on_axis(part, start[rows], end[rows])
     if axis is None:
@@ -158,9 +166,8 @@ def _start_side(position: np.ndarray, clusters: np.ndarray, start: np.ndarray, p
     """Cells of all clusters near the start where positive cells are no more frequent than elsewhere: those that may not have left."""
     sizes = np.bincount(clusters)
     share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
-    middle = np.array([np.median(position[clusters == cluster]) for cluster in range(len(sizes))])
-    side = ((middle < NEAR) & (share <= positive.mean()))[clusters] & ~positive
-    return side if side.any() else start
+    middle = np.array([np.median(position[clusters == cluster]) if sizes[cluster] else 1.0 for cluster in range(len(sizes))])
+    return np.asarray((((middle < NEAR) & (share <= positive.mean()))[clusters] & ~positive) | start)
 
 
 def _committed(position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:

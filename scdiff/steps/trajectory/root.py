@@ -11,7 +11,7 @@ import numpy as np
 from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
-from scdiff.steps._common import csr, name_order, species_of
+from scdiff.steps._common import csr, name_order, part_of, species_of
 from scdiff.steps.trajectory.days import days_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | No
     Raises
     ------
     ConfigError
-        If there is no such cluster, cell or gene.
+        If there is no such cluster, cell or gene, or no cell expresses it.
     """
     if asked in clusters:
         return asked
@@ -93,7 +93,10 @@ def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | No
     if asked in adata.var_names:
         import pandas as pd
 
-        level = csr(adata.X)[:, [adata.var_names.get_loc(asked)]].toarray().ravel().astype(float)
+        columns = np.flatnonzero(adata.var_names == asked)
+        level = np.asarray(csr(adata.X)[:, columns].sum(axis=1, dtype=np.float64)).ravel()
+        if not level.any():
+            raise ConfigError(f"trajectory(): root is the gene {asked!r}, which no cell expresses. Name a gene that the start expresses.")
         return str(pd.Series(level).groupby(clusters).mean().round(9).idxmax())
     names = sorted(set(clusters))
     near = difflib.get_close_matches(asked, [*names, *adata.obs_names, *adata.var_names], n=1)
@@ -180,7 +183,7 @@ def _potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
     chosen = np.sort(np.argsort(-together, kind="stable")[:POTENCY_GENES])
     level = np.asarray(values[:, chosen].mean(axis=1)).ravel()
     smoothed = np.empty(len(rows))
-    smoothed[rows] = _smoothed(csr(adata.obsp["connectivities"])[rows][:, rows], level)
+    smoothed[rows] = _smoothed(part_of(csr(adata.obsp["connectivities"]), rows), level)
     return smoothed
 
 
@@ -188,7 +191,7 @@ def _smoothed(graph: csr_matrix, level: np.ndarray) -> np.ndarray:
     """Mix the level of each cell with that of its neighbours, again and again; shape (n_cells,)."""
     from scipy import sparse
 
-    degree = np.asarray(graph.sum(axis=1), dtype=float).ravel()
+    degree = np.asarray(graph.sum(axis=1, dtype=np.float64)).ravel()
     walk = sparse.diags(1 / np.maximum(degree, np.finfo(float).tiny)) @ graph
     found = level
     for _ in range(ROUNDS):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scdiff.steps._common import gene_moments
+from scdiff.steps._common import gene_moments, row_chunks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,14 +98,16 @@ def drivers(
 
     Returns
     -------
-    At most 50 genes, by falling size of the correlation: correlation (mean over donors), n_donors, same_sign, p_value.
+    At most 50 genes, by falling size of the correlation: correlation (mean over donors), n_donors, same_sign, p_value,
+    q_value (Benjamini-Hochberg over all genes asked).
     """
     import pandas as pd
+    from scipy.stats import false_discovery_control
 
     known = order[np.isfinite(fate[order])]
     groups = [known[donors[known] == donor] for donor in np.unique(donors[known])]
     found = [_correlations(values, fate, cells) for cells in groups if len(cells) >= FEWEST_IN_BIN and np.ptp(fate[cells]) > 0]
-    columns = ["correlation", "n_donors", "same_sign", "p_value"]
+    columns = ["correlation", "n_donors", "same_sign", "p_value", "q_value"]
     if not found or not allowed.any():
         return pd.DataFrame(columns=columns, index=pd.Index([], dtype=object, name="gene"))
     each = np.array(found)[:, allowed]
@@ -114,6 +116,7 @@ def drivers(
     best = np.lexsort((genes.astype(str), -np.abs(mean)))[: min(N_DRIVERS, int((mean != 0).sum()))]
     table = pd.DataFrame({"correlation": mean, "n_donors": len(each), "same_sign": (np.sign(each) == np.sign(each[0])).all(axis=0)})
     table["p_value"] = _p_values(each)
+    table["q_value"] = false_discovery_control(table["p_value"]) if len(each) > 2 else np.nan
     return table.set_axis(pd.Index(genes, dtype=object, name="gene")).iloc[best]
 
 
@@ -124,9 +127,11 @@ def _correlations(values: csr_matrix, fate: np.ndarray, cells: np.ndarray) -> np
     rank = rankdata(fate[cells])
     rank = (rank - rank.mean()) / rank.std()
     _, variance = gene_moments(values, cells)
-    weights = np.zeros(values.shape[0])
-    weights[cells] = rank
-    covariance = np.asarray(values.T @ weights).ravel() / len(cells)
+    covariance = np.zeros(values.shape[1])
+    for chunk in row_chunks(np.arange(len(cells))):
+        part = values[cells[chunk]]
+        weights = part.data * np.repeat(rank[chunk], np.diff(part.indptr))
+        covariance += np.bincount(part.indices, weights=weights, minlength=len(covariance)) / len(cells)
     spread = np.sqrt(variance * (len(cells) - 1) / len(cells))
     return np.asarray(np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0))
 

@@ -52,3 +52,9 @@ def test_no_position_leaves_the_committed_share_open():
         np.repeat([0.0, 1.0], 5), np.array(["a"] * 10), np.zeros(10, dtype=bool), np.full(10, np.nan), np.full(10, np.nan), None
     )
     assert table[["committed", "low", "high", "mean_fate"]].isna().all(axis=None)
+
+
+def test_long_days_keep_their_names():
+    day = np.repeat([20240101.0, 20240108.0, 7.5], 4)
+    table = time_course(day, np.array(["a"] * 12), np.zeros(12, dtype=bool), np.zeros(12), np.zeros(12), None)
+    assert table.index.tolist() == ["7.5", "20240101", "20240108"]

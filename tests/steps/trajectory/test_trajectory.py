@@ -58,7 +58,7 @@ def test_writes_what_is_promised_and_nothing_else(ready):
     assert new == {"obs": obs, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
     assert all(keys.has(adata, key) for key in keys.written_by("trajectory"))
     tables = {"root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"}
-    assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "gap", "notes"}
+    assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "together", "gap", "notes"}
 
 
 def test_root_time_is_zero_and_the_range_is_one(ready):
@@ -355,6 +355,15 @@ def test_a_gene_can_name_the_root(ready):
     trajectory(adata, root="CXCL12")
     level = adata[:, "CXCL12"].X.toarray().ravel()
     assert _record(adata)["root_cluster"] == pd.Series(level).groupby(adata.obs["leiden"].astype(str).to_numpy()).mean().idxmax()
+
+
+def test_a_gene_that_no_cell_expresses_is_no_root(ready):
+    adata = ready(40, 80)
+    values = adata.X.toarray()
+    values[:, adata.var_names.get_loc("CXCL12")] = 0
+    adata.X = sparse.csr_matrix(values)
+    with pytest.raises(ConfigError, match="root is the gene 'CXCL12', which no cell expresses"):
+        trajectory(adata, root="CXCL12")
 
 
 def test_the_first_day_is_the_root(ready):
