@@ -137,9 +137,11 @@ def _correlations(values: csr_matrix, fate: np.ndarray, cells: np.ndarray) -> np
 
 
 def _p_values(each: np.ndarray) -> np.ndarray:
-    """Student's t over Fisher-transformed correlations of the donors; NaN with fewer than three; shape (n_genes,)."""
+    """Student's t over Fisher-transformed correlations of the donors; NaN with fewer than three, 1 for a gene that never varies."""
     from scipy.stats import ttest_1samp
 
     if len(each) < 3:
         return np.full(each.shape[1], np.nan)
-    return np.asarray(ttest_1samp(np.arctanh(np.clip(each, -0.999, 0.999)), 0.0).pvalue.round(DIGITS))
+    with np.errstate(all="ignore"):
+        found = ttest_1samp(np.arctanh(np.clip(each, -0.999, 0.999)), 0.0).pvalue
+    return np.asarray(np.nan_to_num(found, nan=1.0).round(DIGITS))

@@ -56,6 +56,14 @@ def test_drivers_are_the_genes_that_go_with_the_fate_and_no_forbidden_one():
     assert table.loc["g", "correlation"] == pytest.approx(np.mean(each))
 
 
+def test_a_gene_that_never_varies_does_no_harm():
+    values, fate = _levels(600)
+    silent = sparse.csr_matrix(np.column_stack([np.zeros(600), values.toarray()[:, 6]]))
+    table = drivers(silent, fate, ["silent", "g"], np.ones(2, dtype=bool), np.repeat(list("xyz"), 200), np.arange(600))
+    assert table.index.tolist() == ["g"]
+    assert table.loc["g", "q_value"] == pytest.approx(min(2 * table.loc["g", "p_value"], 1), abs=1e-8)
+
+
 def test_fewer_than_three_donors_have_no_p_value():
     values, fate = _levels(400)
     table = drivers(values, fate, list("abcdefgh"), np.ones(8, dtype=bool), np.repeat(list("xy"), 200), np.arange(400))
