@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scdiff.genes import Lookup
-from scdiff.programs import GeneSet, Marker, Program, Species
+from scdiff.programs import DEFAULT_PROGRAMS, GeneSet, Marker, Program, Species, load_program
+from scdiff.steps._common import recorded
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scdiff.assay.mixture import Soup
 
-__all__ = ["MarkerCounts", "control_cells", "pooled_cells", "read_markers"]
+__all__ = ["POOLED", "MarkerCounts", "control_cells", "main_program", "marker_columns", "pooled_cells", "read_markers", "table_groups"]
+
+POOLED = "all"
+"""Row of the tables that holds every sample that is no control."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,24 @@ def _soups(adata: AnnData) -> dict[str, np.ndarray]:
 def control_cells(adata: AnnData) -> np.ndarray:
     """Find the cells of declared control samples, shape (n_cells,)."""
     return adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else np.zeros(adata.n_obs, dtype=bool)
+
+
+def table_groups(adata: AnnData) -> dict[str, np.ndarray]:
+    """Cells of each row of a table, shape (n_cells,): ``all`` (no controls unless there is nothing else), then each sample, sorted."""
+    samples = adata.obs["sample"].astype(str).to_numpy()
+    return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
+
+
+def main_program(adata: AnnData) -> Program:
+    """Load the programme that carries the verdict: the first that was called, the first shipped one before the calls."""
+    return load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
+
+
+def marker_columns(adata: AnnData, program: Program) -> list[int]:
+    """Find the columns of all markers of a programme, in either species."""
+    names = list(adata.var_names)
+    genes = {species: [gene for marker in program.markers for gene in marker.genes(species)] for species in program.species}
+    return [column for species, wanted in genes.items() for column in Lookup(names, species).find(wanted)]
 
 
 def pooled_cells(adata: AnnData) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from scdiff.config import step
-from scdiff.genes import Lookup
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps._common import csr, gene_moments, name_order, numbered, one_blas_thread, row_chunks
 from scdiff.steps._graph import MIN_DISTANCE, fuzzy_weights, layout, nearest
+from scdiff.steps._markers import marker_columns
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -111,23 +111,12 @@ def embed(
 def _variable_genes(adata: AnnData, matrix: csr_matrix, rows: np.ndarray, n_hvg: int) -> np.ndarray:
     """Choose the genes with the highest normalised dispersion that are no marker of the main programme; shape (n_genes,)."""
     spread = _normalised_dispersion(*gene_moments(matrix, rows, np.expm1))
-    spread[_marker_rows(adata)] = np.nan
+    spread[marker_columns(adata, load_program(DEFAULT_PROGRAMS[0]))] = np.nan
     by_name = name_order(adata.var_names)
     ranked = by_name[np.argsort(-spread[by_name], kind="stable")]  # NaN goes last
     chosen = np.zeros(adata.n_vars, dtype=bool)
     chosen[ranked[: min(n_hvg, int(np.isfinite(spread).sum()))]] = True
     return chosen
-
-
-def _marker_rows(adata: AnnData) -> list[int]:
-    """Rows of all markers of the main programme, in either species."""
-    program = load_program(DEFAULT_PROGRAMS[0])
-    names = list(adata.var_names)
-    return [
-        row
-        for species in program.species
-        for row in Lookup(names, species).find(gene for m in program.markers for gene in m.genes(species))
-    ]
 
 
 def _normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
+from scdiff.steps._markers import POOLED, MarkerCounts, control_cells, read_markers, table_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,7 +26,6 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the table, an interface."""
 
-POOLED = "all"
 COMMITTED, SEPARATE = "committed", "separate population"
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
 
@@ -80,16 +79,10 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
 
 
-def _groups(adata: AnnData) -> dict[str, np.ndarray]:
-    """Cells of each row of the table: ``all`` (no controls unless there is nothing else), then each sample, sorted."""
-    samples = adata.obs["sample"].astype(str).to_numpy()
-    return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
-
-
 def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """All rows of one programme."""
     called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
-    groups, measurable = _groups(adata), bool(record[program.name]["measurable"])
+    groups, measurable = table_groups(adata), bool(record[program.name]["measurable"])
     estimates = _estimates(adata, program, read, record, groups, called, seed) if measurable else {}
     rows = [_row(program, program.positive, name, called[cells], estimates.get(name)) for name, cells in groups.items()]
     if program.name != record["main"]:
@@ -226,31 +219,18 @@ def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list
 
     Not measurable where the positive cells are a separate population, or of other samples than the start.
     """
-    from scdiff.assay.limits import verdict
-
     found = recorded(adata, "trajectory")
     if "committed" not in found:
         return []
-    rows = []
+    rows, on_the_way = [], found["verdict"] != SEPARATE and found.get("together", True)
     for name, cells in found["committed"].loc[groups].iterrows():
-        row = dict.fromkeys(COLUMNS, np.nan) | {"program": program.name, "state": COMMITTED, "sample": name, "verdict": "not measurable"}
-        n_cells, share = int(cells["n_cells"]), float(cells["committed"])
-        row |= {"n_cells": n_cells, "n_called": 0}
-        if np.isfinite(share) and found["verdict"] != SEPARATE and found.get("together", True):
-            n_beyond = int(cells["n_beyond"])
-            row |= _counted(n_beyond, n_cells)
-            row |= {"prevalence": share, "prevalence_low": float(cells["low"]), "prevalence_high": float(cells["high"])}
-            row["verdict"] = verdict(n_beyond, n_cells, blank=0.0, evidence_of_positives=np.inf if cells["low"] > 0 else 0.0)
-        rows.append(row)
+        share, low, high = (float(cells[column]) for column in ("committed", "low", "high"))
+        known = bool(on_the_way and np.isfinite(share))
+        beyond = np.arange(int(cells["n_cells"])) < (int(cells["n_beyond"]) if known else 0)
+        evidence = np.inf if low > 0 else 0.0
+        estimate = _Estimate(share, low, high, 0.0, np.nan, np.nan, evidence, {}) if known else None
+        rows.append(_row(program, COMMITTED, str(name), beyond, estimate) | dict.fromkeys(("lob", "lod", "lloq"), np.nan))
     return rows
-
-
-def _counted(number: int, n_cells: int) -> dict[str, Any]:
-    """Give a raw fraction with its interval."""
-    from scdiff.assay.intervals import clopper_pearson
-
-    low, high = clopper_pearson(number, n_cells)
-    return {"n_called": number, "fraction": number / max(n_cells, 1), "fraction_low": low, "fraction_high": high}
 
 
 def _number_row(

@@ -27,7 +27,7 @@ from scdiff.steps.call import call
 from scdiff.steps.embed import embed
 from scdiff.steps.normalise import normalise
 from scdiff.steps.trajectory import trajectory
-from scdiff.steps.trajectory.fate import absorption, forward_walk
+from scdiff.steps.trajectory.fate import FATES, absorption, forward_walk
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
 
 warnings.simplefilter("ignore")
@@ -120,26 +120,14 @@ def fates() -> None:
     write(pd.DataFrame(rows, columns=["what", "scdiff", "CellRank", "Palantir"]), "trajectory_fates")
 
 
-def _cellrank_fates(walk: sparse.csr_matrix, ends: np.ndarray) -> np.ndarray:
-    import cellrank as cr
-
-    adata = ad.AnnData(sparse.csr_matrix((len(ends), 1), dtype=np.float32))
-    kernel = cr.kernels.PrecomputedKernel(walk, adata=adata)
-    estimator = cr.estimators.GPCCA(kernel)
-    names = pd.Series(pd.Categorical(np.where(ends >= 0, ends.astype(str), None)), index=adata.obs_names)
-    estimator.set_terminal_states(names)
-    estimator.compute_fate_probabilities(solver="gmres", tol=1e-8, use_petsc=False, show_progress_bar=False, n_jobs=1)
-    probabilities = estimator.fate_probabilities
-    return np.asarray(probabilities[[str(end) for end in range(ends.max() + 1)]].X)
-
-
 def _agreement() -> tuple[str, float, float, float]:
     adata = prepared(ad.read_h5ad(DATA / "endocrinogenesis_mouse_e15_hvg.h5ad"), "mouse")
-    walk = forward_walk(adata.obsp["connectivities"].tocsr(), adata.obs["dpt_pseudotime"].to_numpy())
+    given = adata.obsp["connectivities"].tocsr(), adata.obs["dpt_pseudotime"].to_numpy()
     ends, kind = np.full(adata.n_obs, -1), adata.obs["cell_type"].astype(str).to_numpy()
     for number, name in enumerate(ENDOCRINE):
         ends[np.flatnonzero(kind == name)[::3]] = number
-    apart = float(np.abs(absorption(walk, ends, len(ENDOCRINE)) - _cellrank_fates(walk, ends)).max())
+    ours, theirs = (FATES[name].function(*given, ends, len(ENDOCRINE)) for name in ("absorption", "cellrank"))
+    apart = float(np.abs(ours - theirs).max())
     return "largest difference on the same walk (E15.5, four ends)", apart, apart, np.nan
 
 
@@ -182,9 +170,11 @@ def _truth() -> list[tuple[str, float, float, float]]:
         ours = adata.obs["scdiff_fate"].to_numpy()
         start = adata.obs["leiden"].astype(str).to_numpy() == record["root_cluster"]
         ends = np.select([ours == 1, start & ~adata.obsm["scdiff_positive"].iloc[:, 0].to_numpy()], [0, 1], -1)
-        walk = forward_walk(adata.obsp["connectivities"].tocsr(), adata.obs["dpt_pseudotime"].to_numpy())
-        theirs = _cellrank_fates(walk, ends)[:, 0]
-        found = (ours, theirs, _palantir_fate(adata, ends))
+        given = adata.obsp["connectivities"].tocsr(), adata.obs["dpt_pseudotime"].to_numpy()
+        theirs = FATES["cellrank"].function(*given, ends, 2)[:, 0]
+        with_tips = _with_tips(adata, ours == 1)
+        branches = FATES["palantir"].function(*given, with_tips, int(with_tips.max()) + 1)[:, 0]
+        found = (ours, theirs, branches)
         rows.append((f"AUROC, cells on the way against those that are not, batch {seed}", *(_auroc(fate, on_way, other) for fate in found)))
         aims = on_way.astype(float)[on_way | other]
         rows.append(
@@ -196,30 +186,11 @@ def _truth() -> list[tuple[str, float, float, float]]:
     return rows
 
 
-def _palantir_fate(adata: ad.AnnData, ends: np.ndarray) -> np.ndarray:
-    import palantir
-
-    names, time_ = adata.obs_names, adata.obs["dpt_pseudotime"].to_numpy()
-    space = _palantir_space(adata)
-    last = names[np.where(ends == 0, time_, -1).argmax()]
-    terminal = pd.Series(["end", *(f"tip {name}" for name in _tips(adata))], index=[last, *_tips(adata).values()])
-    root = str(adata.uns["scdiff"]["trajectory"]["root_cell"])
-    found = palantir.core.run_palantir(space, root, terminal_states=terminal, num_waypoints=500, use_early_cell_as_start=True, seed=0)
-    return (
-        found.branch_probs["end"].reindex(names).to_numpy()
-        if "end" in found.branch_probs
-        else found.branch_probs[last].reindex(names).to_numpy()
-    )
-
-
-def _tips(adata: ad.AnnData) -> dict[str, str]:
-    """Furthest cell of every other end."""
-    found = {}
-    for name in adata.uns["scdiff"]["trajectory"]["ends"].index:
-        if name.startswith("cluster "):
-            inside = (adata.obs["leiden"].astype(str) == name.removeprefix("cluster ")).to_numpy()
-            found[name] = adata.obs_names[np.where(inside, adata.obs["dpt_pseudotime"], -1).argmax()]
-    return found
+def _with_tips(adata: ad.AnnData, end: np.ndarray) -> np.ndarray:
+    """Number the positive end 0 and the clusters of the other ends from 1 on; -1 elsewhere."""
+    clusters = adata.obs["leiden"].astype(str).to_numpy()
+    names = [name.removeprefix("cluster ") for name in adata.uns["scdiff"]["trajectory"]["ends"].index if name.startswith("cluster ")]
+    return np.select([end, *(clusters == name for name in names)], range(len(names) + 1), -1)
 
 
 def _auroc(values: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float:

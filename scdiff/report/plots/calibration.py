@@ -44,5 +44,5 @@ def qq_lines(qq: pd.DataFrame, ax: Axes, *, programme: pd.DataFrame | None = Non
     ax.set_ylim(0.05, 120)
     ax.set_xlabel("nominal level (%)")
     ax.set_ylabel("cells at or below it (%)")
-    legend_below(ax, columns=3)
+    legend_below(ax, columns=2)
     return ax

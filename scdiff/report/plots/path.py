@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["day_flow", "gene_courses", "path_histogram"]
 
 
+def _counts_axis(ax: Axes, top: float) -> None:
+    """Make a vertical axis from 0 to ``top``: linear up to 1, logarithmic beyond, with a plain number at each power of ten."""
+    ticks = [0, *(tick for tick in (10**power for power in range(8)) if tick <= top)]
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_ylim(0, top)
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_yticks([], minor=True)
+    ax.grid(visible=True, axis="y", color=LINE)
+
+
 def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Axes:
     """Draw how many cells lie at each place between start and end, and how many doublets would.
 
@@ -38,12 +48,7 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
         for edge in (gap["low"], gap["high"]):
             ax.axvline(edge, color=MUTED, linestyle="--", linewidth=1)
         ax.text((gap["low"] + gap["high"]) / 2, 0.97, "the way", ha="center", va="top", transform=ax.get_xaxis_transform(), color=INK)
-    ax.set_yscale("symlog", linthresh=1)
-    ax.set_ylim(0, max(float(path["cells"].max()), 1.0) * 3)
-    ticks = [tick for tick in (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000) if tick <= max(float(path["cells"].max()), 1.0) * 3]
-    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
-    ax.set_yticks([], minor=True)
-    ax.grid(visible=True, axis="y", color=LINE)
+    _counts_axis(ax, 3 * max(float(path["cells"].max()), 1.0))
     filled = path.loc[path["cells"] > 0, "position"]
     ax.set_xlim(min(float(filled.min()), -0.1) - width, max(float(filled.max()), 1.1) + 2 * width)
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
@@ -67,12 +72,7 @@ def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:
         colour = palette[str(gene)]
         ax.fill_between(part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
         ax.plot(part["place"], part["cp10k"], color=colour, marker="o", markersize=3, linewidth=1.4, label=str(gene))
-    ax.set_yscale("symlog", linthresh=1)
-    ax.set_ylim(0, max(float(trends["high"].max()), 1.0) * 1.5)
-    ticks = [tick for tick in (0, 1, 10, 100, 1_000) if tick <= max(float(trends["high"].max()), 1.0) * 1.5]
-    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
-    ax.set_yticks([], minor=True)
-    ax.grid(visible=True, axis="y", color=LINE)
+    _counts_axis(ax, 1.5 * max(float(trends["high"].max()), 1.0))
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
     ax.set_ylabel("counts per 10,000")
     legend_below(ax, columns=2)

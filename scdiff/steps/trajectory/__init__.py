@@ -11,10 +11,9 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.programs import DEFAULT_PROGRAMS, load_program
-from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, recorded, texts
+from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import pooled_cells, read_markers
+from scdiff.steps._markers import main_program, read_markers, table_groups
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
 from scdiff.steps.trajectory.fate import FATES
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 NOT_POSITIVE = ("negative", "unassigned", "unspecific")
 STRETCHED = 0.2
 DIGITS, FATE_DIGITS = 9, 6
-POOLED = "all"
 APART = "The start and the positive end are of different samples: a difference of batches would look like a gap between them."
 POSITIVE, START = "progenitor-like", "start"
 """Names of the ends: the positive cells that went furthest, and the cells of the root's cluster that stay."""
@@ -105,14 +103,15 @@ def trajectory(
     start = choose_root(adata, component, rows, paga, root)
     pseudotime, low, high = _pseudotime(graph, component, rows, start, n_comps, seed)
     ends = _ends(adata, graph, pseudotime, paga, start)
-    path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), _groups(adata))
+    path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), table_groups(adata))
     probabilities = _fates(graph, pseudotime, rows, ends, method)
+    fate = probabilities[POSITIVE].to_numpy()
     adata.obs["dpt_pseudotime"], adata.obs["dpt_pseudotime_low"], adata.obs["dpt_pseudotime_high"] = pseudotime, low, high
     adata.obs["scdiff_component"] = numbered(component)
     adata.obs["scdiff_position"] = path.position
-    adata.obs["scdiff_fate"] = probabilities[POSITIVE].to_numpy()
-    days = _days(adata, path, probabilities[POSITIVE].to_numpy())
-    trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, probabilities[POSITIVE].to_numpy(), rows)
+    adata.obs["scdiff_fate"] = fate
+    days = _days(adata, path, fate)
+    trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fate, rows)
     notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days) + ([] if path.together else [APART])
     for note in notes:
         log.info(note)
@@ -126,7 +125,7 @@ def trajectory(
         "verdict": path.verdict,
         "together": path.together,
         "gap": _gap_record(path),
-        "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, probabilities[POSITIVE].to_numpy())),
+        "committed": path.committed.assign(fate_weighted=_fate_weighted(adata, fate)),
         "path": path.histogram,
         "days": days,
         "trends": trends,
@@ -140,12 +139,6 @@ def _days(adata: AnnData, path: Path, fate: np.ndarray) -> pd.DataFrame:
     """Count states, fates and committed cells by day."""
     state = adata.obs["scdiff_state"].astype(str).to_numpy()
     return time_course(days_of(adata), state, _positive(adata), fate, path.away, path.threshold)
-
-
-def _groups(adata: AnnData) -> dict[str, np.ndarray]:
-    """Cells of each sample and, but for controls, of all."""
-    samples = adata.obs["sample"].astype(str).to_numpy()
-    return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
 
 
 def _ends(adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.DataFrame, start: Root) -> dict[str, np.ndarray]:
@@ -186,14 +179,13 @@ def _end_table(ends: dict[str, np.ndarray], fates: pd.DataFrame) -> pd.DataFrame
 
 def _fate_weighted(adata: AnnData, fate: np.ndarray) -> list[float]:
     """Mean probability of the positive end in each group, cells that the root does not reach left out."""
-    return [
-        round(float(np.nanmean(fate[cells])), DIGITS) if np.isfinite(fate[cells]).any() else np.nan for cells in _groups(adata).values()
-    ]
+    known = (fate[cells & np.isfinite(fate)] for cells in table_groups(adata).values())
+    return [round(float(values.mean()), DIGITS) if len(values) else np.nan for values in known]
 
 
 def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trends of the main programme's markers, and genes that go with the fate and had no part in the path."""
-    program = load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
+    program = main_program(adata)
     read = read_markers(adata, [program])
     rows_of, counts = read.genes(program.markers), read.of(program.markers)
     sums = {name: counts[:, place] for place, name in enumerate(rows_of) if rows_of[name]}
@@ -236,7 +228,7 @@ def _pseudotime(
     with one_blas_thread():
         found = diffusion_pseudotime(part_of(graph, members), roots, n_comps, seed).round(DIGITS)
     whole = np.full((3, len(rows)), np.nan)
-    whole[:, members] = found[0], np.minimum(found.min(axis=0), found[0]), np.maximum(found.max(axis=0), found[0])
+    whole[:, members] = found[0], found.min(axis=0), found.max(axis=0)
     return whole[0], whole[1], whole[2]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Axis", "Cells", "place_on_axis", "without_strays"]
+__all__ = ["Axis", "Cells", "middles", "place_on_axis", "without_strays"]
 
 DISPERSION = 0.3
 """Squared coefficient of variation of a gene within a population, for the weights of the genes."""
@@ -123,6 +123,14 @@ def place_on_axis(cells: Cells, start: np.ndarray, end: np.ndarray, *, gained_on
 def without_strays(axis: Axis, end: np.ndarray) -> np.ndarray:
     """Leave out cells of the end that lie nearer to the start than to the far part of the end; shape (n_cells,)."""
     return np.asarray(end & (axis.position > np.quantile(axis.position[end], 0.9) / 2))
+
+
+def middles(position: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Median position of each cluster, NaN for a number that no cell bears; shape (n_clusters,)."""
+    found = np.full(clusters.max() + 1, np.nan)
+    for cluster in np.unique(clusters):
+        found[cluster] = np.median(position[clusters == cluster])
+    return found
 
 
 def _halved(order: np.ndarray, start: np.ndarray, end: np.ndarray, seed: int) -> np.ndarray:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis
+from scdiff.steps.trajectory.axis import Axis, Cells, middles, place_on_axis
 
 __all__ = ["CONTINUUM", "SEPARATE", "UNDECIDED", "Doublets", "Gap", "find_gap", "judge"]
 
 CONTINUUM, SEPARATE, UNDECIDED = "continuum", "separate population", "undecided"
 
 WIDTH, STRIDE = 0.2, 0.05
-WIDTHS = (0.2, 0.3, 0.45, 0.65)
+WIDTHS = (WIDTH, 0.3, 0.45, 0.65)
 
 REACH = 1.5
 """The scatter of an end away from the other, times this, is taken as its scatter toward the other."""
@@ -131,10 +131,8 @@ def judge(cells: Cells, clusters: np.ndarray, axis: Axis, start: np.ndarray, end
     found = find_gap(axis, start, end, doublets)
     gained = place_on_axis(cells, start, end, gained_only=True)
     second = find_gap(gained, start, end, doublets) if gained else Gap(found.low, found.high, found.n_end)
-    middle = np.zeros(clusters.max() + 1)
-    for cluster in np.unique(clusters):
-        middle[cluster] = np.median(axis.position[clusters == cluster])
-    sides = [(middle <= bound)[clusters] for bound in np.unique(middle[np.unique(clusters)])[:-1]]
+    middle = middles(axis.position, clusters)
+    sides = [(middle <= bound)[clusters] for bound in np.unique(middle[np.isfinite(middle)])[:-1]]
     cuts = [_cut(cells, near, doublets, found.n_end) for near in sides if near[start].mean() > 0.5 > near[end].mean()]
     known = [gap.density for gap in (found, second, *cuts) if np.isfinite(gap.density)]
     p_cuts = min((cut.p_separate for cut in cuts), default=1.0) * max(len(cuts), 1)
@@ -175,15 +173,14 @@ def find_gap(axis: Axis, start: np.ndarray, end: np.ndarray, doublets: Doublets,
         return gap
     pairs = np.sort(axis.of_pairs(doublets.first, doublets.second))
     windows = _Windows(np.sort(axis.position), pairs, doublets.expected / max(len(pairs), 1), low, high, n_end)
-    seen, expected, beyond = windows.of(WIDTH)
-    sparse = [(*windows.of(width), width) for width in WIDTHS if width <= high - low]
-    p_sparse = min(float(poisson.cdf(cells, double + LEAST_DENSITY * width * after).min()) for cells, double, after, width in sparse)
-    n_tests = sum((high - low) / width for *_, width in sparse)
+    counted = {width: windows.of(width) for width in WIDTHS if width <= high - low}
+    sparse = [poisson.cdf(cells, double + LEAST_DENSITY * width * after).min() for width, (cells, double, after) in counted.items()]
+    seen, expected, beyond = counted[WIDTH]
     return replace(
         gap,
         density=float(((seen - expected) / (WIDTH * np.maximum(beyond, 1.0))).min()),
         p_continuum=float(poisson.sf(seen - 1, DOUBLET_MARGIN * expected + 0.5).max()),
-        p_separate=min(1.0, p_sparse * n_tests),
+        p_separate=min(1.0, float(min(sparse)) * sum((high - low) / width for width in counted)),
     )
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.genes import Lookup
-from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps._common import csr, name_order, recorded
 from scdiff.steps._controls import positive_controls
-from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, place_on_axis, without_strays
+from scdiff.steps._markers import main_program, marker_columns
+from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, middles, place_on_axis, without_strays
 from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
 from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge
 
@@ -91,7 +90,7 @@ def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndar
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
     gap = _judged(cells, clusters, samples, start, end, positive_controls(adata))
     pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
-    side = _start_side(axis.position, adata.obs["leiden"].cat.codes.to_numpy(), start, positive)
+    side = _start_side(axis.position, clusters, start, positive)
     away = place_on_axis(cells, side, end, gained_only=True) or axis
     threshold = scatter_of_start(away.position, side)
     return Path(
@@ -132,11 +131,8 @@ class _Samples:
 
 def _cells(adata: AnnData) -> Cells:
     """Take the counts of all genes but the markers of the main programme, in either species."""
-    program = load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
-    names = list(adata.var_names)
     used = np.ones(adata.n_vars, dtype=bool)
-    for species in program.species:
-        used[Lookup(names, species).find(gene for marker in program.markers for gene in marker.genes(species))] = False
+    used[marker_columns(adata, main_program(adata))] = False
     counts = csr(adata.layers["counts"])
     depth = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     return Cells(counts, np.maximum(depth, 1.0), used, name_order(adata.obs_names))
@@ -166,8 +162,7 @@ def _start_side(position: np.ndarray, clusters: np.ndarray, start: np.ndarray, p
     """Cells of all clusters near the start where positive cells are no more frequent than elsewhere: those that may not have left."""
     sizes = np.bincount(clusters)
     share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
-    middle = np.array([np.median(position[clusters == cluster]) if sizes[cluster] else 1.0 for cluster in range(len(sizes))])
-    return np.asarray((((middle < NEAR) & (share <= positive.mean()))[clusters] & ~positive) | start)
+    return np.asarray((((middles(position, clusters) < NEAR) & (share <= positive.mean()))[clusters] & ~positive) | start)
 
 
 def _committed(position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
