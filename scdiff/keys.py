@@ -61,6 +61,7 @@ PREDICTED_DOUBLET = Key("obs", "predicted_doublet", "bool", "scrublet call", "qc
 QC = Key("uns", "qc", "dict", "cells by sample and reason dropped, thresholds, notes", "qc")
 
 LOGNORM = Key("X", "", "float", "ln(1 + counts per 10,000)", "normalise")
+NORMALISE = Key("uns", "normalise", "dict", "target_sum: counts per cell after scaling", "normalise")
 
 HVG = Key("var", "highly_variable", "bool", "gene used for the embedding", "embed")
 PCA = Key("obsm", "X_pca", "float", "principal components", "embed")
@@ -111,9 +112,9 @@ READS: dict[str, tuple[Key, ...]] = {
 
 
 def has(adata: AnnData, key: Key) -> bool:
-    """Tell whether ``adata`` holds ``key``; ``X`` counts as held only when it is log-normalised."""
+    """Tell whether ``adata`` holds ``key``; ``X`` counts as held when it is log-normalised, or to be computed from the counts."""
     if key.slot == "X":
-        return adata.X is not None and "log1p" in adata.uns
+        return "log1p" in adata.uns and (adata.X is not None or has(adata, NORMALISE))
     if key.slot == "uns":
         return key.name in adata.uns.get("scdiff", {})
     return key.name in getattr(adata, key.slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "csr",
-    "gene_moments",
     "name_order",
     "numbered",
     "one_blas_thread",
@@ -56,25 +55,6 @@ def row_chunks(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
     """Cut ``rows`` into consecutive pieces of at most ``size``."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def gene_moments(
-    matrix: csr_matrix, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray] = np.asarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance (n - 1) of every gene, summed cell by cell in the order ``rows``.
-
-    The sums run over the same cells in the same order however the matrix is shuffled, so they agree to the last bit.
-    """
-    total, squares = np.zeros((2, matrix.shape[1]))
-    for chunk in row_chunks(rows):
-        part = matrix[chunk]
-        values = transform(part.data.astype(np.float64))
-        total += np.bincount(part.indices, weights=values, minlength=len(total))
-        squares += np.bincount(part.indices, weights=values**2, minlength=len(total))
-    n_cells = max(len(rows), 1)
-    mean = total / n_cells
-    excess = squares - n_cells * mean**2
-    return mean, np.where(excess > ROUNDING * squares, excess, 0.0) / max(n_cells - 1, 1)
 
 
 def numbered(codes: np.ndarray) -> Any:

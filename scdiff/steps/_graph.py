@@ -1,46 +1,21 @@
-"""The neighbour graph and its map, without a compiler: the approximate tools take longer to compile than this to run."""
+"""The neighbour graph, its weights and its clusters."""
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["fuzzy_weights", "layout", "nearest"]
+__all__ = ["clusters_of", "fuzzy_weights"]
 
-EXACT_UP_TO = 30_000
 SHARPEST = 1e-3  # least width of a neighbourhood, as a share of the mean distance
 BISECTIONS = 64
-EPOCHS = 80  # as trustworthy as 500 on the data sets tried
-SPAN = 10.0
-MIN_DISTANCE = 0.5
-
-
-def nearest(points: np.ndarray, n_others: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the ``n_others`` nearest other points of every point, nearest first.
-
-    Exact up to 30,000 points, above by nearest-neighbour descent.
-
-    Returns
-    -------
-    indices, distances
-        Shape (n_points, n_others) each.
-    """
-    if n_others == 0:
-        return np.zeros((len(points), 0), dtype=int), np.zeros((len(points), 0))
-    if len(points) <= EXACT_UP_TO:
-        from sklearn.neighbors import NearestNeighbors
-
-        distances, indices = NearestNeighbors(n_neighbors=n_others, algorithm="brute").fit(points).kneighbors()
-        return indices, distances
-    from pynndescent import NNDescent
-
-    indices, distances = NNDescent(points.astype(np.float32), n_neighbors=n_others + 1, random_state=seed).neighbor_graph
-    return indices[:, 1:], distances[:, 1:].astype(np.float64)
+N_ITERATIONS = 2
 
 
 def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
@@ -95,42 +70,51 @@ def _widths(beyond: np.ndarray, target: float) -> np.ndarray:
     return width
 
 
-def layout(indices: np.ndarray, distances: np.ndarray, points: np.ndarray, seed: int) -> np.ndarray:
-    """Lay the neighbour graph out in two dimensions by UMAP, starting from the first two principal components.
+def clusters_of(weights: csr_matrix, resolution: float, flavor: Literal["igraph", "leidenalg"], seed: int) -> np.ndarray:
+    """Leiden clusters of a symmetric graph, two rounds, largest first; shape (n_points,).
 
-    igraph's compiled layout is used: umap-learn spends some 15 seconds of every process on compiling itself.
-    It weighs the edges as :func:`fuzzy_weights` does.
-
-    Parameters
-    ----------
-    indices, distances
-        Nearest neighbours, shape (n_points, n_others) each.
-    points
-        Principal components, shape (n_points, n_components).
-    seed
-        Start of the random generator.
-
-    Returns
-    -------
-    Coordinates, shape (n_points, 2).
+    Source
+    ------
+    10.1038/s41598-019-41695-z
     """
-    import igraph
+    found = _leiden_igraph(weights, resolution, seed) if flavor == "igraph" else _leidenalg(weights, resolution, seed)
+    by_size = np.argsort(-np.bincount(found), kind="stable")
+    return np.argsort(by_size)[found]
 
-    edges = np.column_stack([np.repeat(np.arange(len(indices)), indices.shape[1]), indices.ravel()])
-    network = igraph.Graph(n=len(indices), edges=edges, directed=True)
-    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  # a map, no secret
+
+def _leiden_igraph(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
+    """Clusters by igraph; each edge is given once."""
+    import igraph
+    from scipy import sparse
+
+    once = sparse.triu(weights, format="coo")
+    network = igraph.Graph(n=weights.shape[0], edges=np.column_stack([once.row, once.col]), directed=False)
+    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  # a clustering, no secret
     try:
-        drawn = network.layout_umap(
-            dist=distances.ravel().tolist(), seed=_start(points, seed).tolist(), min_dist=MIN_DISTANCE, epochs=EPOCHS
+        found = network.community_leiden(
+            objective_function="modularity", weights=once.data, resolution=resolution, n_iterations=N_ITERATIONS
         )
     finally:
         igraph.set_random_number_generator(random)
-    return np.array(drawn.coords, dtype=np.float32)
+    return np.array(found.membership)
 
 
-def _start(points: np.ndarray, seed: int) -> np.ndarray:
-    """First two components scaled to a square, with a little noise so that equal cells can part; shape (n_points, 2)."""
-    flat = np.zeros((len(points), 2))
-    flat[:, : points.shape[1]] = points[:, :2]
-    flat *= SPAN / max(np.abs(flat).max(), np.finfo(float).tiny)
-    return flat + np.random.default_rng(seed).normal(scale=1e-3, size=flat.shape)
+def _leidenalg(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
+    """Clusters by leidenalg, as scanpy calls it."""
+    import scanpy as sc
+    from anndata import AnnData
+
+    graph = AnnData(obs={"cell": [str(cell) for cell in range(weights.shape[0])]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sc.tl.leiden(
+            graph,
+            resolution=resolution,
+            flavor="leidenalg",
+            n_iterations=N_ITERATIONS,
+            directed=False,
+            random_state=seed,
+            adjacency=weights,
+            key_added="leiden",
+        )
+    return graph.obs["leiden"].astype(int).to_numpy()

@@ -10,6 +10,7 @@ import numpy as np
 
 from scdiff.genes import Lookup
 from scdiff.programs import DEFAULT_PROGRAMS, GeneSet, Marker, Program, Species, load_program
+from scdiff.steps._blocks import cell_measures, columns_of, counts_of
 from scdiff.steps._common import recorded
 
 if TYPE_CHECKING:
@@ -74,10 +75,9 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
     markers = sorted({marker.genes(species) for program in programs for marker in program.markers})
     rows = {genes: lookup.find(genes) for genes in {*markers, *(chosen.genes(species) for program in programs for chosen in program.sets)}}
     kept = sorted({row for genes in markers for row in rows[genes]})
-    counts = adata.layers["counts"][:, kept].tocsc()
-    places = {genes: np.searchsorted(kept, rows[genes]) for genes in markers}
-    sums = {genes: np.asarray(counts[:, place].sum(axis=1, dtype=np.float64)).ravel() for genes, place in places.items()}
-    depth = np.asarray(adata.layers["counts"].sum(axis=1, dtype=np.float64)).ravel()
+    counts = columns_of(counts_of(adata), np.array(kept, dtype=int))
+    sums = {genes: counts[:, np.searchsorted(kept, rows[genes])].sum(axis=1, dtype=np.float64) for genes in markers}
+    depth = cell_measures(counts_of(adata), np.zeros(adata.n_vars, dtype=bool))[:, 0]
     return MarkerCounts(depth, rows, sums, species, _soups(adata))
 
 

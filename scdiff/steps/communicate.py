@@ -15,7 +15,8 @@ from scdiff import keys
 from scdiff.config import step
 from scdiff.errors import UnknownNameError, did_you_mean
 from scdiff.genes import Lookup, ortholog
-from scdiff.steps._common import csr, record, species_of
+from scdiff.steps._blocks import columns_of, counts_of
+from scdiff.steps._common import record, species_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ def _expressing(adata: AnnData, rows: list[int]) -> np.ndarray | None:
     """Tell which cells have a count of the gene, shape (n_cells,); None where it has no row."""
     if not rows:
         return None
-    return np.asarray(csr(adata.layers["counts"])[:, rows].sum(axis=1)).ravel() > 0
+    return columns_of(counts_of(adata), np.array(rows)).sum(axis=1) > 0
 
 
 def _rows(gene: str, expressing: np.ndarray | None, samples: pd.Series) -> Iterator[tuple[str, dict[str, object]]]:

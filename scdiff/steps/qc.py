@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from scdiff import keys
 from scdiff.config import step
 from scdiff.errors import InputError
+from scdiff.steps._blocks import cell_measures, counts_of, is_lazy
 from scdiff.steps._common import csr, record, texts
 from scdiff.steps._doublets import Doublets, find_doublets
 
@@ -99,10 +100,9 @@ def qc(
     ------
     10.15252/msb.20188746 (adaptive limits), 10.1016/j.cels.2018.11.005 (scrublet)
     """
-    counts = csr(adata.layers["counts"])
     samples = adata.obs["sample"].astype("category").cat.remove_unused_categories()
     mito = np.flatnonzero(adata.var_names.str.upper().str.startswith("MT-"))
-    metrics = _metrics(counts, mito)
+    metrics = _metrics(counts_of(adata), mito)
     asked = {"min_counts": min_counts, "min_genes": min_genes, "max_mito_percent": max_mito_percent}
     limits = _all_limits(metrics, samples, adata.n_vars, mads, asked, mito_usable=len(mito) >= MITO_MIN_GENES)
     faults = _faults(metrics, limits.loc[samples.astype(str)])
@@ -113,17 +113,47 @@ def qc(
     notes = [*_mito_notes(len(mito), asked), *doublets.notes, *_emptied(table)]
     for name, values in (*metrics.items(), ("doublet_score", doublets.scores), ("predicted_doublet", doublets.called)):
         adata.obs[name] = values
-    adata._inplace_subset_obs(reason == KEPT)  # noqa: SLF001  # as scanpy's own filters drop cells
+    _keep_cells(adata, reason == KEPT)
     _report(adata, table, limits, doublets, notes)
 
 
-def _metrics(counts: csr_matrix, mito: np.ndarray) -> dict[str, np.ndarray]:
+def _metrics(counts: Any, mito: np.ndarray) -> dict[str, np.ndarray]:
     """Measure every cell as ``scanpy.pp.calculate_qc_metrics`` does; arrays of shape (n_cells,)."""
-    total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-    from_mito = np.asarray(counts[:, mito].sum(axis=1, dtype=np.float64)).ravel()
+    marked = np.zeros(counts.shape[1], dtype=bool)
+    marked[mito] = True
+    total, from_mito, seen = cell_measures(counts, marked).T
     percent = 100 * np.divide(from_mito, total, out=np.zeros_like(total), where=total > 0)
-    seen = np.asarray((counts != 0).sum(axis=1)).ravel()
-    return {"total_counts": total, "n_genes_by_counts": seen, "pct_counts_mt": percent if len(mito) else np.full_like(total, np.nan)}
+    return {
+        "total_counts": total,
+        "n_genes_by_counts": seen.astype(int),
+        "pct_counts_mt": percent if len(mito) else np.full_like(total, np.nan),
+    }
+
+
+def _keep_cells(adata: AnnData, kept: np.ndarray) -> None:
+    """Drop the other cells in place. The counts are taken over array by array: a whole copy beside them would double the memory."""
+    if kept.all():
+        return
+    held = {} if is_lazy(adata.layers["counts"]) else {"counts": adata.layers.pop("counts")}
+    adata._inplace_subset_obs(kept)  # noqa: SLF001  # as scanpy's own filters drop cells
+    if held:
+        adata.layers["counts"] = _rows_kept(csr(held.pop("counts")), kept)
+
+
+def _rows_kept(counts: csr_matrix, kept: np.ndarray) -> csr_matrix:
+    """Take some rows; the values first, then their places, so that what is not needed any more can go."""
+    from scipy import sparse
+
+    canonical, shape = counts.has_canonical_format, (int(kept.sum()), counts.shape[1])
+    stored = np.repeat(kept, np.diff(counts.indptr))
+    indptr = np.concatenate([[0], np.cumsum(np.diff(counts.indptr)[kept])]).astype(counts.indptr.dtype)
+    arrays = [counts.data, counts.indices]
+    del counts
+    for number in range(len(arrays)):
+        arrays[number] = arrays[number][stored]
+    made = sparse.csr_matrix((*arrays, indptr), shape=shape)
+    made.has_canonical_format = canonical
+    return made
 
 
 def _mito_notes(n_mito: int, asked: dict[str, float | None]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -15,7 +15,10 @@ from scdiff.config import step
 from scdiff.genes import Lookup
 from scdiff.programs import load_programs
 from scdiff.registry import Registry
-from scdiff.steps._common import csr, gene_moments, name_order, row_chunks, species_of
+from scdiff.steps._blocks import arrays, columns_of, counts_of, stacked, values_of
+from scdiff.steps._common import name_order, species_of
+from scdiff.steps._kernels import ranks, set_means
+from scdiff.steps._moments import gene_moments
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -36,9 +39,11 @@ MAX_RANK = 1_500
     "mean_minus_control",
     summary="Mean of the genes minus the mean of control genes of similar level (scanpy's score_genes).",
     source="10.1126/science.aad0501",
-    facts={"matrix": "X", "needs": ("means", "seed"), "low": -np.inf, "high": np.inf},
+    facts={"matrix": "X", "needs": ("means", "by_name", "seed"), "low": -np.inf, "high": np.inf},
 )
-def mean_minus_control(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, means: np.ndarray, seed: int = 0) -> np.ndarray:
+def mean_minus_control(
+    matrix: Any, signatures: Sequence[np.ndarray], *, means: np.ndarray, by_name: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
     """Score cells by the mean of a signature minus that of control genes.
 
     Above 0 does not mean expressed: with heavy background nearly every cell is above 0. Compare cells, do not cut.
@@ -46,11 +51,13 @@ def mean_minus_control(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, 
     Parameters
     ----------
     matrix
-        Log-normalised values, shape (n_cells, n_genes), genes in the order of their names.
+        Log-normalised values, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.steps._blocks` passes over.
     signatures
         Column numbers of each signature.
     means
         Mean of each gene over all cells of the batch, shape (n_genes,): the levels by which controls are matched.
+    by_name
+        Columns in the order of the names of the genes, in which controls are drawn; None: as they stand.
     seed
         Start of the random generator that draws the control genes.
 
@@ -62,11 +69,15 @@ def mean_minus_control(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, 
     ------
     10.1126/science.aad0501, in the definition of ``scanpy.tl.score_genes``
     """
+    order = np.arange(matrix.shape[1]) if by_name is None else by_name
+    place = np.argsort(order)
+    controls = [order[_control_genes(means[order], np.sort(place[genes]), seed)] for genes in signatures]
+    known = [len(genes) > 0 and len(others) > 0 for genes, others in zip(signatures, controls, strict=True)]
+    sets = [group for pair, both in zip(zip(signatures, controls, strict=True), known, strict=True) if both for group in pair]
     scores = np.full((matrix.shape[0], len(signatures)), np.nan)
-    for column, genes in enumerate(signatures):
-        controls = _control_genes(means, genes, seed)
-        if len(genes) and len(controls):
-            scores[:, column] = _row_means(matrix, genes) - _row_means(matrix, controls)
+    if sets:
+        found = stacked(matrix, partial(_set_means, sets=sets))
+        scores[:, known] = found[:, ::2] - found[:, 1::2]
     return scores
 
 
@@ -85,9 +96,11 @@ def _control_genes(means: np.ndarray, genes: np.ndarray, seed: int) -> np.ndarra
     return controls if len(controls) else np.setdiff1d(np.arange(len(means)), genes)
 
 
-def _row_means(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
-    """Mean over ``columns`` of every row, shape (n_cells,)."""
-    return np.asarray(matrix[:, np.sort(columns)].sum(axis=1, dtype=np.float64)).ravel() / len(columns)
+def _set_means(block: csr_matrix, sets: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over each set of columns of every row, summed in the order of the set; shape (n_cells, n_sets)."""
+    columns, members = np.unique(np.concatenate(sets), return_inverse=True)
+    ends = np.cumsum([0, *map(len, sets)])
+    return np.asarray(set_means(columns_of(block, columns), members.ravel(), ends))
 
 
 @SCORERS.register(
@@ -96,7 +109,7 @@ def _row_means(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
     source="10.1016/j.csbj.2021.06.043",
     facts={"matrix": "counts", "needs": (), "low": 0.0, "high": 1.0},
 )
-def rank_u(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, max_rank: int | None = MAX_RANK) -> np.ndarray:
+def rank_u(matrix: Any, signatures: Sequence[np.ndarray], *, max_rank: int | None = MAX_RANK) -> np.ndarray:
     """Score cells by the ranks of a signature among all genes of the cell: 1 - U / U_max.
 
     Independent of all other cells and of the depth as long as no gene drops out. In deep cells one molecule ranks
@@ -105,7 +118,7 @@ def rank_u(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, max_rank: in
     Parameters
     ----------
     matrix
-        Counts, not negative, shape (n_cells, n_genes).
+        Counts, not negative, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.steps._blocks` passes over.
     signatures
         Column numbers of each signature.
     max_rank
@@ -121,35 +134,28 @@ def rank_u(matrix: csr_matrix, signatures: Sequence[np.ndarray], *, max_rank: in
     ------
     10.1016/j.csbj.2021.06.043
     """
-    n_genes = matrix.shape[1]
-    top = min(max_rank or n_genes, n_genes)
-    union = np.unique(np.concatenate([*signatures, np.zeros(0, dtype=int)])).astype(int)
-    ranks = np.minimum(_ranks(matrix, union), top)
     scores = np.full((matrix.shape[0], len(signatures)), np.nan)
-    for column, genes in enumerate(signatures):
-        least = len(genes) * (len(genes) + 1) / 2
-        most = np.minimum(np.arange(n_genes - len(genes) + 1, n_genes + 1), top).sum()
-        if len(genes) and most > least:
-            total = ranks[:, np.searchsorted(union, np.sort(genes))].sum(axis=1)
-            scores[:, column] = np.clip(1 - (total - least) / (most - least), 0, 1)
+    n_genes = matrix.shape[1]
+    known = [0 < len(genes) < n_genes for genes in signatures]
+    if any(known):
+        chosen = [genes for genes, usable in zip(signatures, known, strict=True) if usable]
+        scores[:, known] = stacked(matrix, partial(_rank_scores, signatures=chosen, top=min(max_rank or n_genes, n_genes)))
     return scores
 
 
-def _ranks(matrix: csr_matrix, columns: np.ndarray) -> np.ndarray:
-    """Average descending rank of ``columns`` within each row, 1 for the highest; shape (n_cells, n_columns).
-
-    Only what is not zero is sorted: all zeros of a row tie behind it.
-    """
-    wanted = np.asarray(matrix[:, columns].toarray())
-    ranks = np.empty(wanted.shape)
-    for row, (start, end) in enumerate(zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)):
-        values = np.sort(matrix.data[start:end])
-        values = values[np.searchsorted(values, 0, side="right") :]
-        above = len(values) - np.searchsorted(values, wanted[row], side="right")
-        ties = len(values) - np.searchsorted(values, wanted[row], side="left") - above
-        ties[wanted[row] == 0] = matrix.shape[1] - len(values)
-        ranks[row] = above + (ties + 1) / 2
-    return ranks
+def _rank_scores(block: csr_matrix, signatures: Sequence[np.ndarray], top: int) -> np.ndarray:
+    """Scores of the cells of one block, shape (n_cells, n_signatures)."""
+    columns = np.unique(np.concatenate(signatures))
+    indptr, _, data = arrays(block)
+    found = np.minimum(ranks(indptr, data, columns_of(block, columns), block.shape[1]), top)
+    scores = np.full((block.shape[0], len(signatures)), np.nan)
+    for column, genes in enumerate(signatures):
+        least = len(genes) * (len(genes) + 1) / 2
+        most = np.minimum(np.arange(block.shape[1] - len(genes) + 1, block.shape[1] + 1), top).sum()
+        if most > least:
+            total = found[:, np.searchsorted(columns, genes)].sum(axis=1)
+            scores[:, column] = np.clip(1 - (total - least) / (most - least), 0, 1)
+    return scores
 
 
 @step
@@ -193,27 +199,16 @@ def score(
 
     cards = [SCORERS[name] for name in methods]
     loaded = load_programs(programs)
-    rows, columns = name_order(adata.obs_names), name_order(adata.var_names)
-    lookup = Lookup(adata.var_names[columns].tolist(), species_of(adata))
-    signatures = [np.array(lookup.find(program.score_genes(species_of(adata))), dtype=int) for program in loaded]
+    by_name = name_order(adata.var_names)
+    lookup = Lookup(adata.var_names[by_name].tolist(), species_of(adata))
+    signatures = [by_name[np.array(lookup.find(program.score_genes(species_of(adata))), dtype=int)] for program in loaded]
     for program, genes in zip(loaded, signatures, strict=True):
         if not len(genes):
             log.info("Programme %s: none of its genes has a row; its scores are NaN.", program.name)
     found: dict[str, np.ndarray] = {}
     for card in cards:
-        matrix = csr(adata.X if card.facts["matrix"] == "X" else adata.layers["counts"])
-        given = {"means": gene_moments(matrix, rows)[0][columns], "seed": seed} if card.facts["needs"] else {}
-        kernel = partial(card.function, signatures=signatures, **{need: given[need] for need in card.facts["needs"]})
-        values = _in_pieces(kernel, matrix, rows, columns)
+        matrix = values_of(adata) if card.facts["matrix"] == "X" else counts_of(adata)
+        given = {"means": gene_moments(matrix)[0], "by_name": by_name, "seed": seed} if card.facts["needs"] else {}
+        values = card.function(matrix, signatures, **{need: given[need] for need in card.facts["needs"]})
         found |= {f"{program.name}:{card.name}": values[:, i] for i, program in enumerate(loaded)}
     adata.obsm[keys.SCORE.name] = pd.DataFrame(found, index=adata.obs_names)
-
-
-def _in_pieces(kernel: Callable[..., np.ndarray], matrix: csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Run ``kernel`` on some thousand cells at a time, genes in the order ``columns``; result rows as in ``matrix``."""
-    pieces = []
-    for chunk in row_chunks(rows):
-        part = matrix[chunk][:, columns]
-        part.sort_indices()
-        pieces.append(kernel(part))
-    return np.concatenate(pieces)[np.argsort(rows)]

@@ -11,8 +11,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from scdiff import keys
 from scdiff.errors import ConfigError, MissingKeyError
-from scdiff.steps import _graph
-from scdiff.steps.embed import _normalised_dispersion, embed
+from scdiff.steps import _graph, _nearest
+from scdiff.steps._moments import normalised_dispersion
+from scdiff.steps._nearest import nearest
+from scdiff.steps.embed import embed
 from scdiff.steps.normalise import normalise
 
 
@@ -90,7 +92,7 @@ def test_variable_genes_are_those_of_scanpy(batch):
 
 def test_dispersion_is_unknown_for_constant_genes():
     mean, variance = np.array([1.0, 2.0, 3.0, 0.0]), np.array([1.0, 0.0, 2.0, 0.0])
-    found = _normalised_dispersion(mean, variance)
+    found = normalised_dispersion(mean, variance)
     assert np.isnan(found[[1, 3]]).all()
     assert np.isfinite(found[[0, 2]]).all()
 
@@ -137,7 +139,7 @@ def test_weights_are_those_of_umap():
 
     points = np.random.default_rng(0).normal(size=(200, 5))
     points[1] = points[0]  # two cells at one place
-    indices, distances = _graph.nearest(points, 14, 0)
+    indices, distances = nearest(points, 14)
     own = np.arange(200)[:, None]
     expected, _, _ = fuzzy_simplicial_set(
         points, 15, None, "euclidean", knn_indices=np.hstack([own, indices]), knn_dists=np.hstack([0.0 * own, distances]).astype(np.float32)
@@ -155,12 +157,12 @@ def test_map_is_as_trustworthy_as_that_of_umap(batch):
     assert ours > trustworthiness(adata.obsm["X_pca"], adata.obsm["X_umap"], n_neighbors=15) - 0.03
 
 
-@pytest.mark.slow
 def test_approximate_neighbours_are_nearly_the_exact_ones(monkeypatch):
     points = np.random.default_rng(0).normal(size=(600, 4))
-    exact, _ = _graph.nearest(points, 10, 0)
-    monkeypatch.setattr(_graph, "EXACT_UP_TO", 100)
-    near, _ = _graph.nearest(points, 10, 0)
+    exact, _ = nearest(points, 10)
+    monkeypatch.setattr(_nearest, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(_nearest, "N_PROBED", 12)
+    near, _ = nearest(points, 10)
     shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, near, strict=True)])
     assert shared > 0.95
 

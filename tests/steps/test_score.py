@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +15,6 @@ from scipy.stats import mannwhitneyu
 
 from scdiff import keys
 from scdiff.errors import MissingKeyError, UnknownNameError
-from scdiff.steps import _common
 from scdiff.steps.normalise import normalise
 from scdiff.steps.score import SCORERS, mean_minus_control, rank_u, score
 
@@ -28,7 +25,7 @@ genes = st.lists(st.integers(0, N_GENES - 1), min_size=1, max_size=5, unique=Tru
 
 def _run(name: str, matrix: np.ndarray, signatures: list[np.ndarray], means: np.ndarray | None = None) -> np.ndarray:
     """Scores of a registered kernel on its own kind of values."""
-    given_ = {"means": matrix.mean(axis=0) if means is None else means, "seed": 0}
+    given_ = {"means": matrix.mean(axis=0) if means is None else means, "by_name": np.arange(matrix.shape[1]), "seed": 0}
     return SCORERS[name].function(
         sparse.csr_matrix(matrix.astype(float)), signatures, **{need: given_[need] for need in SCORERS[name].facts["needs"]}
     )
@@ -222,7 +219,7 @@ def test_any_chunk_size_gives_the_same(batch, monkeypatch):
     adata = batch(50, 80)
     normalise(adata)
     whole = _scored(adata)
-    monkeypatch.setattr("scdiff.steps.score.row_chunks", partial(_common.row_chunks, size=7))
+    monkeypatch.setattr("scdiff.steps._blocks.BLOCK", 7)
     pd.testing.assert_frame_equal(whole, _scored(adata), check_exact=True)
 
 

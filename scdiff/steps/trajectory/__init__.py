@@ -11,6 +11,7 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
+from scdiff.steps._blocks import values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import main_program, read_markers, table_groups
@@ -192,7 +193,7 @@ def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.n
     allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
     allowed[[row for found in rows_of.values() for row in found]] = False
     donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
-    return gene_trends(sums, read.depth, place), drivers(csr(adata.X), fate, list(adata.var_names), allowed, donors, rows)
+    return gene_trends(sums, read.depth, place), drivers(values_of(adata), fate, list(adata.var_names), allowed, donors, rows)
 
 
 def _notes_on_days(days: pd.DataFrame) -> list[str]:

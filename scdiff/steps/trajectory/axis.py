@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from scdiff.steps._blocks import stacked, summed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -108,7 +111,7 @@ def place_on_axis(cells: Cells, start: np.ndarray, end: np.ndarray, *, gained_on
     if min((population & part).sum() for population in (start, end) for part in others) < FEWEST_CELLS // 2:
         return None
     weights = _weights(cells, start, end, half)
-    scores = np.asarray(cells.counts @ (np.maximum(weights, 0) if gained_only else weights), dtype=float)
+    scores = stacked(cells.counts, partial(_weighted, weights=np.maximum(weights, 0) if gained_only else weights))
     rates = scores / cells.depth[:, None]
     origin, goal = (
         np.array([np.median(rates[population & other, side]) for side, other in enumerate(others)]) for population in (start, end)
@@ -149,12 +152,22 @@ def _weights(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndarray)
     """
     parts = np.column_stack([start & half, start & ~half, end & half, end & ~half]).astype(np.float64)
     totals, numbers = cells.depth @ parts, parts.sum(axis=0)
-    shares = (np.asarray(cells.counts.T @ parts) + 0.5) / (totals + 1)
+    shares = (summed(cells.counts, _gene_totals, parts).T + 0.5) / (totals + 1)
     errors = shares / totals + DISPERSION * shares**2 / numbers
     low, high = shares[:, :2], shares[:, 2:]
     difference, middle, error = high - low, (low + high) / 2, errors[:, :2] + errors[:, 2:]
     variance = middle / np.median(cells.depth) + DISPERSION * middle**2
     return np.asarray(np.where(cells.genes[:, None], difference**3 / (difference**2 + SHRINKAGE * error) / variance, 0.0))
+
+
+def _weighted(block: csr_matrix, weights: np.ndarray) -> np.ndarray:
+    """Weighted counts of the cells of one block, shape (n_cells, n_weights)."""
+    return np.asarray(block @ weights, dtype=float)
+
+
+def _gene_totals(block: csr_matrix, parts: np.ndarray) -> np.ndarray:
+    """Sum the counts of each gene in each part of the cells of one block, shape (n_parts, n_genes)."""
+    return np.array([np.asarray(block[part > 0].sum(axis=0, dtype=np.float64)).ravel() for part in parts.T]).astype(np.int64)
 
 
 def _share_above(high: np.ndarray, low: np.ndarray) -> float:

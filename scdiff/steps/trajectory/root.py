@@ -11,6 +11,7 @@ import numpy as np
 from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
+from scdiff.steps._blocks import columns_of, rows_of, values_of
 from scdiff.steps._common import csr, name_order, part_of, species_of
 from scdiff.steps.trajectory.days import days_of
 
@@ -94,7 +95,7 @@ def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | No
         import pandas as pd
 
         columns = np.flatnonzero(adata.var_names == asked)
-        level = np.asarray(csr(adata.X)[:, columns].sum(axis=1, dtype=np.float64)).ravel()
+        level = columns_of(values_of(adata), columns).sum(axis=1, dtype=np.float64)
         if not level.any():
             raise ConfigError(f"trajectory(): root is the gene {asked!r}, which no cell expresses. Name a gene that the start expresses.")
         return str(pd.Series(level).groupby(clusters).mean().round(9).idxmax())
@@ -149,7 +150,10 @@ def _identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Se
     species = species_of(adata)
     lookup = Lookup(list(adata.var_names), species)
     markers = {marker.name: lookup.find(marker.genes(species)) for marker in load_program(IDENTITY).core}
-    levels = {name: np.expm1(csr(adata.X)[:, rows].toarray().astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows}
+    values = values_of(adata)
+    levels = {
+        name: np.expm1(columns_of(values, np.array(rows)).astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows
+    }
     means = pd.DataFrame(levels, index=range(int(inside.sum()))).groupby(clusters).mean()
     return (means / means.max().replace(0, np.nan)).mean(axis=1).round(9)
 
@@ -174,7 +178,7 @@ def _potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
     10.1126/science.aax0249 (CytoTRACE)
     """
     genes = name_order(adata.var_names)
-    values = csr(adata.X)[rows][:, genes].astype(np.float64)
+    values = rows_of(values_of(adata), rows)[:, genes].astype(np.float64)
     number = np.diff(values.indptr).astype(float)
     mean, square = (np.asarray(part.mean(axis=0)).ravel() for part in (values, values.multiply(values)))
     spread = np.sqrt(np.maximum(square - mean**2, 0)) * number.std()

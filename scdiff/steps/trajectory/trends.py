@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._common import gene_moments, row_chunks
+from scdiff.steps._blocks import rows_of
+from scdiff.steps._common import ROUNDING, row_chunks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy.sparse import csr_matrix
 
 __all__ = ["drivers", "gene_trends"]
 
@@ -74,7 +74,7 @@ def _bins(place: np.ndarray) -> np.ndarray:
 
 
 def drivers(
-    values: csr_matrix, fate: np.ndarray, names: Sequence[str], allowed: np.ndarray, donors: np.ndarray, order: np.ndarray
+    values: Any, fate: np.ndarray, names: Sequence[str], allowed: np.ndarray, donors: np.ndarray, order: np.ndarray
 ) -> pd.DataFrame:
     """Genes whose level goes with the fate, none of those by which the neighbours were found or the cells called.
 
@@ -84,7 +84,7 @@ def drivers(
     Parameters
     ----------
     values
-        Log-normalised levels, cells x genes.
+        Log-normalised levels, cells x genes, as :func:`scdiff.steps._blocks.values_of` gives them.
     fate
         Probability of the positive end, NaN where not known; shape (n_cells,).
     names
@@ -120,20 +120,22 @@ def drivers(
     return table.set_axis(pd.Index(genes, dtype=object, name="gene")).iloc[best]
 
 
-def _correlations(values: csr_matrix, fate: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _correlations(values: Any, fate: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Correlation of every gene with the rank of the fate; 0 where the gene does not vary; shape (n_genes,)."""
     from scipy.stats import rankdata
 
     rank = rankdata(fate[cells])
     rank = (rank - rank.mean()) / rank.std()
-    _, variance = gene_moments(values, cells)
-    covariance = np.zeros(values.shape[1])
+    sums = np.zeros((3, values.shape[1]))
     for chunk in row_chunks(np.arange(len(cells))):
-        part = values[cells[chunk]]
-        weights = part.data * np.repeat(rank[chunk], np.diff(part.indptr))
-        covariance += np.bincount(part.indices, weights=weights, minlength=len(covariance)) / len(cells)
-    spread = np.sqrt(variance * (len(cells) - 1) / len(cells))
-    return np.asarray(np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0))
+        part = rows_of(values, cells[chunk])
+        level = part.data.astype(np.float64)
+        for place, weights in enumerate((level * np.repeat(rank[chunk], np.diff(part.indptr)), level, level**2)):
+            sums[place] += np.bincount(part.indices, weights=weights, minlength=values.shape[1])
+    covariance, total, squares = sums
+    spread = np.sqrt(np.maximum(squares * len(cells) - total**2, 0.0))
+    varies = spread**2 > ROUNDING * squares * len(cells)
+    return np.asarray(np.divide(covariance, spread, out=np.zeros_like(covariance), where=varies))
 
 
 def _p_values(each: np.ndarray) -> np.ndarray:

@@ -1,0 +1,225 @@
+"""Passes over a matrix of cells, a block at a time: in memory by threads, or wherever dask computes.
+
+A kernel takes one block (CSR) and returns sums of whole numbers, or one row per cell. Neither the size of the blocks
+nor who computes them changes a bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.steps._common import csr, recorded
+from scdiff.steps._kernels import cell_sums, log_values, some_columns
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+__all__ = [
+    "TARGET",
+    "LogNormalised",
+    "arrays",
+    "blocks",
+    "cell_measures",
+    "columns_of",
+    "counts_of",
+    "is_lazy",
+    "log_normalised",
+    "n_workers",
+    "rows_of",
+    "stacked",
+    "summed",
+    "values_of",
+]
+
+BLOCK = 8_192
+"""Cells of a block."""
+
+TARGET = 10_000.0
+FAN_IN = 8
+
+Kernel = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class LogNormalised:
+    """Log-normalised values that are computed from the counts, block by block, when they are asked for.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes.
+    target_sum
+        Counts per cell after scaling.
+    """
+
+    counts: Any
+    target_sum: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and genes."""
+        return tuple(self.counts.shape)
+
+
+def values_of(adata: AnnData) -> Any:
+    """Log-normalised values: X where it is filled, else computed from the counts when asked for."""
+    if adata.X is not None:
+        return adata.X if is_lazy(adata.X) else csr(adata.X)
+    return LogNormalised(counts_of(adata), float(recorded(adata, "normalise").get("target_sum", TARGET)))
+
+
+def counts_of(adata: AnnData) -> Any:
+    """Take the counts as CSR, or as the dask array that holds them."""
+    counts = adata.layers["counts"]
+    return counts if is_lazy(counts) else csr(counts)
+
+
+def arrays(block: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays of a CSR block in the types that the kernels are compiled for: ``indptr``, ``indices``, ``data``."""
+    data = block.data if block.data.dtype in (np.float32, np.float64) else block.data.astype(np.float64)
+    return block.indptr.astype(np.int64), block.indices.astype(np.int32, copy=False), data
+
+
+def log_normalised(block: csr_matrix, target_sum: float) -> csr_matrix:
+    """Scale every cell of a block to ``target_sum`` and take ln(1 + x); the places of the values are shared with ``block``."""
+    from scipy import sparse
+
+    indptr, _, data = arrays(block)
+    made = sparse.csr_matrix((log_values(indptr, data, target_sum), block.indices, block.indptr), shape=block.shape)
+    made.has_canonical_format = block.has_canonical_format
+    return made
+
+
+def summed(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.ndarray:
+    """Sum what ``kernel(block)`` gives for all blocks: whole numbers, int64, of one shape.
+
+    With ``along``, one row per cell, the kernel is also given the rows of its block.
+    """
+    matrix, kernel = _on_counts(matrix, kernel)
+    if is_lazy(matrix):
+        return _tree_sum(_delayed(matrix, kernel, along))
+    workers = range(n_workers(matrix.shape[0]))
+    with ThreadPoolExecutor(len(workers)) as pool:
+        shares = pool.map(lambda worker: _sum(kernel(*given) for given in _given(matrix, along, worker, len(workers))), workers)
+        return _sum(list(shares))
+
+
+def stacked(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.ndarray:
+    """Put the rows that ``kernel(block)`` gives for the cells of every block below each other; ``along`` as in :func:`summed`."""
+    matrix, kernel = _on_counts(matrix, kernel)
+    if is_lazy(matrix):
+        import dask
+
+        return np.concatenate(dask.compute(*_delayed(matrix, kernel, along)))
+    with ThreadPoolExecutor(n_workers(matrix.shape[0])) as pool:
+        return np.concatenate(list(pool.map(lambda given: kernel(*given), _given(matrix, along))))
+
+
+def cell_measures(counts: Any, marked: np.ndarray) -> np.ndarray:
+    """Count what is in every cell: all, of the ``marked`` genes, and the genes seen; shape (n_cells, 3)."""
+    return stacked(counts, partial(_cell_sums, marked=marked))
+
+
+def _cell_sums(block: csr_matrix, marked: np.ndarray) -> np.ndarray:
+    """Measures of the cells of one block."""
+    return np.asarray(cell_sums(*arrays(block), marked))
+
+
+def columns_of(matrix: Any, columns: np.ndarray) -> np.ndarray:
+    """Values of some genes in every cell, shape (n_cells, n_columns), in the order asked for."""
+    column_of_gene = np.full(matrix.shape[1], -1, dtype=np.int32)
+    column_of_gene[columns] = np.arange(len(columns))
+    return stacked(matrix, partial(_some_columns, column_of_gene=column_of_gene, n_columns=len(columns)))
+
+
+def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:
+    """Values of some cells as CSR, in the order asked for."""
+    if isinstance(matrix, LogNormalised):
+        return log_normalised(rows_of(matrix.counts, rows), matrix.target_sum)
+    taken = matrix[rows].compute() if is_lazy(matrix) else matrix[rows]
+    return taken.tocsr()
+
+
+def _some_columns(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int) -> np.ndarray:
+    """Values of some genes in the cells of one block."""
+    return np.asarray(some_columns(*arrays(block), column_of_gene, n_columns))
+
+
+def is_lazy(matrix: Any) -> bool:
+    """Whether ``matrix`` is a dask array, whose blocks are computed where dask says."""
+    return type(matrix).__module__.startswith("dask.")
+
+
+def n_workers(n_cells: int) -> int:
+    """Threads for a pass: as many as the process may use, and blocks to share out."""
+    return max(1, min(len(os.sched_getaffinity(0)), -(-n_cells // BLOCK)))
+
+
+def blocks(matrix: csr_matrix) -> Iterator[csr_matrix]:
+    """Cut a matrix in memory into blocks without copying its values."""
+    return (block for block, *_ in _given(matrix, None))
+
+
+def _given(matrix: csr_matrix, along: np.ndarray | None, first: int = 0, step: int = 1) -> Iterator[tuple[Any, ...]]:
+    """Yield what the kernel is given for each block; of every ``step`` blocks, number ``first``."""
+    from scipy import sparse
+
+    for start in range(first * BLOCK, max(matrix.shape[0], 1), step * BLOCK):
+        indptr = matrix.indptr[start : start + BLOCK + 1]
+        inside = slice(int(indptr[0]), int(indptr[-1]))
+        shape = len(indptr) - 1, matrix.shape[1]
+        block = sparse.csr_matrix((matrix.data[inside], matrix.indices[inside], indptr - indptr[0]), shape=shape)
+        block.has_canonical_format = matrix.has_canonical_format
+        yield (block,) if along is None else (block, along[start : start + BLOCK])
+
+
+def _delayed(matrix: Any, kernel: Kernel, along: np.ndarray | None) -> list[Any]:
+    """One task of dask for each of its blocks."""
+    import dask
+
+    ends = np.cumsum((0, *matrix.chunks[0]))
+    parts = [() if along is None else (along[start:end],) for start, end in itertools.pairwise(ends)]
+    return [dask.delayed(kernel)(block, *part) for block, part in zip(matrix.to_delayed().ravel(), parts, strict=True)]
+
+
+def _on_counts(matrix: Any, kernel: Kernel) -> tuple[Any, Kernel]:
+    """Find what is stored, and what to do with its blocks."""
+    if not isinstance(matrix, LogNormalised):
+        return matrix, kernel
+    return matrix.counts, partial(_normalised_first, kernel=kernel, target_sum=matrix.target_sum)
+
+
+def _normalised_first(block: csr_matrix, *along: np.ndarray, kernel: Kernel, target_sum: float) -> np.ndarray:
+    """Run a kernel on the log-normalised values of a block of counts."""
+    return kernel(log_normalised(block, target_sum), *along)
+
+
+def _sum(found: Iterable[Any]) -> Any:
+    """Add arrays up, in place of the first."""
+    total = None
+    for part in found:
+        total = part if total is None else np.add(total, part, out=total)
+    return total
+
+
+def _tree_sum(parts: list[Any]) -> np.ndarray:
+    """Sum what tasks of dask give, some of them on each worker, so that little travels."""
+    import dask
+
+    while len(parts) > 1:
+        parts = [dask.delayed(_sum_list)(parts[start : start + FAN_IN]) for start in range(0, len(parts), FAN_IN)]
+    return np.asarray(dask.compute(parts[0])[0])
+
+
+def _sum_list(found: list[np.ndarray]) -> np.ndarray:
+    """Add arrays up; those that dask holds stay as they are."""
+    return np.asarray(np.sum(found, axis=0, dtype=np.int64))
