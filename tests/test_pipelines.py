@@ -267,7 +267,7 @@ def resumed(folder: Path) -> list[str]:
 def test_a_killed_job_is_listed_and_resumes_when_the_workflow_runs_again(fragile: Any, tmp_path: Path) -> None:
     assert fragile("--retries", "0").returncode == 1
     row = read(tmp_path / "results" / "verdicts.csv")[0]
-    assert row["reason"] == "It ended without a message after step embed: killed, most likely for its memory or time."
+    assert row["reason"] == "It ended without a message in step embed: killed, most likely for its memory or time."
     kept = tmp_path / "results" / "batches" / "one" / ".scdiff"
     assert [entry["step"] for entry in json.loads((kept / "state.json").read_text())] == ["load", "qc", "normalise", "embed"]
     stored = (kept / "00_load.h5ad").stat().st_mtime_ns

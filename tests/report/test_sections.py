@@ -217,10 +217,10 @@ def test_the_verdict_on_the_path_is_a_table_of_one_row(finished):
     }
 
 
-@pytest.mark.parametrize("gap", [{}, {"density": float("nan"), "p_continuum": 1.0, "p_separate": 1.0}])
-def test_a_verdict_without_a_gap_has_no_probability(finished, gap):
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_verdict_without_a_gap_has_no_probability(finished, looked):
     facts = _on_the_way(finished, "undecided")
-    facts["gap"] = gap
+    facts["gap"] = facts["gap"] | {"density": math.nan} if looked else {}
     row = _verdict_row(finished)
     assert row["verdict"] == "undecided"
     assert math.isnan(row["p_continuum"])
