@@ -25,7 +25,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PIPELINES = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 TEXTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "pipelines/README.md": PIPELINES, "CHANGELOG.md": CHANGELOG}
-FOREIGN = {"--snakefile", "--keep-going", "--sync"}  # of snakemake and jupytext
+FOREIGN = {"--snakefile", "--keep-going", "--retries", "--unlock", "--resources", "--sync"}  # of snakemake and jupytext
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 

@@ -8,12 +8,13 @@ rule samples:
     params:
         text=lambda wildcards: batch_sheet(BATCHES[wildcards.batch], SHEET.parent),
     localrule: True
-    run:
-        Path(output[0]).write_text(params.text, encoding="utf-8")
+    shell:
+        "printf %s {params.text:q} > {output:q}"
 
 
 rule batch:
-    # Files, not the folder, are the output: the folder keeps what a killed run had finished.
+    # All steps of a batch, which scdiff itself resumes. Files, not the folder, are the output: Snakemake removes the output of a
+    # job that was killed, and must leave the folder .scdiff with the finished steps.
     input:
         sheet=rules.samples.output[0],
         options=config["options"],
@@ -29,7 +30,8 @@ rule batch:
         out=f"{RESULTS}/batches/{{batch}}",
     threads: config["threads"]
     resources:
-        mem_mb=config["mem_mb"],
+        mem_mb=needed("mem_mb"),
+        runtime=needed("runtime"),
     shell:
         "NUMBA_NUM_THREADS={threads} {params.command} run --samples {input.sheet:q} --config {input.options:q}"
-        " --out {params.out:q} --quiet > {log:q} 2>&1"
+        " --out {params.out:q} > {log:q} 2>&1"

@@ -1,8 +1,12 @@
 # Settings and sheet, checked before anything runs: a mistyped key or column ends here, not hours later.
 import csv
 import io
+import math
+import re
 from pathlib import Path
 
+import yaml
+from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
@@ -12,7 +16,8 @@ RESULTS = config["results"].rstrip("/")
 
 
 def read_sheet(path):
-    """Read the rows of the sheet; every row is checked against its schema."""
+    """Read the rows of the sheet; every row is checked against its schema, which is read once: a sheet may hold hundreds."""
+    schema = Draft202012Validator(yaml.safe_load(Path(workflow.source_path("../schemas/sheet.schema.yaml")).read_text(encoding="utf-8")))
     if not path.is_file():
         raise WorkflowError(f"sheet: there is no file {path} (config.yaml or --config sheet=...).")
     with path.open(encoding="utf-8-sig", newline="") as handle:
@@ -22,10 +27,8 @@ def read_sheet(path):
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise WorkflowError(f"{path}, line {number}: the line has not as many fields as the header.")
-        try:
-            validate(row, workflow.source_path("../schemas/sheet.schema.yaml"))
-        except WorkflowError as error:
-            raise WorkflowError(f"{path}, line {number}: {error}") from None
+        if faults := [fault.message for fault in schema.iter_errors(row)]:
+            raise WorkflowError(f"{path}, line {number}: {'; '.join(faults)}")
     return rows
 
 
@@ -50,8 +53,20 @@ def present_files(rows, folder):
 
 
 SHEET = Path(config["sheet"])
-ROWS = read_sheet(SHEET)
-BATCHES = {name: [row for row in ROWS if row["batch"] == name] for name in dict.fromkeys(row["batch"] for row in ROWS)}
+BATCHES = {}
+for row in read_sheet(SHEET):
+    BATCHES.setdefault(row["batch"], []).append(row)
+
+
+def needed(what):
+    """Resource of a batch, from the megabytes of its input files; a job that was killed for it gets as much again, and again."""
+
+    def amount(wildcards, attempt):
+        files = present_files(BATCHES[wildcards.batch], SHEET.parent)
+        input_mb = sum(Path(file).stat().st_size for file in files) / 1e6
+        return attempt * (config[what] + math.ceil(config[f"{what}_per_input_mb"] * input_mb))
+
+    return amount
 
 
 wildcard_constraints:

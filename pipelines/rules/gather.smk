@@ -1,8 +1,8 @@
-# From finished batches to two tables.
+# From finished batches to two tables and a page.
 import sys
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-from gather import write_tables
+from gather import write_results
 
 
 rule gather:
@@ -11,11 +11,12 @@ rule gather:
     output:
         fractions=f"{RESULTS}/fractions.csv",
         verdicts=f"{RESULTS}/verdicts.csv",
+        page=f"{RESULTS}/batches.html",
     localrule: True
     run:
-        write_tables(Path(RESULTS), list(BATCHES))
+        write_results(Path(RESULTS), list(BATCHES))
 
 
 onerror:
-    # A batch failed: the tables of all others are written all the same, and the failed one is named in verdicts.csv.
-    write_tables(Path(RESULTS), list(BATCHES))
+    # A batch failed: tables and page of all others are written all the same, and name the failed one with the reason.
+    write_results(Path(RESULTS), list(BATCHES))

@@ -13,7 +13,7 @@ from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, 
 from scdiff.report.section import Section, Table
 
 TABLES = ["fractions", "qc_dropped", "qc_thresholds", "markers", "axes", "clusters", "programs", "versions", "options", "input_files"]
-TABLES += ["trajectory_components", "trajectory_root_candidates", "trajectory_paga"]
+TABLES += ["trajectory_components", "trajectory_root_candidates", "trajectory_paga", "trajectory"]
 
 
 @pytest.fixture

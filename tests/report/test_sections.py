@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 from importlib import metadata
@@ -200,6 +201,30 @@ def test_trajectory_says_its_verdict_with_both_probabilities_and_the_committed_c
     names = [figure.name for figure in section.figures]
     assert names[:3] == ["trajectory_path", "trajectory_genes", "trajectory_days"]
     assert {"trajectory_path.csv", "trajectory_trends.csv", "trajectory_days.csv"} <= {table.name for table in section.tables}
+
+
+def _verdict_row(finished):
+    tables = {table.name: table.frame for table in run_section(SECTIONS["trajectory"], finished).tables}
+    return tables["trajectory.csv"].to_dict("records")[0]
+
+
+def test_the_verdict_on_the_path_is_a_table_of_one_row(finished):
+    facts = _on_the_way(finished, "continuum")
+    assert _verdict_row(finished) == {
+        "verdict": "continuum",
+        "p_continuum": facts["gap"]["p_continuum"],
+        "p_separate": facts["gap"]["p_separate"],
+    }
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_verdict_without_a_gap_has_no_probability(finished, looked):
+    facts = _on_the_way(finished, "undecided")
+    facts["gap"] = facts["gap"] | {"density": math.nan} if looked else {}
+    row = _verdict_row(finished)
+    assert row["verdict"] == "undecided"
+    assert math.isnan(row["p_continuum"])
+    assert math.isnan(row["p_separate"])
 
 
 def test_a_separate_population_is_named_and_has_no_committed_cells(finished):

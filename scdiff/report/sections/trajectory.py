@@ -209,8 +209,19 @@ def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
         ),
         ("path", "bin", "Cells and expected doublets by position between start (0) and end (1).", False),
     )
-    return tuple(
+    found = tuple(
         Table(f"trajectory_{name}.csv", facts[name].rename_axis(index).reset_index(), caption, shown=shown)
         for name, index, caption, shown in tables
         if name in facts and len(facts[name])
     )
+    return (*found, Table("trajectory.csv", _verdict_row(facts), "The verdict on the path, with its probabilities.", shown=False))
+
+
+def _verdict_row(facts: dict[str, Any]) -> pd.DataFrame:
+    """Put the verdict on the path into a table of one row, for those who gather many batches; no probability where none was found."""
+    import pandas as pd
+
+    gap = facts.get("gap") or {"density": float("nan")}
+    known = gap["density"] == gap["density"]
+    numbers = {name: gap[name] if known else float("nan") for name in ("p_continuum", "p_separate")}
+    return pd.DataFrame([{"verdict": str(facts.get("verdict", "undecided")), **numbers}])

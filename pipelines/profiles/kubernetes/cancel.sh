@@ -1,0 +1,3 @@
+#!/bin/sh
+# Take jobs back: cancel.sh NAME...
+exec kubectl delete --wait=false --ignore-not-found "$@"
