@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -117,11 +118,12 @@ def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool 
     return Answer(prevalence, low, high, calls, fit.evidence_of_positives, said)
 
 
-def write(frame: pd.DataFrame, name: str) -> None:
-    """Write a result as CSV and as a Markdown table."""
-    RESULTS.mkdir(exist_ok=True)
-    frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
+def write(frame: pd.DataFrame, name: str, *, folder: Path = RESULTS, notes: Sequence[str] = ()) -> None:
+    """Write a result as CSV and as a Markdown table with notes below."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     rows = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in frame.itertuples(index=False)]
     lines = ["| " + " | ".join(row) + " |" for row in [list(frame.columns), ["---"] * len(frame.columns), *rows]]
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += [line for note in notes for line in ("", note)]
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(lines) + "\n")
