@@ -17,11 +17,12 @@ from scdiff.assay.blanks import BLANK_CELLS, background_null, called_fractions
 from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
 from scdiff.assay.fit import Fit
 from scdiff.assay.matched import MatchedSets, draw_sets
+from scdiff.assay.mixture import Model
 from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts, tally_sets
 from scdiff.assay.statistic import Statistic, code_of, rate_bin
 from scdiff.assay.table import Floats, Ints
 
-__all__ = ["Batch", "Calibration", "calibrate", "calibration_record", "matched_null"]
+__all__ = ["Batch", "Calibration", "blank_fractions", "calibrate", "calibration_record", "matched_null"]
 
 CHUNK_CELLS = 2_048
 MOST_CELLS = 20_000
@@ -57,6 +58,10 @@ class Batch:
     @cached_property
     def _sums(self) -> tuple[Floats, Floats, Floats]:
         return sum_counts(self.csr.indptr, self.csr.indices, self.csr.data, self.csr.shape[1])
+
+    def prepare(self) -> None:
+        """Compute now what all programmes share, so that processes started later inherit it."""
+        _ = self._sums, self.by_name
 
     @property
     def depth(self) -> Floats:
@@ -159,16 +164,43 @@ def calibrate(
     own = np.zeros_like(null.tally[0])
     np.add.at(own, (null.strata.of(batch.depth), bins), 1)
     background = background_null(fit, batch.depth, seed=seed).held_out
-    blank = (
-        called_fractions(
-            batch.csr, batch.depth, batch.some_cells(BLANK_CELLS, seed), sets.genes[:: -(-n_sets // n_blanks)], fit.model, rate=rate
-        )
-        if n_blanks
-        else np.empty(0)
-    )
+    asked = {"excluded": excluded, "n_sets": n_sets, "n_blanks": n_blanks, "rate": rate, "seed": seed}
+    blank = blank_fractions(batch, markers, fit.model, **asked) if n_blanks else np.empty(0)
     off = (*_notes("matched null sets", null.held_out), *_notes("background-only cells", background))
     p_value = null.p_values(bins, batch.depth, uniform)
     return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, (*off, *_far(sets.fold)), len(off))
+
+
+def blank_fractions(
+    batch: Batch,
+    counts: Any,
+    model: Model,
+    *,
+    excluded: Any = (),
+    n_sets: int = 1_000,
+    n_blanks: int = 20,
+    rate: float = 0.05,
+    seed: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> Floats:
+    """Send some of the matched sets through the full caller: the blank of the programme.
+
+    Parameters
+    ----------
+    batch, counts, excluded, n_sets, n_blanks, rate, seed
+        As in :func:`calibrate`.
+    model
+        Levels and rule of the programme.
+    share
+        Which share of the sets, and of how many: so that several processes can do a part each.
+
+    Returns
+    -------
+    Fraction of cells called in each set, shape (n_blanks,) or that of the share, 0-1.
+    """
+    sets = draw_sets(batch.totals, batch.squares, batch.genes, np.sum(counts, axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
+    chosen = sets.genes[:: -(-n_sets // n_blanks)][share[0] :: share[1]]
+    return called_fractions(batch.csr, batch.depth, batch.some_cells(BLANK_CELLS, seed), chosen, model, rate=rate)
 
 
 def matched_null(batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS) -> tuple[Null, Ints]:

@@ -13,7 +13,7 @@ from numba import njit
 
 from scdiff.assay.table import Floats
 
-__all__ = ["Derivatives", "sum_rows"]
+__all__ = ["Derivatives", "best_centre", "sum_rows"]
 
 
 class Derivatives(NamedTuple):
@@ -133,3 +133,31 @@ def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_
     score[0] = log_depth * (pattern_weight[0] - posterior[0]) + surplus * by_slope
     for p in range(len(posterior)):
         score[1 + p] = posterior[p] - pattern_weight[p] + surplus * by_logit[p]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def best_centre(values, spread, freedom, mean, precision, n_steps):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Find the centre at which ``values`` with Student's tails cost least; it is normal around ``mean`` itself.
+
+    Each value, and the mean, is a start: there may be several optima.
+
+    Returns
+    -------
+    The cost and the centre.
+    """
+    best, found = np.inf, mean
+    for start in range(len(values) + 1):
+        centre = values[start] if start < len(values) else mean
+        for _ in range(n_steps):
+            pull, total = mean * precision, precision
+            for i in range(len(values)):
+                weight = (freedom + 1) / (spread[i] + (values[i] - centre) ** 2)
+                pull += weight * values[i]
+                total += weight
+            centre = pull / total
+        cost = (centre - mean) ** 2 * precision / 2
+        for i in range(len(values)):
+            cost += (freedom + 1) / 2 * np.log1p((values[i] - centre) ** 2 / spread[i])
+        if cost < best:
+            best, found = cost, centre
+    return best, found

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, expit, gammaln, logit, logsumexp, softmax
 
-from scdiff.assay.kernel import Derivatives, sum_rows
+from scdiff.assay.kernel import Derivatives, best_centre, sum_rows
 from scdiff.assay.table import CellTable, Floats, MarkerTable
 
 __all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "off_log_density", "on_log_density"]
@@ -313,15 +313,10 @@ def _shared_centre(values: Floats, scale: Floats, mean: float, sd: float) -> tup
     Returns the cost, its gradient (n,) and a positive curvature (n, n).
     """
     spread, precision = FREEDOM * scale**2, sd**-2
-    centres = np.append(values, mean)  # each a start: there may be several optima
-    for _ in range(CENTRE_STEPS):
-        weights = (FREEDOM + 1) / (spread + (values - centres[:, None]) ** 2)
-        centres = (weights @ values + mean * precision) / (weights.sum(axis=1) + precision)
-    away = values - centres[:, None]
-    costs = (centres - mean) ** 2 * precision / 2 + (FREEDOM + 1) / 2 * np.log1p(away**2 / spread).sum(axis=1)
-    best = int(np.argmin(costs))
-    weight = (FREEDOM + 1) / (spread + away[best] ** 2)
-    return float(costs[best]), weight * away[best], np.diag(weight) - np.outer(weight, weight) / (weight.sum() + precision)
+    cost, centre = best_centre(values, spread, FREEDOM, mean, precision, CENTRE_STEPS)
+    away = values - centre
+    weight = (FREEDOM + 1) / (spread + away**2)
+    return float(cost), weight * away, np.diag(weight) - np.outer(weight, weight) / (weight.sum() + precision)
 
 
 def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:

@@ -7,7 +7,6 @@ nor who computes them changes a bit.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._common import csr, recorded
+from scdiff.steps._common import csr, n_cores, recorded
 from scdiff.steps._kernels import cell_sums, log_values, some_columns
 
 if TYPE_CHECKING:
@@ -160,8 +159,8 @@ def is_lazy(matrix: Any) -> bool:
 
 
 def n_workers(n_cells: int) -> int:
-    """Threads for a pass: as many as the process may use, and blocks to share out."""
-    return max(1, min(len(os.sched_getaffinity(0)), -(-n_cells // BLOCK)))
+    """Threads for a pass: as many as there are cores for this process, or ``NUMBA_NUM_THREADS`` says, and blocks to share out."""
+    return max(1, min(n_cores(), -(-n_cells // BLOCK)))
 
 
 def blocks(matrix: csr_matrix) -> Iterator[csr_matrix]:
@@ -176,8 +175,8 @@ def _given(matrix: csr_matrix, along: np.ndarray | None, first: int = 0, step: i
     for start in range(first * BLOCK, max(matrix.shape[0], 1), step * BLOCK):
         indptr = matrix.indptr[start : start + BLOCK + 1]
         inside = slice(int(indptr[0]), int(indptr[-1]))
-        shape = len(indptr) - 1, matrix.shape[1]
-        block = sparse.csr_matrix((matrix.data[inside], matrix.indices[inside], indptr - indptr[0]), shape=shape)
+        block = sparse.csr_matrix((len(indptr) - 1, matrix.shape[1]), dtype=matrix.dtype)
+        block.data, block.indices, block.indptr = matrix.data[inside], matrix.indices[inside], indptr - indptr[0]  # the constructor copies
         block.has_canonical_format = matrix.has_canonical_format
         yield (block,) if along is None else (block, along[start : start + BLOCK])
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scdiff.programs import Program
 from scdiff.steps._markers import MarkerCounts
+from scdiff.steps._parallel import MANY_CELLS, each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["calibrated"]
 
-BLANKS = 20
+BLANKS, SHARES = 20, 4
 
 
 def calibrated(
@@ -43,32 +45,72 @@ def calibrated(
 
     batch = Batch(adata.layers["counts"], adata.obs_names, adata.var_names)
     p_values = pd.DataFrame(np.nan, index=adata.obs_names, columns=[program.name for program in programs])
-    for program in programs:
-        record = records[program.name]
-        if null_sets and record["measurable"]:
-            blanks = BLANKS if program is programs[0] else 0
-            p_values[program.name], record["calibration"] = _calibrated(batch, program, read, record, (null_sets, blanks), rate)
+    asked = [program for program in programs if null_sets and records[program.name]["measurable"]]
+    if not asked:
+        return p_values
+    batch.prepare()  # once, before processes share it
+    work = [_Work(batch, program, read, records[program.name], null_sets, rate) for program in asked]
+    shares = [(work[0], (number, SHARES)) for number in range(SHARES)] if asked[0] is programs[0] else []
+    found = each(_done, [*shares, *((one, None) for one in work)], worthwhile=adata.n_obs >= MANY_CELLS)
+    blank = np.empty(0)
+    if shares:
+        blank = np.empty(sum(len(part) for part in found[:SHARES]))
+        for number, part in enumerate(found[:SHARES]):
+            blank[number::SHARES] = part
+    for program, calibration in zip(asked, found[len(shares) :], strict=True):
+        _enter(program, calibration, blank if program is programs[0] else np.empty(0), records[program.name], p_values)
     return p_values
 
 
-def _calibrated(
-    batch: Batch, program: Program, read: MarkerCounts, record: Mapping[str, Any], sets: tuple[int, int], rate: float
-) -> tuple[Any, dict[str, Any]]:
-    """Calibrate one programme; where the matrix has too few genes, the record says so."""
-    from scdiff.assay.calibration import calibrate, calibration_record
+@dataclass(frozen=True)
+class _Work:
+    """What the calibration of one programme needs."""
+
+    batch: Batch
+    program: Program
+    read: MarkerCounts
+    record: Mapping[str, Any]
+    null_sets: int
+    rate: float
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Counts of the markers that have a row, shape (n_cells, n_markers)."""
+        found = set(self.record["found"])
+        return self.read.of([marker for marker in self.program.core if marker.name in found])
+
+    @property
+    def excluded(self) -> list[int]:
+        """Genes of the programme, which enter no null set."""
+        return [gene for genes in self.read.genes([*self.program.markers, *self.program.sets]).values() for gene in genes]
+
+
+def _done(task: tuple[_Work, tuple[int, int] | None]) -> Any:
+    """Calibrate a programme, or call a share of its blank sets; where the matrix has too few genes, say so."""
+    from scdiff.assay.calibration import blank_fractions, calibrate
     from scdiff.errors import InputError
 
-    found = [marker for marker in program.core if marker.name in set(record["found"])]
-    counts = read.of(found)
-    own = [gene for genes in read.genes([*program.markers, *program.sets]).values() for gene in genes]
-    fit = _pooled_fit(record, counts, read.depth)
+    work, share = task
+    fit = _pooled_fit(work.record, work.counts, work.read.depth)
+    options: dict[str, Any] = {"excluded": work.excluded, "n_sets": work.null_sets}
     try:
-        calibration = calibrate(batch, counts, fit, excluded=own, n_sets=sets[0], n_blanks=sets[1], rate=rate)
+        if share:
+            return blank_fractions(work.batch, work.counts, fit.model, n_blanks=BLANKS, rate=work.rate, share=share, **options)
+        return calibrate(work.batch, work.counts, fit, n_blanks=0, rate=work.rate, **options)
     except InputError as error:
-        return np.nan, {"notes": np.array([str(error)], dtype=str)}
-    for note in calibration.notes[: calibration.n_off]:
+        return np.empty(0) if share else str(error)
+
+
+def _enter(program: Program, found: Any, blank: np.ndarray, record: dict[str, Any], p_values: pd.DataFrame) -> None:
+    """Put what was found, or why nothing was, into the record and the p-values."""
+    from scdiff.assay.calibration import calibration_record
+
+    if isinstance(found, str):
+        record["calibration"] = {"notes": np.array([found], dtype=str)}
+        return
+    for note in found.notes[: found.n_off]:
         logger.warning("%s: %s", program.name, note)
-    return calibration.p_value, calibration_record(calibration)
+    p_values[program.name], record["calibration"] = found.p_value, calibration_record(replace(found, blank=blank))
 
 
 def _pooled_fit(record: Mapping[str, Any], counts: np.ndarray, depth: np.ndarray) -> Fit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "csr",
+    "n_cores",
     "name_order",
     "numbered",
     "one_blas_thread",
@@ -55,6 +57,13 @@ def row_chunks(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
     """Cut ``rows`` into consecutive pieces of at most ``size``."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def n_cores() -> int:
+    """Cores that this process may use; ``NUMBA_NUM_THREADS`` sets fewer."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, min(allowed, int(asked))) if asked.isdigit() else allowed
 
 
 def numbered(codes: np.ndarray) -> Any:

@@ -16,6 +16,7 @@ from scdiff.steps._blocks import TARGET, LogNormalised, cell_measures, counts_of
 from scdiff.steps._common import name_order
 from scdiff.steps._moments import gene_moments, normalised_dispersion
 from scdiff.steps._nearest import nearest
+from scdiff.steps._parallel import MANY_CELLS, each
 from scdiff.steps._pca import Components
 
 if TYPE_CHECKING:
@@ -72,24 +73,31 @@ class Doublets:
 def find_doublets(adata: AnnData, samples: pd.Series, whole: np.ndarray, seed: int) -> Doublets:
     """Score the ``whole`` cells of every sample; the others keep NaN and are not called."""
     found = Doublets(np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool), samples.astype(str).to_numpy())
-    for sample in samples.cat.categories:
-        rows = np.flatnonzero((samples == sample).to_numpy() & whole)
-        rows = rows[name_order(adata.obs_names[rows])]
-        _score_sample(adata, str(sample), rows, seed, found)
+    names = [str(name) for name in samples.cat.categories]
+    groups = [np.flatnonzero((found.samples == name) & whole) for name in names]
+    groups = [rows[name_order(adata.obs_names[rows])] for rows in groups]
+    scored = each(lambda rows: _scored(adata, rows, seed), groups, worthwhile=len(found.scores) >= MANY_CELLS)
+    for name, rows, answer in zip(names, groups, scored, strict=True):
+        _enter(name, rows, answer, found)
     return found
 
 
-def _score_sample(adata: AnnData, sample: str, rows: np.ndarray, seed: int, found: Doublets) -> None:
-    """Enter scores, calls, threshold or the reason for their absence into ``found``."""
+def _scored(adata: AnnData, rows: np.ndarray, seed: int) -> tuple[np.ndarray, float] | str:
+    """Scores and threshold of the cells of one sample, or why there are none."""
     if len(rows) < MIN_CELLS or adata.n_vars < MIN_GENES:
-        size = f"{len(rows)} cells, {adata.n_vars} genes; at least {MIN_CELLS} and {MIN_GENES} are needed"
-        found.notes.append(f"Sample {sample}: doublets are not scored ({size}).")
-        return
+        return f"{len(rows)} cells, {adata.n_vars} genes; at least {MIN_CELLS} and {MIN_GENES} are needed"
     try:
-        scores, threshold = _scrublet(adata, rows, seed)
+        return _scrublet(adata, rows, seed)
     except (ValueError, IndexError, ZeroDivisionError, np.linalg.LinAlgError) as error:
-        found.notes.append(f"Sample {sample}: doublets are not scored, scrublet failed ({' '.join(str(error).split())}).")
+        return f"scrublet failed: {' '.join(str(error).split())}"
+
+
+def _enter(sample: str, rows: np.ndarray, answer: tuple[np.ndarray, float] | str, found: Doublets) -> None:
+    """Enter scores, calls, threshold or the reason for their absence into ``found``."""
+    if isinstance(answer, str):
+        found.notes.append(f"Sample {sample}: doublets are not scored ({answer}).")
         return
+    scores, threshold = answer
     found.scores[rows] = scores
     called = scores > threshold  # false where the threshold is NaN
     if np.isnan(threshold):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
+from scdiff.steps._parallel import MANY_CELLS, each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +109,10 @@ def call(
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
     doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, loaded)
     batch = _Batch(adata, read, fdr, absent_as_zero, doublets)
-    results = {program.name: _call_program(batch, program) for program in loaded}
+    longest_first = sorted(loaded, key=lambda program: -len(program.markers))
+    called = each(partial(_call_program, batch), longest_first, worthwhile=adata.n_obs >= MANY_CELLS)
+    found = dict(zip([program.name for program in longest_first], called, strict=True))
+    results = {program.name: found[program.name] for program in loaded}
     main, cells = loaded[0], adata.obs_names
     results[main.name].record |= corrected_by_controls(adata, main, read, results[main.name].record)
     adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)

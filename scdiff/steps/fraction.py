@@ -14,6 +14,7 @@ from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import POOLED, MarkerCounts, control_cells, read_markers, table_groups
+from scdiff.steps._parallel import MANY_CELLS, each
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,7 +76,9 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     record = adata.uns["scdiff"]["call"]
     programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.markers]
     read = read_markers(adata, programs)
-    rows = [row for program in programs for row in _program_rows(adata, program, read, record, seed)]
+    order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first
+    made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=adata.n_obs >= MANY_CELLS)
+    rows = [row for program in programs for row in made[order.index(program)]]
     adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
 
 
@@ -120,11 +123,14 @@ def _estimates(
     table = record[program.name]["fits"]
     is_main = program.name == record["main"]
     blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and blank[c].all())
-    estimates = {}
-    for name, cells in groups.items():
+
+    def estimate(name: str) -> _Estimate:
+        cells = groups[name]
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        estimates[name] = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
+        return _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
+
+    estimates = {name: estimate(name) for name in groups}
     return estimates | {POOLED: _over_donors(adata, groups, estimates)}
 
 

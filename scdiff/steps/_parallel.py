@@ -1,0 +1,57 @@
+"""The same work on several things at once, by processes: fits are many small steps in Python, which threads cannot share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from scdiff.steps._common import n_cores, one_blas_thread
+
+__all__ = ["MANY_CELLS", "each"]
+
+MANY_CELLS = 1_000
+"""From here on, processes are worth their start."""
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+_work: list[Any] = []
+"""Function and things of the pool that is being started: its processes inherit them, nothing is copied."""
+
+
+def each(function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = True) -> list[R]:
+    """Apply ``function`` to all ``things``, in order, by as many processes as there are cores.
+
+    One after the other where it is not ``worthwhile``, where processes cannot inherit memory safely (not on Linux, or
+    inside a pool), and where one of them is killed.
+    """
+    n_processes = min(n_cores(), len(things))
+    if not worthwhile or n_processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon or _work:
+        return _in_turn(function, things)
+    _work[:] = [function, things]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads, of which none is running here
+            with ProcessPoolExecutor(n_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+                return list(pool.map(_one, range(len(things))))
+    except BrokenProcessPool:
+        return _in_turn(function, things)
+    finally:
+        _work.clear()
+
+
+def _one(number: int) -> Any:
+    """Do one piece of the inherited work."""
+    function, things = _work
+    return _in_turn(function, [things[number]])[0]
+
+
+def _in_turn(function: Callable[[A], R], things: Sequence[A]) -> list[R]:
+    """One after the other, each with one thread of linear algebra: small systems are no faster with more."""
+    with one_blas_thread():
+        return [function(thing) for thing in things]
