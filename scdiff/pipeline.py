@@ -33,6 +33,9 @@ STEPS = ("load", "qc", "normalise", "embed", "score", "call", "trajectory", "fra
 RECORD = "run.yaml"
 """File of all options as resolved; written first, so that it always tells of the last run."""
 
+LEAN = {"normalise": {"store": False}}
+"""What a run does otherwise than a notebook: the log-normalised values are computed when a step asks for them, to save memory."""
+
 _HEADING = "# scdiff: all options of this run, as resolved. Use them again with --config.\n"
 
 Watch = Callable[[str, str, float], None]
@@ -95,7 +98,7 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
 
     Returns
     -------
-    The finished object, as in ``OUT/result.h5ad``.
+    The finished object, as in ``OUT/result.h5ad``; X is not filled (:func:`scdiff.pp.normalise` does).
 
     Raises
     ------
@@ -112,7 +115,7 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
         _begin(config, out, files)
         n_done = checkpoints.n_intact(_n_unchanged(checkpoints, prints, start))
         checkpoints.keep(n_done)
-        adata = _resumed(checkpoints, options, n_done, watch)
+        adata = _resumed(checkpoints, n_done, watch)
         for name in STEPS[n_done:-1]:
             adata = _run_step(adata, name, options[name], prints[name], checkpoints, watch)
         _report(adata, options, checkpoints, out, watch)
@@ -137,7 +140,7 @@ def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[
     """Options of one step: its section, and the run-wide ones that it takes."""
     fields = set(options_model(function).model_fields) | ({"inputs"} if name == "load" else set())
     wide = {key: getattr(config, key) for key in RunOptions.model_fields if key in fields}
-    return getattr(config, name).model_dump() | wide
+    return getattr(config, name).model_dump() | wide | LEAN.get(name, {})
 
 
 def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path]) -> dict[str, str]:
@@ -185,16 +188,13 @@ def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str
     return n_done
 
 
-def _resumed(checkpoints: Checkpoints, options: Mapping[str, dict[str, Any]], n_done: int, watch: Watch) -> AnnData | None:
-    """Restore the object after the finished steps; X is computed anew, which is faster than to store it."""
+def _resumed(checkpoints: Checkpoints, n_done: int, watch: Watch) -> AnnData | None:
+    """Restore the object after the finished steps; X is not filled."""
     if n_done == 0:
         return None
     for entry in checkpoints.finished():
         watch(entry["step"], "resumed", entry["seconds"])
-    adata = checkpoints.restore()
-    if "normalise" in STEPS[:n_done]:
-        step_functions()["normalise"](adata, **options["normalise"])
-    return adata
+    return checkpoints.restore()
 
 
 def _run_step(

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scdiff.report.matrices import write_matrices
+from scdiff.steps._blocks import is_lazy
+from scdiff.steps._common import recorded
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -16,6 +20,8 @@ __all__ = ["write_h5ad"]
 def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
     """Write ``adata`` with plain strings and without None, leaving the object as it is.
 
+    The counts, and X where it was not stored, are written block by block; a stored X as it stands.
+
     anndata 0.13 with pandas 3 writes nullable strings, and any anndata writes None in a way that older readers refuse.
 
     Raises
@@ -24,7 +30,9 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
         If ``path`` cannot be written.
     """
     import anndata
+    import h5py
 
+    streamed = compressed and _is_blockwise(adata.layers.get("counts"))
     plain = anndata.AnnData(
         X=adata.X,
         obs=_plain(adata.obs),
@@ -32,12 +40,23 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
         uns=_plain(adata.uns),
         obsm=_plain(adata.obsm),
         varm=_plain(adata.varm),
-        layers={name: matrix for name, matrix in adata.layers.items() if name is not None},
+        layers={name: matrix for name, matrix in adata.layers.items() if name is not None and not (streamed and name == "counts")},
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
     )
     with anndata.settings.override(allow_write_nullable_strings=False):
         plain.write_h5ad(path, **({"compression": "gzip", "compression_opts": 1} if compressed else {}))
+    if streamed:
+        target_sum = None if adata.X is not None else recorded(adata, "normalise").get("target_sum")
+        with h5py.File(path, "a") as file:
+            if target_sum is not None and "X" in file:
+                del file["X"]
+            write_matrices(file, adata.layers["counts"], None if target_sum is None else float(target_sum))
+
+
+def _is_blockwise(counts: Any) -> bool:
+    """Whether a matrix can be written block by block."""
+    return counts is not None and (is_lazy(counts) or getattr(counts, "format", "") == "csr")
 
 
 def _plain(value: Any) -> Any:

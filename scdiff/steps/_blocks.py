@@ -164,7 +164,9 @@ def n_workers(n_cells: int) -> int:
 
 
 def blocks(matrix: csr_matrix) -> Iterator[csr_matrix]:
-    """Cut a matrix in memory into blocks without copying its values."""
+    """Cut a matrix into blocks: in memory without copying its values, else computed one after the other."""
+    if is_lazy(matrix):
+        return (part.compute() for part in matrix.blocks)
     return (block for block, *_ in _given(matrix, None))
 
 
