@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from scdiff.errors import OutputError
+from scdiff.steps._blocks import is_lazy
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -114,7 +115,11 @@ class Checkpoints:
         entries = self.finished()
         name = f"{len(entries):02d}_{step}.h5ad"
         with replaced(self.folder / name) as partial:
-            write_h5ad(adata if step in WITH_COUNTS else _without_matrices(adata), partial, compressed=False)
+            write_h5ad(
+                adata if step in WITH_COUNTS and not is_lazy(adata.layers["counts"]) else _without_matrices(adata),
+                partial,
+                compressed=False,
+            )
         entry = {"step": step, "fingerprint": fingerprint, "seconds": seconds, "file": name, "sha256": _sha256(self.folder / name)}
         self._write_state([*entries, entry])
 
@@ -126,13 +131,13 @@ class Checkpoints:
         return n_steps
 
     def restore(self) -> AnnData:
-        """Put together the object as it was after the last finished step; X is left empty."""
+        """Put together the object as it was after the last finished step; X is left empty, as are counts that stayed on disk."""
         import anndata
 
         last, with_counts = self._needed(len(self.finished()))
         adata = anndata.read_h5ad(self.folder / last["file"])
-        if with_counts != last:
-            adata.layers["counts"] = anndata.read_h5ad(self.folder / with_counts["file"]).layers["counts"]
+        if with_counts != last and "counts" in (stored := anndata.read_h5ad(self.folder / with_counts["file"])).layers:
+            adata.layers["counts"] = stored.layers["counts"]
         return adata
 
     def _needed(self, n_steps: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -34,6 +34,7 @@ Species = Annotated[str | None, typer.Option("--species", help="auto, human or m
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")
 ]
+Engine = Annotated[str | None, typer.Option("--engine", help="memory, or dask: the counts stay on disk (h5ad or zarr).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the verdict.")]
 
 
@@ -77,11 +78,14 @@ def run(
     species: Species = None,
     start: Annotated[str | None, typer.Option("--from", help="Recompute from this step although nothing changed.")] = None,
     settings: Settings = None,
+    engine: Engine = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler; for --engine dask.")] = None,
     *,
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
     options = _options(inputs, config, samples, control, species, settings)
+    options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
     _run(options, out, start, quiet, where=str(config or "command line"))
 
 

@@ -45,6 +45,10 @@ class RunOptions(BaseModel):
         Names of shipped programmes or paths of TOML files; the first is the main one.
     seed
         Start of every random generator, 0 or more.
+    engine
+        ``memory``, or ``dask``: the counts stay on disk, and workers pass over them block by block.
+    scheduler
+        Address of a running dask scheduler; without it the engine ``dask`` starts workers on this machine.
     """
 
     model_config = _STRICT
@@ -55,6 +59,8 @@ class RunOptions(BaseModel):
     control: list[str] = Field(default_factory=list)
     programs: list[str] = Field(default_factory=list)
     seed: int = Field(default=0, ge=0)
+    engine: Literal["memory", "dask"] = "memory"
+    scheduler: str | None = None
 
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:

@@ -67,6 +67,7 @@ HVG = Key("var", "highly_variable", "bool", "gene used for the embedding", "embe
 PCA = Key("obsm", "X_pca", "float", "principal components", "embed")
 UMAP = Key("obsm", "X_umap", "float", "two-dimensional map, for the eye only", "embed")
 LEIDEN = Key("obs", "leiden", "category", "cluster", "embed")
+SKETCH = Key("obs", "scdiff_sketch", "bool", "cell of the neighbour graph: all up to 100,000, of more a draw", "embed")
 CONNECTIVITIES = Key("obsp", "connectivities", "float", "neighbour graph weights, 0-1", "embed")
 DISTANCES = Key("obsp", "distances", "float", "neighbour distances in PCA space", "embed")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scdiff.checkpoint import Checkpoints, replaced
+from scdiff.cluster import cluster
 from scdiff.config import RunOptions, options_model, run_model, validated
 from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
 
@@ -111,11 +112,11 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
     options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
     prints = _fingerprints(config, options, files)
     checkpoints = Checkpoints(out)
-    with checkpoints.locked():
+    with checkpoints.locked(), cluster(config.engine, config.scheduler):
         _begin(config, out, files)
         n_done = checkpoints.n_intact(_n_unchanged(checkpoints, prints, start))
         checkpoints.keep(n_done)
-        adata = _resumed(checkpoints, n_done, watch)
+        adata = _resumed(checkpoints, n_done, options["load"], watch)
         for name in STEPS[n_done:-1]:
             adata = _run_step(adata, name, options[name], prints[name], checkpoints, watch)
         _report(adata, options, checkpoints, out, watch)
@@ -188,13 +189,17 @@ def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str
     return n_done
 
 
-def _resumed(checkpoints: Checkpoints, n_done: int, watch: Watch) -> AnnData | None:
-    """Restore the object after the finished steps; X is not filled."""
+def _resumed(checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any], watch: Watch) -> AnnData | None:
+    """Restore the object after the finished steps; X is not filled. Counts that are left on disk are opened again."""
     if n_done == 0:
         return None
     for entry in checkpoints.finished():
         watch(entry["step"], "resumed", entry["seconds"])
-    return checkpoints.restore()
+    adata = checkpoints.restore()
+    if "counts" not in adata.layers:
+        whole = step_functions()["load"](**load_options)
+        adata.layers["counts"] = whole[adata.obs_names, adata.var_names].layers["counts"]
+    return adata
 
 
 def _run_step(

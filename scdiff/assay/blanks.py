@@ -12,7 +12,7 @@ from scdiff.assay.fit import Fit, fit_mixture
 from scdiff.assay.mixture import GRID, Model
 from scdiff.assay.null_kernel import BINS
 from scdiff.assay.statistic import log_odds_bin
-from scdiff.assay.table import Floats, Ints, tabulate
+from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["background_null", "called_fractions"]
 
@@ -63,17 +63,15 @@ def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:
     return np.log(positive / negative)[table.cell_row]
 
 
-def called_fractions(matrix: Any, depth: Floats, cells: Ints, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
+def called_fractions(matrix: Any, depth: Floats, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
     """Fraction of cells that the full caller calls in each null set, fitted anew.
 
     Parameters
     ----------
     matrix
-        All counts, CSR, cells x genes.
+        Counts of the cells to call, CSR, cells x genes.
     depth
         Depth of each cell, shape (n_cells,).
-    cells
-        Cells to call.
     sets
         Genes of each null set, shape (n_sets, n_markers).
     model
@@ -81,8 +79,8 @@ def called_fractions(matrix: Any, depth: Floats, cells: Ints, sets: Any, model: 
     rate
         Expected share of false calls among the calls, between 0 and 1.
     """
-    rows, depths, called = matrix[cells], np.maximum(depth[cells], 1.0), []
+    depths, called = np.maximum(depth, 1.0), []
     for genes in sets:
-        table = tabulate(rows[:, genes].toarray(), depths)
+        table = tabulate(matrix[:, genes].toarray(), depths)
         called.append(call_table(model, fit_mixture(table, model).theta, table, rate=rate).positive.mean())
     return np.array(called, dtype=float)

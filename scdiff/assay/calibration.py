@@ -42,11 +42,17 @@ class Batch:
         Cells x genes, scipy sparse or dense, whole numbers; no entry twice.
     cells, genes
         Unique names, shape (n_cells,) and (n_genes,); they alone give the order.
+    sums
+        Depth of each cell, counts of each gene, and squared codes of these summed, where they are known already.
+    rows
+        Cells that ``counts`` holds, where it does not hold all: at least :attr:`drawn`.
     """
 
     counts: Any
     cells: Any
     genes: Any
+    sums: tuple[Floats, Floats, Floats] | None = None
+    rows: Ints | None = None
 
     @cached_property
     def csr(self) -> Any:
@@ -57,7 +63,7 @@ class Batch:
 
     @cached_property
     def _sums(self) -> tuple[Floats, Floats, Floats]:
-        return sum_counts(self.csr.indptr, self.csr.indices, self.csr.data, self.csr.shape[1])
+        return self.sums or sum_counts(self.csr.indptr, self.csr.indices, self.csr.data, self.csr.shape[1])
 
     def prepare(self) -> None:
         """Compute now what all programmes share, so that processes started later inherit it."""
@@ -82,6 +88,15 @@ class Batch:
     def by_name(self) -> Ints:
         """Cells in the order of their names, shape (n_cells,)."""
         return np.argsort(np.asarray(self.cells, dtype=str), kind="stable")
+
+    @property
+    def drawn(self) -> Ints:
+        """All cells whose counts a calibration with seed 0 reads, rising."""
+        return np.union1d(self.some_cells(MOST_CELLS), self.some_cells(BLANK_CELLS))
+
+    def held(self, cells: Ints) -> Ints:
+        """Rows of ``counts`` that hold some cells."""
+        return cells if self.rows is None else np.searchsorted(self.rows, cells)
 
     def some_cells(self, most: int, seed: int = 0) -> Ints:
         """At most ``most`` cells, drawn at random, in the order of their names."""
@@ -200,7 +215,8 @@ def blank_fractions(
     """
     sets = draw_sets(batch.totals, batch.squares, batch.genes, np.sum(counts, axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
     chosen = sets.genes[:: -(-n_sets // n_blanks)][share[0] :: share[1]]
-    return called_fractions(batch.csr, batch.depth, batch.some_cells(BLANK_CELLS, seed), chosen, model, rate=rate)
+    cells = batch.some_cells(BLANK_CELLS, seed)
+    return called_fractions(batch.csr[batch.held(cells)], batch.depth[cells], chosen, model, rate=rate)
 
 
 def matched_null(batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS) -> tuple[Null, Ints]:
@@ -248,7 +264,7 @@ def _tally(batch: Batch, drawn: tuple[Ints, Ints, Ints], statistic: Statistic, n
     for start in range(0, len(chosen), chunk_cells):
         cells = chosen[start : start + chunk_cells]
         codes = np.empty((len(cells), len(genes)), dtype=np.uint8)
-        fill_codes(matrix.indptr, matrix.indices, matrix.data, column_of_gene, cells, codes)
+        fill_codes(matrix.indptr, matrix.indices, matrix.data, column_of_gene, batch.held(cells), codes)
         tally_sets(
             codes, columns, gene_bin + lowest - statistic.first, depth_bin[cells] - lowest, stratum[cells], side,
             statistic.on, statistic.off, statistic.min_markers, empty, tally,

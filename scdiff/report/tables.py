@@ -82,15 +82,17 @@ def marker_counts(adata: AnnData) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
+    from scdiff.steps._blocks import columns_of, counts_of
+
     call = adata.uns["scdiff"]["call"]
     rows = {name: number for number, name in enumerate(adata.var_names)}
-    counts = adata.layers["counts"]
+    counts = counts_of(adata)
     found: dict[str, np.ndarray] = {}
     markers = call.get(str(call.get("main", "")), {}).get("markers", {"genes": {}})
     for marker, genes in markers["genes"].items():
         columns = [rows[gene] for gene in (text.strip() for text in str(genes).split(",")) if gene in rows]
         if columns:
-            found[str(marker)] = np.asarray(counts[:, columns].sum(axis=1)).ravel()
+            found[str(marker)] = columns_of(counts, np.array(columns)).sum(axis=1)
     return pd.DataFrame(found, index=adata.obs_names)
 
 

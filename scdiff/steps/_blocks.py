@@ -43,7 +43,9 @@ BLOCK = 8_192
 """Cells of a block."""
 
 TARGET = 10_000.0
-FAN_IN = 8
+FAN_IN, REMEMBERED = 8, 8
+
+_known: dict[tuple[Any, ...], np.ndarray] = {}
 
 Kernel = Callable[..., np.ndarray]
 
@@ -125,7 +127,19 @@ def stacked(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.
 
 def cell_measures(counts: Any, marked: np.ndarray) -> np.ndarray:
     """Count what is in every cell: all, of the ``marked`` genes, and the genes seen; shape (n_cells, 3)."""
-    return stacked(counts, partial(_cell_sums, marked=marked))
+    return _remembered(counts, ("measures", marked.tobytes()), lambda: stacked(counts, partial(_cell_sums, marked=marked)))
+
+
+def _remembered(matrix: Any, what: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Keep small results of passes over a dask array, which never changes: such a pass reads the disk."""
+    if not is_lazy(matrix):  # nor a log-normalised one
+        return compute()
+    key = (matrix.name, *what)
+    if key not in _known:
+        _known[key] = compute()
+    while len(_known) > REMEMBERED:
+        del _known[next(iter(_known))]
+    return _known[key]
 
 
 def _cell_sums(block: csr_matrix, marked: np.ndarray) -> np.ndarray:
@@ -137,7 +151,8 @@ def columns_of(matrix: Any, columns: np.ndarray) -> np.ndarray:
     """Values of some genes in every cell, shape (n_cells, n_columns), in the order asked for."""
     column_of_gene = np.full(matrix.shape[1], -1, dtype=np.int32)
     column_of_gene[columns] = np.arange(len(columns))
-    return stacked(matrix, partial(_some_columns, column_of_gene=column_of_gene, n_columns=len(columns)))
+    kernel = partial(_some_columns, column_of_gene=column_of_gene, n_columns=len(columns))
+    return _remembered(matrix, ("columns", np.asarray(columns).tobytes()), lambda: stacked(matrix, kernel))
 
 
 def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:

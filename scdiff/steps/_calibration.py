@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.programs import Program
+from scdiff.steps._blocks import arrays, cell_measures, counts_of, is_lazy, rows_of, summed
 from scdiff.steps._markers import MarkerCounts
-from scdiff.steps._parallel import MANY_CELLS, each
+from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
     from scdiff.assay.calibration import Batch
     from scdiff.assay.fit import Fit
@@ -41,9 +43,7 @@ def calibrated(
     """
     import pandas as pd
 
-    from scdiff.assay.calibration import Batch
-
-    batch = Batch(adata.layers["counts"], adata.obs_names, adata.var_names)
+    batch = _batch(adata)
     p_values = pd.DataFrame(np.nan, index=adata.obs_names, columns=[program.name for program in programs])
     asked = [program for program in programs if null_sets and records[program.name]["measurable"]]
     if not asked:
@@ -51,7 +51,7 @@ def calibrated(
     batch.prepare()  # once, before processes share it
     work = [_Work(batch, program, read, records[program.name], null_sets, rate) for program in asked]
     shares = [(work[0], (number, SHARES)) for number in range(SHARES)] if asked[0] is programs[0] else []
-    found = each(_done, [*shares, *((one, None) for one in work)], worthwhile=adata.n_obs >= MANY_CELLS)
+    found = each(_done, [*shares, *((one, None) for one in work)], worthwhile=many(adata))
     blank = np.empty(0)
     if shares:
         blank = np.empty(sum(len(part) for part in found[:SHARES]))
@@ -60,6 +60,26 @@ def calibrated(
     for program, calibration in zip(asked, found[len(shares) :], strict=True):
         _enter(program, calibration, blank if program is programs[0] else np.empty(0), records[program.name], p_values)
     return p_values
+
+
+def _batch(adata: AnnData) -> Batch:
+    """Take all counts; of those that are not in memory the sums, and the cells that the null sets need."""
+    from scdiff.assay.calibration import Batch
+
+    counts = counts_of(adata)
+    if not is_lazy(counts):
+        return Batch(counts, adata.obs_names, adata.var_names)
+    depth = cell_measures(counts, np.zeros(adata.n_vars, dtype=bool))[:, 0]
+    whole = Batch(None, adata.obs_names, adata.var_names, sums=(depth, *summed(counts, _totals).astype(float)))
+    drawn = whole.drawn
+    return replace(whole, counts=rows_of(counts, drawn), rows=drawn)
+
+
+def _totals(block: csr_matrix) -> np.ndarray:
+    """Sum the counts of each gene, and the squares of their codes, over one block; shape (2, n_genes)."""
+    from scdiff.assay.null_kernel import sum_counts
+
+    return np.array(sum_counts(*arrays(block), block.shape[1])[1:]).astype(np.int64)
 
 
 @dataclass(frozen=True)

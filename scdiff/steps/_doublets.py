@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scdiff.steps._blocks import TARGET, LogNormalised, cell_measures, counts_of, rows_of
+from scdiff.steps._blocks import TARGET, LogNormalised, cell_measures, counts_of, is_lazy, rows_of
 from scdiff.steps._common import name_order
 from scdiff.steps._moments import gene_moments, normalised_dispersion
 from scdiff.steps._nearest import nearest
-from scdiff.steps._parallel import MANY_CELLS, each
+from scdiff.steps._parallel import each, many
 from scdiff.steps._pca import Components
 
 if TYPE_CHECKING:
@@ -75,21 +75,36 @@ def find_doublets(adata: AnnData, samples: pd.Series, whole: np.ndarray, seed: i
     found = Doublets(np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool), samples.astype(str).to_numpy())
     names = [str(name) for name in samples.cat.categories]
     groups = [np.flatnonzero((found.samples == name) & whole) for name in names]
-    groups = [rows[name_order(adata.obs_names[rows])] for rows in groups]
-    scored = each(lambda rows: _scored(adata, rows, seed), groups, worthwhile=len(found.scores) >= MANY_CELLS)
+    scored = _scored_groups(adata, groups, seed)
     for name, rows, answer in zip(names, groups, scored, strict=True):
         _enter(name, rows, answer, found)
     return found
 
 
-def _scored(adata: AnnData, rows: np.ndarray, seed: int) -> tuple[np.ndarray, float] | str:
+def _scored_groups(adata: AnnData, groups: list[np.ndarray], seed: int) -> list[tuple[np.ndarray, float] | str]:
+    """Score the cells of each sample: in processes, or where dask computes."""
+    counts, cells, genes = counts_of(adata), np.asarray(adata.obs_names, dtype=str), name_order(adata.var_names)
+    if not is_lazy(counts):
+        return each(lambda rows: _scored(rows_of(counts, rows), cells[rows], genes, seed), groups, worthwhile=many(adata))
+    import dask
+
+    parts = [
+        counts[rows].rechunk((max(len(rows), 1), -1)).to_delayed().ravel()[0] if len(rows) else counts[:0].compute() for rows in groups
+    ]
+    return list(dask.compute(*(dask.delayed(_scored)(part, cells[rows], genes, seed) for part, rows in zip(parts, groups, strict=True))))
+
+
+def _scored(counts: csr_matrix, cells: np.ndarray, genes: np.ndarray, seed: int) -> tuple[np.ndarray, float] | str:
     """Scores and threshold of the cells of one sample, or why there are none."""
-    if len(rows) < MIN_CELLS or adata.n_vars < MIN_GENES:
-        return f"{len(rows)} cells, {adata.n_vars} genes; at least {MIN_CELLS} and {MIN_GENES} are needed"
+    n_cells, n_genes = counts.shape
+    if n_cells < MIN_CELLS or n_genes < MIN_GENES:
+        return f"{n_cells} cells, {n_genes} genes; at least {MIN_CELLS} and {MIN_GENES} are needed"
+    order = name_order(cells.tolist())
     try:
-        return _scrublet(adata, rows, seed)
+        scores, threshold = _scrublet(counts[order], genes, seed)
     except (ValueError, IndexError, ZeroDivisionError, np.linalg.LinAlgError) as error:
         return f"scrublet failed: {' '.join(str(error).split())}"
+    return scores[np.argsort(order)], threshold
 
 
 def _enter(sample: str, rows: np.ndarray, answer: tuple[np.ndarray, float] | str, found: Doublets) -> None:
@@ -109,18 +124,17 @@ def _enter(sample: str, rows: np.ndarray, answer: tuple[np.ndarray, float] | str
         found.called[rows] = called
 
 
-def _scrublet(adata: AnnData, rows: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """Scores in the order of ``rows`` and the threshold, NaN where none was found."""
-    counts = rows_of(counts_of(adata), rows)
-    values = LogNormalised(counts, TARGET)
-    components = Components.of(values, _variable_genes(values, name_order(adata.var_names)), N_PCS)
-    pairs = np.random.default_rng(seed).integers(len(rows), size=(2, N_SIMULATED * len(rows)))
+def _scrublet(counts: csr_matrix, genes: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Scores of the cells, which are in the order of their names, and the threshold, NaN where none was found."""
+    n_cells, values = counts.shape[0], LogNormalised(counts, TARGET)
+    components = Components.of(values, _variable_genes(values, genes), N_PCS)
+    pairs = np.random.default_rng(seed).integers(n_cells, size=(2, N_SIMULATED * n_cells))
     simulated = replace(components, columns=np.arange(len(components.columns))).coordinates(_simulated(counts, components.columns, pairs))
     points = np.concatenate([components.coordinates(values), simulated])
-    n_others = round(NEIGHBOURS_PER_ROOT * np.sqrt(len(rows)) * (1 + N_SIMULATED))
+    n_others = round(NEIGHBOURS_PER_ROOT * np.sqrt(n_cells) * (1 + N_SIMULATED))
     near, _ = nearest(points, n_others)
-    scores = _scores((near >= len(rows)).sum(axis=1), n_others)
-    return scores[: len(rows)], _threshold(scores[len(rows) :])
+    scores = _scores((near >= n_cells).sum(axis=1), n_others)
+    return scores[:n_cells], _threshold(scores[n_cells:])
 
 
 def _variable_genes(values: LogNormalised, by_name: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from numba import njit
 from scdiff.steps._blocks import n_workers
 from scdiff.steps._common import one_blas_thread
 
-__all__ = ["nearest"]
+__all__ = ["nearest", "nearest_of"]
 
 EXACT_UP_TO = 30_000
-N_PROBED = 50
+N_PROBED, N_PROBED_BY_OTHERS = 50, 10
 ROUNDS, POINTS_PER_LIST = 5, 64
 CHUNK, PIECE = 8_192, 2_048
 SPARE = 2  # more are looked for than asked, since the search is in single precision
@@ -65,14 +65,20 @@ def nearest(points: np.ndarray, n_others: int) -> tuple[np.ndarray, np.ndarray]:
     n_found = min(n_others + 1 + SPARE, len(points))
     with one_blas_thread():
         lists = _listed(points.astype(np.float32), 1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))))
-        found = _searched(lists, np.arange(len(points)), N_PROBED, n_found)
-        short = np.flatnonzero((found < 0).any(axis=1))
-        if len(short):
-            found[short] = _searched(lists, short, len(lists.members), n_found)
-    squared = _squared_distances(points, found)
+        found = _searched(lists, lists.points, N_PROBED, n_found)
+    squared = _squared_distances(points, points, found)
     squared[found == np.arange(len(points))[:, None]] = np.inf
     order = np.lexsort((found, squared))[:, :n_others]
     return np.take_along_axis(found, order, axis=1), np.sqrt(np.take_along_axis(squared, order, axis=1))
+
+
+def nearest_of(points: np.ndarray, others: np.ndarray, number: int) -> np.ndarray:
+    """Find which of ``points`` are nearest to each of the ``others``, nearest first; shape (n_others, number)."""
+    with one_blas_thread():
+        lists = _listed(points.astype(np.float32), 1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))))
+        found = _searched(lists, others.astype(np.float32), N_PROBED_BY_OTHERS, number)
+    order = np.lexsort((found, _squared_distances(points, others, found)))
+    return np.take_along_axis(found, order, axis=1)
 
 
 def _listed(points: np.ndarray, n_lists: int) -> _Lists:
@@ -101,16 +107,22 @@ def _closest(points: np.ndarray, centres: np.ndarray, number: int) -> np.ndarray
 
 
 def _searched(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
-    """Numbers of the nearest points in the nearest lists, by threads; -1 where these hold too few; shape (n_asked, n_found)."""
+    """Numbers of the points nearest to those ``asked``, by threads; shape (n_asked, n_found).
+
+    All lists are gone through where the nearest ones hold too few.
+    """
     chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
     with ThreadPoolExecutor(n_workers(len(asked))) as pool:
-        return np.concatenate(list(pool.map(lambda chunk: _search_chunk(lists, chunk, n_probed, n_found), chunks)))
+        found = np.concatenate(list(pool.map(lambda chunk: _search_chunk(lists, chunk, n_probed, n_found), chunks)))
+    short = np.flatnonzero((found < 0).any(axis=1))
+    if len(short) and n_probed < len(lists.members):
+        found[short] = _searched(lists, asked[short], len(lists.members), n_found)
+    return found
 
 
 def _search_chunk(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
     """Go through the lists that any of the points ``asked`` probes."""
-    points = lists.points[asked]
-    probed = _closest(points, lists.centres, min(n_probed, len(lists.members)))
+    probed = _closest(asked, lists.centres, min(n_probed, len(lists.members)))
     probing = np.argsort(probed.ravel(), kind="stable")
     ends = np.searchsorted(probed.ravel()[probing], np.arange(len(lists.members) + 1))
     best = np.full((len(asked), n_found), np.float32(np.inf))
@@ -119,7 +131,7 @@ def _search_chunk(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int)
         rows = probing[ends[number] : ends[number + 1]] // probed.shape[1]
         for start in range(0, len(members) if len(rows) else 0, PIECE):
             piece = members[start : start + PIECE]
-            _keep_smallest(points[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found)
+            _keep_smallest(asked[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found)
     return found
 
 
@@ -142,9 +154,9 @@ def _keep_smallest(products, halves, piece, rows, best, found):  # type: ignore[
             worst = best[row, last]
 
 
-def _squared_distances(points: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Squared distance of every point to those found, a component at a time; shape as ``found``."""
+def _squared_distances(points: np.ndarray, others: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Squared distance of each of the ``others`` to the points found for it, a component at a time; shape as ``found``."""
     squared = np.zeros(found.shape)
-    for component in points.T:
-        squared += (component[:, None] - component[found]) ** 2
+    for component, place in zip(points.T, others.T, strict=True):
+        squared += (place[:, None] - component[found]) ** 2
     return squared

@@ -8,20 +8,29 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from scdiff.steps._blocks import is_lazy
 from scdiff.steps._common import n_cores, one_blas_thread
 
-__all__ = ["MANY_CELLS", "each"]
+__all__ = ["each", "many"]
 
 MANY_CELLS = 1_000
 """From here on, processes are worth their start."""
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 _work: list[Any] = []
 """Function and things of the pool that is being started: its processes inherit them, nothing is copied."""
+
+
+def many(adata: AnnData) -> bool:
+    """Whether processes are worth their start: not for few cells, and not beside a dask scheduler, whose threads they cannot inherit."""
+    return adata.n_obs >= MANY_CELLS and not is_lazy(adata.layers["counts"])
 
 
 def each(function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = True) -> list[R]:

@@ -15,7 +15,7 @@ from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
-from scdiff.steps._parallel import MANY_CELLS, each
+from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def call(
     doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, loaded)
     batch = _Batch(adata, read, fdr, absent_as_zero, doublets)
     longest_first = sorted(loaded, key=lambda program: -len(program.markers))
-    called = each(partial(_call_program, batch), longest_first, worthwhile=adata.n_obs >= MANY_CELLS)
+    called = each(partial(_call_program, batch), longest_first, worthwhile=many(adata))
     found = dict(zip([program.name for program in longest_first], called, strict=True))
     results = {program.name: found[program.name] for program in loaded}
     main, cells = loaded[0], adata.obs_names

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
+from scipy import sparse
 
 from scdiff.config import step
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
@@ -19,6 +21,7 @@ from scdiff.steps._markers import marker_columns
 from scdiff.steps._moments import gene_moments, normalised_dispersion
 from scdiff.steps._nearest import nearest
 from scdiff.steps._pca import Components
+from scdiff.steps._sketch import LARGEST, carried, drawn, majority
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,10 +36,8 @@ FEWEST_CELLS = 5
 
 @dataclass(frozen=True)
 class _Embedding:
-    """What is computed on the cells in the order of their names."""
+    """What is computed on the cells of the graph in the order of their names."""
 
-    points: np.ndarray
-    variance: np.ndarray
     indices: np.ndarray
     distances: np.ndarray
     weights: csr_matrix
@@ -59,7 +60,8 @@ def embed(
 
     For orientation and for the trajectory; no call depends on it. The markers of the main programme are left out of
     the variable genes: a gene that helped to define a cluster cannot be tested in it. The result does not depend on
-    the order of cells or genes.
+    the order of cells or genes. Of more than 100,000 cells, as many make up the graph, drawn by their leverage; the others
+    take over the cluster and the place on the map of the cells in it that are nearest to them.
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def embed(
 
     Writes
     ------
-    var["highly_variable"], obsm["X_pca"], obsm["X_umap"], obs["leiden"], obsp["connectivities"], obsp["distances"],
+    var["highly_variable"], obsm["X_pca"], obsm["X_umap"], obs["leiden"], obs["scdiff_sketch"], obsp["connectivities"], obsp["distances"],
     and the entries pca, neighbors, umap and leiden of uns that scanpy looks for. With fewer than five cells, or where
     no gene varies, all cells are one cluster and the map is zero.
 
@@ -97,16 +99,25 @@ def embed(
     columns = np.array([column for column in name_order(adata.var_names) if variable[column]], dtype=int)
     components = Components.of(values, columns, n_pcs)
     points, variance = components.coordinates(values)[rows], components.variance
-    flat = len(rows) < FEWEST_CELLS or not variance.any()
-    indices, distances = nearest(points, min(n_neighbors, len(rows)) - 1)
-    weights = fuzzy_weights(indices, distances)
-    if flat:
-        log.info("%d cells, %d variable genes: too few for clusters and a map; all cells are one cluster.", len(rows), len(columns))
-    clusters = np.zeros(len(rows), dtype=int) if flat else clusters_of(weights, resolution, leiden, seed)
-    drawn = np.zeros((len(rows), 2), dtype=np.float32) if flat else layout(weights, points, seed)
+    chosen = drawn(points, variance, LARGEST, seed)
+    if len(chosen) < len(rows):
+        log.info("%d cells: neighbours, clusters and map are of %d of them; the others follow their nearest.", len(rows), len(chosen))
     adata.var["highly_variable"] = variable
-    _write(adata, _Embedding(points, variance, indices, distances, weights, clusters, drawn), rows)
+    found = _embedded(points[chosen], variance, n_neighbors, lambda weights: clusters_of(weights, resolution, leiden, seed), seed)
+    _write(adata, found, points, rows, chosen)
     adata.uns |= _parameters(variance, n_neighbors, resolution, leiden, seed)
+
+
+def _embedded(
+    points: np.ndarray, variance: np.ndarray, n_neighbors: int, clustering: Callable[[csr_matrix], np.ndarray], seed: int
+) -> _Embedding:
+    """Neighbours, clusters and map of cells in the order of their names; one cluster where they are too few or all alike."""
+    indices, distances = nearest(points, min(n_neighbors, len(points)) - 1)
+    weights = fuzzy_weights(indices, distances)
+    if len(points) < FEWEST_CELLS or not variance.any():
+        log.info("%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.", len(points))
+        return _Embedding(indices, distances, weights, np.zeros(len(points), dtype=int), np.zeros((len(points), 2), dtype=np.float32))
+    return _Embedding(indices, distances, weights, clustering(weights), layout(weights, points, seed))
 
 
 def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
@@ -120,23 +131,29 @@ def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
     return chosen
 
 
-def _write(adata: AnnData, found: _Embedding, rows: np.ndarray) -> None:
-    """Bring the results back into the order of ``adata``."""
-    from scipy import sparse
-
-    back = np.argsort(rows)
-    n_cells, n_others = found.indices.shape
-    starts = np.arange(n_cells + 1) * n_others
-    distances = sparse.csr_matrix((found.distances.ravel(), found.indices.ravel(), starts), shape=(n_cells, n_cells))
-    adata.obsm["X_pca"] = found.points[back].astype(np.float32)
-    adata.obsm["X_umap"] = found.map[back]
-    adata.obs["leiden"] = numbered(found.clusters[back])
+def _write(adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> None:
+    """Bring the results back into the order of ``adata``; cells outside the graph follow their nearest in it."""
+    back, inside = np.argsort(rows), np.zeros(len(rows), dtype=bool)
+    inside[chosen] = True
+    takes = carried(points, inside)
+    adata.obsm["X_pca"] = points[back].astype(np.float32)
+    adata.obsm["X_umap"] = found.map[takes].mean(axis=1)[back].astype(np.float32)
+    adata.obs["leiden"] = numbered(majority(found.clusters[takes])[back])
+    adata.obs["scdiff_sketch"] = inside[back]
+    starts = np.arange(len(chosen) + 1) * found.indices.shape[1]
+    distances = sparse.csr_matrix((found.distances.ravel(), found.indices.ravel(), starts), shape=found.weights.shape)
     for name, graph in (("connectivities", found.weights), ("distances", distances)):
-        moved = graph[back].astype(np.float32)
-        moved.indices = rows[moved.indices].astype(moved.indices.dtype)
-        moved.has_sorted_indices = False
-        moved.sort_indices()
-        adata.obsp[name] = moved
+        adata.obsp[name] = _placed(graph, rows[chosen], len(rows))
+
+
+def _placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
+    """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
+    moved = graph[np.argsort(places)].astype(np.float32)
+    n_edges = np.zeros(n_cells, dtype=np.int64)
+    n_edges[np.sort(places)] = np.diff(moved.indptr)
+    made = sparse.csr_matrix((moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])), shape=(n_cells, n_cells))
+    made.sort_indices()
+    return made
 
 
 def _parameters(variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int) -> dict[str, Any]:

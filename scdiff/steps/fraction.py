@@ -14,7 +14,7 @@ from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import POOLED, MarkerCounts, control_cells, read_markers, table_groups
-from scdiff.steps._parallel import MANY_CELLS, each
+from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -77,7 +77,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.markers]
     read = read_markers(adata, programs)
     order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first
-    made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=adata.n_obs >= MANY_CELLS)
+    made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=many(adata))
     rows = [row for program in programs for row in made[order.index(program)]]
     adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
 

@@ -37,7 +37,7 @@ def test_writes_what_is_promised_and_nothing_else(batch):
     embed(adata)
     new = {slot: set(getattr(adata, slot)) - names for slot, names in before.items()}
     assert new == {
-        "obs": {"leiden"},
+        "obs": {"leiden", "scdiff_sketch"},
         "var": {"highly_variable"},
         "obsm": {"X_pca", "X_umap"},
         "varm": set(),

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scdiff.errors import ConfigError, InputError
+from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load import counts, features, hdf5, join, soup, text
+from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.table import Table, reading, some
 
@@ -41,6 +43,7 @@ def load(
     species: Literal["auto", "human", "mouse"] = "auto",
     control: Sequence[str] = (),
     matrix: str = "auto",
+    engine: Literal["memory", "dask"] = "memory",
 ) -> AnnData:
     """Load files as one object of verified counts.
 
@@ -50,7 +53,7 @@ def load(
     Parameters
     ----------
     inputs
-        h5ad, 10x h5, loom, csv, tsv or txt (also .gz) files, or folders with a 10x matrix; each is a
+        h5ad, zarr, 10x h5, loom, csv, tsv or txt (also .gz) files, or folders with a 10x matrix; each is a
         sample, unless an h5ad names its own in ``obs["sample"]``, or a folder holds several prefixed matrices.
         Beside ``filtered_...`` the unfiltered ``raw_...`` is read too, for the soup of its empty droplets.
     samples
@@ -64,10 +67,13 @@ def load(
     matrix
         Matrix of an h5ad that holds the counts: ``X``, ``raw`` or a layer. ``auto`` takes the first that
         holds integer counts of X, ``layers["counts"]``, the other layers, raw. Other layouts have one.
+    engine
+        ``memory`` holds the counts in memory. ``dask`` leaves them on disk (h5ad or zarr, stored by cell), as a dask
+        array whose blocks are computed when a step passes over them.
 
     Writes
     ------
-    layers["counts"] (CSR, exact integers), obs["sample"], obs["control"], columns of the sheet in obs,
+    layers["counts"] (CSR, or a dask array of CSR blocks; exact integers), obs["sample"], obs["control"], columns of the sheet in obs,
     var["gene_id"], uns["scdiff"]["input"]; X stays empty.
 
     Raises
@@ -81,7 +87,7 @@ def load(
     if species not in _SPECIES:
         raise ConfigError(f"load(): species is {species!r}; allowed: {', '.join(_SPECIES)}.")
     sources = plan_inputs(inputs, samples=samples, control=control)
-    parts = [_part(group, matrix, species) for group in _by_file(sources)]
+    parts = [_part(group, matrix, species, lazy=engine == "dask") for group in _by_file(sources)]
     told, notes = join.told_species(parts, species)
     adata = join.joined(parts, species=told, notes=notes)
     _log(adata.uns["scdiff"]["input"])
@@ -104,10 +110,10 @@ def _by_file(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _part(sources: tuple[Source, ...], matrix: str, species: str) -> join.Part:
+def _part(sources: tuple[Source, ...], matrix: str, species: str, *, lazy: bool) -> join.Part:
     """Read and check one file."""
     path = sources[0].path
-    table = _genes(sources[0], matrix, species)
+    table = _genes(sources[0], matrix, species, lazy=lazy)
     _refuse_too_small(path, table)
     samples = _samples(sources, table)
     _refuse_twice(path, samples, table.barcodes)
@@ -126,20 +132,20 @@ def _soup(raw: Source, table: Table, cells: np.ndarray, species: str) -> tuple[A
     return None if counted is None else soup.on_genes(counted, unfiltered.symbols, table.symbols), said
 
 
-def _genes(source: Source, matrix: str, species: str) -> Table:
+def _genes(source: Source, matrix: str, species: str, *, lazy: bool = False) -> Table:
     """Read one matrix of counts, genes only; what is wrong with it names the file."""
     try:
-        return features.genes_only(_counts(source, matrix, species), species)
+        return features.genes_only(_counts(source, matrix, species, lazy=lazy), species)
     except InputError as error:
         raise (error if str(error).startswith(str(source.path)) else InputError(f"{source.path}: {error}")) from error.__cause__
 
 
-def _counts(source: Source, matrix: str, species: str) -> Table:
+def _counts(source: Source, matrix: str, species: str, *, lazy: bool) -> Table:
     """Read the first matrix of a source that holds counts, as exact integers."""
     faults: list[str] = []
-    for table in _tables(source, matrix, species):
-        seen = counts.survey(table.entries)
-        fault = "" if 0 in table.entries.shape else counts.fault(table.entries, seen)
+    for table in _tables(source, matrix, species, lazy=lazy):
+        seen = survey_lazily(table.entries) if is_lazy(table.entries) else counts.survey(table.entries)
+        fault = "" if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
         if not fault:
             return _exact(table, seen, faults)
         faults.append(f"{table.matrix or 'the matrix'} {fault}")
@@ -147,23 +153,25 @@ def _counts(source: Source, matrix: str, species: str) -> Table:
     raise InputError(f"{source.path}: no integer counts: {cause}. Give the raw counts, before normalisation.")
 
 
-def _tables(source: Source, matrix: str, species: str) -> Iterator[Table]:
+def _tables(source: Source, matrix: str, species: str, *, lazy: bool) -> Iterator[Table]:
     """Yield the matrices of a source that may hold its counts; what goes wrong in reading, and only that, is the file's fault."""
-    tables = _reader(source, matrix, species)
+    tables = _reader(source, matrix, species, lazy=lazy)
     while True:
         with reading(source.path, source.layout):
             table = next(tables, None)
-            if table is not None:
+            if table is not None and not is_lazy(table.entries):
                 table.entries.check_format()  # an index out of range would read foreign memory
         if table is None:
             return
         yield table
 
 
-def _reader(source: Source, matrix: str, species: str) -> Iterator[Table]:
+def _reader(source: Source, matrix: str, species: str, *, lazy: bool) -> Iterator[Table]:
     """Start the reader of a source's layout."""
-    if source.layout == "h5ad":
-        return hdf5.read_h5ad(source.files[0], matrix, species)
+    if source.layout in ("h5ad", "zarr"):
+        return hdf5.read_stored(source.files[0], matrix, lazy=lazy)
+    if lazy:
+        raise ConfigError(f"{source.path}: the engine dask reads h5ad and zarr, not {source.layout}. Use the engine memory, or convert it.")
     if source.layout == "loom":
         return hdf5.read_loom(source.files[0], matrix, species)
     if source.layout.startswith("10x h5"):
@@ -175,7 +183,7 @@ def _reader(source: Source, matrix: str, species: str) -> Iterator[Table]:
 
 def _exact(table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
-    clean = replace(table, entries=counts.exact(table.entries, seen))
+    clean = replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen))
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")
     if table.matrix:

@@ -11,6 +11,7 @@ import numpy as np
 
 from scdiff import genes, programs
 from scdiff.errors import InputError
+from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.table import Table, some
 
 __all__ = ["gene_evidence", "genes_only", "is_barcode", "is_transposed", "looks_stable", "named", "pick_genome", "symbols_once"]
@@ -155,6 +156,11 @@ def symbols_once(table: Table) -> Table:
     codes, unique = pd.factorize(table.symbols)
     if len(unique) == len(table.symbols):
         return table
+    if is_lazy(table.entries):
+        raise InputError(
+            f"some gene symbols stand on several rows ({some(unique[np.bincount(codes) > 1])}), which the engine dask does not sum. "
+            "Make the names of the genes unique, or use the engine memory."
+        )
     exact_sums = table.entries.dtype if float(table.entries.max()) * np.bincount(codes).max() < 2**24 else np.float64
     gather = sparse.csr_matrix((np.ones(len(codes), dtype=exact_sums), (np.arange(len(codes)), codes)), shape=(len(codes), len(unique)))
     entries = sparse.csr_matrix(table.entries @ gather)

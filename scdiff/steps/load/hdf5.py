@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
+from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.features import looks_stable, named, pick_genome
+from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.table import Table, reading
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["LABELS", "hdf5_layout", "own_samples", "read_10x_h5", "read_h5ad", "read_loom"]
+__all__ = ["LABELS", "hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_stored"]
 
 LABELS = "sample"
 """Column of an h5ad's obs that names the samples within the file."""
@@ -57,6 +60,19 @@ def _genomes(handle: h5py.File) -> list[str]:
     return [name for name, group in handle.items() if hasattr(group, "keys") and {"barcodes", "data", "genes", "indptr"} <= set(group)]
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file as h5ad, a folder as zarr."""
+    import h5py
+    import zarr
+
+    if path.is_dir():
+        yield zarr.open_group(path, mode="r")
+        return
+    with h5py.File(path) as handle:
+        yield handle
+
+
 def own_samples(path: Path) -> list[str]:
     """Sample names that an h5ad gives its cells in ``obs["sample"]``, sorted; empty where it gives none.
 
@@ -67,11 +83,10 @@ def own_samples(path: Path) -> list[str]:
     InputError
         If only some of the cells have a name.
     """
-    import h5py
     import pandas as pd
     from anndata.io import read_elem
 
-    with reading(path, "h5ad"), h5py.File(path) as handle:
+    with reading(path, "h5ad or zarr"), _opened(path) as handle:
         obs = handle["obs"]
         if not hasattr(obs, "keys") or LABELS not in obs:
             return []
@@ -85,30 +100,36 @@ def own_samples(path: Path) -> list[str]:
     return known if len(known) <= len(labels) / 2 else []
 
 
-def read_h5ad(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrices of an h5ad that may hold the counts, the likeliest first; only the asked one if ``matrix`` names it.
+def read_stored(path: Path, matrix: str, *, lazy: bool = False) -> Iterator[Table]:
+    """Yield the matrices of an h5ad or zarr store that may hold the counts, the likeliest first.
+
+    Only the asked one if ``matrix`` names it; ``lazy`` leaves the values on disk.
 
     Raises
     ------
     ConfigError
         If ``matrix`` names no matrix of the file.
     """
-    import h5py
-    from anndata.io import read_elem
-
-    with h5py.File(path) as handle:
+    with _opened(path) as handle:
         if not hasattr(handle["obs"], "keys"):  # written before anndata 0.7
             yield from _legacy(path, matrix)
             return
-        obs = read_elem(handle["obs"])
-        places = _places(handle)
-        for name in _asked(path, matrix, list(places)):
-            where = places[name]
-            var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
-            yield _from_frames(read_elem(handle[where]), obs, var, name)
+        yield from _stored(handle, path, matrix, lazy=lazy)
 
 
-def _places(handle: h5py.File) -> dict[str, str]:
+def _stored(handle: Any, path: Path, matrix: str, *, lazy: bool) -> Iterator[Table]:
+    """Yield the matrices of an open file; ``lazy`` leaves their values there."""
+    from anndata.io import read_elem
+
+    obs, places = read_elem(handle["obs"]), _places(handle)
+    for name in _asked(path, matrix, list(places)):
+        where = places[name]
+        var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
+        values = lazy_counts(handle[where], path, name) if lazy else read_elem(handle[where])
+        yield _from_frames(values, obs, var, name)
+
+
+def _places(handle: Any) -> dict[str, str]:
     """Name -> place in the file of every matrix, the likeliest holder of counts first."""
     layers = sorted(handle["layers"], key=lambda name: (name != "counts", name)) if "layers" in handle else []
     whole = {name: f"layers/{name}" for name in layers if name not in _PARTIAL}
@@ -147,7 +168,7 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     index = np.array([str(gene) for gene in var.index], dtype=object)
     symbols, gene_ids = _names(index, columns)
     return Table(
-        entries=sparse.csr_matrix(values),
+        entries=values if is_lazy(values) else sparse.csr_matrix(values),
         barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
         symbols=symbols,
         gene_ids=gene_ids,

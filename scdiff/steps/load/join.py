@@ -12,7 +12,9 @@ import numpy as np
 
 from scdiff import genes, keys, programs
 from scdiff.errors import InputError
+from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load import counts
+from scdiff.steps.load.lazy import first_block
 from scdiff.steps.load.plan import Source
 from scdiff.steps.load.table import Table, some
 
@@ -88,16 +90,15 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
     """
     import pandas as pd
     from anndata import AnnData
-    from scipy import sparse
 
     symbols, rows, lost = _shared_genes(parts)
     values = [part.table.entries if row is None else part.table.entries[:, row] for part, row in zip(parts, rows, strict=True)]
-    matrix = values[0] if len(values) == 1 else sparse.csr_matrix(sparse.vstack(values))
+    matrix = values[0] if len(values) == 1 else _stacked(values)
     obs, dropped = _obs(parts)
     gene_ids = parts[0].table.gene_ids if rows[0] is None else parts[0].table.gene_ids[rows[0]]
     var = pd.DataFrame({"gene_id": pd.Series(gene_ids, dtype=object).to_numpy()}, index=pd.Index(symbols, dtype=object))
     adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
-    technology, reads = counts.technology(matrix)
+    technology, reads = counts.technology(first_block(matrix))
     record = {"species": species, "technology": technology, "files": _files(parts), "absent": _texts(_absent(symbols, species))}
     if declared := [source.sample for part in parts for source in part.sources if source.positive_control]:
         record["positive_controls"] = _texts(declared)
@@ -107,6 +108,17 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
     told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
     adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
     return adata
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    """Put the cells of several matrices below each other."""
+    from scipy import sparse
+
+    if is_lazy(values[0]):
+        from dask import array
+
+        return array.concatenate(values, axis=0)
+    return sparse.csr_matrix(sparse.vstack(values))
 
 
 def _texts(sentences: Sequence[str]) -> np.ndarray:
@@ -246,6 +258,7 @@ def _files(parts: Sequence[Part]) -> pd.DataFrame:
 def sha256(files: Sequence[Path]) -> str:
     """Hash of one file; of several, the hash over their names and hashes."""
     digests = []
+    files = [inner for path in files for inner in (path.rglob("*") if path.is_dir() else [path]) if inner.is_file()]
     for path in sorted(files):
         with path.open("rb") as handle:
             digests.append(hashlib.file_digest(handle, "sha256").hexdigest())

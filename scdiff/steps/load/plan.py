@@ -14,6 +14,7 @@ from scdiff.steps.load.soup import raw_beside
 
 __all__ = ["Source", "plan_inputs"]
 
+_ZARR = (".zgroup", "zarr.json")
 _HDF5 = (".h5ad", ".h5", ".hdf5", ".loom")
 _DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
 _MATRIX = re.compile(r"^(?P<prefix>.*?)matrix\.mtx(\.gz)?$")
@@ -24,7 +25,7 @@ _GENERIC = re.compile(
 )
 """Names that programs give to files and folders; the sample is named by the folder above."""
 
-_ALLOWED = "h5ad, 10x h5, loom, a folder with matrix.mtx, barcodes.tsv and features.tsv, or a csv, tsv or txt table (also .gz)"
+_ALLOWED = "h5ad, zarr, 10x h5, loom, a folder with matrix.mtx, barcodes.tsv and features.tsv, or a csv, tsv or txt table (also .gz)"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _raw(path: Path) -> Source:
 
 def _found(path: Path) -> list[Source]:
     """Find the sources of one file or folder."""
+    if path.is_dir() and any((path / name).is_file() for name in _ZARR):
+        return _labelled(path, "zarr")
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -150,8 +153,12 @@ def _found(path: Path) -> list[Source]:
 def _hdf5(path: Path) -> list[Source]:
     """Find the sources of one HDF5 file: one, or one for each sample that an h5ad names."""
     layout = hdf5_layout(path)
-    labels = own_samples(path) if layout == "h5ad" else []
-    return [Source(label, path, layout, (path,), label) for label in labels] or [Source(_stem(path), path, layout, (path,))]
+    return _labelled(path, layout) if layout == "h5ad" else [Source(_stem(path), path, layout, (path,))]
+
+
+def _labelled(path: Path, layout: str) -> list[Source]:
+    """One source for each sample that a store names itself, else one."""
+    return [Source(label, path, layout, (path,), label) for label in own_samples(path)] or [Source(_stem(path), path, layout, (path,))]
 
 
 def _folder(path: Path) -> list[Source]:

@@ -11,10 +11,11 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.steps._blocks import values_of
+from scdiff.steps._blocks import counts_of, is_lazy, rows_of, values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import main_program, read_markers, table_groups
+from scdiff.steps._sketch import carried, majority, sketched
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
 from scdiff.steps.trajectory.fate import FATES
@@ -97,6 +98,49 @@ def trajectory(
     10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA), 10.1038/s41592-021-01346-6 (fates)
     """
     method = FATES[fates].function
+    inside = sketched(adata)
+    if inside.all() and not is_lazy(adata.layers["counts"]):
+        _follow(adata, root, n_comps, method, seed)
+        return
+    part = _part(adata, inside)
+    _follow(part, root, n_comps, method, seed)
+    _carry(part, adata, inside)
+
+
+def _part(adata: AnnData, inside: np.ndarray) -> AnnData:
+    """Copy the cells of the graph, with their counts in memory and without X."""
+    from anndata import AnnData
+
+    rows = np.flatnonzero(inside)
+    part = AnnData(
+        obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": rows_of(counts_of(adata), rows)}
+    )
+    part.uns["scdiff"] = dict(adata.uns["scdiff"])
+    part.obsm["X_pca"] = adata.obsm["X_pca"][inside]
+    for name in ("connectivities", "distances"):
+        part.obsp[name] = part_of(csr(adata.obsp[name]), rows)
+    part.obs["leiden"] = part.obs["leiden"].cat.remove_unused_categories()
+    return part
+
+
+def _carry(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
+    """Give the other cells what the nearest cells of the graph have: the mean of numbers, the most frequent component."""
+    import pandas as pd
+
+    rows = name_order(adata.obs_names)
+    back = np.argsort(rows)
+    takes = carried(adata.obsm["X_pca"][rows], inside[rows])[back]
+    by_name = name_order(part.obs_names)
+    for key in keys.written_by("trajectory"):
+        if key.slot == "obs":
+            values = part.obs[key.name].to_numpy()[by_name]
+            is_number = pd.api.types.is_numeric_dtype(values)
+            adata.obs[key.name] = values[takes].mean(axis=1) if is_number else pd.Categorical(majority(values[takes]))
+    adata.uns["scdiff"] |= {"trajectory": part.uns["scdiff"]["trajectory"]}
+
+
+def _follow(adata: AnnData, root: str | None, n_comps: int, method: Callable[..., np.ndarray], seed: int) -> None:
+    """Do the step on cells that are all in the graph, with their counts in memory."""
     rows = name_order(adata.obs_names)
     graph = csr(adata.obsp["connectivities"])
     component = _components(graph, rows)
@@ -188,10 +232,10 @@ def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.n
     """Trends of the main programme's markers, and genes that go with the fate and had no part in the path."""
     program = main_program(adata)
     read = read_markers(adata, [program])
-    rows_of, counts = read.genes(program.markers), read.of(program.markers)
-    sums = {name: counts[:, place] for place, name in enumerate(rows_of) if rows_of[name]}
+    genes, counts = read.genes(program.markers), read.of(program.markers)
+    sums = {name: counts[:, place] for place, name in enumerate(genes) if genes[name]}
     allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
-    allowed[[row for found in rows_of.values() for row in found]] = False
+    allowed[[row for found in genes.values() for row in found]] = False
     donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
     return gene_trends(sums, read.depth, place), drivers(values_of(adata), fate, list(adata.var_names), allowed, donors, rows)
 
