@@ -11,6 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
 
 import yaml
@@ -86,17 +87,18 @@ def _hints(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, An
     return get_type_hints(holder, globalns=getattr(body, "__globals__", None), include_extras=True)
 
 
-def run_model(steps: Mapping[str, Callable[..., Any]]) -> type[BaseModel]:
+def run_model(steps: Mapping[str, Callable[..., Any]], fixed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> type[BaseModel]:
     """Build the model of a whole configuration: :class:`RunOptions` and one section per step.
 
-    A run-wide option (``seed``, ``species``, ``programs``, ...) is not repeated in the sections.
+    A run-wide option (``seed``, ``species``, ``programs``, ...) is not repeated in the sections, and one that is ``fixed``
+    is in none.
     """
     sections: dict[str, Any] = {}
     for name, function in steps.items():
         fields = {
             key: (info.rebuild_annotation(), info)
             for key, info in options_model(function).model_fields.items()
-            if key not in RunOptions.model_fields and not info.is_required()
+            if key not in RunOptions.model_fields and key not in fixed.get(name, {}) and not info.is_required()
         }
         section = create_model(name, __config__=_STRICT, **fields)  # type: ignore[call-overload]
         sections[name] = (section, Field(default_factory=section))

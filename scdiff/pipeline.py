@@ -69,7 +69,7 @@ def resolve(options: Mapping[str, Any], *, where: str = "configuration") -> Base
         If an option is unknown, out of range, or there is nothing to read.
     """
     given = {name: {} if value is None and name in STEPS else value for name, value in options.items()}  # `call:` with nothing below
-    config = validated(run_model(step_functions()), given, where=where)
+    config = validated(run_model(step_functions(), LEAN), given, where=where)
     _check_names(config, where)
     return config
 

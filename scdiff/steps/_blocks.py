@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.steps._common import csr, n_cores, recorded
-from scdiff.steps._kernels import cell_sums, log_values, some_columns
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -94,6 +93,8 @@ def log_normalised(block: csr_matrix, target_sum: float) -> csr_matrix:
     """Scale every cell of a block to ``target_sum`` and take ln(1 + x); the places of the values are shared with ``block``."""
     from scipy import sparse
 
+    from scdiff.steps._kernels import log_values
+
     indptr, _, data = arrays(block)
     made = sparse.csr_matrix((log_values(indptr, data, target_sum), block.indices, block.indptr), shape=block.shape)
     made.has_canonical_format = block.has_canonical_format
@@ -144,6 +145,8 @@ def _remembered(matrix: Any, what: tuple[Any, ...], compute: Callable[[], np.nda
 
 def _cell_sums(block: csr_matrix, marked: np.ndarray) -> np.ndarray:
     """Measures of the cells of one block."""
+    from scdiff.steps._kernels import cell_sums
+
     return np.asarray(cell_sums(*arrays(block), marked))
 
 
@@ -165,6 +168,8 @@ def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:
 
 def _some_columns(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int) -> np.ndarray:
     """Values of some genes in the cells of one block."""
+    from scdiff.steps._kernels import some_columns
+
     return np.asarray(some_columns(*arrays(block), column_of_gene, n_columns))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-__all__ = ["Doublets", "find_doublets"]
+__all__ = ["Doublets", "find_doublets", "none_sought"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,12 @@ class Doublets:
         flagged = {name: self.called[self.samples == name].sum() for name in samples}
         limit = {name: self.thresholds.get(name, np.nan) for name in samples}
         return pd.DataFrame({"n_scored": scored, "n_flagged": flagged, "threshold": limit}, index=samples)
+
+
+def none_sought(samples: pd.Series) -> Doublets:
+    """Say of no cell that it is a doublet, and that none was sought."""
+    names = samples.astype(str).to_numpy()
+    return Doublets(np.full(len(names), np.nan), np.zeros(len(names), dtype=bool), names, notes=["Doublets were not sought, as asked."])
 
 
 def find_doublets(adata: AnnData, samples: pd.Series, whole: np.ndarray, seed: int) -> Doublets:

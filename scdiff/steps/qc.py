@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -14,7 +14,7 @@ from scdiff.config import step
 from scdiff.errors import InputError
 from scdiff.steps._blocks import cell_measures, counts_of, is_lazy
 from scdiff.steps._common import csr, record, texts
-from scdiff.steps._doublets import Doublets, find_doublets
+from scdiff.steps._doublets import Doublets, find_doublets, none_sought
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def qc(
     min_counts: Annotated[int, Ge(0)] | None = None,
     min_genes: Annotated[int, Ge(0)] | None = None,
     max_mito_percent: Annotated[float, Ge(0), Le(100)] | None = None,
-    drop_doublets: bool = False,
+    doublets: Literal["flag", "drop", "skip"] = "flag",
     seed: Annotated[int, Ge(0)] = 0,
 ) -> None:
     """Drop empty, shallow and dying cells, sample by sample, and flag doublets.
@@ -77,8 +77,8 @@ def qc(
         Least counts and genes per cell; replace the adaptive limits. 0 switches one off; empty cells always drop.
     max_mito_percent
         Most mitochondrial counts, percent, 0-100; replaces the adaptive limit.
-    drop_doublets
-        Drop the cells that scrublet calls, instead of only flagging them.
+    doublets
+        ``flag`` the cells that look like two, ``drop`` them as well, or ``skip`` the search: scores are NaN, nothing is flagged.
     seed
         Start of the random generator of scrublet, 0 or more.
 
@@ -106,15 +106,16 @@ def qc(
     asked = {"min_counts": min_counts, "min_genes": min_genes, "max_mito_percent": max_mito_percent}
     limits = _all_limits(metrics, samples, adata.n_vars, mads, asked, mito_usable=len(mito) >= MITO_MIN_GENES)
     faults = _faults(metrics, limits.loc[samples.astype(str)])
-    doublets = find_doublets(adata, samples, ~np.logical_or.reduce(faults), seed)
-    reason = _first([*faults, doublets.called & drop_doublets])
+    whole = ~np.logical_or.reduce(faults)
+    found = none_sought(samples) if doublets == "skip" else find_doublets(adata, samples, whole, seed)
+    reason = _first([*faults, found.called & (doublets == "drop")])
     table = _dropped(reason, samples)
     _require_cells(table, limits, asked)
-    notes = [*_mito_notes(len(mito), asked), *doublets.notes, *_emptied(table)]
-    for name, values in (*metrics.items(), ("doublet_score", doublets.scores), ("predicted_doublet", doublets.called)):
+    notes = [*_mito_notes(len(mito), asked), *found.notes, *_emptied(table)]
+    for name, values in (*metrics.items(), ("doublet_score", found.scores), ("predicted_doublet", found.called)):
         adata.obs[name] = values
     _keep_cells(adata, reason == KEPT)
-    _report(adata, table, limits, doublets, notes)
+    _report(adata, table, limits, found, notes)
 
 
 def _metrics(counts: Any, mito: np.ndarray) -> dict[str, np.ndarray]:

@@ -103,11 +103,33 @@ def test_a_subset_of_the_cells_makes_the_same_null(batch, fit, calibration, monk
 def test_blank_is_what_the_caller_calls_in_null_sets_by_a_plain_loop(batch, fit, total):
     sets = draw_sets(batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4).genes
     cells = np.arange(0, N_CELLS, 3)
-    fractions = called_fractions(batch.csr, batch.depth, cells, sets, fit.model)
+    fractions = called_fractions(batch.csr[cells], batch.depth[cells], sets, fit.model)
     expected = [call_cells(fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)) for row in sets]
     assert fractions.tolist() == [calls.positive.mean() for calls in expected]
     assert fractions.max() < 0.01
-    assert np.array_equal(fractions, called_fractions(batch.csr, batch.depth, cells[::-1], sets, fit.model))
+    assert np.array_equal(fractions, called_fractions(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model))
+
+
+def test_shares_of_the_blank_sets_make_up_all_of_them(batch, fit):
+    markers = batch.csr[:, MARKERS].toarray()
+    options = {"excluded": MARKERS, "n_sets": 20, "n_blanks": 5}
+    whole = module.blank_fractions(batch, markers, fit.model, **options)
+    parts = [module.blank_fractions(batch, markers, fit.model, **options, share=(number, 2)) for number in range(2)]
+    assert len(whole) == 5
+    assert [whole[::2].tolist(), whole[1::2].tolist()] == [part.tolist() for part in parts]
+
+
+def test_a_batch_of_the_drawn_cells_only_gives_the_calibration_of_all(batch, fit, monkeypatch):
+    monkeypatch.setattr(module, "MOST_CELLS", 150)
+    monkeypatch.setattr(module, "BLANK_CELLS", 100)
+    markers = batch.csr[:, MARKERS].toarray()
+    whole = calibrate(batch, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
+    drawn = batch.drawn
+    assert len(drawn) < N_CELLS
+    part = Batch(batch.csr[drawn], batch.cells, batch.genes, sums=(batch.depth, batch.totals, batch.squares), rows=drawn)
+    found = calibrate(part, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
+    np.testing.assert_array_equal(found.p_value, whole.p_value)
+    np.testing.assert_array_equal(found.blank, whole.blank)
 
 
 def test_limit_of_blank_is_the_highest_but_one_in_twenty(calibration):

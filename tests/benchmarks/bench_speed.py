@@ -18,6 +18,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,10 @@ REFERENCE, FASTEST, DASHED = "scanpy tuned", ("brisc", "crest"), ("scdiff run", 
 
 
 def scdiff_steps(file: Path, clock: Clock) -> Found:
-    """Load, qc, normalise and embed."""
+    """Load, qc, normalise and embed, as a run does them; doublets are not sought, since no peer seeks them here."""
     from scdiff import io, pp
 
-    steps = [("qc", pp.qc), ("normalise", pp.normalise), ("embed", pp.embed)]
+    steps = [("qc", partial(pp.qc, doublets="skip")), ("normalise", partial(pp.normalise, store=False)), ("embed", pp.embed)]
     read = io.load
     clock.lap("import")
     adata = read(file)

@@ -240,7 +240,7 @@ def test_doublets_are_flagged_and_dropped_only_on_request(batch):
         adata.layers["counts"] = sparse.csr_matrix(counts)
         adata.obs["mixed"] = np.arange(400) < 20
     qc(kept)
-    qc(dropped, drop_doublets=True)
+    qc(dropped, doublets="drop")
     assert kept.n_obs == 400
     flagged = kept.obs["predicted_doublet"]
     assert kept.obs.loc[kept.obs["mixed"], "doublet_score"].median() > kept.obs.loc[~kept.obs["mixed"], "doublet_score"].quantile(0.9)
@@ -248,6 +248,14 @@ def test_doublets_are_flagged_and_dropped_only_on_request(batch):
     assert flagged[~kept.obs["mixed"]].mean() < 0.05
     assert dropped.n_obs == 400 - flagged.sum()
     assert _table(dropped).loc["s0", "doublet"] == flagged.sum()
+
+
+def test_the_search_for_doublets_can_be_left_out(batch):
+    adata = batch(200, 300)
+    qc(adata, doublets="skip")
+    assert adata.obs["doublet_score"].isna().all()
+    assert not adata.obs["predicted_doublet"].any()
+    assert "Doublets were not sought, as asked." in adata.uns["scdiff"]["qc"]["notes"]
 
 
 def test_few_cells_get_no_doublet_score_and_a_note(batch):
@@ -264,8 +272,8 @@ def test_few_cells_get_no_doublet_score_and_a_note(batch):
 )
 def test_no_call_without_a_believable_threshold(batch, monkeypatch, answer, note):
     adata = batch(120, 100)
-    monkeypatch.setattr(_doublets, "_scrublet", lambda _adata, rows, _seed: (np.full(len(rows), answer[0]), answer[1]))
-    qc(adata, drop_doublets=True)
+    monkeypatch.setattr(_doublets, "_scrublet", lambda counts, _genes, _seed: (np.full(counts.shape[0], answer[0]), answer[1]))
+    qc(adata, doublets="drop")
     assert adata.n_obs == 120
     assert not adata.obs["predicted_doublet"].any()
     assert any(note in text for text in adata.uns["scdiff"]["qc"]["notes"])

@@ -149,7 +149,13 @@ def _is_genome_of(genome: str, species: str) -> bool:
 
 
 def symbols_once(table: Table) -> Table:
-    """Sum the counts of genes that share a symbol, so that every symbol stands once; say so."""
+    """Sum the counts of genes that share a symbol, so that every symbol stands once; say so.
+
+    Raises
+    ------
+    InputError
+        If there are such genes in counts that stay on disk.
+    """
     import pandas as pd
     from scipy import sparse
 
