@@ -76,8 +76,10 @@ def test_all_faults_are_told_at_once() -> None:
     assert str(caught.value).splitlines() == [
         "run.yaml [toy]: option 'rate' is 2, but input should be less than or equal to 1.",
         "run.yaml [toy]: unknown option 'kid'. Did you mean 'kind'? Known: rate, kind, least, names.",
-        "run.yaml: unknown option 'sed'. Did you mean 'seed'? "
-        "Known: inputs, samples, species, control, programs, seed, engine, scheduler, toy, demand.",
+        (
+            "run.yaml: unknown option 'sed'. Did you mean 'seed'? "
+            "Known: inputs, samples, species, control, programs, seed, engine, scheduler, toy, demand."
+        ),
     ]
 
 

@@ -40,9 +40,9 @@ THREADS = (1, 2)
 
 def scdiff(threads: int) -> Search:
     """What the step embed uses."""
-    from scdiff.steps._graph import nearest
+    from scdiff.steps._nearest import nearest
 
-    return lambda points: nearest(points, K, SEED)[0]
+    return lambda points: nearest(points, K)[0]
 
 
 def brute(threads: int) -> Search:
