@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -21,12 +22,15 @@ from scdiff.checkpoint import Checkpoints, replaced
 from scdiff.cluster import cluster
 from scdiff.config import RunOptions, options_model, run_model, validated
 from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
+from scdiff.memory import shortage
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from pydantic import BaseModel
 
 __all__ = ["STEPS", "resolve", "run", "step_functions"]
+
+log = logging.getLogger(__name__)
 
 STEPS = ("load", "qc", "normalise", "embed", "score", "call", "trajectory", "fraction", "communicate", "report")
 """Names of the steps, in the order of the work; each is a public function."""
@@ -112,6 +116,8 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
     options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
     prints = _fingerprints(config, options, files)
     checkpoints = Checkpoints(out)
+    if config.engine == "memory" and (warning := shortage(files)):
+        log.warning(warning)
     with checkpoints.locked(), cluster(config.engine, config.scheduler):
         _begin(config, out, files)
         n_done = checkpoints.n_intact(_n_unchanged(checkpoints, prints, start))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from types import TracebackType
 from typing import Any, Self
 
+from scdiff.steps._progress import watched
+
 __all__ = ["Progress"]
+
+WORTH_SHOWING = 2.0
+"""Seconds from which on a part of a step is worth a rate."""
 
 
 class Progress:
@@ -24,11 +30,14 @@ class Progress:
 
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._status: Any = None
+        self._step, self._begun, self._part, self._done = "", 0.0, ("", 0), 0
         self._handler = logging.StreamHandler()
         self._handler.setFormatter(logging.Formatter("    %(message)s"))
         self._handler.setLevel(logging.ERROR if quiet else logging.INFO)
 
     def __enter__(self) -> Self:
+        self._watched = watched(self.part)
+        self._watched.__enter__()
         logger = logging.getLogger("scdiff")
         logger.addHandler(self._handler)
         logger.setLevel(logging.INFO)
@@ -39,6 +48,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
+        self._watched.__exit__(kind, error, trace)
         self._warnings.__exit__(kind, error, trace)
         logging.getLogger("scdiff").removeHandler(self._handler)
 
@@ -50,10 +60,24 @@ class Progress:
         elif event == "started":
             self._status = self._console.status(f"{step} ...")
             self._status.start()
+            self._step, self._part, self._done = step, ("", 0), 0
         elif event == "resumed":
             self._console.print(f"  {step:<12} done before ({seconds:.1f} s)")
         else:
             self._console.print(f"  {step:<12} {seconds:6.1f} s")
+
+    def part(self, done: int, total: int, what: str) -> None:
+        """Take how far a long part of the step is; show its rate and the time that is left once it took two seconds."""
+        if self._status is None:
+            return
+        now = time.monotonic()
+        if self._part != (what, total) or done < self._done:
+            self._part, self._begun = (what, total), now
+        self._done = done
+        seconds = now - self._begun
+        if seconds > WORTH_SHOWING:
+            rate = done / seconds
+            self._status.update(f"{self._step} ... {done:,} of {total:,} {what}, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
 
     def _stop(self) -> None:
         """Take the running line away."""

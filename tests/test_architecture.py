@@ -31,7 +31,7 @@ LAYERS = (
     ("scdiff.assay", "scdiff.simulate"),
     ("scdiff.steps",),
     ("scdiff.report",),
-    ("scdiff.checkpoint", "scdiff.cluster"),
+    ("scdiff.checkpoint", "scdiff.cluster", "scdiff.memory"),
     ("scdiff.pipeline",),
     ("scdiff.progress", "scdiff.cli", "scdiff.__main__"),
 )

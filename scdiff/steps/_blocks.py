@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.steps._common import csr, n_cores, recorded
+from scdiff.steps._progress import counted
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -109,6 +110,7 @@ def summed(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.n
     matrix, kernel = _on_counts(matrix, kernel)
     if is_lazy(matrix):
         return _tree_sum(_delayed(matrix, kernel, along))
+    kernel = counted(kernel, matrix.shape[0], "cells", _n_cells)
     workers = range(n_workers(matrix.shape[0]))
     with ThreadPoolExecutor(len(workers)) as pool:
         shares = pool.map(lambda worker: _sum(kernel(*given) for given in _given(matrix, along, worker, len(workers))), workers)
@@ -122,6 +124,7 @@ def stacked(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.
         import dask
 
         return np.concatenate(dask.compute(*_delayed(matrix, kernel, along)))
+    kernel = counted(kernel, matrix.shape[0], "cells", _n_cells)
     with ThreadPoolExecutor(n_workers(matrix.shape[0])) as pool:
         return np.concatenate(list(pool.map(lambda given: kernel(*given), _given(matrix, along))))
 
@@ -171,6 +174,11 @@ def _some_columns(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int)
     from scdiff.steps._kernels import some_columns
 
     return np.asarray(some_columns(*arrays(block), column_of_gene, n_columns))
+
+
+def _n_cells(block: csr_matrix, *_along: np.ndarray) -> int:
+    """Cells of a block."""
+    return int(block.shape[0])
 
 
 def is_lazy(matrix: Any) -> bool:

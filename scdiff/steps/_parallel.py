@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps._common import n_cores, one_blas_thread
+from scdiff.steps._progress import counted
 
 __all__ = ["each", "many"]
 
@@ -47,7 +48,8 @@ def each(function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads, of which none is running here
             with ProcessPoolExecutor(n_processes, mp_context=multiprocessing.get_context("fork")) as pool:
-                return list(pool.map(_one, range(len(things))))
+                count = counted(lambda result: result, len(things), "fits", lambda _result: 1)
+                return [count(result) for result in pool.map(_one, range(len(things)))]
     except BrokenProcessPool:
         return _in_turn(function, things)
     finally:
@@ -57,10 +59,12 @@ def each(function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = 
 def _one(number: int) -> Any:
     """Do one piece of the inherited work."""
     function, things = _work
-    return _in_turn(function, [things[number]])[0]
+    with one_blas_thread():
+        return function(things[number])
 
 
 def _in_turn(function: Callable[[A], R], things: Sequence[A]) -> list[R]:
     """One after the other, each with one thread of linear algebra: small systems are no faster with more."""
+    work = counted(function, len(things), "fits", lambda _thing: 1)
     with one_blas_thread():
-        return [function(thing) for thing in things]
+        return [work(thing) for thing in things]
