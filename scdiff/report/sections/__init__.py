@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, trajectory, programs, axes, methods  # isort: skip  # noqa: F401
 from scdiff.report.section import SECTIONS, Section, run_section
+from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,4 +21,6 @@ def all_sections(adata: AnnData) -> list[Section]:
     -----
     Every key of :mod:`scdiff.keys` that is there.
     """
-    return [run_section(card, adata) for card in SECTIONS.cards()]
+    import matplotlib.figure  # noqa: F401  # before processes share it
+
+    return each(lambda card: run_section(card, adata), list(SECTIONS.cards()), worthwhile=many(adata), what="sections")

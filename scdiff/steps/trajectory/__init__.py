@@ -11,7 +11,7 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.steps._blocks import counts_of, is_lazy, rows_of, values_of
+from scdiff.steps._blocks import counts_of, values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import main_program, read_markers, table_groups
@@ -99,7 +99,7 @@ def trajectory(
     """
     method = FATES[fates].function
     inside = sketched(adata)
-    if inside.all() and not is_lazy(adata.layers["counts"]):
+    if inside.all():
         _follow(adata, root, n_comps, method, seed)
         return
     part = _part(adata, inside)
@@ -108,13 +108,11 @@ def trajectory(
 
 
 def _part(adata: AnnData, inside: np.ndarray) -> AnnData:
-    """Copy the cells of the graph, with their counts in memory and without X."""
+    """Take the cells of the graph, without X; counts that are on disk stay there."""
     from anndata import AnnData
 
     rows = np.flatnonzero(inside)
-    part = AnnData(
-        obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": rows_of(counts_of(adata), rows)}
-    )
+    part = AnnData(obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": counts_of(adata)[rows]})
     part.uns["scdiff"] = dict(adata.uns["scdiff"])
     part.obsm["X_pca"] = adata.obsm["X_pca"][inside]
     for name in ("connectivities", "distances"):
@@ -140,7 +138,7 @@ def _carry(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
 
 
 def _follow(adata: AnnData, root: str | None, n_comps: int, method: Callable[..., np.ndarray], seed: int) -> None:
-    """Do the step on cells that are all in the graph, with their counts in memory."""
+    """Do the step on cells that are all in the graph."""
     rows = name_order(adata.obs_names)
     graph = csr(adata.obsp["connectivities"])
     component = _components(graph, rows)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import stacked, summed
+from scdiff.steps._blocks import rows_of, stacked, summed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -32,7 +32,7 @@ class Cells:
     Parameters
     ----------
     counts
-        Cells x genes.
+        Cells x genes, in memory or on disk.
     depth
         Counts of each cell over all genes, above 0; shape (n_cells,).
     genes
@@ -41,7 +41,7 @@ class Cells:
         The cells in the order of their names, so that no draw depends on the order of the matrix; shape (n_cells,).
     """
 
-    counts: csr_matrix
+    counts: Any
     depth: np.ndarray
     genes: np.ndarray
     order: np.ndarray
@@ -54,7 +54,7 @@ class Cells:
 
     def only(self, rows: np.ndarray) -> Cells:
         """Return the cells ``rows``, which are in the order of their names."""
-        return Cells(self.counts[rows], self.depth[rows], self.genes, np.arange(len(rows)))
+        return Cells(rows_of(self.counts, rows), self.depth[rows], self.genes, np.arange(len(rows)))
 
 
 @dataclass(frozen=True)

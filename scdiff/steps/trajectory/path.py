@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._common import csr, name_order, recorded
+from scdiff.steps._blocks import cell_measures, counts_of
+from scdiff.steps._common import name_order, recorded
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import main_program, marker_columns
 from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, middles, place_on_axis, without_strays
@@ -133,8 +134,8 @@ def _cells(adata: AnnData) -> Cells:
     """Take the counts of all genes but the markers of the main programme, in either species."""
     used = np.ones(adata.n_vars, dtype=bool)
     used[marker_columns(adata, main_program(adata))] = False
-    counts = csr(adata.layers["counts"])
-    depth = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    counts = counts_of(adata)
+    depth = cell_measures(counts, ~used)[:, 0]
     return Cells(counts, np.maximum(depth, 1.0), used, name_order(adata.obs_names))
 
 
