@@ -165,8 +165,20 @@ def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:
     """Values of some cells as CSR, in the order asked for."""
     if isinstance(matrix, LogNormalised):
         return log_normalised(rows_of(matrix.counts, rows), matrix.target_sum)
-    taken = matrix[rows].compute() if is_lazy(matrix) else matrix[rows]
-    return taken.tocsr()
+    return _gathered(matrix, rows) if is_lazy(matrix) else matrix[rows].tocsr()
+
+
+def _gathered(matrix: Any, rows: np.ndarray) -> csr_matrix:
+    """Compute some rows of a dask array, block after block, into arrays of the final size: joining blocks would double the memory."""
+    from scipy import sparse
+
+    sizes = cell_measures(matrix, np.zeros(matrix.shape[1], dtype=bool))[rows, 2].astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    data, indices, start = np.empty(indptr[-1], dtype=matrix.dtype), np.empty(indptr[-1], dtype=np.int32), 0
+    for block in blocks(matrix[rows]):
+        end = start + block.nnz
+        data[start:end], indices[start:end], start = block.data, block.indices, end
+    return sparse.csr_matrix((data, indices, indptr), shape=(len(rows), matrix.shape[1]))
 
 
 def _some_columns(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int) -> np.ndarray:

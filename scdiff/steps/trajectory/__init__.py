@@ -11,7 +11,7 @@ from annotated_types import Ge
 
 from scdiff import keys
 from scdiff.config import step
-from scdiff.steps._blocks import counts_of, values_of
+from scdiff.steps._blocks import counts_of, is_lazy, rows_of, values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._markers import main_program, read_markers, table_groups
@@ -99,7 +99,7 @@ def trajectory(
     """
     method = FATES[fates].function
     inside = sketched(adata)
-    if inside.all():
+    if inside.all() and not is_lazy(adata.layers["counts"]):
         _follow(adata, root, n_comps, method, seed)
         return
     part = _part(adata, inside)
@@ -108,11 +108,13 @@ def trajectory(
 
 
 def _part(adata: AnnData, inside: np.ndarray) -> AnnData:
-    """Take the cells of the graph, without X; counts that are on disk stay there."""
+    """Take the cells of the graph with their counts in memory, which the axis goes through many times; without X."""
     from anndata import AnnData
 
     rows = np.flatnonzero(inside)
-    part = AnnData(obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": counts_of(adata)[rows]})
+    part = AnnData(
+        obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": rows_of(counts_of(adata), rows)}
+    )
     part.uns["scdiff"] = dict(adata.uns["scdiff"])
     part.obsm["X_pca"] = adata.obsm["X_pca"][inside]
     for name in ("connectivities", "distances"):
