@@ -1,6 +1,6 @@
 """What a run has finished, kept in ``OUT/.scdiff`` so that a killed run resumes.
 
-The counts are stored where a step changes cells (load, qc); every other step stores all slots but the matrices.
+Each step stores the slots that it changed. Counts are read from the input again, and stored only where reading was slow.
 Each entry carries a fingerprint of all that its result depends on: a changed option recomputes from the first step
 that it touches. Files are written under a temporary name, then renamed.
 """
@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,11 +27,15 @@ __all__ = ["Checkpoints", "replaced"]
 
 log = logging.getLogger(__name__)
 
-WITH_COUNTS = ("load", "qc")
-"""Steps that change the cells, so that the counts are stored anew."""
+SLOW_S = 10.0
+"""Reading that took longer, in seconds, is not done again: the counts are stored."""
 
-ENTRY = {"step", "fingerprint", "seconds", "file", "sha256"}
-"""What the record says of a finished step."""
+COUNTS = "layers/counts"
+
+MAPPINGS = ("obsm", "varm", "obsp", "varp", "uns")
+
+ENTRY = {"step", "fingerprint", "seconds", "file", "sha256", "slots"}
+"""What the record says of a finished step; ``slots`` tells which file holds each slot."""
 
 
 @contextmanager
@@ -78,6 +82,7 @@ class Checkpoints:
         except OSError as error:
             raise _not_writable(out, error) from error
         self._state = self.folder / "state.json"
+        self._stored: dict[str, tuple[Any, str]] = {}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -106,44 +111,54 @@ class Checkpoints:
 
     def keep(self, n_steps: int) -> None:
         """Forget all steps after the first ``n_steps``."""
+        self._stored.clear()
         self._write_state(self.finished()[:n_steps])
 
     def save(self, adata: AnnData, step: str, *, fingerprint: str, seconds: float) -> None:
-        """Store the object after ``step``."""
-        from scdiff.report.h5ad import write_h5ad
-
+        """Store what ``step`` changed in the object."""
         entries = self.finished()
-        name = f"{len(entries):02d}_{step}.h5ad"
+        name = f"{len(entries):02d}_{step}.h5"
+        slots = {slot: (_snapshot(value), name) for slot, value in _slots(adata).items()}
+        slots |= {slot: old for slot, old in self._stored.items() if slot in slots and _same(slots[slot][0], old[0])}
+        homes = {slot: home for slot, (_, home) in slots.items()}
+        changed = {slot: value for slot, (value, home) in slots.items() if home == name}
+        if entries and COUNTS in entries[-1]["slots"]:
+            homes[COUNTS] = entries[-1]["slots"][COUNTS]
+        elif not entries and seconds > SLOW_S and not is_lazy(adata.layers["counts"]):
+            changed[COUNTS], homes[COUNTS] = adata.layers["counts"], name
         with replaced(self.folder / name) as partial:
-            write_h5ad(
-                adata if step in WITH_COUNTS and not is_lazy(adata.layers["counts"]) else _without_matrices(adata),
-                partial,
-                compressed=False,
-            )
+            _write(changed, partial)
         entry = {"step": step, "fingerprint": fingerprint, "seconds": seconds, "file": name, "sha256": _sha256(self.folder / name)}
-        self._write_state([*entries, entry])
+        self._write_state([*entries, entry | {"slots": homes}])
+        self._stored = slots
 
     def n_intact(self, n_steps: int) -> int:
         """How many of the first ``n_steps`` steps can be restored from undamaged files."""
-        while n_steps and not all(map(self._intact, self._needed(n_steps))):
+        entries = self.finished()[:n_steps]
+        intact = {entry["file"] for entry in entries if self._intact(entry)}
+        while n_steps and not intact.issuperset({entries[n_steps - 1]["file"], *entries[n_steps - 1]["slots"].values()}):
             n_steps -= 1
-            log.warning("The stored result of step %s is damaged: it is computed again.", self.finished()[n_steps]["step"])
+            log.warning("The stored result of step %s is damaged: it is computed again.", entries[n_steps]["step"])
         return n_steps
 
     def restore(self) -> AnnData:
-        """Put together the object as it was after the last finished step; X is left empty, as are counts that stayed on disk."""
-        import anndata
+        """Put together the object as it was after the last finished step; X is left empty, as are counts that were not stored."""
+        from anndata import AnnData
 
-        last, with_counts = self._needed(len(self.finished()))
-        adata = anndata.read_h5ad(self.folder / last["file"])
-        if with_counts != last and "counts" in (stored := anndata.read_h5ad(self.folder / with_counts["file"])).layers:
-            adata.layers["counts"] = stored.layers["counts"]
+        slots = dict(self.finished()[-1]["slots"])
+        counts = slots.pop(COUNTS, None)
+        values: dict[str, Any] = {}
+        for file in sorted(set(slots.values())):
+            values |= _read(self.folder / file, [slot for slot, home in slots.items() if home == file])
+        adata = AnnData(obs=values.pop("obs"), var=values.pop("var"), uns={"scdiff": {}})
+        for slot, value in values.items():
+            group, _, name = slot.rpartition("/")
+            (adata.uns["scdiff"] if group == "uns/scdiff" else getattr(adata, group))[name] = value
+        if counts:
+            stored = _read(self.folder / counts, ["obs", "var", COUNTS])
+            whole = AnnData(obs=stored["obs"][[]], var=stored["var"][[]], layers={"counts": stored[COUNTS]})
+            adata.layers["counts"] = whole[adata.obs_names, adata.var_names].layers["counts"]
         return adata
-
-    def _needed(self, n_steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Entries of the last step and of the last one that stored counts."""
-        entries = self.finished()[:n_steps]
-        return entries[-1], next((entry for entry in reversed(entries) if entry["step"] in WITH_COUNTS), entries[-1])
 
     def _intact(self, entry: dict[str, Any]) -> bool:
         """Whether the file of a step is what was written."""
@@ -179,9 +194,43 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _without_matrices(adata: AnnData) -> AnnData:
-    """Take the object without X and layers; nothing is copied."""
-    import anndata
+def _slots(adata: AnnData) -> dict[str, Any]:
+    """Everything in the object but its matrices, by path."""
+    slots = {f"{group}/{name}": value for group in MAPPINGS for name, value in getattr(adata, group).items() if name != "scdiff"}
+    slots |= {f"uns/scdiff/{name}": value for name, value in adata.uns.get("scdiff", {}).items()}
+    return {"obs": adata.obs, "var": adata.var} | {slot: value for slot, value in slots.items() if value is not None}
 
-    slots = {name: dict(getattr(adata, name)) for name in ("obsm", "varm", "obsp", "varp")}
-    return anndata.AnnData(obs=adata.obs, var=adata.var, uns=dict(adata.uns), **slots)
+
+def _snapshot(value: Any) -> Any:
+    """Copy the mappings and frames in ``value``, and nothing else, so that a later change can be seen."""
+    if isinstance(value, Mapping):
+        return {key: _snapshot(part) for key, part in value.items()}
+    return value.copy() if hasattr(value, "equals") else value
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two snapshots hold equal frames and the very same arrays, which steps replace and do not change in place."""
+    if isinstance(value, Mapping):
+        return isinstance(other, Mapping) and list(value) == list(other) and all(_same(part, other[key]) for key, part in value.items())
+    return value.equals(other) if hasattr(value, "equals") else value is other
+
+
+def _write(slots: Mapping[str, Any], path: Path) -> None:
+    """Write some slots to a new file."""
+    import anndata
+    import h5py
+
+    from scdiff.report.h5ad import plain
+
+    with anndata.settings.override(allow_write_nullable_strings=False), h5py.File(path, "w") as file:
+        for slot, value in slots.items():
+            anndata.io.write_elem(file, slot, plain(value))
+
+
+def _read(path: Path, slots: list[str]) -> dict[str, Any]:
+    """Read some slots of a file."""
+    import anndata
+    import h5py
+
+    with h5py.File(path) as file:
+        return {slot: anndata.io.read_elem(file[slot]) for slot in slots}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 import warnings
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from scdiff.steps._progress import watched
@@ -19,6 +21,8 @@ WORTH_SHOWING = 2.0
 class Progress:
     """Show each step while it runs, then its time; plain lines where the output is no terminal.
 
+    An interruption (Ctrl-C) that is lost, because it fell into a callback of a compiled library, is raised again at the next event.
+
     Parameters
     ----------
     quiet
@@ -31,11 +35,15 @@ class Progress:
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._status: Any = None
         self._step, self._begun, self._part, self._done = "", 0.0, ("", 0), 0
+        self._interrupted = False
+        self._before: Any = None
         self._handler = logging.StreamHandler()
         self._handler.setFormatter(logging.Formatter("    %(message)s"))
         self._handler.setLevel(logging.ERROR if quiet else logging.INFO)
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
         self._watched = watched(self.part)
         self._watched.__enter__()
         logger = logging.getLogger("scdiff")
@@ -48,13 +56,22 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
         self._watched.__exit__(kind, error, trace)
         self._warnings.__exit__(kind, error, trace)
         logging.getLogger("scdiff").removeHandler(self._handler)
 
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Remember an interruption, then raise it as always."""
+        self._interrupted = True
+        signal.default_int_handler(number, frame)
+
     def watch(self, step: str, event: str, seconds: float) -> None:
         """Take one event of the pipeline."""
         self._stop()
+        if self._interrupted:
+            raise KeyboardInterrupt
         if event == "started" and not self._console.is_terminal:
             self._console.print(f"  {step} ...")
         elif event == "started":

@@ -34,7 +34,7 @@ def stored(tmp_path: Path, adata: AnnData) -> Checkpoints:
     checkpoints = Checkpoints(tmp_path / "out")
     for step in ("load", "qc", "embed"):
         adata.uns["scdiff"]["last"] = step
-        checkpoints.save(adata, step, fingerprint=f"print of {step}", seconds=1.5)
+        checkpoints.save(adata, step, fingerprint=f"print of {step}", seconds=11.5 if step == "load" else 1.5)
     return checkpoints
 
 
@@ -54,19 +54,52 @@ def test_what_was_stored_comes_back(stored: Checkpoints, adata: AnnData) -> None
     assert (back.obsp["connectivities"] != adata.obsp["connectivities"]).nnz == 0
 
 
-def test_counts_are_stored_only_where_cells_change(stored: Checkpoints) -> None:
+def slots_of(checkpoints: Checkpoints) -> dict[str, set[str]]:
+    """What each file holds."""
     import h5py
 
-    layers = {}
-    for path in sorted(stored.folder.glob("*.h5ad")):
+    found = {}
+    for path in sorted(checkpoints.folder.glob("*.h5")):
         with h5py.File(path) as handle:
-            layers[path.name] = list(handle["layers"])
-    assert layers == {"00_load.h5ad": ["counts"], "01_qc.h5ad": ["counts"], "02_embed.h5ad": []}
+            found[path.name] = {f"{group}/{name}" for group in ("layers", "obsm", "obsp") if group in handle for name in handle[group]}
+    return found
+
+
+def test_a_step_stores_what_it_changed(stored: Checkpoints, adata: AnnData) -> None:
+    assert slots_of(stored) == {
+        "00_load.h5": {"layers/counts", "obsm/place", "obsm/scdiff_score", "obsp/connectivities"},
+        "01_qc.h5": set(),
+        "02_embed.h5": set(),
+    }
+    adata.obsm["place"] = adata.obsm["place"] + 1.0
+    adata.uns["scdiff"]["call"]["more"] = 2.0
+    del adata.obsp["connectivities"]
+    stored.save(adata, "call", fingerprint="x", seconds=0.1)
+    assert slots_of(stored)["03_call.h5"] == {"obsm/place"}
+    back = stored.restore()
+    np.testing.assert_array_equal(back.obsm["place"], adata.obsm["place"])
+    assert (back.uns["scdiff"]["call"]["more"], back.uns["scdiff"]["last"], list(back.obsp)) == (2.0, "embed", [])
+
+
+def test_counts_that_were_read_fast_are_not_stored(tmp_path: Path, adata: AnnData) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(adata, "load", fingerprint="x", seconds=1.0)
+    assert "layers/counts" not in slots_of(checkpoints)["00_load.h5"]
+    assert "counts" not in checkpoints.restore().layers
+
+
+def test_stored_counts_follow_the_cells_that_are_left(stored: Checkpoints, adata: AnnData) -> None:
+    left = adata[[4, 0, 5], [2, 0]].copy()
+    stored.save(left, "qc", fingerprint="x", seconds=1.0)
+    stored.save(left, "embed", fingerprint="x", seconds=1.0)
+    back = Checkpoints(stored.folder.parent).restore()
+    np.testing.assert_array_equal(back.layers["counts"].toarray(), left.layers["counts"].toarray())
+    assert list(back.obs_names) == list(left.obs_names)
 
 
 def test_entries_say_what_was_done(stored: Checkpoints) -> None:
     assert [(entry["step"], entry["fingerprint"], entry["seconds"]) for entry in stored.finished()] == [
-        ("load", "print of load", 1.5),
+        ("load", "print of load", 11.5),
         ("qc", "print of qc", 1.5),
         ("embed", "print of embed", 1.5),
     ]
@@ -83,7 +116,7 @@ def test_steps_can_be_forgotten(stored: Checkpoints) -> None:
     assert stored.restore().uns["scdiff"]["last"] == "load"
 
 
-@pytest.mark.parametrize(("name", "n_intact"), [("00_load.h5ad", 3), ("01_qc.h5ad", 1), ("02_embed.h5ad", 2)], ids=["load", "qc", "embed"])
+@pytest.mark.parametrize(("name", "n_intact"), [("00_load.h5", 0), ("01_qc.h5", 3), ("02_embed.h5", 2)], ids=["load", "qc", "embed"])
 @pytest.mark.parametrize("damage", ["truncated", "missing", "one bit", "empty"])
 def test_damage_is_found(stored: Checkpoints, caplog, name: str, n_intact: int, damage: str) -> None:
     path = stored.folder / name
@@ -115,7 +148,7 @@ def test_a_failed_write_leaves_the_record_alone(stored: Checkpoints, adata: AnnD
     with pytest.raises(Exception, match="No method registered for writing"):
         stored.save(adata, "score", fingerprint="x", seconds=0.0)
     assert (stored.folder / "state.json").read_text() == before
-    assert sorted(path.name for path in stored.folder.iterdir()) == ["00_load.h5ad", "01_qc.h5ad", "02_embed.h5ad", "state.json"]
+    assert sorted(path.name for path in stored.folder.iterdir()) == ["00_load.h5", "01_qc.h5", "02_embed.h5", "state.json"]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -193,5 +226,5 @@ def test_a_path_below_a_file_is_an_output_error(tmp_path: Path) -> None:
 
 def test_the_record_is_json_that_people_can_read(stored: Checkpoints) -> None:
     entries = json.loads((stored.folder / "state.json").read_text())
-    assert [entry["file"] for entry in entries] == ["00_load.h5ad", "01_qc.h5ad", "02_embed.h5ad"]
+    assert [entry["file"] for entry in entries] == ["00_load.h5", "01_qc.h5", "02_embed.h5"]
     assert all(len(entry["sha256"]) == 64 for entry in entries)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, expit, gammaln, logit, logsumexp, softmax
+from scipy.special import digamma, expit, gammaln, logit
 
 from scdiff.assay.kernel import Derivatives, best_centre, sum_rows
 from scdiff.assay.table import CellTable, Floats, MarkerTable
@@ -202,12 +202,12 @@ class Model:
         depth, slope = np.log(table.depth / REFERENCE_DEPTH), theta[4 * self.n_markers + 2]
         logits = theta[self.logits] + slope * depth[:, None] * self.patterns.any(axis=1)
         if prevalence is None:
-            return Weights(softmax(logits, axis=1), depth, np.zeros(logits.shape[1]), 0.0)
+            return Weights(_softmax(logits), depth, np.zeros(logits.shape[1]), 0.0)
         if not 0 < prevalence < 1:
-            held = softmax(np.where(self.positive == bool(prevalence), logits, -np.inf), axis=1)
+            held = _softmax(np.where(self.positive == bool(prevalence), logits, -np.inf))
             return Weights(held, depth, np.zeros(logits.shape[1]), 0.0)
-        odds = logsumexp(logits[:, self.positive], axis=1) - logsumexp(logits[:, ~self.positive], axis=1)
-        weight = softmax(logits + np.where(self.positive, _shift(odds, table.weight, prevalence), 0.0), axis=1)
+        odds = _log_sum(logits[:, self.positive]) - _log_sum(logits[:, ~self.positive])
+        weight = _softmax(logits + np.where(self.positive, _shift(odds, table.weight, prevalence), 0.0))
         rate = weight[:, self.positive].sum(axis=1)
         steep = max(float(table.weight @ (rate * (1 - rate))), TINY)
         by_logit = -(table.weight @ (weight * (self.positive - rate[:, None]))) / steep
@@ -233,7 +233,7 @@ class Model:
         n = self.n_markers
         level, ratio, on_size, off_size = np.exp(theta[: 4 * n].reshape(4, n))
         spread, activity = (float(value) for value in np.exp(theta[4 * n : 4 * n + 2]))
-        weight = softmax(theta[self.logits])
+        weight = _softmax(theta[self.logits])
         return Parameters(level, level * ratio, on_size, off_size, spread, activity, float(theta[4 * n + 2]), weight)
 
     def evaluate(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Likelihood:
@@ -317,6 +317,18 @@ def _shared_centre(values: Floats, scale: Floats, mean: float, sd: float) -> tup
     away = values - centre
     weight = (FREEDOM + 1) / (spread + away**2)
     return float(cost), weight * away, np.diag(weight) - np.outer(weight, weight) / (weight.sum() + precision)
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Weights that sum to 1 over the last axis; scipy's takes five times as long for so few."""
+    scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
+
+
+def _log_sum(logits: Floats) -> Floats:
+    """Logarithm of the summed exponentials over the last axis."""
+    most = logits.max(axis=-1)
+    return np.asarray(most + np.log(np.exp(logits - most[..., None]).sum(axis=-1)))
 
 
 def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:

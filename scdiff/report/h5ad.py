@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["write_h5ad"]
+__all__ = ["plain", "write_h5ad"]
 
 
 def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
@@ -33,19 +33,19 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
     import h5py
 
     streamed = compressed and _is_blockwise(adata.layers.get("counts"))
-    plain = anndata.AnnData(
+    copied = anndata.AnnData(
         X=adata.X,
-        obs=_plain(adata.obs),
-        var=_plain(adata.var),
-        uns=_plain(adata.uns),
-        obsm=_plain(adata.obsm),
-        varm=_plain(adata.varm),
+        obs=plain(adata.obs),
+        var=plain(adata.var),
+        uns=plain(adata.uns),
+        obsm=plain(adata.obsm),
+        varm=plain(adata.varm),
         layers={name: matrix for name, matrix in adata.layers.items() if name is not None and not (streamed and name == "counts")},
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
     )
     with anndata.settings.override(allow_write_nullable_strings=False):
-        plain.write_h5ad(path, **({"compression": "gzip", "compression_opts": 1} if compressed else {}))
+        copied.write_h5ad(path, **({"compression": "gzip", "compression_opts": 1} if compressed else {}))
     if streamed:
         target_sum = None if adata.X is not None else recorded(adata, "normalise").get("target_sum")
         with h5py.File(path, "a") as file:
@@ -59,14 +59,14 @@ def _is_blockwise(counts: Any) -> bool:
     return counts is not None and (is_lazy(counts) or getattr(counts, "format", "") == "csr")
 
 
-def _plain(value: Any) -> Any:
-    """Replace string columns by plain ones, and drop None, at any depth."""
+def plain(value: Any) -> Any:
+    """Replace string columns by plain ones that older readers understand, and drop None, at any depth."""
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
         return _plain_frame(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items() if part is not None}
+        return {str(key): plain(part) for key, part in value.items() if part is not None}
     return value
 
 
