@@ -8,7 +8,7 @@ import pytest
 
 from scdiff.errors import ProgramError, UnknownNameError
 from scdiff.genes import canonical, ortholog
-from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, Marker, load_program, load_programs, program_names
+from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, SCORECARDS, Marker, load_program, load_programs, program_names
 from scdiff.simulate import simulate
 from scdiff.steps.call import call
 
@@ -43,8 +43,8 @@ def test_every_entry_states_a_doi_or_says_that_it_is_convention(name):
         assert source == "field convention" or DOI.match(source), source
 
 
-def test_default_programs_are_all_shipped_ones():
-    assert sorted(DEFAULT_PROGRAMS) == sorted(program_names())
+def test_default_programs_are_shipped():
+    assert set(DEFAULT_PROGRAMS) <= set(program_names())
     assert [program.name for program in load_programs()] == list(DEFAULT_PROGRAMS)
 
 
@@ -99,6 +99,61 @@ def test_gene_without_ortholog_leaves_no_empty_name():
     assert Marker(name="IL8", human=("CXCL8",), source="field convention").genes("mouse") == ()
 
 
+# --- groups ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", program_names())
+def test_every_shipped_programme_is_on_a_scorecard(name):
+    assert load_program(name).scorecard in SCORECARDS
+
+
+def test_names_of_programmes_and_of_scorecards_differ():
+    assert not {*SCORECARDS, "all"} & set(program_names())
+
+
+def test_everything_is_all_programmes_once_and_the_default_ones_first():
+    names = [program.name for program in load_programs(["all"])]
+    assert names[: len(DEFAULT_PROGRAMS)] == list(DEFAULT_PROGRAMS)
+    assert names == list(dict.fromkeys(names))
+    assert set(names) == {part.name for name in program_names() for part in load_program(name).parts}
+
+
+def test_a_scorecard_is_its_programmes():
+    names = {program.name for program in load_programs(["paracrine"])}
+    assert {"il10", "vegf", "hgf"} <= names
+    assert {program.scorecard for program in load_programs(["paracrine"])} == {"paracrine"}
+
+
+PANEL = """
+name = "panel"
+title = "Panel"
+summary = "A test."
+source = "field convention"
+rule = "each"
+direction = "down"
+expected = "Not known."
+[[markers]]
+name = "HLA-DRA"
+human = ["HLA-DRA"]
+mouse = ["H2-Aa"]
+level_cp10k = 5.0
+at_most = 0.02
+source = "field convention"
+[[markers]]
+name = "CD34"
+human = ["CD34"]
+expected = "None."
+source = "10.1080/14653240600855905"
+"""
+
+
+def test_each_marker_of_a_panel_is_a_programme(tmp_path):
+    first, second = load_programs([written(tmp_path, PANEL)])
+    assert (first.name, first.positive, first.title, first.min_markers) == ("panel_HLA_DRA", "HLA_DRA_positive", "HLA-DRA", 1)
+    assert (first.at_most, first.expected, first.direction) == (0.02, "Not known.", "down")
+    assert (second.expected, second.source, second.core[0].level_cp10k) == ("None.", "10.1080/14653240600855905", 1.0)
+
+
 # --- faults ----------------------------------------------------------------------------------------
 
 GOOD = """
@@ -129,6 +184,9 @@ FAULTS = {
     "no genes": (GOOD.replace('["PDX1"]', "[]"), r"markers\.0\.human: Tuple should have at least 1 item"),
     "level of zero": (GOOD + "level_cp10k = 0\n", r"markers\.0\.level_cp10k: Input should be greater than 0"),
     "state of unknown marker": (GOOD + STATE, r"state 'early' names 'PDX'\. Did you mean 'PDX1'\?"),
+    "no such scorecard": (GOOD.replace("[[", 'scorecard = "stage"\n[[', 1), r"scorecard is 'stage'\. Did you mean 'stages'\?"),
+    "panel with states": (PANEL + STATE.replace("PDX", "CD34"), r"a panel \(rule 'each'\) has markers only"),
+    "score without sets": (GOOD.replace("[[", 'rule = "score"\n[[', 1), r"a programme with the rule 'score' is called by its sets"),
     "not toml": ("name = ", r"this is not a TOML text"),
 }
 
