@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["BINS", "BINS_PER_UNIT", "LARGEST_CODE", "bin_rows", "fill_codes", "sum_counts", "tally_sets"]
+__all__ = ["BINS", "BINS_PER_UNIT", "LARGEST_CODE", "bin_rows", "fill_codes", "root_bins", "sum_counts", "tally_sets"]
 
 LARGEST_CODE = 255
 EXACT_BELOW = 32
@@ -114,4 +114,21 @@ def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type
     for row in range(len(codes)):
         for s in range(len(sets)):
             bins[row, s] = _bin(codes[row], sets[s], columns_bin, depth_bin[row], on, off, count)
+    return bins
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def root_bins(codes, sets, columns_bin, depth_bin, roots, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Bins of the sum of ``roots``, whole numbers of shape (n_rates, n_codes), over each set, shape (n_rows, n_sets).
+
+    ``width`` is that of a bin; a sum of 0 is in the middle.
+    """
+    bins = np.empty((len(codes), len(sets)), dtype=np.int16)
+    for row in range(len(codes)):
+        for s in range(len(sets)):
+            total = 0
+            for g in range(sets.shape[1]):
+                column = sets[s, g]
+                total += roots[columns_bin[column] + depth_bin[row], codes[row, column]]
+            bins[row, s] = min(max(int(np.floor(total / width)) + BINS // 2, 0), BINS - 1)
     return bins

@@ -133,6 +133,8 @@ class Program(_Entry):
         What is known of mesenchymal cells, so that a reader can tell a surprise.
     at_least, at_most
         Share of cells that a criterion asks of the protein, 0-1.
+    calibrate
+        Whether its p-values are calibrated against null sets; those of one marker of a panel are not.
     """
 
     name: str = Field(pattern=_NAME)
@@ -146,6 +148,7 @@ class Program(_Entry):
     expected: str = ""
     at_least: float | None = Field(default=None, ge=0, le=1)
     at_most: float | None = Field(default=None, ge=0, le=1)
+    calibrate: bool = True
     species: tuple[Species, ...] = ("human", "mouse")
     source: str = Field(min_length=1)
     notes: str = ""
@@ -205,6 +208,7 @@ class Program(_Entry):
             expected=marker.expected or self.expected,
             at_least=marker.at_least,
             at_most=marker.at_most,
+            calibrate=False,
             markers=(marker.model_copy(update={"counts_toward": True}),),
         )
 

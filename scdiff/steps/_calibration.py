@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["calibrated"]
+__all__ = ["batch_of", "calibrated"]
 
 BLANKS, SHARES = 20, 4
 
@@ -43,9 +43,9 @@ def calibrated(
     """
     import pandas as pd
 
-    batch = _batch(adata)
+    batch = batch_of(adata)
     p_values = pd.DataFrame(np.nan, index=adata.obs_names, columns=[program.name for program in programs])
-    asked = [program for program in programs if null_sets and records[program.name]["measurable"]]
+    asked = [program for program in programs if null_sets and program.calibrate and records[program.name]["measurable"]]
     if not asked:
         return p_values
     batch.prepare()  # once, before processes share it
@@ -62,7 +62,7 @@ def calibrated(
     return p_values
 
 
-def _batch(adata: AnnData) -> Batch:
+def batch_of(adata: AnnData) -> Batch:
     """Take all counts; of those that are not in memory the sums, and the cells that the null sets need."""
     from scdiff.assay.calibration import Batch
 

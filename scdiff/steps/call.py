@@ -16,6 +16,7 @@ from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 from scdiff.steps._parallel import each, many
+from scdiff.steps._sets import SetResult, called_sets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,14 +105,15 @@ def call(
 
     from scdiff.errors import ProgramError
 
-    loaded = [program for program in load_programs(programs) if program.markers]
+    called = [program for program in load_programs(programs) if program.is_called]
+    loaded = [program for program in called if program.markers]
     if not loaded:
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
-    doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, loaded)
+    doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, called)
     batch = _Batch(adata, read, fdr, absent_as_zero, doublets)
     longest_first = sorted(loaded, key=lambda program: -len(program.markers))
-    called = each(partial(_call_program, batch), longest_first, worthwhile=many(adata))
-    found = dict(zip([program.name for program in longest_first], called, strict=True))
+    fitted = each(partial(_call_program, batch), longest_first, worthwhile=many(adata))
+    found = dict(zip([program.name for program in longest_first], fitted, strict=True))
     results = {program.name: found[program.name] for program in loaded}
     main, cells = loaded[0], adata.obs_names
     results[main.name].record |= corrected_by_controls(adata, main, read, results[main.name].record)
@@ -120,6 +122,9 @@ def call(
     adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)
     records = {name: result.record for name, result in results.items()}
     adata.obsm["scdiff_p_value"] = calibrated(adata, loaded, read, records, null_sets, fdr)
+    for name, of_set in called_sets(adata, [program for program in called if not program.markers], read, null_sets, fdr).items():
+        _enter_set(adata, name, of_set)
+        records[name] = of_set.record | {"fits": _fit_table(None)}
     adata.obs["scdiff_probability"] = results[main.name].probability
     adata.obs["scdiff_state"] = pd.Categorical(results[main.name].state, categories=_state_names(main))
     options: dict[str, Any] = {
@@ -129,7 +134,15 @@ def call(
         "programs": np.array(list(programs), dtype=str),
     }
     options["doublet_rates"] = pd.Series(doublets, dtype=float).rename("rate").to_frame()
-    adata.uns["scdiff"]["call"] = {name: result.record for name, result in results.items()} | options
+    adata.uns["scdiff"]["call"] = records | options
+
+
+def _enter_set(adata: AnnData, name: str, found: SetResult) -> None:
+    """Add the columns of a programme that is called by its gene set."""
+    columns = {"scdiff_evidence": found.score, "scdiff_probabilities": found.probability}
+    columns |= {"scdiff_positive": found.positive, "scdiff_p_value": found.p_value}
+    for slot, values in columns.items():
+        adata.obsm[slot][f"{name}:{name}" if slot == "scdiff_evidence" else name] = values
 
 
 def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:

@@ -74,7 +74,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     import pandas as pd
 
     record = adata.uns["scdiff"]["call"]
-    programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.markers]
+    programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.is_called]
     read = read_markers(adata, programs)
     order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first
     made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=many(adata))
@@ -86,7 +86,12 @@ def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: 
     """All rows of one programme."""
     called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
     groups, measurable = table_groups(adata), bool(record[program.name]["measurable"])
-    estimates = _estimates(adata, program, read, record, groups, called, seed) if measurable else {}
+    estimates: dict[str, _Estimate] = {}
+    if measurable and program.markers:
+        estimates = _estimates(adata, program, read, record, groups, called, seed)
+    elif measurable:
+        lob, fdr = float(record[program.name]["lob"]), float(record["fdr"])
+        estimates = {name: _estimate_of_set(called[cells], lob, fdr) for name, cells in groups.items()}
     rows = [_row(program, program.positive, name, called[cells], estimates.get(name)) for name, cells in groups.items()]
     if program.name != record["main"]:
         return rows
@@ -153,6 +158,19 @@ def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float
     by_number = {int(k): float(weight[positive & (number == k)].sum() / total) for k in np.unique(number[positive])}
     lloq = quantification_limit(sensitivity, n_cells, lod)
     return _Estimate(estimate, low, high, lob, lod, lloq, fit.evidence_of_positives, by_number)
+
+
+def _estimate_of_set(called: np.ndarray, lob: float, fdr: float) -> _Estimate:
+    """Prevalence of cells above matched sets: the called ones, less the expected false ones; those that hide below are not counted."""
+    from scdiff.assay.intervals import clopper_pearson
+    from scdiff.assay.limits import detection_limit, quantification_limit
+
+    n_cells, n_called = len(called), int(called.sum())
+    low, high = clopper_pearson(n_called, n_cells)
+    lod = detection_limit(1.0, n_cells, lob)
+    lloq = quantification_limit(1.0, n_cells, lod)
+    share = n_called / max(n_cells, 1)
+    return _Estimate((1 - fdr) * share, (1 - fdr) * low, high, lob, lod, lloq, np.inf, {})
 
 
 def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate]) -> _Estimate:
