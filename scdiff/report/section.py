@@ -25,8 +25,11 @@ __all__ = ["SECTIONS", "Picture", "Section", "Table", "picture", "run_section"]
 
 log = logging.getLogger(__name__)
 
-SECTIONS: Registry[Callable[[AnnData], Section]] = Registry("report section")
-"""All sections in the order of the page; facts: ``title`` and ``reads``, the keys without which it is not run."""
+SECTIONS: Registry[Callable[[AnnData], Section | None]] = Registry("report section")
+"""All sections in the order of the page; facts: ``title`` and ``reads``, the keys without which it is not run.
+
+A section that has nothing to say returns None.
+"""
 
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, ScdiffError, TypeError, ValueError)
 
@@ -122,8 +125,8 @@ class Section:
     status: str = "done"
 
 
-def run_section(card: Card[Callable[[AnnData], Section]], adata: AnnData) -> Section:
-    """Run one section; missing keys and failures become part of what is shown.
+def run_section(card: Card[Callable[[AnnData], Section | None]], adata: AnnData) -> Section | None:
+    """Run one section; missing keys and failures become part of what is shown. None where it has nothing to say.
 
     Reads
     -----

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["axis_dots", "dots", "forest"]
+__all__ = ["axis_dots", "dots", "forest", "read_outs"]
 
 _TICKS = (0, 0.1, 1, 10, 100)
 _LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
@@ -99,6 +99,30 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
         if row["value"] != row["value"]:
             ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
     _rows(ax, [str(label) for label in estimates["label"]])
+    return _percent_axis(ax, "cells (%)")
+
+
+def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the read-outs of a scorecard: hollow with the upper bound where not detected, bars for criteria.
+
+    Parameters
+    ----------
+    rows
+        Columns ``title``, ``prevalence``, ``prevalence_low``, ``prevalence_high``, ``at_least``, ``at_most`` (0-1, NaN where there
+        is none), ``verdict``; drawn in percent.
+    ax
+        Where to draw.
+    """
+    for number, row in enumerate(rows.to_dict("records")):
+        if row["verdict"] == "not measurable":
+            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+            continue
+        absent = row["verdict"] == "not detected"
+        look = {"color": GREY if absent else CALLED, "marker": "o"} | ({"markerfacecolor": "white", "width": 1.0} if absent else {})
+        _whisker(ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look)
+        bounds = [100 * float(row[name]) for name in ("at_least", "at_most") if row[name] is not None and row[name] == row[name]]
+        ax.vlines(bounds, number - 0.35, number + 0.35, color=ACCENT, linewidth=1.6, zorder=2)
+    _rows(ax, [short(str(title)) for title in rows["title"]])
     return _percent_axis(ax, "cells (%)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, trajectory, programs, axes, methods  # isort: skip  # noqa: F401
+from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, trajectory, programs, scorecards, axes, methods  # isort: skip  # noqa: F401
 from scdiff.report.section import SECTIONS, Section, run_section
 from scdiff.steps._parallel import each, many
 
@@ -15,7 +15,7 @@ __all__ = ["SECTIONS", "all_sections"]
 
 
 def all_sections(adata: AnnData) -> list[Section]:
-    """Run every section, in the order of the page.
+    """Run every section that has something to say, in the order of the page.
 
     Reads
     -----
@@ -23,4 +23,5 @@ def all_sections(adata: AnnData) -> list[Section]:
     """
     import matplotlib.figure  # noqa: F401  # before processes share it
 
-    return each(lambda card: run_section(card, adata), list(SECTIONS.cards()), worthwhile=many(adata), what="sections")
+    made = each(lambda card: run_section(card, adata), list(SECTIONS.cards()), worthwhile=many(adata), what="sections")
+    return [section for section in made if section is not None]

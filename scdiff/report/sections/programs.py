@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+MOST_SHOWN = 15
+"""More programmes than these are left to the scorecards."""
+
 
 @SECTIONS.register(
     "programs", summary="All programmes.", source="field convention", facts={"title": "Programmes", "reads": (keys.FRACTIONS,)}
@@ -37,16 +40,18 @@ def programs(adata: AnnData) -> Section:
         "intervals; the raw called fraction where no prevalence was estimated. Orange: the main programme.",
         alt="Fractions of each programme with intervals",
         table="programs.csv",
-        size=(3.5, 1.0 + 0.32 * len(pooled)),
+        size=(3.5, 1.0 + 0.32 * min(len(pooled), MOST_SHOWN)),
     )
-    table = Table("programs.csv", heads, "Positive states of all programmes, by sample.", fraction_view(heads))
+    few = len(pooled) <= MOST_SHOWN
+    table = Table("programs.csv", heads, "Positive states of all programmes, by sample.", fraction_view(heads), shown=few)
     return Section(
         "Programmes",
         "programs",
-        "What else the batch does: for each programme the cells that carry its state.",
-        figures=(drawing,),
+        "What else the batch does: for each programme the cells that carry its state."
+        + ("" if few else f" There are {len(pooled)}: the scorecards show them, programs.csv holds all."),
+        figures=(drawing,) if few else (),
         tables=(table,),
-        notes=_not_measurable(adata),
+        notes=_not_measurable(adata) if few else (),
     )
 
 
