@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -30,6 +31,10 @@ COLUMNS = (
 """Columns of the table, an interface."""
 
 
+BALANCES = (("th1", "treg"), ("th17", "treg"))
+"""Programmes whose balance is compared where both were called: the share of the first among the cells of either."""
+
+
 @step
 def compare(adata: AnnData, *, by: str = "condition", pairs: str | None = None, margin: Annotated[float, Gt(0)] | None = None) -> None:
     """Compare two groups of donors: how many percentage points more cells are positive, with 95 % interval and p-value.
@@ -37,7 +42,7 @@ def compare(adata: AnnData, *, by: str = "condition", pairs: str | None = None, 
     Use it after :func:`scdiff.tl.fraction` on two or more donors a group. The donor is the unit: cells of one donor are
     no independent evidence, so one donor a group is refused. Samples of one donor and group are taken together; a sample
     whose donor is not given is one by itself. Control samples and samples without a group are left out. The p-value of
-    each row stands for itself.
+    each row stands for itself. Where Th1 or Th17 and Treg were called, their balance follows: the share of the former among both.
 
     Parameters
     ----------
@@ -76,7 +81,7 @@ def compare(adata: AnnData, *, by: str = "condition", pairs: str | None = None, 
     rows = [
         {"program": program, "state": state, "group_a": groups[0], "group_b": groups[1]}
         | _row(table.set_index("sample"), units, pairs, margin)
-        for (program, state), table in fractions.groupby(["program", "state"], sort=False, observed=True)
+        for (program, state), table in [*fractions.groupby(["program", "state"], sort=False, observed=True), *_balances(fractions)]
     ]
     record(adata, keys.COMPARISON, pd.DataFrame(rows, columns=list(COLUMNS)))
 
@@ -135,6 +140,27 @@ def _refuse_few(groups: tuple[str, str], units: list[dict[str, list[str]]], pair
             )
     if pairs is None and (shared := units[0].keys() & units[1].keys()):
         logger.warning("compare: donors %s are in both groups; pairs='donor' would compare each with itself", ", ".join(sorted(shared)))
+
+
+def _balances(fractions: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Tables of the balances, as :func:`_row` reads them: the share of one programme among the called cells of two."""
+    import pandas as pd
+
+    from scdiff.assay.intervals import clopper_pearson
+
+    first_state = fractions.drop_duplicates(["program", "sample"]).set_index(["program", "sample"])
+    for names in BALANCES:
+        if not set(names) <= set(first_state.index.get_level_values("program").astype(str)):
+            continue
+        one, other = (first_state.loc[name] for name in names)
+        both = (one["prevalence"] + other["prevalence"]).where(lambda total: total > 0)
+        n_cells = (one["n_called"] + other["n_called"]).astype(int)
+        share = one["prevalence"] / both
+        called = (share.fillna(0.0) * n_cells).round().astype(int)
+        ends = [clopper_pearson(k, n) if n else (0.0, 1.0) for k, n in zip(called, n_cells, strict=True)]
+        low, high = zip(*ends, strict=True)
+        columns = {"prevalence": share, "prevalence_low": low, "prevalence_high": high, "n_cells": n_cells}
+        yield ("balance", f"{names[0]}_among_{names[0]}_and_{names[1]}"), pd.DataFrame(columns, index=one.index).reset_index()
 
 
 def _row(table: pd.DataFrame, units: list[dict[str, list[str]]], pairs: str | None, margin: float | None) -> dict[str, Any]:

@@ -171,3 +171,49 @@ def test_the_order_of_cells_does_not_matter():
     compare(one)
     compare(other)
     pd.testing.assert_frame_equal(one.uns["scdiff"]["comparison"], other.uns["scdiff"]["comparison"])
+
+
+def co_culture(treg: dict[str, float], th1: float = 0.06, n_cells: int = 2_000) -> AnnData:
+    """Object with the fractions of Th1 and Treg cells by sample."""
+    adata = study(treg)
+    tables = [
+        fractions(shares, n_cells).assign(program=name, state="x") for name, shares in (("treg", treg), ("th1", dict.fromkeys(treg, th1)))
+    ]
+    adata.uns["scdiff"]["fractions"] = pd.concat(tables, ignore_index=True)
+    return adata
+
+
+def test_the_balance_of_th1_and_treg_is_compared_by_donor():
+    adata = co_culture({"medium1": 0.06, "medium2": 0.05, "medium3": 0.07, "treated1": 0.18, "treated2": 0.17, "treated3": 0.19})
+    compare(adata)
+    rows = adata.uns["scdiff"]["comparison"].set_index("program")
+    balance = rows.loc["balance"]
+    assert balance["state"] == "th1_among_th1_and_treg"
+    assert balance["effect"] == pytest.approx(100 * (0.25 - 0.5), abs=1.0)
+    assert balance["verdict"] == "different"
+    assert rows.loc["th1", "verdict"] != "different"
+
+
+def test_a_balance_of_nothing_is_not_measurable():
+    adata = co_culture(dict.fromkeys(["medium1", "medium2", "treated1", "treated2"], 0.0), th1=0.0)
+    compare(adata)
+    assert adata.uns["scdiff"]["comparison"].set_index("program").loc["balance", "verdict"] == "not measurable"
+
+
+@pytest.mark.parametrize(("shift", "least", "most"), [(0.05, 0.6, 1.0), (0.0, 0.0, 0.08)])
+def test_a_shift_of_treg_of_five_points_is_found_in_the_same_donors_and_none_where_there_is_none(shift, least, most):
+    """Responder cells of three donors with and without the batch, 5,000 cells each; donors differ by a fifth; 40 studies."""
+    rng, found = np.random.default_rng(5), 0
+    for _ in range(40):
+        own = 0.05 * rng.lognormal(0, 0.2, 3)
+        with_batch = own * rng.lognormal(0, 0.07, 3) + shift * rng.lognormal(0, 0.15, 3)
+        shares = {
+            f"{group}{n}": rng.binomial(5_000, group_share[n]) / 5_000
+            for group, group_share in (("a", own), ("b", with_batch))
+            for n in range(3)
+        }
+        adata = co_culture(shares, n_cells=5_000)
+        adata.obs["donor"] = [name[-1] for name in adata.obs["sample"]]
+        compare(adata, pairs="donor")
+        found += adata.uns["scdiff"]["comparison"].set_index("program").loc["treg", "p_value"] < 0.05
+    assert least <= found / 40 <= most
