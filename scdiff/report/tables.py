@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ FRACTION_COLUMNS = (
     "verdict",
 )
 """Columns of ``fractions.csv``: an interface."""
+
+ROWS = 50_000
+"""Rows that are formatted at once."""
 
 _PER_CELL = (
     keys.SAMPLE,
@@ -141,18 +144,19 @@ def _texts(column: pd.Series) -> Any:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame as CSV, compressed where the name ends in ``.gz``, without a time stamp.
+    """Write a frame as CSV, compressed where the name ends in ``.gz``, without a time stamp; some rows at a time, to save memory.
 
     Raises
     ------
     OSError
         If ``path`` cannot be written.
     """
-    content = csv_text(frame).encode()
-    if path.suffix != ".gz":
-        path.write_bytes(content)
-        return
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=4) as packed:
-        packed.write(content)
-    path.write_bytes(buffer.getvalue())
+    with path.open("wb") as file, _packed(file) if path.suffix == ".gz" else nullcontext(file) as out:
+        for start in range(0, max(len(frame), 1), ROWS):
+            text = csv_text(frame.iloc[start : start + ROWS])
+            out.write((text if start == 0 else text.split("\n", 1)[1]).encode())
+
+
+def _packed(file: Any) -> gzip.GzipFile:
+    """Compress what is written to ``file``."""
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=4)

@@ -107,6 +107,38 @@ def test_every_shipped_programme_is_on_a_scorecard(name):
     assert load_program(name).scorecard in SCORECARDS
 
 
+@pytest.mark.parametrize("name", program_names())
+def test_no_programme_has_more_patterns_than_a_fit_can_hold(name):
+    assert max(len(part.core) for part in load_program(name).parts) <= 6
+
+
+@pytest.mark.parametrize("name", sorted(set(program_names()) - set(DEFAULT_PROGRAMS)))
+def test_every_read_out_says_what_to_expect(name):
+    assert load_program(name).expected.endswith(".")
+
+
+@pytest.mark.parametrize("scorecard", SCORECARDS)
+def test_every_scorecard_has_read_outs(scorecard):
+    assert len(load_programs([scorecard])) >= 2
+
+
+PROTEINS = {
+    "T-bet": "TBX21", "RORgt": "RORC", "CD25": "IL2RA", "Helios": "IKZF2", "CD206": "MRC1", "DC-SIGN": "CD209", "PD-L1": "CD274",
+    "PD-L2": "PDCD1LG2", "galectin-1": "LGALS1", "galectin-9": "LGALS9", "TSG-6": "TNFAIP6", "IL-1RA": "IL1RN", "HO-1": "HMOX1",
+    "CD54": "ICAM1", "COX-2": "PTGS2", "TGF-b1": "TGFB1", "IDO": "IDO1", "KGF": "FGF7", "bFGF": "FGF2", "CD20": "MS4A1",
+    "NKp46": "NCR1", "aggrecan": "ACAN", "osteocalcin": "BGLAP", "osterix": "SP7", "desmin": "DES", "p21": "CDKN1A", "p16": "CDKN2A",
+    "PAI-1": "SERPINE1", "osteopontin": "SPP1", "glucagon": "GCG", "somatostatin": "SST", "ghrelin": "GHRL", "amylin": "IAPP",
+    "HNF6": "ONECUT1", "OCT4": "POU5F1", "albumin": "ALB", "CXCR7": "ACKR3", "CD73": "NT5E", "CD90": "THY1", "CD105": "ENG",
+    "CD45": "PTPRC", "SDF-1": "CXCL12", "IL-10": "IL10", "Nkx6.1": "NKX6-1", "perforin": "PRF1", "CD152": "CTLA4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("protein", "symbol"), PROTEINS.items())
+def test_protein_names_are_the_genes_of_both_species(protein, symbol):
+    assert canonical(protein) == symbol
+    assert canonical(protein, "mouse") in (ortholog(symbol), ortholog(symbol) or protein)
+
+
 def test_names_of_programmes_and_of_scorecards_differ():
     assert not {*SCORECARDS, "all"} & set(program_names())
 

@@ -72,3 +72,19 @@ def test_marker_counts_leave_absent_markers_out(finished):
 def test_main_evidence_is_of_the_main_programme_only(finished):
     finished.obsm["scdiff_evidence"]["vegf:VEGFA"] = 1.0
     assert list(main_evidence(finished).columns) == ["PDX1", "NKX6-1", "INS", "NEUROG3"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("rows", [1, 7, 600, 1_000])
+def test_a_long_table_is_written_some_rows_at_a_time(finished, tmp_path, monkeypatch, suffix, rows):
+    monkeypatch.setattr("scdiff.report.tables.ROWS", rows)
+    table = cells_table(finished)
+    path = tmp_path / f"cells{suffix}"
+    write_table(table, path)
+    content = gzip.decompress(path.read_bytes()) if suffix == ".csv.gz" else path.read_bytes()
+    assert content.decode() == csv_text(table)
+
+
+def test_a_table_without_rows_has_its_header(tmp_path):
+    write_table(pd.DataFrame({"a": [], "b": []}), tmp_path / "empty.csv")
+    assert (tmp_path / "empty.csv").read_text() == "a,b\n"
