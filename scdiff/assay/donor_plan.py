@@ -149,10 +149,15 @@ def _fewest(by_t: Callable[[int], bool], by_prior: Callable[[int], bool]) -> int
         high *= 2
         if high > 2 * MOST_DONORS:
             return 0
-    low = high // 2
+    least = _first(by_t, high // 2, high)
+    if least < MOST_ASKED and not by_prior(least):
+        least = _first(by_prior, least, MOST_ASKED)
+    return least if least <= MOST_DONORS else 0
+
+
+def _first(enough: Callable[[int], bool], low: int, high: int) -> int:
+    """Least number above ``low`` that is enough, where ``high`` is."""
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if by_t(middle) else (middle, high)
-    while high < MOST_ASKED and not by_prior(high):
-        high += 1
-    return high if high <= MOST_DONORS else 0
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return max(high, 2)

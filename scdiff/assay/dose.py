@@ -131,4 +131,5 @@ def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts:
         np.where(found, np.asarray(low, dtype=float), np.nan),
         np.where(found, np.asarray(high, dtype=float), np.where(measured, bounds, np.nan)),
     )
-    return Expected(*(share * dose.viable_cells for share in shares), by_blank=by_blank & measured & ~found)
+    cells, least, most = (share * dose.viable_cells for share in shares)
+    return Expected(cells, least, most, by_blank & measured & ~found)
