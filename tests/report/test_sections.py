@@ -12,7 +12,7 @@ from scdiff import keys
 from scdiff.report.section import MAX_SVG_BYTES, Section, picture, run_section
 from scdiff.report.sections import SECTIONS
 
-ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "trajectory", "programs", "axes", "methods"]
+ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "dose", "donors", "trajectory", "programs", "axes", "methods"]
 CARDS = SECTIONS.cards()
 VERDICTS = ["quantified", "detected", "not detected", "not measurable"]
 
