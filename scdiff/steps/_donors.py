@@ -124,7 +124,9 @@ def donor_tables(fractions: pd.DataFrame, donors: Mapping[str, str], reasons: Ma
         which = {"program": str(program), "state": str(state)}
         values += [which | row for row in _values(shares)]
         variation.append(which | _variation(shares, rows.loc[POOLED].to_dict(), reasons.get(str(program), "")))
-    return {"values": pd.DataFrame(values, columns=list(VALUES)), "variation": pd.DataFrame(variation, columns=list(VARIATION))}
+    numbers = dict.fromkeys(VARIATION[4:-2], float)
+    frames = {"values": pd.DataFrame(values, columns=list(VALUES)), "variation": pd.DataFrame(variation, columns=list(VARIATION))}
+    return frames | {"variation": frames["variation"].astype(numbers)}
 
 
 def _values(shares: DonorShares) -> list[dict[str, Any]]:

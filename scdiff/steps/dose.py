@@ -73,7 +73,8 @@ def dose(adata: AnnData, *, cells: DoseCells = DOSE_CELLS, viability: Viability 
     found = expected_cells(value, low, high, blank=fractions["lob"], verdicts=verdicts, dose=Dose(cells, viability, weight_kg))
     weight = np.nan if weight_kg is None else weight_kg
     frame: dict[str, Any] = {name: fractions[name].astype(str).to_numpy() for name in ("program", "state", "sample", "verdict")}
-    frame |= {"dose_cells": float(cells), "viability": viability, "weight_kg": weight}
+    given = {"dose_cells": cells, "viability": viability, "weight_kg": weight}
+    frame |= {name: np.full(len(fractions), number, dtype=float) for name, number in given.items()}
     numbers = {"": found.cells, "_low": found.low, "_high": found.high}
     frame |= {f"cells{end}": values for end, values in numbers.items()}
     frame |= {f"cells_per_kg{end}": values / weight for end, values in numbers.items()}
