@@ -175,14 +175,19 @@ def programs(names: Annotated[list[str] | None, typer.Argument(help="Programmes;
 def report(
     result: Annotated[Path, typer.Argument(help="The result.h5ad of a run.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the report, as in --set report.weight_kg=70; repeatable.")
+    ] = None,
 ) -> None:
-    """Write the report of a finished run again."""
+    """Write the report of a finished run again, for another dose if one is set."""
     from scdiff.report import report as write_report
     from scdiff.report.verdict import main_row, verdict_sentence
+    from scdiff.steps.dose import recorded_dose
 
+    given = _report_options(settings)
     adata = _read_result(result)
     folder = out or result.parent
-    write_report(adata, out=folder)
+    write_report(adata, out=folder, **(recorded_dose(adata) | given))
     typer.echo(verdict_sentence(main_row(adata)))
     typer.echo(f"Report: {folder / 'report.html'}")
 
@@ -199,11 +204,12 @@ def compare(
     from scdiff.report import report as write_report
     from scdiff.report.sections.groups import comparison_sentence
     from scdiff.steps.compare import compare as compare_groups
+    from scdiff.steps.dose import recorded_dose
 
     adata = _read_result(result)
     compare_groups(adata, by=by, pairs=pairs, margin=margin)
     folder = out or result.parent
-    write_report(adata, out=folder)
+    write_report(adata, out=folder, **recorded_dose(adata))
     typer.echo(comparison_sentence(adata))
     typer.echo(f"Table: {folder / 'tables' / 'comparison.csv'}")
 
@@ -302,6 +308,18 @@ def _set(options: dict[str, Any], setting: str) -> None:
         options[name] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {setting!r}: the value is not a YAML text: {' '.join(str(error).split())}.") from None
+
+
+def _report_options(settings: list[str] | None) -> dict[str, Any]:
+    """Take the options of the report alone, which is all that a finished run can still change."""
+    options: dict[str, Any] = {"report": {}}
+    for setting in settings or []:
+        _set(options, setting)
+    if others := sorted(set(options) - {"report"}):
+        raise ConfigError(f"--set {others[0]}: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`.")
+    if "out" in options["report"]:
+        raise ConfigError("--set report.out: give the folder with --out.")
+    return dict(options["report"])
 
 
 def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:

@@ -90,9 +90,12 @@ COMPONENT = Key("obs", "scdiff_component", "category", "connected component of t
 TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, ends, verdict, gap, committed fraction", "trajectory")
 
 FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
+DONORS = Key("uns", "donors", "dict", "frames variation (a row per programme) and values (a row per programme and donor)", "fraction")
 AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
 
 COMPARISON = Key("uns", "comparison", "frame", "two groups of donors compared, percentage points, one row per state", "compare")
+
+DOSE = Key("uns", "dose", "frame", "expected cells of a dose, one row per row of the fractions", "report")
 
 RUN = Key("uns", "run", "dict", "options of every step, versions, seconds", "pipeline")
 
@@ -108,6 +111,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "fraction": (COUNTS, SAMPLE, INPUT, CALL, EVIDENCE, POSITIVE, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),
+    "dose": (FRACTIONS,),
     "report": (COUNTS, SAMPLE, INPUT, QC, STATE, FRACTIONS),
 }
 

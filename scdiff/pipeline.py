@@ -230,9 +230,9 @@ def _report(adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints
     watch("report", "started", 0.0)
     begun = time.perf_counter()
     adata.uns["scdiff"]["run"] = {
-        "options": {name: yaml.safe_dump(json.loads(json.dumps(options[name], default=str)), sort_keys=False) for name in STEPS[:-1]},
+        "options": {name: yaml.safe_dump(json.loads(json.dumps(options[name], default=str)), sort_keys=False) for name in STEPS},
         "versions": installed_versions(),
         "seconds": {entry["step"]: float(entry["seconds"]) for entry in checkpoints.finished()},
     }
-    report(adata, out=out)
+    report(adata, out=out, **options["report"])
     watch("report", "finished", time.perf_counter() - begun)

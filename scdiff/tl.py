@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from scdiff.steps.call import call
     from scdiff.steps.communicate import communicate
     from scdiff.steps.compare import compare
+    from scdiff.steps.dose import dose
     from scdiff.steps.fraction import fraction
     from scdiff.steps.score import score
     from scdiff.steps.trajectory import trajectory
 
-__all__ = ["call", "communicate", "compare", "fraction", "score", "trajectory"]
+__all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "trajectory"]
 
 _HOME = {
     "score": "scdiff.steps.score",
@@ -26,6 +27,7 @@ _HOME = {
     "fraction": "scdiff.steps.fraction",
     "communicate": "scdiff.steps.communicate",
     "compare": "scdiff.steps.compare",
+    "dose": "scdiff.steps.dose",
 }
 
 

@@ -341,6 +341,37 @@ def test_report_writes_the_report_of_a_result_again(say, finished, tmp_path, no_
     assert (tmp_path / "again" / "tables" / "fractions.csv").read_bytes() == (finished / "tables" / "fractions.csv").read_bytes()
 
 
+def test_report_takes_another_dose_and_keeps_it(say, finished, tmp_path, no_figures) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    settings = ("--set", "report.dose_cells=10e6", "--set", "report.viability=0.8", "--set", "report.weight_kg=20")
+    assert say("report", finished / "result.h5ad", "--out", first, *settings)[0] == 0
+    assert say("report", first / "result.h5ad", "--out", second)[0] == 0
+    tables = [pd.read_csv(folder / "tables" / "dose.csv") for folder in (finished, first, second)]
+    assert [table["dose_cells"].iloc[0] for table in tables] == [80e6, 10e6, 10e6]
+    pd.testing.assert_frame_equal(tables[1], tables[2])
+    known = tables[0]["cells_high"].notna()
+    assert (tables[1]["cells_high"] / tables[0]["cells_high"])[known].tolist() == pytest.approx([0.1] * known.sum(), rel=1e-4)
+    assert (tables[1]["cells_per_kg_high"] * 20)[known].tolist() == pytest.approx(tables[1]["cells_high"][known].tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("call.fdr=0.1", "--set call: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`."),
+        ("report.out=x", "--set report.out: give the folder with --out."),
+        ("report.viability=0", "report(): option 'viability' is 0, but input should be greater than 0."),
+        ("report.weight_kg=0", "report(): option 'weight_kg' is 0, but input should be greater than 0."),
+        ("report.wight_kg=70", "report(): unknown option 'wight_kg'. Did you mean 'weight_kg'?"),
+    ],
+)
+def test_report_refuses_options_in_one_sentence(setting, said, say, finished, tmp_path) -> None:
+    code, out, err = say("report", finished / "result.h5ad", "--out", tmp_path / "out", "--set", setting)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_report_refuses_what_is_no_result(say, small_input, tmp_path) -> None:
     for path, said in (
         (tmp_path / "none.h5ad", r"cannot be read as the result.h5ad of a run"),

@@ -21,7 +21,7 @@ CUSTOMARY = {"uns": {"log1p", "hvg", "pca", "neighbors", "umap", "leiden", "paga
 """What scanpy's own functions leave behind besides their results."""
 
 
-BESIDE = ("compare",)
+BESIDE = ("compare", "dose")
 """Steps that stand beside the pipeline."""
 
 
@@ -105,7 +105,7 @@ def test_keys_are_shown_as_users_write_them() -> None:
     assert {"X", 'obs["sample"]', 'uns["scdiff"]["qc"]', 'layers["counts"]'} <= {str(key) for key in KEYS}
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key.writer not in ("pipeline", "load", *BESIDE)], ids=str)
+@pytest.mark.parametrize("key", [key for key in KEYS if key.writer not in ("pipeline", "load", "report", *BESIDE)], ids=str)
 def test_a_step_writes_what_it_promised(history, key: Key) -> None:
     before, after = history[key.writer]
     assert not has(before, key)
@@ -173,8 +173,10 @@ def test_what_a_step_reads_is_enough(history, name: str) -> None:
 def test_a_resolved_run_writes_its_own_key(small_input, tmp_path, no_figures) -> None:
     from scdiff.pipeline import run
 
-    adata = run(resolve({"inputs": [small_input], "programs": ["pancreatic_progenitor"]}), tmp_path / "out")
+    adata = run(resolve({"inputs": [small_input], "programs": ["pancreatic_progenitor"], "report": {"dose_cells": 1e6}}), tmp_path / "out")
+    assert all(has(adata, key) and KINDS[key.dtype](held(adata, key)) for key in written_by("report"))
+    assert set(adata.uns["scdiff"]["dose"]["dose_cells"]) == {1e6}
     (key,) = written_by("pipeline")
     assert has(adata, key)
     assert set(held(adata, key)) == {"options", "versions", "seconds"}
-    assert set(held(adata, key)["options"]) == set(held(adata, key)["seconds"]) == set(STEPS[:-1])
+    assert set(held(adata, key)["options"]) == {*held(adata, key)["seconds"], "report"} == set(STEPS)

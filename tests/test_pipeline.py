@@ -93,7 +93,7 @@ def tiny() -> AnnData:
     return made
 
 
-def write_toy_report(adata: AnnData, *, out: Path) -> None:
+def write_toy_report(adata: AnnData, *, out: Path, **options: object) -> None:
     """Write what a report consists of."""
     from scdiff.report.output import staged
 
@@ -160,6 +160,7 @@ def test_a_second_run_takes_all_from_the_first(watched, toy_steps, small_input) 
         ({"trajectory": {"n_comps": 8}}, "trajectory"),
         ({"communicate": {"axes": ["HGF-MET"]}}, "communicate"),
         ({"call": {"fdr": 0.05}}, "report"),
+        ({"report": {"dose_cells": 1e6}}, "report"),
         ({"qc": None}, "report"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -347,7 +348,7 @@ def test_a_run_writes_all_that_it_promises(reference) -> None:
 
 def test_the_result_knows_how_it_was_made(reference) -> None:
     done = anndata.read_h5ad(reference / "result.h5ad").uns["scdiff"]["run"]
-    assert set(done["options"]) == set(done["seconds"]) == set(STEPS[:-1])
+    assert set(done["options"]) == {*done["seconds"], "report"} == set(STEPS)
     assert yaml.safe_load(done["options"]["call"])["fdr"] == 0.05
     assert {"python", "scdiff", "scanpy", "anndata"} <= set(done["versions"])
     assert all(seconds >= 0 for seconds in done["seconds"].values())

@@ -11,7 +11,8 @@ from scdiff import pp, tl
 
 
 @pytest.mark.parametrize(
-    ("front", "names"), [(pp, ["embed", "normalise", "qc"]), (tl, ["call", "communicate", "compare", "fraction", "score", "trajectory"])]
+    ("front", "names"),
+    [(pp, ["embed", "normalise", "qc"]), (tl, ["call", "communicate", "compare", "dose", "fraction", "score", "trajectory"])],
 )
 def test_each_front_names_its_steps(front, names):
     assert front.__all__ == names

@@ -23,7 +23,16 @@ from scipy.stats import chi2, norm
 from scdiff.assay.table import Floats
 from scdiff.errors import InputError
 
-__all__ = ["Comparison", "Said", "beta_binomial_interval", "compare_donors", "compare_pairs", "effective_cells"]
+__all__ = [
+    "Comparison",
+    "Said",
+    "beta_binomial_interval",
+    "check_donors",
+    "compare_donors",
+    "compare_pairs",
+    "effective_cells",
+    "overdispersion_evidence",
+]
 
 Said = Literal["different", "equivalent within the margin", "undecided"]
 
@@ -139,7 +148,7 @@ def beta_binomial_interval(fractions: Any, n_cells: Any, *, confidence: float = 
     >>> tuple(round(bound, 3) for bound in beta_binomial_interval([0.02, 0.05, 0.11], [2000, 2000, 2000]))
     (0.027, 0.18)
     """
-    values, cells = _donors(fractions, n_cells, "this interval")
+    values, cells = check_donors(fractions, n_cells, "this interval")
     posterior = _posterior(values, cells)
     share = _shares(posterior.evidence, INTERVAL_PRIOR)
     tail = (1 - confidence) / 2
@@ -148,8 +157,23 @@ def beta_binomial_interval(fractions: Any, n_cells: Any, *, confidence: float = 
     return (0.0 if not values.any() else min(ends[0], mean)), (1.0 if (values == 1).all() else max(ends[1], mean))
 
 
-def _donors(fractions: Any, n_cells: Any, purpose: str) -> tuple[Floats, Floats]:
-    """Fractions and cells as arrays, of two donors at least."""
+def check_donors(fractions: Any, n_cells: Any, purpose: str) -> tuple[Floats, Floats]:
+    """Take fractions and cells as arrays, of two donors at least.
+
+    Parameters
+    ----------
+    fractions
+        One fraction per donor, shape (n_donors,), 0-1.
+    n_cells
+        Cells of each donor, or the cells that its prevalence is worth, shape (n_donors,), above 0.
+    purpose
+        What they are for, in words for the error.
+
+    Raises
+    ------
+    InputError
+        With fewer than two donors, or values out of range.
+    """
     values, cells = np.atleast_1d(np.asarray(fractions, dtype=float)), np.atleast_1d(np.asarray(n_cells, dtype=float))
     if len(values) < 2:
         raise InputError(
@@ -160,14 +184,29 @@ def _donors(fractions: Any, n_cells: Any, purpose: str) -> tuple[Floats, Floats]
     return values, cells
 
 
-def _posterior(values: Floats, cells: Floats) -> _Posterior:
+def overdispersion_evidence(fractions: Any, n_cells: Any, overdispersions: Any) -> Floats:
+    """Ln likelihood of each overdispersion, the mean fraction integrated out; shape (n_overdispersions,).
+
+    Parameters
+    ----------
+    fractions, n_cells
+        As in :func:`check_donors`.
+    overdispersions
+        Correlations of two cells of one donor, shape (n_overdispersions,), between 0 and 1.
+    """
+    values, cells = check_donors(fractions, n_cells, "the overdispersion")
+    return _posterior(values, cells, np.asarray(overdispersions, dtype=float)).evidence
+
+
+def _posterior(values: Floats, cells: Floats, grid: Floats | None = None) -> _Posterior:
     """Posterior of the mean fraction for each overdispersion of the grid, Jeffreys' prior of a binomial on the mean."""
+    rho = GRID if grid is None else grid
     called = values * cells
     centre = logit((called.sum() + 0.5) / (cells.sum() + 1))
     spread = np.linspace(-1, 1, N_MEANS) * np.arcsinh(REACH / FINEST)
     logits = centre + FINEST * np.sinh(spread)
     width = np.log(np.cosh(spread))
-    mean, rest, total = expit(logits), expit(-logits), ((1 - GRID) / GRID)[:, None]
+    mean, rest, total = expit(logits), expit(-logits), ((1 - rho) / rho)[:, None]
     likelihood = -len(cells) * (gammaln(mean * total) + gammaln(rest * total) - gammaln(total))
     for x, n in zip(called, cells, strict=True):
         likelihood += gammaln(x + mean * total) + gammaln(n - x + rest * total) - gammaln(n + total)
@@ -210,8 +249,8 @@ def compare_donors(
     >>> round(found.effect, 3), found.said
     (0.217, 'different')
     """
-    a, cells_a = _donors(fractions_a, n_cells_a, "the first group")
-    b, cells_b = _donors(fractions_b, n_cells_b, "the second group")
+    a, cells_a = check_donors(fractions_a, n_cells_a, "the first group")
+    b, cells_b = check_donors(fractions_b, n_cells_b, "the second group")
     first, second = _posterior(a, cells_a), _posterior(b, cells_b)
     share = _shares(first.evidence + second.evidence, COMPARISON_PRIOR)
     mass = share[:, None] * np.exp(first.weight - first.evidence[:, None])
@@ -247,8 +286,8 @@ def compare_pairs(
     InputError
         With fewer than two pairs, or if the groups are not of one size.
     """
-    a, cells_a = _donors(fractions_a, n_cells_a, "a comparison of pairs")
-    b, cells_b = _donors(fractions_b, n_cells_b, "a comparison of pairs")
+    a, cells_a = check_donors(fractions_a, n_cells_a, "a comparison of pairs")
+    b, cells_b = check_donors(fractions_b, n_cells_b, "a comparison of pairs")
     if len(a) != len(b):
         raise InputError(f"{len(a)} donors of the first condition and {len(b)} of the second make no pairs: give each donor once in both.")
     noise = _count_variance(a, cells_a) + _count_variance(b, cells_b)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scdiff import keys
 from scdiff.errors import OutputError
 
 if TYPE_CHECKING:
@@ -132,12 +133,14 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
 
 
 def _write_tables(sections: list[Section], adata: AnnData, folder: Path) -> None:
-    """Write the tables of all sections; fractions and cells even where their section failed."""
+    """Write the tables of all sections; fractions, dose and cells even where their section failed."""
     from scdiff.report.tables import cells_table, fraction_columns, write_table
 
     folder.mkdir()
     frames = {table.name: table.frame for section in sections for table in section.tables}
     frames.setdefault("fractions.csv", fraction_columns(adata.uns["scdiff"]["fractions"]))
+    if keys.has(adata, keys.DOSE):
+        frames.setdefault("dose.csv", adata.uns["scdiff"]["dose"])
     if "cells.csv.gz" not in frames:
         frames["cells.csv.gz"] = cells_table(adata)
     for name, frame in frames.items():

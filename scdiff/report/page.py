@@ -100,8 +100,8 @@ def _path(adata: AnnData) -> str:
 
 
 def _dose(row: dict[str, Any]) -> str:
-    """Say the dose, except where the sentence of the verdict says it already."""
-    return "" if row["verdict"] == "not detected" else verdict.dose_sentence(row)
+    """Say the dose, except where the sentence of the verdict says all of it already."""
+    return "" if row["verdict"] == "not detected" and not row.get("weight_kg") else verdict.dose_sentence(row)
 
 
 def _facts(adata: AnnData, row: dict[str, Any], samples: list[str]) -> list[tuple[str, str, str]]:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
+from scdiff.assay.dose import Dose, upper_bound
 from scdiff.errors import InputError, UnknownNameError
 from scdiff.programs import load_program
 from scdiff.report.text import count, interval, large, percent
+from scdiff.steps.dose import recorded_dose
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
-    "DOSE_CELLS",
     "dose_sentence",
     "explanation",
     "main_row",
@@ -24,9 +25,6 @@ __all__ = [
     "verdict_number",
     "verdict_sentence",
 ]
-
-DOSE_CELLS = 80_000_000
-"""Cells of the dose in which the expected number of positive cells is stated."""
 
 _PHRASES = {("pancreatic_progenitor", "progenitor_like"): "pancreatic-progenitor-like"}
 
@@ -47,11 +45,12 @@ def state_phrase(program: str, state: str) -> str:
 def main_row(adata: AnnData) -> dict[str, Any]:
     """Take the row of the main programme's positive state in all samples together.
 
-    This row carries the verdict of the run; ``reason`` is added where the call recorded one.
+    This row carries the verdict of the run; ``reason`` is added where the call recorded one, and ``dose_cells``,
+    ``viability`` and ``weight_kg`` where the report recorded a dose.
 
     Reads
     -----
-    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
+    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``uns["scdiff"]["dose"]`` (where it is there)
 
     Raises
     ------
@@ -67,7 +66,8 @@ def main_row(adata: AnnData) -> dict[str, Any]:
         raise InputError(f"the table of fractions has no row of programme {main!r} with sample 'all': run fraction again.")
     named = rows[rows["state"].astype(str) == positive_state(main)]
     row = (rows if named.empty else named).iloc[0].to_dict()
-    return {str(key): value for key, value in row.items()} | {"reason": str(call.get(main, {}).get("reason", ""))}
+    found = {str(key): value for key, value in row.items()} | {"reason": str(call.get(main, {}).get("reason", ""))}
+    return found | recorded_dose(adata)
 
 
 def positive_state(program: str) -> str:
@@ -84,7 +84,8 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     Parameters
     ----------
     row
-        A row with the columns of ``fractions.csv``, and ``reason`` where the verdict is ``not measurable``.
+        A row with the columns of ``fractions.csv``, ``reason`` where the verdict is ``not measurable``, and the dose
+        (:func:`main_row`), 80 million viable cells where it is not given.
 
     >>> verdict_sentence(dict(program="pancreatic_progenitor", state="progenitor_like", n_cells=5000, n_called=0,
     ...                       prevalence=0.0, prevalence_low=0.0, prevalence_high=0.000737, verdict="not detected"))
@@ -95,10 +96,11 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     if verdict == "not measurable":
         return f"Not measurable: {_reason(row)}."
     if verdict == "not detected":
-        high = _upper(row)
+        high, blanked = _upper(row)
         called = f"{count(row['n_called'])} of {count(row['n_cells'])} cells are {phrase}"
         blank = "" if row["n_called"] == 0 else ", no more than a blank gives"
-        bound = f"at most {percent(high)} %, i.e. at most {large(high * DOSE_CELLS)} cells in a dose of {large(DOSE_CELLS)}"
+        dose = _dose(row)
+        bound = f"at most {percent(high)} %{blanked}, i.e. at most {large(high * dose.viable_cells)} cells in {_dose_phrase(dose)}"
         return f"Not detected: {called}{blank}; {bound}."
     ends = f"95 % interval {interval(row['prevalence_low'], row['prevalence_high'])}"
     ending = "quantified" if verdict == "quantified" else "detected, but too few to quantify"
@@ -117,10 +119,23 @@ def _reason(row: Mapping[str, Any]) -> str:
     return str(row.get("reason") or few or _UNSAID).strip().rstrip(".")
 
 
-def _upper(row: Mapping[str, Any]) -> float:
-    """Upper end of the corrected interval, of the raw one where that is missing."""
+def _upper(row: Mapping[str, Any]) -> tuple[float, str]:
+    """Upper bound of what was not detected: end of the corrected interval, of the raw one without it, or a larger LOB, which is named."""
     high = float(row["prevalence_high"])
-    return high if high == high else float(row.get("fraction_high", high))  # noqa: PLR0124
+    high = high if high == high else float(row.get("fraction_high", high))  # noqa: PLR0124
+    bounds, by_blank = upper_bound([high], [float(row.get("lob", float("nan")))])
+    return float(bounds[0]), " (limit of blank)" if by_blank[0] else ""
+
+
+def _dose(row: Mapping[str, Any]) -> Dose:
+    """Dose of a row, the usual one where it names none."""
+    given = {"cells": row.get("dose_cells"), "viability": row.get("viability"), "weight_kg": row.get("weight_kg")}
+    return Dose(**{name: value for name, value in given.items() if value is not None})
+
+
+def _dose_phrase(dose: Dose, unit: str = "") -> str:
+    """Name a dose, with the viable share where not all cells are."""
+    return f"a dose of {large(dose.cells)}{unit}" + ("" if dose.viability == 1 else f", {percent(dose.viability)} % of them viable")
 
 
 def verdict_number(row: Mapping[str, Any]) -> str:
@@ -132,18 +147,31 @@ def verdict_number(row: Mapping[str, Any]) -> str:
     verdict = str(row["verdict"])
     if verdict == "not measurable":
         return "no number"
-    return f"≤ {percent(_upper(row))} %" if verdict == "not detected" else f"{percent(row['prevalence'])} %"
+    return f"≤ {percent(_upper(row)[0])} %" if verdict == "not detected" else f"{percent(row['prevalence'])} %"
 
 
 def dose_sentence(row: Mapping[str, Any]) -> str:
-    """Say how many such cells a dose of :data:`DOSE_CELLS` is expected to hold; empty where not measurable."""
+    """Say how many such cells a dose is expected to hold; empty where not measurable.
+
+    Parameters
+    ----------
+    row
+        As in :func:`verdict_sentence`.
+
+    >>> dose_sentence({"verdict": "quantified", "prevalence": 0.04, "prevalence_low": 0.03, "prevalence_high": 0.05, "weight_kg": 80})
+    'In a dose of 80 million cells this is about 3.2 million such cells (2.4 million to 4 million), about 40,000 per kg.'
+    """
     if row["verdict"] == "not measurable":
         return ""
-    dose = f"In a dose of {large(DOSE_CELLS)} cells"
-    if row["verdict"] == "not detected":
-        return f"{dose} this is at most {large(_upper(row) * DOSE_CELLS)} such cells."
-    low, high = (large(float(row[key]) * DOSE_CELLS) for key in ("prevalence_low", "prevalence_high"))
-    return f"{dose} this is about {large(float(row['prevalence']) * DOSE_CELLS)} such cells ({low} to {high})."
+    dose = _dose(row)
+    opening = f"In {_dose_phrase(dose, ' cells')}{',' * (dose.viability < 1)} this is"
+    found = row["verdict"] != "not detected"
+    best = (float(row["prevalence"]) if found else _upper(row)[0]) * dose.viable_cells
+    word = "about" if found else "at most"
+    low, high = (large(float(row[key]) * dose.viable_cells) if found else "" for key in ("prevalence_low", "prevalence_high"))
+    ends = f" ({low} to {high})" if found else ""
+    per_kg = f", {word} {large(best / dose.weight_kg)} per kg" if dose.weight_kg else ""
+    return f"{opening} {word} {large(best)} such cells{ends}{per_kg}."
 
 
 def explanation(row: Mapping[str, Any]) -> str:

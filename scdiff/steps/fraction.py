@@ -13,10 +13,12 @@ from scdiff.config import step
 from scdiff.programs import Program, StateRule, load_programs
 from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
+from scdiff.steps._donors import donor_tables, over_donors, pooled_donors
 from scdiff.steps._markers import POOLED, MarkerCounts, control_cells, read_markers, table_groups
 from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["COLUMNS", "fraction"]
@@ -69,7 +71,8 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
 
     Writes
     ------
-    uns["scdiff"]["fractions"]
+    uns["scdiff"]["fractions"]; uns["scdiff"]["donors"]: per programme how much donors differ (``variation``: intraclass
+    correlation, variance of the logits, donors that are needed, or the reason why not), and the donors (``values``)
     """
     import pandas as pd
 
@@ -79,7 +82,16 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first
     made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=many(adata))
     rows = [row for program in programs for row in made[order.index(program)]]
-    adata.uns["scdiff"]["fractions"] = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
+    adata.uns["scdiff"]["fractions"] = table
+    adata.uns["scdiff"]["donors"] = _donor_tables(adata, programs, table)
+
+
+def _donor_tables(adata: AnnData, programs: list[Program], table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Variation between donors of the positive state of each programme."""
+    record, positive = adata.uns["scdiff"]["call"], {program.name: program.positive for program in programs}
+    reasons = {name: str(record[name].get("reason", "")) for name in positive}
+    return donor_tables(table[table["state"] == table["program"].map(positive)], pooled_donors(adata, table_groups(adata)), reasons)
 
 
 def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
@@ -177,29 +189,20 @@ def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[
     """Pool the samples: their mean by cells; the interval over donors where there are several."""
     from dataclasses import replace
 
-    from scdiff.assay.donors import beta_binomial_interval, effective_cells
+    from scdiff.assay.donors import beta_binomial_interval
 
-    pooled, cells = estimates[POOLED], groups[POOLED]
-    inside = [name for name, group in groups.items() if name != POOLED and cells[group].all()]
-    if len(inside) < 2:
+    pooled, donors = estimates[POOLED], pooled_donors(adata, groups)
+    if len(donors) < 2:
         return pooled
-    names, donor = np.unique([_donor(adata, groups[name], name) for name in inside], return_inverse=True)
-    size = np.array([groups[name].sum() for name in inside], dtype=float)
-    per_donor = np.bincount(donor, weights=size)
-    bounds = np.array([[estimates[name].prevalence, estimates[name].low, estimates[name].high] for name in inside]).T
-    share, share_low, share_high = (np.bincount(donor, weights=values * size) / per_donor for values in bounds)
+    size = np.array([groups[name].sum() for name in donors], dtype=float)
+    bounds = np.array([[estimates[name].prevalence, estimates[name].low, estimates[name].high] for name in donors]).T
+    shares = over_donors(list(donors.values()), bounds, size)
     prevalence = float((bounds[0] * size).sum() / size.sum())
     low, high = min(pooled.low, prevalence), max(pooled.high, prevalence)
-    if len(names) > 1:
-        donor_low, donor_high = beta_binomial_interval(share, effective_cells(share, share_low, share_high, per_donor))
+    if len(shares.names) > 1:
+        donor_low, donor_high = beta_binomial_interval(shares.prevalence, shares.worth)
         low, high = min(low, donor_low), max(high, donor_high)
     return replace(pooled, prevalence=prevalence, low=low, high=high)
-
-
-def _donor(adata: AnnData, cells: np.ndarray, sample: str) -> str:
-    """Name the donor of a sample; a sample whose donor is not given stands for one by itself."""
-    donor = adata.obs["donor"][cells].iloc[0] if "donor" in adata.obs else None
-    return f"donor {donor}" if donor is not None and donor == donor and str(donor).strip() else f"sample {sample}"  # noqa: PLR0124
 
 
 def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate: _Estimate | None) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from scdiff.assay.empirical import NOMINAL
 from scdiff.report.output import staged, write_report
 from scdiff.report.section import Section
 from scdiff.report.sections import all_sections
+from scdiff.steps._donors import donor_tables
+from scdiff.steps.dose import dose
 
 MAIN = "pancreatic_progenitor"
 MARKERS = ("PDX1", "NKX6-1", "INS", "NEUROG3")
@@ -41,6 +43,7 @@ def make_batch(verdict: str = "quantified", *, n_cells: int = 600, seed: int = 0
         "versions": {"scdiff": "0.1.0", "python": "3.11.2", "scanpy": "1.11.5"},
         "seconds": {"load": 0.4, "qc": 1.2},
     }
+    adata.uns["scdiff"] |= {"donors": _donors(adata.uns["scdiff"]["fractions"], verdict), "dose": dose(adata)}
     return adata
 
 
@@ -192,6 +195,16 @@ def _fractions(adata: anndata.AnnData, verdict: str) -> pd.DataFrame:
             for sample in ("donor A", "all")
         )
     return pd.DataFrame(rows)
+
+
+def _donors(fractions: pd.DataFrame, verdict: str) -> dict[str, pd.DataFrame]:
+    main = fractions[(fractions["program"] == MAIN) & (fractions["state"] == "progenitor_like")]
+    other = [
+        _row("vegf", "positive", sample, 400, called, "quantified") for sample, called in (("donor A", 120), ("donor B", 200), ("all", 160))
+    ]
+    names = {"donor A": "sample donor A", "donor B": "sample donor B"}
+    reasons = {MAIN: "PDX1 and INS have no row in this matrix"} if verdict == "not measurable" else {}
+    return donor_tables(pd.concat([main, pd.DataFrame(other)]), names, reasons)
 
 
 def _row(program: str, state: str, sample: str, n_cells: int, n_called: int, verdict: str) -> dict[str, object]:

@@ -40,6 +40,18 @@ def test_all_comes_back(finished, tmp_path):
     )
 
 
+def test_dose_and_donors_come_back_as_numbers(finished, tmp_path):
+    finished.uns["scdiff"]["donors"]["variation"].loc[:, "rho"] = np.nan
+    write_h5ad(finished, tmp_path / "a.h5ad")
+    back = anndata.read_h5ad(tmp_path / "a.h5ad").uns["scdiff"]
+    for found, sent in (
+        (back["dose"], finished.uns["scdiff"]["dose"]),
+        *((back["donors"][name], finished.uns["scdiff"]["donors"][name]) for name in ("values", "variation")),
+    ):
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), sent, check_index_type=False, check_dtype=False)
+        assert list(found.select_dtypes("number").columns) == list(sent.select_dtypes("number").columns)
+
+
 def test_the_object_is_left_as_it_is(finished, tmp_path):
     before = finished.copy()
     write_h5ad(finished, tmp_path / "a.h5ad")

@@ -79,7 +79,7 @@ def test_files_of_the_last_report_go_and_others_stay(quick, finished, written, t
     (tmp_path / "out" / "figures" / "mine.png").write_bytes(b"mine")
     report(finished, out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["mine.png"]
-    assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == ["a.csv", "cells.csv.gz", "fractions.csv"]
+    assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == ["a.csv", "cells.csv.gz", "dose.csv", "fractions.csv"]
 
 
 def test_a_list_that_points_outside_is_not_believed(quick, finished, tmp_path):

@@ -14,7 +14,7 @@ from scdiff.report.section import MAX_SVG_BYTES, Section, picture, run_section
 from scdiff.report.sections import SECTIONS
 
 SCORED = [f"scorecard_{name}" for name in SCORECARDS]
-ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "trajectory", "programs", *SCORED, "axes", "methods"]
+ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "dose", "donors", "trajectory", "programs", *SCORED, "axes", "methods"]
 CARDS = [card for card in SECTIONS.cards() if card.name not in SCORED]
 VERDICTS = ["quantified", "detected", "not detected", "not measurable"]
 

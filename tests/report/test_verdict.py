@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from scdiff.assay.dose import DOSE_CELLS
 from scdiff.errors import InputError
 from scdiff.report.verdict import (
-    DOSE_CELLS,
     dose_sentence,
     explanation,
     main_row,
@@ -91,6 +91,23 @@ def test_dose_is_the_prevalence_times_the_cells():
         == "In a dose of 80 million cells this is about 3.3 million such cells (2.7 million to 3.9 million)."
     )
     assert "at most 3.9 million such cells" in dose_sentence(row("not detected"))
+
+
+def test_the_dose_of_the_row_is_the_one_that_is_said():
+    other = {"dose_cells": 10e6, "viability": 0.5, "weight_kg": 50}
+    assert dose_sentence(row("quantified", **other)) == (
+        "In a dose of 10 million cells, 50 % of them viable, this is about 210,000 such cells (170,000 to 240,000), about 4,100 per kg."
+    )
+    assert "at most 4.9 %, i.e. at most 240,000 cells in a dose of 10 million, 50 % of them viable." in verdict_sentence(
+        row("not detected", **other)
+    )
+
+
+def test_a_blank_that_hides_more_is_the_bound_and_is_named():
+    hidden = row("not detected", n_called=3, prevalence_high=0.001, lob=0.002)
+    assert "at most 0.20 % (limit of blank), i.e. at most 160,000 cells in a dose of 80 million." in verdict_sentence(hidden)
+    assert verdict_number(hidden) == "≤ 0.20 %"
+    assert "at most 160,000 such cells." in dose_sentence(hidden)
 
 
 @pytest.mark.parametrize("verdict", ["quantified", "detected", "not detected", "not measurable"])

@@ -175,6 +175,20 @@ def test_donors_are_the_unit(donors, table):
     assert over_donors["prevalence"] == pytest.approx(pooled["prevalence"], abs=0.01)
 
 
+def test_how_donors_differ_stands_beside_the_table(donors, table):
+    tables = donors.uns["scdiff"]["donors"]
+    variation = tables["variation"].set_index("program")
+    assert list(variation.index) == list(dict.fromkeys(table["program"]))
+    row, values = variation.loc[MAIN], tables["values"].query("program == @MAIN")
+    assert (row["n_donors"], row["n_samples"], len(values)) == (3, 3, 3)
+    assert [row["donor_least"], row["donor_most"]] == pytest.approx([values["prevalence"].min(), values["prevalence"].max()])
+    whole = rows_of(table).loc["all"]
+    assert row["prevalence_high"] == pytest.approx(whole["prevalence_high"])
+    assert values["n_cells"].sum() == whole["n_cells"]
+    assert np.average(values["prevalence"], weights=values["n_cells"]) == pytest.approx(whole["prevalence"])
+    assert (values["cells_worth"] <= values["n_cells"]).all()
+
+
 def test_two_samples_of_one_donor_are_no_two_donors(donors):
     adata = donors[~donors.obs["control"].to_numpy()].copy()
     adata.obs["donor"] = pd.Categorical(["same"] * adata.n_obs)
@@ -182,6 +196,9 @@ def test_two_samples_of_one_donor_are_no_two_donors(donors):
     other = rows_of(donors.uns["scdiff"]["fractions"]).loc["all"]
     assert same["prevalence_high"] - same["prevalence_low"] < other["prevalence_high"] - other["prevalence_low"]
     assert same["prevalence"] == pytest.approx(other["prevalence"], rel=1e-9)
+    variation = adata.uns["scdiff"]["donors"]["variation"]
+    assert set(variation["verdict"]) <= {"not estimable", "not measurable"}
+    assert variation["reason"].iloc[0].startswith("1 donor for the variation between donors, and at least 2 are needed")
 
 
 def test_without_donors_each_sample_is_one():

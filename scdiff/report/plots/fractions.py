@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["axis_dots", "dots", "forest", "read_outs"]
+__all__ = ["axis_dots", "dots", "forest", "name_rows", "percent_axis", "read_outs"]
 
 _TICKS = (0, 0.1, 1, 10, 100)
 _LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
 
 
-def _percent_axis(ax: Axes, label: str) -> Axes:
+def percent_axis(ax: Axes, label: str) -> Axes:
     """Make a horizontal axis in percent that holds 0 and 100: linear to 0.1 %, logarithmic beyond."""
     ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
     ax.set_xlim(-0.012, 140)
@@ -31,7 +31,7 @@ def _percent_axis(ax: Axes, label: str) -> Axes:
     return ax
 
 
-def _rows(ax: Axes, labels: list[str]) -> None:
+def name_rows(ax: Axes, labels: list[str]) -> None:
     """Name the rows, first on top, with a little room."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.4, -0.6)
@@ -69,9 +69,9 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
         _whisker(ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0)
         for name, (line, _) in _LIMITS.items():
             ax.vlines(100 * row[name], number - 0.38, number + 0.38, color=ACCENT, linestyles=line, linewidth=1.3, zorder=2)
-    _rows(ax, [f"{short(str(row.sample))}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
+    name_rows(ax, [f"{short(str(row.sample))}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
     legend_below(ax, handles=_forest_legend())
-    return _percent_axis(ax, "cells (%)")
+    return percent_axis(ax, "cells (%)")
 
 
 def _forest_legend() -> list[Any]:
@@ -98,8 +98,8 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
         _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
         if row["value"] != row["value"]:
             ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
-    _rows(ax, [str(label) for label in estimates["label"]])
-    return _percent_axis(ax, "cells (%)")
+    name_rows(ax, [str(label) for label in estimates["label"]])
+    return percent_axis(ax, "cells (%)")
 
 
 def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
@@ -122,8 +122,8 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
         _whisker(ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look)
         bounds = [100 * float(row[name]) for name in ("at_least", "at_most") if row[name] is not None and row[name] == row[name]]
         ax.vlines(bounds, number - 0.35, number + 0.35, color=ACCENT, linewidth=1.6, zorder=2)
-    _rows(ax, [short(str(title)) for title in rows["title"]])
-    return _percent_axis(ax, "cells (%)")
+    name_rows(ax, [short(str(title)) for title in rows["title"]])
+    return percent_axis(ax, "cells (%)")
 
 
 def axis_dots(axes: pd.DataFrame, ax: Axes) -> Axes:
@@ -143,8 +143,8 @@ def axis_dots(axes: pd.DataFrame, ax: Axes) -> Axes:
             ax.axhline(number - 0.5, color=LINE, linewidth=0.8)
         previous = row["axis"]
         _axis_row(ax, number, row, colour.get(str(row["side"]), INK))
-    _rows(ax, [f"{row.gene} ({row.side})" for row in axes.itertuples()])
-    return _percent_axis(ax, "cells expressing (%)")
+    name_rows(ax, [f"{row.gene} ({row.side})" for row in axes.itertuples()])
+    return percent_axis(ax, "cells expressing (%)")
 
 
 def _axis_row(ax: Axes, number: int, row: Mapping[Any, Any], colour: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, trajectory, programs, scorecards, axes, methods  # isort: skip  # noqa: F401
+from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, dose, donors  # isort: skip  # noqa: F401
+from scdiff.report.sections import trajectory, programs, scorecards, axes, methods  # isort: skip  # noqa: F401
 from scdiff.report.section import SECTIONS, Section, run_section
 from scdiff.steps._parallel import each, many
 
