@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from scdiff.steps.dose import dose
     from scdiff.steps.fraction import fraction
     from scdiff.steps.score import score
+    from scdiff.steps.scorecard import scorecard
     from scdiff.steps.trajectory import trajectory
 
-__all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "trajectory"]
+__all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "scorecard", "trajectory"]
 
 _HOME = {
     "score": "scdiff.steps.score",
@@ -28,6 +29,7 @@ _HOME = {
     "communicate": "scdiff.steps.communicate",
     "compare": "scdiff.steps.compare",
     "dose": "scdiff.steps.dose",
+    "scorecard": "scdiff.steps.scorecard",
 }
 
 

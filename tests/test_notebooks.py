@@ -78,7 +78,11 @@ def verdicts_differ(output: Any) -> None:
     assert output["text"].strip() == "pancreas: continuum | mixture: separate population"
 
 
-ENDINGS = {"01_quickstart": quickstart_held, "02_trajectory": verdicts_differ}
+def scorecards_held(output: Any) -> None:
+    assert output["text"].strip() == "truth inside the interval: True | IL-10: not detected"
+
+
+ENDINGS = {"01_quickstart": quickstart_held, "02_trajectory": verdicts_differ, "03_scorecards": scorecards_held}
 """What the last output of each notebook must say."""
 
 

@@ -12,7 +12,7 @@ from scdiff import pp, tl
 
 @pytest.mark.parametrize(
     ("front", "names"),
-    [(pp, ["embed", "normalise", "qc"]), (tl, ["call", "communicate", "compare", "dose", "fraction", "score", "trajectory"])],
+    [(pp, ["embed", "normalise", "qc"]), (tl, ["call", "communicate", "compare", "dose", "fraction", "score", "scorecard", "trajectory"])],
 )
 def test_each_front_names_its_steps(front, names):
     assert front.__all__ == names

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
 
+from scdiff.errors import UnknownNameError
 from scdiff.programs import Program
 from scdiff.report.sections import all_sections
-from scdiff.report.sections.scorecards import SCORE_COLUMNS, _criterion, run_programs, scorecard_table
 from scdiff.simulate import simulate
 from scdiff.steps.call import call
 from scdiff.steps.fraction import fraction
+from scdiff.steps.scorecard import COLUMNS, _criterion, programs_on, scorecard
 
 PANEL = """
 name = "panel"
@@ -61,9 +61,8 @@ def called(tmp_path_factory) -> AnnData:
 
 
 def test_a_scorecard_has_a_row_per_read_out_and_sample(called):
-    programs = [program for name, program in run_programs(called).items() if name.startswith("panel_")]
-    table = scorecard_table(called, programs)
-    assert tuple(table.columns) == SCORE_COLUMNS
+    table = scorecard(called, name="identity")
+    assert tuple(table.columns) == COLUMNS
     pooled = table[table["sample"] == "all"].set_index("title")
     assert list(pooled.index) == ["ENG", "CD34", "NOGENE"]
     assert pooled.loc["NOGENE", ["verdict", "criterion"]].tolist() == ["not measurable", ""]
@@ -114,5 +113,10 @@ def test_a_programme_whose_file_is_gone_is_left_out(called):
     adata = called.copy()
     adata.uns["scdiff"] = dict(called.uns["scdiff"])
     adata.uns["scdiff"]["call"] = called.uns["scdiff"]["call"] | {"programs": np.array(["hgf", "/nowhere/mine.toml"])}
-    assert list(run_programs(adata)) == ["hgf"]
-    assert isinstance(scorecard_table(adata, []), pd.DataFrame)
+    assert [program.name for program in programs_on(adata, "paracrine")] == ["hgf"]
+    assert scorecard(adata, name="stages").empty
+
+
+def test_an_unknown_scorecard_gets_the_near_match(called):
+    with pytest.raises(UnknownNameError, match=r"unknown scorecard 'identify'\. Did you mean 'identity'\?"):
+        scorecard(called, name="identify")

@@ -6,85 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.errors import ScdiffError
-from scdiff.programs import SCORECARDS, Program, load_programs
+from scdiff.programs import SCORECARDS, Program
 from scdiff.report.plots.fractions import read_outs
 from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.text import DASH, count, interval, percent
+from scdiff.steps.scorecard import programs_on, scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["SCORE_COLUMNS", "run_programs", "scorecard_table"]
-
 FEWEST = 2
 """A scorecard of fewer programmes says no more than the section of all programmes."""
 
-SCORE_COLUMNS = (
-    "program", "title", "sample", "n_cells", "n_called", "fraction", "prevalence", "prevalence_low", "prevalence_high", "lob", "lod",
-    "verdict", "direction", "at_least", "at_most", "criterion", "expected", "shared_genes", "reason", "source",
-)  # fmt: skip
-"""Columns of ``scorecard_<name>.csv``."""
-
 CLAIMS = {"up": "more is claimed", "down": "fewer is claimed", "either": ""}
-
-
-def run_programs(adata: AnnData) -> dict[str, Program]:
-    """Load the programmes of a run by name; without those whose file is gone.
-
-    Reads
-    -----
-    ``uns["scdiff"]["call"]``
-    """
-    found: dict[str, Program] = {}
-    for name in [str(name) for name in adata.uns["scdiff"]["call"].get("programs", ())] or [""]:
-        try:
-            found |= {program.name: program for program in load_programs([name] if name else None)}
-        except ScdiffError:
-            continue
-    return found
-
-
-def scorecard_table(adata: AnnData, programs: Sequence[Program]) -> pd.DataFrame:
-    """Gather the read-outs of some programmes, a row per programme and sample, with :data:`SCORE_COLUMNS`.
-
-    Reads
-    -----
-    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
-    """
-    import pandas as pd
-
-    table, call, every = adata.uns["scdiff"]["fractions"], adata.uns["scdiff"]["call"], run_programs(adata).values()
-    rows = []
-    for program in programs:
-        facts = {name: getattr(program, name) for name in ("title", "direction", "at_least", "at_most", "expected", "source")}
-        facts |= {"shared_genes": _shared(program, every), "reason": str(call.get(program.name, {}).get("reason", ""))}
-        chosen = (table["program"].astype(str) == program.name) & (table["state"].astype(str) == program.positive)
-        rows += [row | facts | {"criterion": _criterion(program, row)} for row in table[chosen].to_dict("records")]
-    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
-
-
-def _shared(program: Program, others: Any) -> str:
-    """Name the markers that count for other programmes of the run as well, as in ``SOX9: off_chondro, stage_ductal``."""
-    own = {gene for marker in program.core for gene in marker.human}
-    homes: dict[str, list[str]] = {}
-    for other in others:
-        if other.name != program.name and len(other.core) > 1 < len(program.core):
-            for gene in own & {gene for marker in other.core for gene in marker.human}:
-                homes.setdefault(gene, []).append(other.name)
-    return "; ".join(f"{gene}: {', '.join(names)}" for gene, names in sorted(homes.items()))
-
-
-def _criterion(program: Program, row: Mapping[Any, Any]) -> str:
-    """Hold the interval to the criterion: ``met``, ``not met``, ``open``; empty without one or where not measurable."""
-    least, most = program.at_least, program.at_most
-    if (least is None and most is None) or row["verdict"] == "not measurable":
-        return ""
-    low, high = float(row["prevalence_low"]), float(row["prevalence_high"])
-    if (least is not None and high < least) or (most is not None and low > most):
-        return "not met"
-    return "met" if (least is None or low >= least) and (most is None or high <= most) else "open"
 
 
 def _scorecard(name: str) -> Callable[[AnnData], Section | None]:
@@ -93,8 +28,7 @@ def _scorecard(name: str) -> Callable[[AnnData], Section | None]:
     def section(adata: AnnData) -> Section | None:
         if not (keys.has(adata, keys.FRACTIONS) and keys.has(adata, keys.CALL)):
             return None
-        programs = [program for program in run_programs(adata).values() if program.scorecard == name and program.is_called]
-        table = scorecard_table(adata, programs)
+        programs, table = programs_on(adata, name), scorecard(adata, name=name)
         pooled = table[table["sample"].astype(str) == "all"]
         if len(pooled) < FEWEST:
             return None
