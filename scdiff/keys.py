@@ -90,7 +90,8 @@ COMPONENT = Key("obs", "scdiff_component", "category", "connected component of t
 TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, ends, verdict, gap, committed fraction", "trajectory")
 
 FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
-AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
+AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side, gene and sample or receiver", "communicate")
+INTERACTIONS = Key("uns", "interactions", "frame", "groups all against all: ranks by liana; empty without groups", "communicate")
 
 COMPARISON = Key("uns", "comparison", "frame", "two groups of donors compared, percentage points, one row per state", "compare")
 
