@@ -91,7 +91,8 @@ TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, ends, ver
 
 FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
 DONORS = Key("uns", "donors", "dict", "frames variation (a row per programme) and values (a row per programme and donor)", "fraction")
-AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side and sample", "communicate")
+AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side, gene and sample or receiver", "communicate")
+INTERACTIONS = Key("uns", "interactions", "frame", "groups all against all: ranks by liana; empty without groups", "communicate")
 
 COMPARISON = Key("uns", "comparison", "frame", "two groups of donors compared, percentage points, one row per state", "compare")
 

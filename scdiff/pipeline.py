@@ -79,10 +79,17 @@ def resolve(options: Mapping[str, Any], *, where: str = "configuration") -> Base
 
 
 def _check_names(config: Any, where: str) -> None:
-    """Check that the programmes exist before data are read."""
+    """Check before data are read that the programmes, axes and receivers exist, and what the groups need."""
     from scdiff.programs import load_programs
+    from scdiff.programs.axes import choose_axes
+    from scdiff.programs.receivers import load_receivers
+    from scdiff.steps.communicate.interactions import check_liana
 
     load_programs(config.programs)
+    choose_axes(config.communicate.axes)
+    load_receivers(config.communicate.receivers, "human")
+    if config.communicate.groups is not None:
+        check_liana()
     if not config.inputs and config.samples is None:
         raise ConfigError(f"{where}: there is nothing to read. Give INPUT files or folders, or a sample sheet.")
 
@@ -151,7 +158,7 @@ def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[
 
 
 def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path]) -> dict[str, str]:
-    """Per step, a hash of all that its result depends on: versions, files, options, programmes, the steps before."""
+    """Per step, a hash of all that its result depends on: versions, files, options, programmes, receivers, the steps before."""
     from scdiff.programs import load_programs
     from scdiff.report.versions import installed_versions
 
@@ -159,7 +166,8 @@ def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: 
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     chain, prints = _digest([installed_versions(), states]), {}
     for name in STEPS:
-        chain = _digest([chain, name, options[name], programs if "programs" in options[name] else []])
+        tables = [path.read_text(encoding="utf-8") for path in map(Path, options[name].get("receivers", ())) if path.suffix == ".csv"]
+        chain = _digest([chain, name, options[name], programs if "programs" in options[name] else [], *tables])
         prints[name] = chain
     return prints
 

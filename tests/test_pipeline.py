@@ -159,6 +159,7 @@ def test_a_second_run_takes_all_from_the_first(watched, toy_steps, small_input) 
         ({"call": {"fdr": 0.01}}, "call"),
         ({"trajectory": {"n_comps": 8}}, "trajectory"),
         ({"communicate": {"axes": ["HGF-MET"]}}, "communicate"),
+        ({"communicate": {"receivers": ["t_cell"]}}, "communicate"),
         ({"call": {"fdr": 0.05}}, "report"),
         ({"report": {"dose_cells": 1e6}}, "report"),
         ({"qc": None}, "report"),
@@ -219,6 +220,21 @@ def test_other_files_recompute_what_depends_on_them(watched, toy_steps, small_in
     assert watched.computed[0] == ("score" if what == "programme" else "load")
 
 
+def test_a_changed_receiver_file_recomputes_the_axes(watched, toy_steps, small_input, tmp_path) -> None:
+    receivers = tmp_path / "mine.csv"
+    options = {"inputs": [small_input], "communicate": {"receivers": [str(receivers)]}}
+    for n_expressing, computed in ((5, "load"), (5, "report"), (6, "communicate")):
+        receivers.write_text(f"receiver,species,gene,n_cells,n_expressing\nt,human,CD44,10,{n_expressing}\n")
+        watched(options)
+        assert watched.computed[0] == computed
+
+
+def test_groups_without_liana_are_refused_before_data_are_read(monkeypatch, small_input) -> None:
+    monkeypatch.setattr("scdiff.steps.communicate.interactions.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"communicate\.groups needs liana"):
+        pipeline.resolve({"inputs": [small_input], "communicate": {"groups": "leiden"}})
+
+
 # --- what is left behind --------------------------------------------------------------------------------------------
 
 
@@ -255,9 +271,11 @@ def step_functions_failing(monkeypatch, name: str) -> Callable[[], dict[str, Any
         ({"inputs": ["none.h5ad"]}, InputError, "there is no such file or folder"),
         ({"inputs": []}, ConfigError, "there is nothing to read"),
         ({"programs": ["nothing"]}, UnknownNameError, "unknown programme 'nothing'"),
+        ({"communicate": {"axes": ["HGF"]}}, UnknownNameError, "unknown axis 'HGF'"),
+        ({"communicate": {"receivers": ["tcell"]}}, UnknownNameError, "unknown receiver 'tcell'"),
         ({"seed": -1}, ConfigError, "option 'seed' is -1"),
     ],
-    ids=["control", "missing", "nothing", "programme", "seed"],
+    ids=["control", "missing", "nothing", "programme", "axis", "receiver", "seed"],
 )
 def test_earlier_results_stay_where_the_options_are_wrong(watched, toy_steps, small_input, change, error, said) -> None:
     watched({"inputs": [small_input]})

@@ -231,33 +231,40 @@ def _row(program: str, state: str, sample: str, n_cells: int, n_called: int, ver
 
 def _axes(adata: anndata.AnnData) -> pd.DataFrame:
     sides = [
-        ("CXCL12-CXCR4", "ligand", "CXCL12", 0.6),
-        ("CXCL12-CXCR4", "receptor", "CXCR4", 0.01),
-        ("VEGFA-KDR/FLT1", "ligand", "VEGFA", 0.45),
+        ("CXCL12-CXCR4", "ligand", "CXCL12", 0.6, 0.0),
+        ("CXCL12-CXCR4", "receptor", "CXCR4", 0.01, 0.4),
+        ("VEGFA-KDR/FLT1", "ligand", "VEGFA", 0.45, 0.1),
+        ("VEGFA-KDR/FLT1", "receptor", "KDR", 0.0, 0.02),
+        ("VEGFA-KDR/FLT1", "receptor", "FLT1", 0.1, None),
+        ("IL10-IL10RA/B", "ligand", "IL10", None, 0.0),
+        ("IL10-IL10RA/B", "receptor", "IL10RA", 0.2, 0.3),
     ]
-    sides += [("VEGFA-KDR/FLT1", "receptor", "KDR", 0.0), ("HGF-MET", "ligand", "HGF", 0.04), ("IL10-IL10RA/B", "ligand", "IL10", None)]
     rows = []
-    for axis, side, gene, share in sides:
+    for axis, side, gene, share, elsewhere in sides:
+        head = {"axis": axis, "side": side, "gene": gene}
         for sample in ("donor A", "all"):
-            measured = share is not None
-            value = share if measured else float("nan")
-            rows.append(
-                {
-                    "axis": axis,
-                    "side": side,
-                    "gene": gene,
-                    "sample": sample,
-                    "n_cells": adata.n_obs,
-                    "n_expressing": round(adata.n_obs * (share or 0)),
-                    "fraction": value,
-                    "fraction_low": value * 0.8,
-                    "fraction_high": value * 1.2 + 0.003,
-                    "lod": 0.005 if measured else float("nan"),
-                    "verdict": "not measurable" if not measured else "detected" if value > 0.005 else "not detected",
-                    "reason": "" if measured else "IL10 has no row in this matrix",
-                }
-            )
+            reason = "" if share is not None else f"{gene} has no row in this matrix"
+            rows.append(head | {"sample": sample, "where": "batch", "species": "human"} | _axis_numbers(adata.n_obs, share, reason))
+        place = {"sample": "endothelium", "where": "endothelium", "species": "mouse", "gene": gene.capitalize()}
+        rows.append(head | place | _axis_numbers(139, elsewhere, "" if elsewhere is not None else f"no row for {gene} in the profile"))
     return pd.DataFrame(rows)
+
+
+def _axis_numbers(n_cells: int, share: float | None, reason: str) -> dict[str, object]:
+    value = share if share is not None else float("nan")
+    ends = {"low": value * 0.8, "high": value * 1.2 + 0.003}
+    return {
+        "n_cells": n_cells,
+        "n_expressing": round(n_cells * (share or 0)),
+        "fraction": value,
+        **{f"fraction_{name}": end for name, end in ends.items()},
+        "prevalence": value if n_cells > 200 else float("nan"),
+        **{f"prevalence_{name}": end if n_cells > 200 else float("nan") for name, end in ends.items()},
+        "lod": 0.005 if share is not None else float("nan"),
+        "verdict": "not measurable" if share is None else "detected" if share else "not detected",
+        "above_background": "" if share is None else "yes" if share > 0.05 else "no",
+        "reason": reason,
+    }
 
 
 @cache

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scdiff.report.plots import evidence, fractions, maps, path, qc
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, STATES, colours, log_counts, natural
+from scdiff.report.plots.style import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, PAPER, STATES, colours, log_counts, natural
 
 
 @pytest.fixture
@@ -213,20 +213,25 @@ def test_dots_say_not_measurable(ax):
     assert [(text.get_text(), text.get_position()[1]) for text in ax.texts] == [("not measurable", 1)]
 
 
-def test_axes_are_hollow_where_not_detected(ax):
-    base = {"axis": "HGF-MET", "fraction": 0.2, "fraction_low": 0.1, "fraction_high": 0.3, "lod": 0.01}
+def test_axes_are_hollow_where_background_may_explain_them(ax):
+    side = {"value": 0.2, "low": 0.1, "high": 0.3, "above": True, "absent": ""}
+    hollow, absent = side | {"above": False}, side | {"value": np.nan, "absent": "no row"}
     table = pd.DataFrame(
         [
-            base | {"side": "ligand", "gene": "HGF", "verdict": "detected"},
-            base | {"side": "receptor", "gene": "MET", "verdict": "not detected"},
-            base | {"side": "receptor", "gene": "MST1R", "verdict": "not measurable"},
+            {"axis": "HGF-MET", "label": "HGF to MET"} | _sides(side, hollow),
+            {"axis": "LIF-LIFR", "label": "LIF to LIFR"} | _sides(hollow, absent),
         ]
     )
-    fractions.axis_dots(table, ax)
+    fractions.axis_pairs(table, ax)
     points = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [to_hex(line.get_markerfacecolor()) if line.get_markerfacecolor() != "none" else "none" for line in points] == [ACCENT, "none"]
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["HGF (ligand)", "MET (receptor)", "MST1R (receptor)"]
-    assert [text.get_text() for text in ax.texts] == ["not measurable"]
+    fills = [to_hex(line.get_markerfacecolor()) for line in points]
+    assert fills == [ACCENT, PAPER, PAPER]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["HGF to MET", "LIF to LIFR"]
+    assert [text.get_text() for text in ax.texts] == ["no row"]
+
+
+def _sides(ligand, receptor):
+    return {f"ligand_{key}": value for key, value in ligand.items()} | {f"receptor_{key}": value for key, value in receptor.items()}
 
 
 def test_long_sample_names_leave_room_for_the_bars():

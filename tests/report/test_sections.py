@@ -270,9 +270,34 @@ def test_programmes_take_the_positive_state_of_each(finished):
 
 def test_axes_say_why_a_gene_is_not_measurable(finished):
     section = run_section(SECTIONS["axes"], finished)
-    assert section.notes == ("IL10: not measurable, IL10 has no row in this matrix.",)
-    view = section.tables[0].view
-    assert view.set_index("gene").loc["IL10", "verdict"] == "not measurable"
+    assert section.notes == (
+        "IL10: not measurable, IL10 has no row in this matrix.",
+        "endothelium: not measurable, since the profile has no row, or its species no such gene: Flt1.",
+        "endothelium: mouse cells, read through the orthologs.",
+    )
+
+
+def test_axes_put_the_batch_beside_the_receivers(finished):
+    section = run_section(SECTIONS["axes"], finished)
+    assert [figure.name for figure in section.figures] == ["axes_batch", "axes_endothelium"]
+    assert "139 mouse cells of another study" in section.figures[1].caption
+    view = section.tables[0].view.set_index("ligand \N{RIGHTWARDS ARROW} receptor")
+    row = view.loc["VEGFA \N{RIGHTWARDS ARROW} KDR"]
+    assert row.tolist() == ["45 % (36-54 %)", "[0 % (0-0.30 %)]", "[2.0 %]"]
+    assert view.loc["VEGFA \N{RIGHTWARDS ARROW} FLT1", "receptor, endothelium"] == "no row"
+    assert view.loc["IL10 \N{RIGHTWARDS ARROW} IL10RA", "ligand, batch (95 %)"] == "no row"
+
+
+def test_axes_show_the_strongest_interactions_where_groups_were_run(finished):
+    assert [table.name for table in run_section(SECTIONS["axes"], finished).tables] == ["axes.csv"]
+    ranks = {"magnitude_rank": np.linspace(0, 1, 30), "specificity_rank": 0.012}
+    facts = {"ligand_fraction": 0.5, "receptor_fraction": 0.041, "n_sender": 10.0, "n_receiver": 20.0}
+    found = pd.DataFrame({"sender": "a", "receiver": "b", "ligand": "CXCL12", "receptor": "CXCR4", **ranks, **facts})
+    finished.uns["scdiff"]["interactions"] = found
+    table = run_section(SECTIONS["axes"], finished).tables[1]
+    assert (table.name, len(table.frame), len(table.view)) == ("interactions.csv", 30, 20)
+    assert table.caption.startswith("All against all")
+    assert table.view.iloc[0].tolist() == ["a", "b", "CXCL12 (50 %)", "CXCR4 (4.1 %)", "0", "0.012"]
 
 
 def test_fractions_not_measurable_show_no_number(drawn):

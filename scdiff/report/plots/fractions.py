@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, legend_below
+from scdiff.report.plots.style import ACCENT, CALLED, GREY, LINE, MUTED, PAPER, legend_below
 from scdiff.report.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["axis_dots", "dots", "forest", "name_rows", "percent_axis", "read_outs"]
+__all__ = ["axis_pairs", "dots", "forest", "name_rows", "percent_axis", "read_outs"]
 
 _TICKS = (0, 0.1, 1, 10, 100)
 _LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
+_SIDES = {"ligand": (ACCENT, "ligand, batch"), "receptor": (CALLED, "receptor")}
+_DRAWN = ("value", "low", "high", "above", "absent")
+_LANES = {"ligand": -0.18, "receptor": 0.18}
 
 
 def percent_axis(ax: Axes, label: str) -> Axes:
@@ -126,32 +129,42 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
     return percent_axis(ax, "cells (%)")
 
 
-def axis_dots(axes: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the share of cells that express each gene of the ligand-receptor axes.
+def axis_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw, for each ligand and receptor, the share of cells that express the one above the share that express the other.
 
     Parameters
     ----------
-    axes
-        Rows of the table of axes for one sample; fractions 0-1, drawn in percent.
+    pairs
+        One row per axis and receptor: ``axis``, ``label``, and for ``ligand_`` and ``receptor_`` the columns ``value``, ``low``,
+        ``high`` (0-1, drawn in percent), ``above`` (more than background) and ``absent`` (why there is no value, or empty).
     ax
         Where to draw.
     """
-    colour = {"ligand": ACCENT, "receptor": CALLED}
     previous = ""
-    for number, row in enumerate(axes.to_dict("records")):
+    for number, row in enumerate(pairs.to_dict("records")):
         if row["axis"] != previous and number:
             ax.axhline(number - 0.5, color=LINE, linewidth=0.8)
         previous = row["axis"]
-        _axis_row(ax, number, row, colour.get(str(row["side"]), INK))
-    name_rows(ax, [f"{row.gene} ({row.side})" for row in axes.itertuples()])
+        for side, (colour, _) in _SIDES.items():
+            _side(ax, number + _LANES[side], {key: row[f"{side}_{key}"] for key in _DRAWN}, colour)
+    name_rows(ax, [str(label) for label in pairs["label"]])
+    legend_below(ax, handles=_pair_legend(), columns=1)
     return percent_axis(ax, "cells expressing (%)")
 
 
-def _axis_row(ax: Axes, number: int, row: Mapping[Any, Any], colour: str) -> None:
-    """Draw one gene: full dot where detected, hollow where not, words where it cannot be measured."""
-    if row["verdict"] == "not measurable":
-        ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+def _side(ax: Axes, height: float, row: Mapping[Any, Any], colour: str) -> None:
+    """Draw one side: full dot above background, hollow where not, words where there is no value."""
+    if row["absent"]:
+        ax.annotate(str(row["absent"]), (0.004, height), ha="left", va="center", color=colour, fontsize=6.5)
         return
-    fill = colour if row["verdict"] == "detected" else "none"
-    _whisker(ax, number, (row["fraction"], row["fraction_low"], row["fraction_high"]), color=colour, marker="o", markerfacecolor=fill)
-    ax.vlines(100 * row["lod"], number - 0.3, number + 0.3, color=MUTED, linestyles="--", linewidth=1)
+    fill = colour if row["above"] else PAPER
+    _whisker(ax, height, (row["value"], row["low"], row["high"]), color=colour, marker="o", markerfacecolor=fill)
+
+
+def _pair_legend() -> list[Any]:
+    """Legend entries of the pairs."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5, "marker": "o"}
+    handles = [Line2D([], [], color=colour, label=label, **look) for colour, label in _SIDES.values()]
+    return [*handles, Line2D([], [], color=MUTED, label="not above background", markerfacecolor=PAPER, **look)]

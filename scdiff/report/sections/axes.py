@@ -2,77 +2,173 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.report.plots.fractions import axis_dots
+from scdiff.report.plots.fractions import axis_pairs
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
-from scdiff.report.text import DASH, count, interval, percent
+from scdiff.report.text import count, interval, percent
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+
+BATCH = "batch"
+MOST_SHOWN = 20
+"""Rows of the table of interactions that the page shows."""
+ABSENT = "not measurable"
 
 
 @SECTIONS.register(
     "axes", summary="Ligand-receptor read-outs.", source="field convention", facts={"title": "Signalling axes", "reads": (keys.AXES,)}
 )
 def axes(adata: AnnData) -> Section:
-    """Show how many cells express each side of the ligand-receptor axes.
+    """Show how many cells of the batch express each ligand, beside those that could receive it.
 
     Reads
     -----
-    ``uns["scdiff"]["axes"]``
+    ``uns["scdiff"]["axes"]``, ``uns["scdiff"]["interactions"]`` (where it is there)
     """
-    table = adata.uns["scdiff"]["axes"]
-    pooled = table[table["sample"].astype(str) == "all"]
-    pooled = (pooled if len(pooled) else table).reset_index(drop=True)
+    table = adata.uns["scdiff"]["axes"].reset_index(drop=True)
+    read = _read(table)
+    places = list(dict.fromkeys(read["where"]))
     return Section(
         "Signalling axes",
         "axes",
-        "Cells that express the ligand or the receptor of each axis. Transcripts only: neither secretion nor binding is measured, "
-        "and the partner tissue is not in these data.",
-        figures=(_dots(pooled),),
-        tables=(Table("axes.csv", table.reset_index(drop=True), "All axes, sides, genes and samples.", _view(pooled)),),
-        notes=_reasons(pooled),
+        "What the batch could send, and who could receive it: cells that express the ligand, beside the cells that express the "
+        "receptor, in the batch itself and in receivers that are not in these data, read from public cells. Transcripts only: neither "
+        "secretion nor binding is measured, and cells of other studies were prepared and sequenced in other ways.",
+        figures=tuple(_pairs_picture(read, place) for place in places),
+        tables=(Table("axes.csv", table, _CAPTION, _view(read, places)), *_interactions(adata)),
+        notes=tuple(_reasons(read)),
     )
 
 
-def _dots(pooled: pd.DataFrame) -> Picture:
-    """Draw the genes of all axes."""
+_CAPTION = (
+    "Cells that express the ligand in the batch, and the receptor in each place, with 95 % intervals of the batch. In brackets: not more "
+    "than background may show. The file has both sides, all samples, intervals, detection limits and reasons."
+)
+
+
+def _read(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the batch as a whole and of the receivers; what is shown of each is the prevalence, or the raw fraction without one."""
+    where = table["where"].astype(str)
+    read = table[(where != BATCH) | (table["sample"].astype(str) == "all")].copy()
+    known = read["prevalence"].notna()
+    for name, ends in (("value", ""), ("low", "_low"), ("high", "_high")):
+        read[name] = read[f"prevalence{ends}"].where(known, read[f"fraction{ends}"])
+    read["above"] = read["above_background"].astype(str).isin(["yes", "unknown"])
+    return read.astype(dict.fromkeys(("axis", "side", "gene", "where", "species", "verdict", "reason"), str)).reset_index(drop=True)
+
+
+def _pairs(read: pd.DataFrame, place: str) -> pd.DataFrame:
+    """One row per axis and receptor: the ligand in the batch, the receptor in ``place``."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for axis, part in read.groupby("axis", sort=False):
+        ligand = part[(part["where"] == BATCH) & (part["side"] == "ligand")].iloc[0]
+        for _, receptor in part[(part["where"] == place) & (part["side"] == "receptor")].iterrows():
+            label = f"{ligand['gene']} \N{RIGHTWARDS ARROW} {receptor['gene']}"
+            rows.append({"axis": axis, "label": label, **_side("ligand", ligand), **_side("receptor", receptor)})
+    return pd.DataFrame(rows)
+
+
+def _side(name: str, row: pd.Series) -> dict[str, Any]:
+    """Take what is drawn of one side of a pair."""
+    return {f"{name}_{key}": row[key] for key in ("value", "low", "high", "above")} | {f"{name}_absent": _absent(row)}
+
+
+def _absent(row: pd.Series) -> str:
+    """Say in two words why there is no value; empty where there is one."""
+    if row["verdict"] != ABSENT:
+        return ""
+    return "no ortholog" if "ortholog" in row["reason"] and "no row" not in row["reason"] else "no row"
+
+
+def _pairs_picture(read: pd.DataFrame, place: str) -> Picture:
+    """Draw the pairs of one receiver."""
+    pairs = _pairs(read, place)
     return picture(
-        "axes",
-        lambda ax: axis_dots(pooled, ax),
-        caption=f"Cells of all samples (up to {count(pooled['n_cells'].max())}) that express each gene, with 95 % intervals; a hollow dot "
-        "is not detected, the dashed mark is the detection limit. A gene without a row is not measurable, which is not zero.",
-        alt="Fraction of cells expressing each ligand and receptor, with intervals",
+        f"axes_{place}",
+        lambda ax: axis_pairs(pairs, ax),
+        caption=f"Ligands of the batch and receptors of {_whose(read[read['where'] == place], place)}, with 95 % intervals. Of the batch: "
+        "prevalence, background left out, or the raw fraction of fewer than 50 cells. Hollow: not more than background may show.",
+        alt=f"Fraction of cells expressing each ligand in the batch and each receptor in {place}, with intervals",
         table="axes.csv",
-        size=(3.5, 1.0 + 0.27 * len(pooled)),
+        size=(3.5, 1.4 + 0.33 * len(pairs)),
     )
 
 
-def _view(pooled: pd.DataFrame) -> pd.DataFrame:
-    """Say the table of axes in percent."""
+def _whose(part: pd.DataFrame, place: str) -> str:
+    """Say whose receptors a picture shows, and how they were read."""
+    cells = count(part["n_cells"].max())
+    if place == BATCH:
+        return f"the batch itself ({cells} cells)"
+    unknown = ", of a background that is not known" if (part["above_background"] == "unknown").any() else ""
+    return f"{place} ({cells} {part['species'].iloc[0]} cells of another study, raw detection{unknown})"
+
+
+def _view(read: pd.DataFrame, places: list[str]) -> pd.DataFrame:
+    """Say ligand and receptors of every axis in percent, one column per place."""
+    import pandas as pd
+
+    views = {place: _pairs(read, place) for place in places}
+    first = views[places[0]]
+    columns = {"ligand \N{RIGHTWARDS ARROW} receptor": first["label"], "ligand, batch (95 %)": _said(first, "ligand", ends=True)}
+    return pd.DataFrame(columns | {f"receptor, {place}": _said(pairs, "receptor", ends=place == BATCH) for place, pairs in views.items()})
+
+
+def _said(pairs: pd.DataFrame, side: str, *, ends: bool) -> list[str]:
+    """Say one side of all pairs; in brackets what background may show."""
+    said = []
+    for row in pairs.to_dict("records"):
+        share = f"{percent(row[f'{side}_value'])} %" + (f" ({interval(row[f'{side}_low'], row[f'{side}_high'])})" if ends else "")
+        said.append(row[f"{side}_absent"] or (share if row[f"{side}_above"] else f"[{share}]"))
+    return said
+
+
+def _reasons(read: pd.DataFrame) -> Iterator[str]:
+    """Say why a gene could not be measured, and which receivers are of the other species, each reason once."""
+    absent = read[read["verdict"] == ABSENT].drop_duplicates(["where", "gene"])
+    own = absent[absent["where"] == BATCH]
+    for row in own.to_dict("records"):
+        yield f"{row['gene']}: not measurable, {str(row['reason']).rstrip('.') or 'no reason recorded'}."
+    lists = {str(place): ", ".join(part["gene"]) for place, part in absent[absent["where"] != BATCH].groupby("where", sort=False)}
+    for genes in dict.fromkeys(lists.values()):
+        places = ", ".join(place for place, listed in lists.items() if listed == genes)
+        yield f"{places}: not measurable, since the profile has no row, or its species no such gene: {genes}."
+    species = read.drop_duplicates("where").set_index("where")["species"]
+    others = species[species != species[BATCH]]
+    for name in dict.fromkeys(others):
+        yield f"{', '.join(others.index[others == name])}: {name} cells, read through the orthologs."
+
+
+def _interactions(adata: AnnData) -> tuple[Table, ...]:
+    """All groups against all, where they were run."""
+    found = adata.uns["scdiff"].get("interactions")
+    if found is None or not len(found):
+        return ()
+    caption = (
+        f"All against all: ligands and receptors between groups of the batch, ranked by the consensus of liana's methods; small is "
+        f"strong (magnitude) or specific. The {min(MOST_SHOWN, len(found))} strongest of {count(len(found))}."
+    )
+    return (Table("interactions.csv", found, caption, _strongest(found)),)
+
+
+def _strongest(found: pd.DataFrame) -> pd.DataFrame:
+    """Say the first rows of the table of interactions."""
     import pandas as pd
 
     return pd.DataFrame(
         {
-            "axis": str(row["axis"]),
-            "side": str(row["side"]),
-            "gene": str(row["gene"]),
-            "expressing": DASH if row["verdict"] == "not measurable" else f"{count(row['n_expressing'])} of {count(row['n_cells'])}",
-            "share (95 %)": DASH
-            if row["verdict"] == "not measurable"
-            else f"{percent(row['fraction'])} % ({interval(row['fraction_low'], row['fraction_high'])})",
-            "verdict": str(row["verdict"]),
+            "sender": str(row["sender"]),
+            "receiver": str(row["receiver"]),
+            "ligand": f"{row['ligand']} ({percent(row['ligand_fraction'])} %)",
+            "receptor": f"{row['receptor']} ({percent(row['receptor_fraction'])} %)",
+            "magnitude rank": f"{row['magnitude_rank']:.2g}",
+            "specificity rank": f"{row['specificity_rank']:.2g}",
         }
-        for row in pooled.to_dict("records")
-    )
-
-
-def _reasons(pooled: pd.DataFrame) -> tuple[str, ...]:
-    """Say why a gene could not be measured, each reason once."""
-    rows = pooled[pooled["verdict"].astype(str) == "not measurable"]
-    return tuple(
-        dict.fromkeys(f"{row.gene}: not measurable, {str(row.reason).rstrip('.') or 'no reason recorded'}." for row in rows.itertuples())
+        for row in found.head(MOST_SHOWN).to_dict("records")
     )
