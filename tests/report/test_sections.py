@@ -277,6 +277,15 @@ def test_axes_say_why_a_gene_is_not_measurable(finished):
     )
 
 
+def test_axes_say_a_reason_that_many_genes_share_once(finished):
+    table = finished.uns["scdiff"]["axes"]
+    own = (table["where"] == "batch") & table["gene"].isin(["KDR", "FLT1"])
+    table.loc[own, "verdict"] = "not measurable"
+    table.loc[own, "reason"] = "no row for " + table["gene"] + " in the matrix"
+    notes = run_section(SECTIONS["axes"], finished).notes
+    assert notes[0] == "KDR, FLT1: not measurable, no row for them in the matrix."
+
+
 def test_axes_put_the_batch_beside_the_receivers(finished):
     section = run_section(SECTIONS["axes"], finished)
     assert [figure.name for figure in section.figures] == ["axes_batch", "axes_endothelium"]

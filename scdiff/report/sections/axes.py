@@ -132,13 +132,16 @@ def _said(pairs: pd.DataFrame, side: str, *, ends: bool) -> list[str]:
 def _reasons(read: pd.DataFrame) -> Iterator[str]:
     """Say why a gene could not be measured, and which receivers are of the other species, each reason once."""
     absent = read[read["verdict"] == ABSENT].drop_duplicates(["where", "gene"])
-    own = absent[absent["where"] == BATCH]
-    for row in own.to_dict("records"):
-        yield f"{row['gene']}: not measurable, {str(row['reason']).rstrip('.') or 'no reason recorded'}."
+    reasons: dict[str, list[str]] = {}
+    for row in absent[absent["where"] == BATCH].to_dict("records"):
+        reason = str(row["reason"]).rstrip(".") or "no reason recorded"
+        reasons.setdefault(reason.replace(str(row["gene"]), "{}"), []).append(str(row["gene"]))
+    for reason, genes in reasons.items():
+        yield f"{', '.join(genes)}: not measurable, {reason.format(genes[0] if len(genes) == 1 else 'them')}."
     lists = {str(place): ", ".join(part["gene"]) for place, part in absent[absent["where"] != BATCH].groupby("where", sort=False)}
-    for genes in dict.fromkeys(lists.values()):
-        places = ", ".join(place for place, listed in lists.items() if listed == genes)
-        yield f"{places}: not measurable, since the profile has no row, or its species no such gene: {genes}."
+    for named in dict.fromkeys(lists.values()):
+        places = ", ".join(place for place, listed in lists.items() if listed == named)
+        yield f"{places}: not measurable, since the profile has no row, or its species no such gene: {named}."
     species = read.drop_duplicates("where").set_index("where")["species"]
     others = species[species != species[BATCH]]
     for name in dict.fromkeys(others):

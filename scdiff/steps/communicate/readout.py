@@ -91,7 +91,7 @@ def _axis_rows(axis: Axis, batch: _Batch, found: Mapping[str, Mapping[str, Estim
         for group, cells in batch.groups.items():
             head = {"axis": axis.name, "side": side, "gene": name or gene, "sample": group, "where": BATCH, "species": species}
             if gene not in found:
-                reason = f"no row for {name} in the matrix" if name else f"{gene} has no {species} ortholog"
+                reason = f"no row for {name} in the matrix" if name else f"no {species} ortholog of {gene}"
                 yield head | _absent(reason, int(cells.sum()))
                 continue
             seen = batch.read.of([batch.markers[gene]])[cells, 0] > 0
@@ -167,7 +167,7 @@ def receiver_rows(axis: Axis, receivers: Sequence[Receiver], species: Species) -
             head |= {"where": receiver.name, "species": receiver.species}
             through = "" if receiver.species == species else f"; {receiver.species} cells, read through the ortholog"
             if seen is None:
-                reason = f"no row for {symbol} in the profile" if symbol else f"{gene} has no {receiver.species} ortholog"
+                reason = f"no row for {symbol} in the profile" if symbol else f"no {receiver.species} ortholog of {gene}"
                 yield head | _absent(reason + (through if symbol else ""), receiver.n_cells)
                 continue
             yield head | _receiver_row(seen.n_expressing, seen.n_cells, seen.background, through)

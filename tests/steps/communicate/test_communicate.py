@@ -167,8 +167,8 @@ def test_a_mouse_batch_meets_a_human_receiver_through_the_ortholog(batch):
     assert _at(adata, "t_cell", "CXCR4")["species"] == "human"
     assert _at(adata, "t_cell", "CXCR4")["reason"].endswith("; human cells, read through the ortholog")
     assert "ortholog" not in _at(adata, "macrophage", "Cxcr4")["reason"]
-    assert _at(adata, "macrophage", "LILRB1")["reason"] == "LILRB1 has no mouse ortholog"
-    assert _at(adata, "batch", "HLA-G")["reason"] == "HLA-G has no mouse ortholog"
+    assert _at(adata, "macrophage", "LILRB1")["reason"] == "no mouse ortholog of LILRB1"
+    assert _at(adata, "batch", "HLA-G")["reason"] == "no mouse ortholog of HLA-G"
     assert _at(adata, "t_cell", "HLA-G")["n_expressing"] > 0
 
 
