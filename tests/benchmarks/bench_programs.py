@@ -68,10 +68,9 @@ def names(n_cells: int) -> pd.DataFrame:
 def chondrocytes(share: float, seed: int) -> ad.AnnData:
     """Real chondrocytes among other stromal cells."""
     cells = ad.read_h5ad(DATA / "msc_mouse_bone_marrow.h5ad")
-    is_one = (cells.obs["cell_type"] == "CH").to_numpy()
-    mixed = titrate(
-        cells[is_one].copy(), cells[~is_one].copy(), n_cells=N_CELLS, fraction=share, depth=5_000, contamination=0.05, seed=seed
-    )
+    label = cells.obs["cell_type"].astype(str).to_numpy()
+    positives, negatives = cells[label == "CH"].copy(), cells[~np.isin(label, ["CH", "Stem"])].copy()
+    mixed = titrate(positives, negatives, n_cells=N_CELLS, fraction=share, depth=5_000, contamination=0.05, seed=seed)
     return ad.AnnData(mixed.X, var=pd.DataFrame(index=mixed.var_names), obs=names(mixed.n_obs))
 
 
