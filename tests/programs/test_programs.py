@@ -112,7 +112,7 @@ def test_no_programme_has_more_patterns_than_a_fit_can_hold(name):
     assert max(len(part.core) for part in load_program(name).parts) <= 6
 
 
-@pytest.mark.parametrize("name", sorted(set(program_names()) - set(DEFAULT_PROGRAMS)))
+@pytest.mark.parametrize("name", program_names())
 def test_every_read_out_says_what_to_expect(name):
     assert load_program(name).expected.endswith(".")
 

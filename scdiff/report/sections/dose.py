@@ -33,6 +33,10 @@ ASSUMPTIONS = (
 _BOUNDS = {"lob": " (limit of blank)", "prevalence_high": " (end of the interval)", "fraction_high": " (end of the raw interval)"}
 
 
+MOST_OTHERS = 25
+"""Rows of other programmes that are shown."""
+
+
 @SECTIONS.register("dose", summary="Expected cells of a dose.", source="field convention", facts={"title": "Dose", "reads": (keys.DOSE,)})
 def dose(adata: AnnData) -> Section:
     """Show how many cells of each state a dose is expected to hold.
@@ -42,7 +46,7 @@ def dose(adata: AnnData) -> Section:
     ``uns["scdiff"]["dose"]``, ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``obs["control"]`` (where it is there)
     """
     table, main = adata.uns["scdiff"]["dose"], main_row(adata)
-    rows = _shown(adata, table, main)
+    rows = _few(_shown(adata, table, main), main)
     whole = rows[rows["sample"].astype(str) == "all"].reset_index(drop=True)
     given = table.iloc[0]
     viable = float(given["dose_cells"] * given["viability"])
@@ -76,6 +80,12 @@ def _shown(adata: AnnData, table: pd.DataFrame, main: dict[str, Any]) -> pd.Data
     headline = (table["program"].astype(str) == main["program"]) & (table["state"].astype(str) == main["state"])
     single = headline & ~sample.isin({"all", *controls})
     return table[(sample == "all") | (single & (single.sum() > 1))]
+
+
+def _few(rows: pd.DataFrame, main: dict[str, Any]) -> pd.DataFrame:
+    """Leave other programmes to the file where there are very many."""
+    own = rows["program"].astype(str) == str(main["program"])
+    return rows if len(rows) - own.sum() <= MOST_OTHERS else rows[own]
 
 
 def _picture(whole: pd.DataFrame, row: dict[str, Any], most: float) -> Picture:

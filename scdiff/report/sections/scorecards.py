@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FEWEST = 2
 """A scorecard of fewer programmes says no more than the section of all programmes."""
 
+MOST_NAMED = 6
+
 CLAIMS = {"up": "more is claimed", "down": "fewer is claimed", "either": ""}
 
 
@@ -54,11 +56,29 @@ def _marks(pooled: pd.DataFrame) -> str:
 
 
 def _description(programs: Sequence[Program]) -> str:
-    """Say what the scorecard is about."""
+    """Say what the scorecard is about, and what is known to expect, each expectation once."""
     claimed = {claim: [program.title for program in programs if program.direction == claim] for claim in ("up", "down")}
     words = [f"{word}: {', '.join(claimed[claim])}." for claim, word in (("up", "Claimed to be there"), ("down", "Better absent"))]
     said = [text for text, claim in zip(words, ("up", "down"), strict=True) if 0 < len(claimed[claim]) <= 6]
-    return " ".join(["Transcripts only: neither protein nor function is measured.", *said])
+    expected: dict[str, list[str]] = {}
+    for program in programs:
+        expected.setdefault(program.expected, []).append(program.title)
+    known = [f"{_several(titles, len(programs))}: {_lower(text)}" for text, titles in expected.items() if text]
+    return " ".join(["Transcripts only: neither protein nor function is measured.", *said, *(["Expected.", *known] if known else [])])
+
+
+def _several(titles: Sequence[str], n_programs: int) -> str:
+    """Name some read-outs, or say that they are all, or most, of the scorecard."""
+    if len(titles) == n_programs:
+        return "All"
+    return (
+        ", ".join(titles) if len(titles) <= MOST_NAMED else f"{', '.join(titles[: MOST_NAMED - 1])} and {len(titles) - MOST_NAMED + 1} more"
+    )
+
+
+def _lower(text: str) -> str:
+    """Let a sentence go on after a colon; names of genes and acronyms stay."""
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _view(pooled: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +92,6 @@ def _view(pooled: pd.DataFrame) -> pd.DataFrame:
 def _said(row: Mapping[Any, Any]) -> dict[str, str]:
     """Say one read-out."""
     missing = row["verdict"] == "not measurable"
-    ends = interval(row["prevalence_low"], row["prevalence_high"])
     bounds = [
         f"{sign} {percent(row[key])} %"
         for key, sign in (("at_least", "≥"), ("at_most", "≤"))
@@ -80,13 +99,19 @@ def _said(row: Mapping[Any, Any]) -> dict[str, str]:
     ]
     return {
         "read-out": str(row["title"]),
-        "prevalence (95 %)": DASH if missing else f"{percent(row['prevalence'])} % ({ends})",
+        "prevalence (95 %)": DASH if missing else _prevalence(row),
         "LOD": DASH if missing else f"{percent(row['lod'])} %",
         "verdict": str(row["verdict"]),
         "criterion (protein)": f"{' '.join(bounds)}: {row['criterion'] or DASH}" if bounds else "",
         "claim": CLAIMS[str(row["direction"])],
-        "expected": str(row["expected"]),
     }
+
+
+def _prevalence(row: Mapping[Any, Any]) -> str:
+    """Say the prevalence with its interval; of what was not detected, the upper bound."""
+    if row["verdict"] == "not detected":
+        return f"≤ {percent(max(row['prevalence_high'], row['lob']))} %"
+    return f"{percent(row['prevalence'])} % ({interval(row['prevalence_low'], row['prevalence_high'])})"
 
 
 def _notes(programs: Sequence[Program], pooled: pd.DataFrame) -> tuple[str, ...]:
