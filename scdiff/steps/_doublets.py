@@ -1,7 +1,7 @@
 """Doublets as scrublet finds them, one sample at a time, in the order of the names.
 
 The method is scrublet's, on the steps of this package: scanpy's version takes ten times longer and as much memory
-(``tests/benchmarks/results/doublets.md``).
+(``make bench-passes``; figures in ``tests/benchmarks/README.md``).
 """
 
 from __future__ import annotations

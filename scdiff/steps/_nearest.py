@@ -1,7 +1,7 @@
 """Nearest neighbours: every pair where the points are few, else the points of the nearest of many lists.
 
 Compiled once and for all: approximate searches of libraries compile anew in every process, take longer for the same
-recall, or give other neighbours on another number of threads (``tests/benchmarks/results/neighbours.md``).
+recall, or give other neighbours on another number of threads (``make bench-neighbours``).
 """
 
 from __future__ import annotations
