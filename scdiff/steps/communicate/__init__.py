@@ -34,7 +34,8 @@ def communicate(
 
     For the paracrine function of the batch: which of its cells could send, and whether a receiver that is not in these data
     could receive, read from a profile of public cells. Beside the raw fraction (a count above 0) stands the prevalence by the
-    assay's mixture, which leaves out what contamination shows. A transcript is no proof of the protein, nor of a signal.
+    assay's mixture, which leaves out what contamination shows; of more than three samples, that of all together only. A
+    transcript is no proof of the protein, nor of a signal.
 
     Parameters
     ----------

@@ -32,6 +32,8 @@ BATCH = "batch"
 LEVEL = 0.95
 FEWEST_CELLS = 50
 """As for the programmes: a prevalence of fewer cells says nothing."""
+MOST_SAMPLES = 3
+"""Of more samples, only row ``all`` has a prevalence: a fit per gene and sample would take longer than the programmes."""
 TYPICAL = 1e-4
 """Level of an expressing cell that the mixture expects at least, share of its counts."""
 WIDTH = (4, 16)
@@ -109,7 +111,7 @@ def _batch_row(n_expressing: int, n_cells: int, estimate: Estimate | None) -> Ro
 
 
 def _estimates(batch: _Batch, gene: str) -> dict[str, Estimate]:
-    """Prevalence of one gene with its 95 % interval, by group; only groups of 50 cells and more.
+    """Prevalence of one gene with its 95 % interval, by group; only groups of 50 cells and more, and no single samples of many.
 
     The mixture of one marker: background by depth and contamination, and cells that express the gene on top. A transcript that
     every cell holds alike cannot be told from contamination without the unfiltered matrix; it counts as expressed.
@@ -123,7 +125,7 @@ def _estimates(batch: _Batch, gene: str) -> dict[str, Estimate]:
     first = _fit(batch, marker, counts, depth, pooled, None)
     fits = {POOLED: first}
     for name, cells in batch.groups.items():
-        if cells.sum() >= FEWEST_CELLS and name != POOLED:
+        if cells.sum() >= FEWEST_CELLS and name != POOLED and len(batch.groups) - 1 <= MOST_SAMPLES:
             fits[name] = first if np.array_equal(cells, pooled) else _fit(batch, marker, counts, depth, cells, first)
     found = {name: (fit.prevalence, *profile_interval(fit)) for name, fit in fits.items()}
     return {name: (prevalence if prevalence > TRACE else 0.0, low, high) for name, (prevalence, low, high) in found.items()}

@@ -254,6 +254,13 @@ def test_small_samples_have_no_prevalence_of_their_own(batch):
     assert [np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("large", "small", "all")] == [False, True, False]
 
 
+def test_of_many_samples_only_all_of_them_have_a_prevalence(batch):
+    adata = batch(250, 100)
+    adata.obs["sample"] = pd.Categorical(np.repeat(["a", "b", "c", "d", "e"], 50))
+    communicate(adata, axes=["CXCL12-CXCR4"], receivers=["t_cell"])
+    assert [np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("a", "e", "all")] == [True, True, False]
+
+
 def test_real_msc_show_vegfa_little_hgf_and_no_il10(shared_data):
     adata = sc.read_h5ad(shared_data / "msc_mouse_bone_marrow.h5ad")
     adata.layers["counts"] = adata.X
