@@ -157,7 +157,7 @@ class Checkpoints:
         if counts:
             stored = _read(self.folder / counts, ["obs", "var", COUNTS])
             whole = AnnData(obs=stored["obs"][[]], var=stored["var"][[]], layers={"counts": stored[COUNTS]})
-            adata.layers["counts"] = whole[adata.obs_names, adata.var_names].layers["counts"]
+            adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
         return adata
 
     def _intact(self, entry: dict[str, Any]) -> bool:

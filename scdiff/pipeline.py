@@ -212,7 +212,7 @@ def _resumed(checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any]
     adata = checkpoints.restore()
     if "counts" not in adata.layers:
         whole = step_functions()["load"](**load_options)
-        adata.layers["counts"] = whole[adata.obs_names, adata.var_names].layers["counts"]
+        adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
     return adata
 
 

@@ -418,25 +418,25 @@ def test_a_run_killed_in_every_step_in_turn(reference, small_input, tmp_path) ->
 
 DIES_WHILE_WRITING = """
 import os, sys
-import scdiff.report.h5ad as h5ad
-real, calls = h5ad.write_h5ad, []
-def die(adata, path, **options):
+import scdiff.{module} as module
+real, calls = module.{name}, []
+def die(what, path, **options):
     calls.append(path)
-    real(adata, path, **options)
+    real(what, path, **options)
     if len(calls) == {n}:
         path.write_bytes(path.read_bytes()[:1000])
         os.kill(os.getpid(), 9)
-h5ad.write_h5ad = die
+module.{name} = die
 from scdiff.cli import main
 main({words!r})
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [1, 2, 6, 10])
-def test_a_run_killed_while_it_stores(reference, small_input, tmp_path, n: int) -> None:
+@pytest.mark.parametrize(("module", "name", "n"), [("checkpoint", "_write", n) for n in (1, 2, 6)] + [("report.h5ad", "write_h5ad", 1)])
+def test_a_run_killed_while_it_stores(reference, small_input, tmp_path, module: str, name: str, n: int) -> None:
     words = ["run", str(small_input), "--control", "control1", "--out", str(tmp_path / "out"), "--quiet"]
-    died = subprocess.run([sys.executable, "-c", DIES_WHILE_WRITING.format(n=n, words=words)], check=False, capture_output=True)
+    died = subprocess.run([sys.executable, "-c", DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words)], check=False, capture_output=True)
     assert died.returncode == -9
     assert looks_finished(tmp_path / "out") == []
     assert main(words) == 0

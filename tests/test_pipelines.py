@@ -270,11 +270,11 @@ def test_a_killed_job_is_listed_and_resumes_when_the_workflow_runs_again(fragile
     assert row["reason"] == "It ended without a message in step embed: killed, most likely for its memory or time."
     kept = tmp_path / "results" / "batches" / "one" / ".scdiff"
     assert [entry["step"] for entry in json.loads((kept / "state.json").read_text())] == ["load", "qc", "normalise", "embed"]
-    stored = (kept / "00_load.h5ad").stat().st_mtime_ns
+    stored = (kept / "00_load.h5").stat().st_mtime_ns
     again = fragile()
     assert again.returncode == 0, again.stderr
     assert resumed(tmp_path) == ["load", "qc", "normalise", "embed"]
-    assert (kept / "00_load.h5ad").stat().st_mtime_ns == stored
+    assert (kept / "00_load.h5").stat().st_mtime_ns == stored
     assert read(tmp_path / "results" / "verdicts.csv")[0]["reason"] == ""
 
 
