@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
-    from scdiff.report.plots.fractions import axis_pairs, dots, forest, read_outs
+    from scdiff.report.plots.fractions import axis_pairs, dots, forest, read_outs, receptor_dots
     from scdiff.report.plots.maps import category_map, paga_graph, pseudotime_map, state_bars
     from scdiff.report.plots.qc import dropped_bars, metric_histogram
 
@@ -29,6 +29,7 @@ __all__ = [
     "positives_heatmap",
     "pseudotime_map",
     "read_outs",
+    "receptor_dots",
     "state_bars",
 ]
 

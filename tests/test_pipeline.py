@@ -436,7 +436,9 @@ main({words!r})
 @pytest.mark.parametrize(("module", "name", "n"), [("checkpoint", "_write", n) for n in (1, 2, 6)] + [("report.h5ad", "write_h5ad", 1)])
 def test_a_run_killed_while_it_stores(reference, small_input, tmp_path, module: str, name: str, n: int) -> None:
     words = ["run", str(small_input), "--control", "control1", "--out", str(tmp_path / "out"), "--quiet"]
-    died = subprocess.run([sys.executable, "-c", DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words)], check=False, capture_output=True)
+    died = subprocess.run(
+        [sys.executable, "-c", DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words)], check=False, capture_output=True
+    )
     assert died.returncode == -9
     assert looks_finished(tmp_path / "out") == []
     assert main(words) == 0

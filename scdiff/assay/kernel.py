@@ -1,4 +1,4 @@
-"""The one hot loop of the assay: all patterns over all contaminations in each row, with scores.
+"""The hot loops of the assay: densities of all pairs, then all patterns over all contaminations in each row, with scores.
 
 Plain arrays, one thread, a fixed order of sums: the same bits whatever the machine is doing.
 ``tests/assay/test_kernel.py`` holds it to a slow, obvious twin.
@@ -13,7 +13,7 @@ from numba import njit
 
 from scdiff.assay.table import Floats
 
-__all__ = ["Derivatives", "best_centre", "sum_rows"]
+__all__ = ["Derivatives", "best_centre", "fill_densities", "sum_rows"]
 
 
 class Derivatives(NamedTuple):
@@ -30,6 +30,58 @@ class Derivatives(NamedTuple):
     off: Floats
     off_mean: Floats
     off_size: Floats
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def fill_densities(counts, expressed, ambient, norm, digamma, sizes, activity, contamination, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Find densities and derivatives of each pair, in one pass over pairs and deviations.
+
+    Parameters
+    ----------
+    counts, expressed, ambient
+        Count of each pair, its mean where the marker is on, and its background, each of shape (n_pairs,).
+    norm, digamma, sizes
+        Of the three negative binomials (on, on at a low level, off): what their log density has beside the terms of the mean,
+        digamma(count + size) - digamma(size), and the size, each of shape (n_pairs, 3).
+    activity, contamination
+        Factor of each deviation, shape (n_grid,).
+    low_level
+        Level of the cells that express little, relative to the others.
+    scale
+        Filled with ln of what the densities of each pair are divided by, shape (n_pairs,).
+    derivatives
+        A :class:`Derivatives` to fill.
+    """
+    on_density, on_level, on_background, on_size, off_density, off_mean, off_size = derivatives
+    for p in range(len(counts)):
+        count, background, most_size, few_size, ambient_size = counts[p], ambient[p], sizes[p, 0], sizes[p, 1], sizes[p, 2]
+        scale[p] = -np.inf
+        for k in range(len(activity)):
+            mean = expressed[p] * activity[k] + background
+            low = low_level * (mean - background) + background
+            held = background * contamination[k]
+            most_sum, few_sum, held_sum = np.log(most_size + mean), np.log(few_size + low), np.log(ambient_size + held)
+            most = norm[p, 0] + count * np.log(mean) - (count + most_size) * most_sum
+            few = norm[p, 1] + count * np.log(low) - (count + few_size) * few_sum
+            on = max(most, few) + np.log1p(np.exp(-abs(most - few)))
+            tail = np.exp(few - on)
+            by_mean = (1 - tail) * (count / mean - (count + most_size) / (most_size + mean))
+            by_low = tail * (count / low - (count + few_size) / (few_size + low))
+            on_density[p, k], off_density[p, k] = on, norm[p, 2] + count * np.log(held) - (count + ambient_size) * held_sum
+            on_level[p, k] = (by_mean + low_level * by_low) * (mean - background)
+            on_background[p, k] = (by_mean + by_low) * background
+            on_size[p, k] = (1 - tail) * _by_size(count, mean, most_size, digamma[p, 0], most_sum)
+            off_mean[p, k] = count - (count + ambient_size) / (ambient_size + held) * held
+            off_size[p, k] = _by_size(count, held, ambient_size, digamma[p, 2], held_sum)
+            scale[p] = max(scale[p], on, off_density[p, k])
+        for k in range(len(activity)):
+            on_density[p, k], off_density[p, k] = np.exp(on_density[p, k] - scale[p]), np.exp(off_density[p, k] - scale[p])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _by_size(count, mean, size, digamma, log_sum):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Derive the negative binomial log density by ln size."""
+    return size * (digamma + np.log(size) - log_sum + 1 - (count + size) / (size + mean))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

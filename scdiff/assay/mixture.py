@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, expit, gammaln, logit
 
-from scdiff.assay.kernel import Derivatives, best_centre, sum_rows
-from scdiff.assay.table import CellTable, Floats, MarkerTable
+from scdiff.assay.kernel import Derivatives, best_centre, fill_densities, sum_rows
+from scdiff.assay.table import CellTable, Floats
 
 __all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "off_log_density", "on_log_density"]
 
@@ -249,13 +249,12 @@ class Model:
             Hold the weight of the positive patterns at this, 0-1.
         """
         parameters, weights = self.parameters(theta), self.weights(theta, table, prevalence)
-        states = [_states(parameters, index, marker) for index, marker in enumerate(table.markers)]
-        derivatives = Derivatives(*(np.concatenate(parts) for parts in zip(*(state for state, _ in states), strict=True)))
+        derivatives, log_scale = _densities(parameters, table)
         slopes = np.array([deviation * GRID - deviation**2 for deviation in (parameters.spread, parameters.activity)])
         log_likelihood, gradient, curvature, pattern = sum_rows(
             table.pair, table.weight, self.patterns, self.positive, *weights, GRID_WEIGHT, slopes, derivatives
         )  # fmt: skip
-        scale = sum(float((table.weight * log_scale[m.row]).sum()) for (_, log_scale), m in zip(states, table.markers, strict=True))
+        scale = float(table.pair_weight @ log_scale) - table.log_factorials
         pull = self.prior_precision @ (theta - self.prior_mean)
         backgrounds, by_background, bend = self._backgrounds(theta)
         excess, by_theta = self._partial_patterns(weights, table)
@@ -381,30 +380,17 @@ def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
     return parameters.background[index] * depth[:, None] * contamination
 
 
-def _states(parameters: Parameters, index: int, marker: MarkerTable) -> tuple[Derivatives, Floats]:
-    """Scaled densities of one marker over its pairs with their derivatives, and the ln scale, shape (n_pairs,)."""
-    counts, wide = marker.counts, marker.counts[:, None]
-    on_size, off_size = parameters.on_size[index], parameters.off_size[index]
-    expressed, background = _on_mean(parameters, index, marker.depth)
-    off, off_mean = off_log_density(parameters, index, counts, marker.depth), _off_mean(parameters, index, marker.depth)
-    most, few = _on_parts(wide, expressed, background, on_size)
-    on = np.logaddexp(most, few)
-    scale = np.maximum(on.max(axis=1), off.max(axis=1))
-    mean, low_mean, tail = expressed + background, TAIL_LEVEL * expressed + background, np.exp(few - on)
-    by_mean = (1 - tail) * (wide / mean - (wide + on_size) / (on_size + mean))
-    by_low_mean = tail * (wide / low_mean - (wide + TAIL_SIZE) / (TAIL_SIZE + low_mean))
-    derivatives = Derivatives(
-        on=np.exp(on - scale[:, None]),
-        on_level=(by_mean + TAIL_LEVEL * by_low_mean) * expressed,
-        on_background=(by_mean + by_low_mean) * background,
-        on_size=(1 - tail) * _by_size(wide, mean, on_size),
-        off=np.exp(off - scale[:, None]),
-        off_mean=wide - (wide + off_size) / (off_size + off_mean) * off_mean,
-        off_size=_by_size(wide, off_mean, off_size),
-    )
-    return derivatives, scale - gammaln(counts + 1)
-
-
-def _by_size(counts: Floats, mean: Floats, size: float) -> Floats:
-    """Derive the negative binomial log density by ln size."""
-    return np.asarray(size * (digamma(counts + size) - digamma(size) + np.log(size / (size + mean)) + 1 - (counts + size) / (size + mean)))
+def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, Floats]:
+    """Scaled densities of all pairs with their derivatives, and the ln scale without its part of the counts alone, shape (n_pairs,)."""
+    marker, counts, depth = table.pairs
+    sizes = np.column_stack([parameters.on_size, np.full(len(parameters.on_size), TAIL_SIZE), parameters.off_size])
+    of_pair, shares = sizes[marker], np.log([1 - TAIL, TAIL, 1.0])
+    summed = counts[:, None] + of_pair
+    norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
+    activity = np.exp(parameters.activity * GRID - parameters.activity**2 / 2)
+    contamination = np.exp(parameters.spread * GRID - parameters.spread**2 / 2)
+    derivatives, scale = Derivatives(*np.empty((7, len(counts), len(GRID)))), np.empty(len(counts))
+    means = (parameters.level[marker] * depth, parameters.background[marker] * depth)
+    terms, factors = (norm, digamma(summed) - digamma(sizes)[marker], of_pair), (activity, contamination, TAIL_LEVEL)
+    fill_densities(counts, *means, *terms, *factors, scale, derivatives)
+    return derivatives, scale

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 __all__ = ["FINE", "Binning", "CellTable", "MarkerTable", "coarse_counts", "coarse_depth", "count_grid", "tabulate"]
 
@@ -73,6 +74,22 @@ class CellTable:
         """Pair of each row and marker among the pairs of all markers in turn, shape (n_rows, n_markers)."""
         first = np.cumsum([0, *(len(marker.counts) for marker in self.markers)])[:-1]
         return np.column_stack([marker.row for marker in self.markers]) + first
+
+    @cached_property
+    def pairs(self) -> tuple[Ints, Floats, Floats]:
+        """Marker, count and depth of the pairs of all markers in turn, each of shape (n_pairs,)."""
+        marker = np.repeat(np.arange(len(self.markers)), [len(marker.counts) for marker in self.markers])
+        return marker, np.concatenate([m.counts for m in self.markers]), np.concatenate([m.depth for m in self.markers])
+
+    @cached_property
+    def pair_weight(self) -> Floats:
+        """Cells per pair of all markers in turn, shape (n_pairs,)."""
+        return np.concatenate([np.bincount(m.row, weights=self.weight, minlength=len(m.counts)) for m in self.markers])
+
+    @cached_property
+    def log_factorials(self) -> float:
+        """Sum of ln(counts!) over cells and markers."""
+        return float(self.pair_weight @ gammaln(self.pairs[1] + 1))
 
     @cached_property
     def depth(self) -> Floats:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
 __all__ = ["Lookup", "canonical", "detect_species", "ortholog"]
 
 _SAMPLE = 5_000
-_GREEK = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk")  # alpha, beta, gamma, kappa
+_FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa
 _LOWER = re.compile(r"^[A-Z][a-z0-9.\-]*[a-z][a-z0-9.\-]*$")
 _ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})\.\d+$")
 
@@ -29,7 +29,7 @@ def _table() -> tuple[dict[str, str], ...]:
 
 def _plain(name: str) -> str:
     """Fold what people vary: case, dots, hyphens, blanks, underscores, Greek letters."""
-    return re.sub(r"[\s._\-]", "", name.lower().translate(_GREEK))
+    return "".join(name.lower().translate(_FOLDED).split())
 
 
 @cache
@@ -81,6 +81,19 @@ def detect_species(names: Iterable[str]) -> Literal["human", "mouse"] | None:
     return "mouse" if mouse > human else "human"
 
 
+@lru_cache(maxsize=4)  # the steps of a run ask for the same genes again and again
+def _rows(symbols: tuple[str, ...], species: str) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Rows of each symbol as it stands, and of each approved symbol that another name stands for."""
+    exact: dict[str, list[int]] = {}
+    folded: dict[str, list[int]] = {}
+    aliases = _aliases(species)
+    for index, symbol in enumerate(symbols):
+        exact.setdefault(symbol, []).append(index)
+        if resolved := aliases.get(_plain(symbol)):
+            folded.setdefault(resolved, []).append(index)
+    return exact, folded
+
+
 class Lookup:
     """Find genes among the rows of a matrix, by symbol first, then by the other names in use.
 
@@ -97,14 +110,7 @@ class Lookup:
     """
 
     def __init__(self, symbols: Sequence[str], species: Literal["human", "mouse"]) -> None:
-        self._exact: dict[str, list[int]] = {}
-        self._folded: dict[str, list[int]] = {}
-        aliases = _aliases(species)
-        for index, symbol in enumerate(symbols):
-            self._exact.setdefault(symbol, []).append(index)
-            resolved = aliases.get(_plain(symbol))
-            if resolved:
-                self._folded.setdefault(resolved, []).append(index)
+        self._exact, self._folded = _rows(tuple(symbols), species)
 
     def find(self, wanted: Iterable[str]) -> list[int]:
         """Sorted row numbers of the ``wanted`` symbols; empty where none has a row."""

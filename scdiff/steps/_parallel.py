@@ -16,7 +16,7 @@ from scdiff.steps._progress import counted
 
 __all__ = ["each", "many"]
 
-MANY_CELLS = 1_000
+MANY_CELLS = 100
 """From here on, processes are worth their start."""
 
 if TYPE_CHECKING:

@@ -230,6 +230,27 @@ def test_axes_are_hollow_where_background_may_explain_them(ax):
     assert [text.get_text() for text in ax.texts] == ["no row"]
 
 
+def test_receptors_are_dots_by_receiver(ax):
+    side = {"value": 0.2, "low": 0.1, "high": 0.3, "above": True, "absent": ""}
+    hollow, absent = side | {"value": 0.8, "above": False}, side | {"value": np.nan, "absent": "no row"}
+    labels = [{"axis": "HGF-MET", "label": "HGF to MET"}, {"axis": "LIF-LIFR", "label": "LIF to LIFR"}]
+    tables = {
+        name: pd.DataFrame([label | _sides(side, receptor) for label, receptor in zip(labels, receptors, strict=True)])
+        for name, receptors in {"t_cell": (side, hollow), "monocyte": (absent, side)}.items()
+    }
+    fractions.receptor_dots(tables, ax)
+    drawn = [(tuple(place), round(size), to_hex(fill)) for dots in ax.collections for place, size, fill in _each_dot(dots)]
+    assert drawn == [((0, 0), 23, CALLED), ((0, 1), 77, PAPER), ((1, 1), 23, CALLED)]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["t cell", "monocyte"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["HGF to MET", "LIF to LIFR"]
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("no row", (1, 0))]
+
+
+def _each_dot(dots):
+    places = dots.get_offsets()
+    return zip(places.tolist(), dots.get_sizes(), np.repeat(dots.get_facecolor(), len(places), axis=0)[: len(places)], strict=True)
+
+
 def _sides(ligand, receptor):
     return {f"ligand_{key}": value for key, value in ligand.items()} | {f"receptor_{key}": value for key, value in receptor.items()}
 

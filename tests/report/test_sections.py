@@ -288,8 +288,8 @@ def test_axes_say_a_reason_that_many_genes_share_once(finished):
 
 def test_axes_put_the_batch_beside_the_receivers(finished):
     section = run_section(SECTIONS["axes"], finished)
-    assert [figure.name for figure in section.figures] == ["axes_batch", "axes_endothelium"]
-    assert "139 mouse cells of another study" in section.figures[1].caption
+    assert [figure.name for figure in section.figures] == ["axes_batch", "axes_receivers"]
+    assert "endothelium, 139 cells (mouse)" in section.figures[1].caption
     view = section.tables[0].view.set_index("ligand \N{RIGHTWARDS ARROW} receptor")
     row = view.loc["VEGFA \N{RIGHTWARDS ARROW} KDR"]
     assert row.tolist() == ["45 % (36-54 %)", "[0 % (0-0.30 %)]", "[2.0 %]"]

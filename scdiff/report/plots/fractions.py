@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["axis_pairs", "dots", "forest", "name_rows", "percent_axis", "read_outs"]
+__all__ = ["axis_pairs", "dots", "forest", "name_rows", "percent_axis", "read_outs", "receptor_dots"]
 
 _TICKS = (0, 0.1, 1, 10, 100)
 _LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
 _SIDES = {"ligand": (ACCENT, "ligand, batch"), "receptor": (CALLED, "receptor")}
 _DRAWN = ("value", "low", "high", "above", "absent")
+_KEYED = (0.05, 0.25, 1.0)
+"""Fractions that the legend of the receptors shows."""
 _LANES = {"ligand": -0.18, "receptor": 0.18}
 
 
@@ -168,3 +170,47 @@ def _pair_legend() -> list[Any]:
     look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5, "marker": "o"}
     handles = [Line2D([], [], color=colour, label=label, **look) for colour, label in _SIDES.values()]
     return [*handles, Line2D([], [], color=MUTED, label="not above background", markerfacecolor=PAPER, **look)]
+
+
+def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
+    """Draw the share of cells that express each receptor in each receiver, as dots of that area.
+
+    Parameters
+    ----------
+    pairs
+        By receiver, rows as in :func:`axis_pairs`, the same ones in each.
+    ax
+        Where to draw.
+    """
+    for column, rows in enumerate(pairs.values()):
+        there = rows["receptor_absent"].eq("") & rows["receptor_value"].gt(0)
+        ax.plot(column, 0, linestyle="none")  # keeps the column where nothing is drawn
+        for above, fill in ((True, CALLED), (False, PAPER)):
+            drawn = rows[there & rows["receptor_above"].eq(above)]
+            places, sizes = [column] * len(drawn), [_dot(value) for value in drawn["receptor_value"]]
+            ax.scatter(places, drawn.index, s=sizes, facecolor=fill, edgecolor=CALLED, linewidth=1.0, zorder=3)
+        for number in rows.index[rows["receptor_absent"].ne("")]:
+            ax.annotate("no row", (column, number), ha="center", va="center", color=MUTED, fontsize=5.5)
+    name_rows(ax, [str(label) for label in next(iter(pairs.values()))["label"]])
+    ax.set_xticks(range(len(pairs)), [name.replace("_", " ") for name in pairs], rotation=60, ha="left", rotation_mode="anchor")
+    ax.xaxis.tick_top()
+    ax.set_xlim(-0.6, len(pairs) - 0.4)
+    ax.grid(visible=True)
+    ax.tick_params(length=0)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    legend_below(ax, handles=_receptor_legend(), columns=2)
+    return ax
+
+
+def _dot(value: float) -> float:
+    """Area of a dot, points squared."""
+    return 5 + 90 * value
+
+
+def _receptor_legend() -> list[Any]:
+    """Legend entries of the receptors."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"color": CALLED, "marker": "o", "linestyle": "none"}
+    sizes = [Line2D([], [], label=f"{100 * share:g} %", markersize=_dot(share) ** 0.5, **look) for share in _KEYED]
+    return [*sizes, Line2D([], [], label="not above background", markersize=5.5, markerfacecolor=PAPER, **look)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.report.plots.fractions import axis_pairs
+from scdiff.report.plots.fractions import axis_pairs, receptor_dots
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import count, interval, percent
 
@@ -39,7 +39,7 @@ def axes(adata: AnnData) -> Section:
         "What the batch could send, and who could receive it: cells that express the ligand, beside the cells that express the "
         "receptor, in the batch itself and in receivers that are not in these data, read from public cells. Transcripts only: neither "
         "secretion nor binding is measured, and cells of other studies were prepared and sequenced in other ways.",
-        figures=tuple(_pairs_picture(read, place) for place in places),
+        figures=tuple(_pictures(read, places)),
         tables=(Table("axes.csv", table, _CAPTION, _view(read, places)), *_interactions(adata)),
         notes=tuple(_reasons(read)),
     )
@@ -87,27 +87,40 @@ def _absent(row: pd.Series) -> str:
     return "no ortholog" if "ortholog" in row["reason"] and "no row" not in row["reason"] else "no row"
 
 
-def _pairs_picture(read: pd.DataFrame, place: str) -> Picture:
-    """Draw the pairs of one receiver."""
-    pairs = _pairs(read, place)
-    return picture(
-        f"axes_{place}",
-        lambda ax: axis_pairs(pairs, ax),
-        caption=f"Ligands of the batch and receptors of {_whose(read[read['where'] == place], place)}, with 95 % intervals. Of the batch: "
-        "prevalence, background left out, or the raw fraction of fewer than 50 cells. Hollow: not more than background may show.",
-        alt=f"Fraction of cells expressing each ligand in the batch and each receptor in {place}, with intervals",
-        table="axes.csv",
-        size=(3.5, 1.4 + 0.33 * len(pairs)),
-    )
+def _pictures(read: pd.DataFrame, places: list[str]) -> Iterator[Picture]:
+    """Draw ligands and receptors of the batch, and the receptors of the receivers beside each other."""
+    receivers = [place for place in places if place != BATCH]
+    if BATCH in places:
+        own = _pairs(read, BATCH)
+        yield picture(
+            "axes_batch",
+            lambda ax: axis_pairs(own, ax),
+            caption=f"Ligands and receptors of the batch itself ({count(read.loc[read['where'] == BATCH, 'n_cells'].max())} cells), with "
+            "95 % intervals: prevalence, background left out, or the raw fraction of fewer than 50 cells. Hollow: not more than "
+            "background may show.",
+            alt="Fraction of cells expressing each ligand and each receptor in the batch, with intervals",
+            table="axes.csv",
+            size=(3.5, 1.4 + 0.33 * len(own)),
+        )
+    if receivers:
+        labels = _pairs(read, places[0])["label"]  # in the batch's species
+        pairs = {place: _pairs(read, place).assign(label=labels) for place in receivers}
+        yield picture(
+            "axes_receivers",
+            lambda ax: receptor_dots(pairs, ax),
+            caption="Receptors in cells of other studies, raw detection: "
+            + "; ".join(_whose(read[read["where"] == place], place) for place in receivers)
+            + ". Hollow: not more than background may show.",
+            alt="Share of cells expressing each receptor in each receiver, as dots of that area",
+            table="axes.csv",
+            size=(3.5, 2.0 + 0.22 * len(pairs[receivers[0]])),
+        )
 
 
 def _whose(part: pd.DataFrame, place: str) -> str:
-    """Say whose receptors a picture shows, and how they were read."""
-    cells = count(part["n_cells"].max())
-    if place == BATCH:
-        return f"the batch itself ({cells} cells)"
-    unknown = ", of a background that is not known" if (part["above_background"] == "unknown").any() else ""
-    return f"{place} ({cells} {part['species'].iloc[0]} cells of another study, raw detection{unknown})"
+    """Say which cells a receiver is, and whether its background is known."""
+    unknown = ", background not known" if (part["above_background"] == "unknown").any() else ""
+    return f"{place.replace('_', ' ')}, {count(part['n_cells'].max())} cells ({part['species'].iloc[0]}{unknown})"
 
 
 def _view(read: pd.DataFrame, places: list[str]) -> pd.DataFrame:
