@@ -412,19 +412,6 @@ def test_the_process_exits_with_the_code() -> None:
     assert done.stderr == "scdiff: error: none.h5ad: there is no such file or folder.\n".replace("none", str(Path.cwd() / "none"))
 
 
-@pytest.mark.slow
-def test_demo_finds_its_own_truth(say, tmp_path) -> None:
-    code, out, err = say("demo", "--out", tmp_path / "demo")
-    assert code == 0
-    assert "inside the interval" in out
-    assert "Traceback" not in err
-    assert "Warning" not in err
-    first = (tmp_path / "demo" / "tables" / "fractions.csv").read_bytes()
-    code, out, err = say("demo", "--out", tmp_path / "demo", "--quiet")
-    assert (code, err, len(out.splitlines())) == (0, "", 1)
-    assert (tmp_path / "demo" / "tables" / "fractions.csv").read_bytes() == first
-
-
 def test_the_batch_of_the_demo_is_drawn_once(tmp_path, monkeypatch, small_batch) -> None:
     from scdiff import cli
 

@@ -17,14 +17,15 @@ from scdiff.errors import ConfigError
 from scdiff.simulate import BatchDesign, simulate
 
 distributed = pytest.importorskip("dask.distributed")
-FAST = ("--set", "call.null_sets=0", "--quiet")
+FAST = ("--set", "call.null_sets=0", "--set", "programs=[pancreatic_progenitor, vegf, msc_identity]", "--quiet")
+pytestmark = pytest.mark.xdist_group("cluster")  # one run in memory serves all
 
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
     """One simulated batch as h5ad and as zarr."""
     folder = tmp_path_factory.mktemp("lazy")
-    made = simulate(n_cells=1_200, fraction=0.1, design=BatchDesign(n_genes=500, donors=3), seed=1)
+    made = simulate(n_cells=900, fraction=0.1, design=BatchDesign(n_genes=500, donors=3), seed=1)
     made.write_h5ad(folder / "batch.h5ad")
     made.write_zarr(folder / "batch.zarr")
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ def test_the_quickstart_uses_every_front_and_step() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", [ROOT / "notebooks", ROOT], ids=["from notebooks", "from the root"])
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("script", "folder"), zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT])), ids=lambda path: path.stem)
 def test_the_notebook_runs(script: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "shared/data" in code(script):
         request.getfixturevalue("shared_data")  # skips where it is absent

@@ -36,6 +36,9 @@ LIGHT = {"programs": ["pancreatic_progenitor"], "call": {"null_sets": 0}, "score
 """Options of a run of few seconds."""
 
 
+one_workflow = pytest.mark.xdist_group("workflow")
+"""Tests that look at the same finished workflow."""
+
 needs_snakemake = pytest.mark.skipif(
     importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (pip install '.[workflow]')"
 )
@@ -103,6 +106,7 @@ def done(analysis: Path) -> subprocess.CompletedProcess[str]:
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 1
@@ -113,6 +117,7 @@ def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.Complet
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     for batch in ("batch1", "batch2"):
         folder = analysis / "results" / "batches" / batch
@@ -122,6 +127,7 @@ def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], 
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     soups = {}
     for batch in ("batch1", "batch2"):
@@ -132,6 +138,7 @@ def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedPr
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     gathered = read(results / "fractions.csv")
@@ -143,6 +150,7 @@ def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.Complete
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_the_verdicts_hold_one_row_per_batch(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     verdicts = {row["batch"]: row for row in read(results / "verdicts.csv")}
@@ -161,6 +169,7 @@ def test_the_verdicts_hold_one_row_per_batch(done: subprocess.CompletedProcess[s
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_the_broken_batch_is_listed_with_reason_and_log(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     row = next(row for row in read(results / "verdicts.csv") if row["batch"] == BROKEN)
@@ -180,6 +189,7 @@ def trajectory(results: Path, batch: str) -> str:
 
 @needs_snakemake
 @pytest.mark.slow
+@one_workflow
 def test_a_mended_batch_runs_alone(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     shutil.copy(analysis / "data" / "two.h5ad", analysis / "data" / "three.h5ad")
     planned = snakemake(analysis, "--dry-run", sheet="data/batches.csv")

@@ -156,11 +156,19 @@ def test_the_demo_says_and_writes_what_the_readme_says(
     monkeypatch.chdir(tmp_path)
     (output,) = blocks(README, "text")
     assert main(["demo", "--out", "demo"]) == 0
-    said = "\n".join(capsys.readouterr().out.splitlines()[-3:]) + "\n"
+    out, err = capsys.readouterr()
+    assert not re.search("Traceback|Warning", err)
+    said = "\n".join(out.splitlines()[-3:]) + "\n"
+    assert "inside the interval" in said
     assert words(said) == words(output)
     assert numbers(said) == pytest.approx(numbers(output), abs=0.3)  # percentage points: library versions move the last digit
     patterns = first_column("in `DIR`")
     assert len(patterns) > 6
     assert [pattern for pattern in patterns if not list((tmp_path / "demo").glob(pattern))] == []
+    first = (tmp_path / "demo" / "tables" / "fractions.csv").read_bytes()
+    assert main(["demo", "--out", "demo", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert (err, len(out.splitlines())) == ("", 1)
+    assert (tmp_path / "demo" / "tables" / "fractions.csv").read_bytes() == first
     assert main(["run", "--config", "demo/run.yaml", "--out", "demo", "--quiet"]) == 0
     assert words(capsys.readouterr().out) == words(output.splitlines()[0] + "\n")
