@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from scipy.special import betaln
+from scipy.special import betaln, expit, logit
 from scipy.stats import norm
 
 from scdiff.assay import donors
@@ -150,22 +150,34 @@ def test_a_tost_interval_of_90_percent_lies_within_the_margin():
 
 def test_pairs_see_through_donors_that_differ():
     before, cells = np.array([0.02, 0.1, 0.3, 0.5]), [2000] * 4
-    after = before + 0.08
+    after = expit(logit(before) + 0.8)
     assert compare_pairs(before, cells, after, cells).p_value < 0.02
     assert compare_donors(before, cells, after, cells).p_value > 0.2
 
 
-def test_pairs_by_normal_theory_at_one_overdispersion(monkeypatch):
-    monkeypatch.setattr(donors, "GRID", np.array([0.02]))
+def test_pairs_by_normal_theory_where_the_spread_of_responses_is_known(monkeypatch):
+    monkeypatch.setattr(donors, "RESPONSES", np.array([0.3]))
     a, b, cells = np.array([0.1, 0.2, 0.3]), np.array([0.15, 0.22, 0.41]), np.array([1000, 2000, 500])
-    variance = sum((p := (x * cells + 0.5) / (cells + 1)) * (1 - p) / cells for x in (a, b)) + 2 * 0.02 * 0.23 * 0.77
-    weight = 1 / variance
-    middle = ((a + b).mean()) / 2
-    weight = 1 / (variance - 2 * 0.02 * 0.23 * 0.77 + 2 * 0.02 * middle * (1 - middle))
-    centre, sd = (weight * (b - a)).sum() / weight.sum(), weight.sum() ** -0.5
+    counts = [part for x in (a, b) for part in (x * cells + 0.5, (1 - x) * cells + 0.5)]
+    weight = 1 / (sum(1 / part for part in counts) + 0.3**2)
+    before, after = np.log(counts[0] / counts[1]), np.log(counts[2] / counts[3])
+    centre, sd = (weight * (after - before)).sum() / weight.sum(), weight.sum() ** -0.5
     found = compare_pairs(a, cells, b, cells)
-    assert found.p_value == pytest.approx(2 * norm.sf(centre / sd), abs=1e-9)
-    assert (found.low, found.high) == pytest.approx((centre - 1.959964 * sd, centre + 1.959964 * sd), abs=1e-5)
+    assert found.p_value == pytest.approx(2 * norm.sf(centre / sd), abs=1e-4)
+    ends = [centre - 1.959964 * sd, centre + 1.959964 * sd]
+    told = [np.mean(expit((before + after + end) / 2) - expit((before + after - end) / 2)) for end in ends]
+    assert (found.low, found.high) == pytest.approx(told, abs=1e-4)
+
+
+def test_the_interval_of_pairs_holds_the_truth_at_its_rate():
+    rng, held = np.random.default_rng(3), []
+    for _ in range(300):
+        before = rng.uniform(0.02, 0.3, 4)
+        after = expit(logit(before) + 0.7 + rng.normal(0, 0.3, 4))
+        a, b = (rng.binomial(1500, x) / 1500 for x in (before, after))
+        found = compare_pairs(a, [1500] * 4, b, [1500] * 4)
+        held.append(found.low <= (after - before).mean() <= found.high)
+    assert 0.93 < np.mean(held) <= 1
 
 
 @settings(max_examples=40, deadline=None)
