@@ -337,12 +337,14 @@ def gather() -> Any:
         sys.path.remove(str(PIPELINES / "scripts"))
 
 
-def finished(results: Path, batch: str, *, prevalence: str = "0.1", trajectory: str = "continuum") -> None:
+def finished(
+    results: Path, batch: str, *, prevalence: str = "0.1", trajectory: str = "continuum", lob: str = "0", verdict: str = "detected"
+) -> None:
     """The files that the tables are gathered from."""
     folder = results / "batches" / batch / "tables"
     folder.mkdir(parents=True)
     (folder.parent / "report.html").touch()
-    row = f"pancreatic_progenitor,progenitor_like,all,300,24,0.08,0.05,0.12,{prevalence},{prevalence},{prevalence},0,0.02,,detected"
+    row = f"pancreatic_progenitor,progenitor_like,all,300,24,0.08,0.05,0.12,{prevalence},{prevalence},{prevalence},{lob},0.02,,{verdict}"
     (folder / "fractions.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n", encoding="utf-8")
     (folder / "trajectory.csv").write_text(f"verdict,p_continuum,p_separate\n{trajectory},0.01,\n", encoding="utf-8")
 
@@ -386,6 +388,13 @@ def test_a_page_of_finished_batches_only_has_no_section_of_failures(gather: Any,
     assert page.count('class="value"') == 2
     assert 'cx="120.0"' in page
     assert "&lt; 0.001" in page
+
+
+@pytest.mark.parametrize(("verdict", "most"), [("not detected", "0.5"), ("detected", "0.1")])
+def test_the_limit_of_blank_bounds_what_was_not_detected(gather: Any, tmp_path: Path, verdict: str, most: str) -> None:
+    finished(tmp_path, "a", prevalence="0.001", lob="0.005", verdict=verdict)
+    gather.write_results(tmp_path, ["a"])
+    assert f"<td>0.1 to {most}</td>" in (tmp_path / "batches.html").read_text(encoding="utf-8")
 
 
 def test_nothing_finished_still_gives_tables_and_page(gather: Any, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def write_page(path: Path, verdicts: Sequence[dict[str, str]]) -> None:
     )
     environment.filters["percent"] = percent
     text = environment.get_template("batches.html.j2").render(
-        finished=[row | {"bar": bar(row, most)} for row in finished],
+        finished=[row | {"bar": bar(row, most), "most": _most(row)} for row in finished],
         missing=[row for row in verdicts if "reason" in row],
         counts=_counts(finished),
         most=percent(str(most)),
@@ -48,6 +48,12 @@ def _counts(finished: Sequence[dict[str, str]]) -> dict[str, int]:
 def _number(text: str) -> float | None:
     """Read a number of a table; None where there is none."""
     return float(text) if text not in {"", "nan"} else None
+
+
+def _most(row: dict[str, str]) -> str:
+    """Upper end of the interval, or the limit of blank where nothing was detected below it."""
+    ends = [row["prevalence_high"], row["lob"]] if row["verdict"] == "not detected" else [row["prevalence_high"]]
+    return max(ends, key=lambda text: _number(text) or 0.0)
 
 
 def percent(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
+from scdiff.assay.dose import upper_bound
 from scdiff.report.plots.style import colours
 from scdiff.report.verdict import main_row, state_phrase
 
@@ -23,7 +24,12 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "scale": "Oranges",
         **_PERCENT,
     },
-    "prevalence_high": {"title": "At most", "description": "upper end of the 95 % interval, percent of cells", "hidden": True, **_PERCENT},
+    "prevalence_high": {
+        "title": "At most",
+        "description": "upper end of the 95 % interval, or the limit of blank where nothing was detected below it, percent of cells",
+        "hidden": True,
+        **_PERCENT,
+    },
     "lod": {"title": "LOD", "description": "limit of detection, percent of cells", "hidden": True, **_PERCENT},
     "n_called": {"title": "Called", "description": "cells called positive", "format": "{:,.0f}", "scale": False},
     "n_cells": {"title": "Cells", "description": "cells after quality control", "format": "{:,.0f}", "scale": "Blues"},
@@ -62,6 +68,8 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
 def _entry(row: dict[Any, Any]) -> dict[str, Any]:
     """Take one row in MultiQC's units; missing values are left out, as JSON knows no NaN."""
     numbers = {name: 100 * float(row[name]) for name in ("prevalence", "prevalence_high", "lod")}
+    if row["verdict"] == "not detected":
+        numbers["prevalence_high"] = 100 * float(upper_bound(row["prevalence_high"], row["lob"])[0])
     known = {name: value for name, value in numbers.items() if value == value}  # noqa: PLR0124
     return {"verdict": str(row["verdict"]), **known, "n_called": int(row["n_called"]), "n_cells": int(row["n_cells"])}
 

@@ -24,6 +24,13 @@ def test_fractions_are_in_percent(finished):
     assert row["verdict"] == "quantified"
 
 
+@pytest.mark.parametrize(("verdict", "most"), [("not detected", 0.4), ("detected", 0.1)])
+def test_the_limit_of_blank_bounds_what_was_not_detected(finished, verdict, most):
+    table = finished.uns["scdiff"]["fractions"]
+    table["verdict"], table["prevalence_high"], table["lob"] = verdict, 0.001, 0.004
+    assert general_statistics(finished, batch="b")["data"]["b"]["prevalence_high"] == pytest.approx(most)
+
+
 def test_what_is_not_measurable_is_left_out(batch):
     content = general_statistics(batch("not measurable"), batch="b")
     assert set(content["data"]["b"]) == {"verdict", "n_called", "n_cells"}
