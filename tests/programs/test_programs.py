@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Literal
 
+import anndata
 import pytest
 
 from scdiff.errors import ProgramError, UnknownNameError
-from scdiff.genes import canonical, ortholog
+from scdiff.genes import Lookup, canonical, ortholog
 from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, SCORECARDS, Marker, load_program, load_programs, program_names
 from scdiff.simulate import simulate
 from scdiff.steps.call import call
@@ -269,3 +272,17 @@ def test_unknown_name_gets_the_near_match():
 def test_two_programs_of_one_name_are_refused(tmp_path):
     with pytest.raises(ProgramError, match=r"two programmes share a name: mine, mine"):
         load_programs([written(tmp_path, GOOD), written(tmp_path, GOOD)])
+
+
+ABSENT = {"human": set(), "mouse": {"Cxcl11", "H2-Ea"}}
+"""Approved symbols that no annotation of the real data has: both are not transcribed in C57BL/6."""
+
+
+@pytest.mark.parametrize("species", ["human", "mouse"])
+def test_every_gene_has_a_row_in_a_real_annotation(shared_data: Path, species: Literal["human", "mouse"]) -> None:
+    files = [path for path in shared_data.glob("*.h5ad") if species in path.stem]
+    annotations = [Lookup(list(anndata.read_h5ad(path, backed="r").var_names), species) for path in files]
+    programs = load_programs(["all"])
+    genes = {gene for program in programs for named in (*program.markers, *program.sets) for gene in named.genes(species)}
+    assert len(genes) > 300
+    assert {gene for gene in genes if not any(rows.find([gene]) for rows in annotations)} == ABSENT[species]
