@@ -393,7 +393,7 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
     assert process.wait() == -9
 
 
-@pytest.mark.parametrize("step", ["embed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("load", "call", "report"))])
+@pytest.mark.parametrize("step", ["embed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("load", "report"))])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(reference, small_input, tmp_path, capsys, step: str) -> None:
     out = tmp_path / "out"
     kill_at(step, small_input, out)
@@ -459,16 +459,9 @@ def test_a_resumed_result_is_the_same_result(reference, small_input, tmp_path, n
     assert fractions(tmp_path / "out") == fractions(reference)
 
 
-def test_two_runs_with_the_same_seed(reference, small_input, tmp_path, no_figures) -> None:
-    run(resolve({"inputs": [small_input], "control": ["control1"]}), tmp_path / "out")
-    assert fractions(tmp_path / "out") == fractions(reference)
-
-
-@pytest.mark.parametrize("what", ["cells", pytest.param("genes", marks=pytest.mark.slow), pytest.param("both", marks=pytest.mark.slow)])
-def test_order_does_not_matter(reference, small_batch, tmp_path, no_figures, what: str) -> None:
+def test_a_second_run_is_the_same_whatever_the_order_of_cells_and_genes(reference, small_batch, tmp_path, no_figures) -> None:
     rng = np.random.default_rng(1)
-    cells = rng.permutation(small_batch.n_obs) if what != "genes" else np.arange(small_batch.n_obs)
-    genes = rng.permutation(small_batch.n_vars) if what != "cells" else np.arange(small_batch.n_vars)
+    cells, genes = rng.permutation(small_batch.n_obs), rng.permutation(small_batch.n_vars)
     small_batch[cells, genes].copy().write_h5ad(tmp_path / "small.h5ad")
     shuffled = run(resolve({"inputs": [tmp_path / "small.h5ad"], "control": ["control1"]}), tmp_path / "out")
     assert fractions(tmp_path / "out") == fractions(reference)

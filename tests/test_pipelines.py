@@ -32,7 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = ROOT / "pipelines"
 BROKEN = "batch3"
 COMPILED = Path(tempfile.gettempdir()) / f"scdiff-tests-compiled-{os.getuid()}"
-LIGHT = {"programs": ["pancreatic_progenitor"], "call": {"null_sets": 0}, "score": {"methods": ["mean_minus_control"]}}
+LIGHT = {
+    "programs": ["pancreatic_progenitor"],
+    "call": {"null_sets": 0},
+    "score": {"methods": ["mean_minus_control"]},
+    "communicate": {"axes": ["HGF-MET"]},
+}
 """Options of a run of few seconds."""
 
 

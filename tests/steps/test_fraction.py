@@ -433,8 +433,8 @@ def test_beta_cells_of_real_islets_are_counted_in_each_donor(shared_data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("contamination", [0.0, 0.1, 0.2])
-@pytest.mark.parametrize("truth", [0.0, 0.007, 0.05, 0.2])
+@pytest.mark.parametrize("contamination", [0.05, 0.2])
+@pytest.mark.parametrize("truth", [0.0, 0.007, 0.2])
 def test_titration_of_more_real_cells(sides, truth, contamination):
     seed = int(1_000 * truth + 10 * contamination) + 2
     adata = titrate(*sides, n_cells=4_000, fraction=truth, contamination=contamination, soup_share=0.3, seed=seed)
