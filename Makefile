@@ -10,10 +10,10 @@ demo: $(VENV)/.installed ## run the main job on a simulated batch
 
 test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about ten seconds each
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,11 +33,28 @@ def small_batch() -> AnnData:
 
 
 @pytest.fixture(scope="session")
-def small_input(small_batch: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fill a folder once for all processes of a test run, ``made_once(name, fill)``; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, mark = root / name, root / f"{name}.made"
+        with (root / f"{name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not mark.exists():
+                folder.mkdir()
+                fill(folder)
+                mark.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_input(small_batch: AnnData, made_once: Callable[..., Path]) -> Path:
     """The small batch as a file; not to be changed."""
-    path = tmp_path_factory.mktemp("input") / "small.h5ad"
-    small_batch.write_h5ad(path)
-    return path
+    return made_once("input", lambda folder: small_batch.write_h5ad(folder / "small.h5ad")) / "small.h5ad"
 
 
 @pytest.fixture
@@ -44,10 +64,11 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_run(small_input: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(small_input: Path, made_once: Callable[..., Path]) -> Path:
     """Folder of a finished run on the small batch; copy it before you change it."""
     from scdiff.cli import main
 
-    out = tmp_path_factory.mktemp("finished") / "out"
-    assert main(["run", str(small_input), "--control", "control1", "--out", str(out), "--quiet"]) == 0
-    return out
+    def fill(folder: Path) -> None:
+        assert main(["run", str(small_input), "--control", "control1", "--out", str(folder / "out"), "--quiet"]) == 0
+
+    return made_once("finished", fill) / "out"

@@ -18,23 +18,23 @@ from scdiff.simulate import BatchDesign, simulate
 
 distributed = pytest.importorskip("dask.distributed")
 FAST = ("--set", "call.null_sets=0", "--set", "programs=[pancreatic_progenitor, vegf, msc_identity]", "--quiet")
-pytestmark = pytest.mark.xdist_group("cluster")  # one run in memory serves all
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory):
+@pytest.fixture(scope="session")
+def batch(made_once):
     """One simulated batch as h5ad and as zarr."""
-    folder = tmp_path_factory.mktemp("lazy")
-    made = simulate(n_cells=900, fraction=0.1, design=BatchDesign(n_genes=500, donors=3), seed=1)
-    made.write_h5ad(folder / "batch.h5ad")
-    made.write_zarr(folder / "batch.zarr")
-    return folder
+
+    def fill(folder):
+        made = simulate(n_cells=900, fraction=0.1, design=BatchDesign(n_genes=500, donors=3), seed=1)
+        made.write_h5ad(folder / "batch.h5ad")
+        made.write_zarr(folder / "batch.zarr")
+
+    return made_once("lazy", fill)
 
 
-@pytest.fixture(scope="module")
-def in_memory(batch):
-    assert main(["run", str(batch / "batch.h5ad"), "--out", str(batch / "memory"), *FAST]) == 0
-    return batch / "memory"
+@pytest.fixture(scope="session")
+def in_memory(batch, made_once):
+    return made_once("in_memory", lambda folder: main(["run", str(batch / "batch.h5ad"), "--out", str(folder), *FAST]))
 
 
 def _tables(folder):

@@ -41,9 +41,6 @@ LIGHT = {
 """Options of a run of few seconds."""
 
 
-one_workflow = pytest.mark.xdist_group("workflow")
-"""Tests that look at the same finished workflow."""
-
 needs_snakemake = pytest.mark.skipif(
     importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (pip install '.[workflow]')"
 )
@@ -78,20 +75,24 @@ def sheet(path: Path, *rows: str, header: str = "batch,sample,path,donor,conditi
 # ---- two batches and a broken third one
 
 
-@pytest.fixture(scope="module")
-def analysis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def analysis(made_once: Callable[..., Path]) -> Path:
     """Folder of a finished workflow: two small batches, and a third one whose file is damaged."""
-    folder = tmp_path_factory.mktemp("analysis")
-    data = folder / "data"
-    data.mkdir()
-    for name, fraction, seed in (("one", 0.1, 1), ("two", 0.0, 2)):
-        simulate.simulate(n_cells=150, fraction=fraction, seed=seed).write_h5ad(data / f"{name}.h5ad")
-    (data / "three.h5ad").write_bytes((data / "one.h5ad").read_bytes()[:5000])
-    with_empty_droplets(anndata.read_h5ad(data / "one.h5ad")).write_h5ad(data / "everything.h5ad")
-    rows = ("batch1,s1,one.h5ad,d1,differentiated,21,false,everything.h5ad", "batch2,s2,two.h5ad,d2,differentiated,21,,")
-    header = "batch,sample,path,donor,condition,day,control,raw"
-    sheet(data / "batches.csv", *rows, f"{BROKEN},s3,three.h5ad,d3,,21,no,", header=header)
-    return folder
+
+    def fill(folder: Path) -> None:
+        data = folder / "data"
+        data.mkdir()
+        for name, fraction, seed in (("one", 0.1, 1), ("two", 0.0, 2)):
+            simulate.simulate(n_cells=150, fraction=fraction, seed=seed).write_h5ad(data / f"{name}.h5ad")
+        (data / "three.h5ad").write_bytes((data / "one.h5ad").read_bytes()[:5000])
+        with_empty_droplets(anndata.read_h5ad(data / "one.h5ad")).write_h5ad(data / "everything.h5ad")
+        rows = ("batch1,s1,one.h5ad,d1,differentiated,21,false,everything.h5ad", "batch2,s2,two.h5ad,d2,differentiated,21,,")
+        header = "batch,sample,path,donor,condition,day,control,raw"
+        sheet(data / "batches.csv", *rows, f"{BROKEN},s3,three.h5ad,d3,,21,no,", header=header)
+        ended = snakemake(folder, sheet="data/batches.csv")
+        (folder / "ended.json").write_text(json.dumps([ended.returncode, ended.stdout, ended.stderr]), encoding="utf-8")
+
+    return made_once("analysis", fill)
 
 
 def with_empty_droplets(cells: anndata.AnnData, n_empty: int = 500) -> anndata.AnnData:
@@ -103,15 +104,14 @@ def with_empty_droplets(cells: anndata.AnnData, n_empty: int = 500) -> anndata.A
     return anndata.concat([cells, empty])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def done(analysis: Path) -> subprocess.CompletedProcess[str]:
-    """The workflow, run once."""
-    return snakemake(analysis, sheet="data/batches.csv")
+    """How the workflow ended."""
+    return subprocess.CompletedProcess("snakemake", *json.loads((analysis / "ended.json").read_text(encoding="utf-8")))
 
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 1
@@ -122,7 +122,6 @@ def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.Complet
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     for batch in ("batch1", "batch2"):
         folder = analysis / "results" / "batches" / batch
@@ -132,7 +131,6 @@ def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], 
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     soups = {}
     for batch in ("batch1", "batch2"):
@@ -143,7 +141,6 @@ def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedPr
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     gathered = read(results / "fractions.csv")
@@ -155,7 +152,6 @@ def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.Complete
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_the_verdicts_hold_one_row_per_batch(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     verdicts = {row["batch"]: row for row in read(results / "verdicts.csv")}
@@ -174,7 +170,6 @@ def test_the_verdicts_hold_one_row_per_batch(done: subprocess.CompletedProcess[s
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_the_broken_batch_is_listed_with_reason_and_log(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     results = analysis / "results"
     row = next(row for row in read(results / "verdicts.csv") if row["batch"] == BROKEN)
@@ -194,7 +189,6 @@ def trajectory(results: Path, batch: str) -> str:
 
 @needs_snakemake
 @pytest.mark.slow
-@one_workflow
 def test_a_mended_batch_runs_alone(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
     shutil.copy(analysis / "data" / "two.h5ad", analysis / "data" / "three.h5ad")
     planned = snakemake(analysis, "--dry-run", sheet="data/batches.csv")
