@@ -237,7 +237,7 @@ def main() -> None:
     found = comparisons(60 if quick else 16_000, 2)
     outside = {r: comparisons(40 if quick else 800, 3, (r, r * 1.0001)) for r in (0.003, 0.2)}
     beyond = [f"{r}: {100 * (x.loc[x['effect_size'] == 0, 'scdiff'] <= 0.05).mean():.1f} %" for r, x in outside.items()]
-    paired = pairs(160 if quick else 12_000, 4).reset_index()
+    paired = pairs(160 if quick else 6_000, 4).reset_index()
     paired.columns = [" ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in name).strip() for name in paired.columns]
     by_donors = (
         cover.pivot_table(index=["truth", "overdispersion"], columns=["method", "n_donors"], values="covered").mul(100).reset_index()
@@ -262,7 +262,7 @@ def main() -> None:
             markdown(paired),
             "## Three donors with and without the batch: a shift of regulatory T cells by 5 points, and none; % found",
             "Donors differ by a fifth before, their responses by ``response`` (logarithm); 500-3,000 cells each.",
-            markdown(co_culture(5 if quick else 1_000, 5)),
+            markdown(co_culture(5 if quick else 500, 5)),
         ]
     )
     print(text)
