@@ -224,7 +224,8 @@ def _write(slots: Mapping[str, Any], path: Path) -> None:
 
     with anndata.settings.override(allow_write_nullable_strings=False), h5py.File(path, "w") as file:
         for slot, value in slots.items():
-            anndata.io.write_elem(file, slot, plain(value))
+            group, _, name = slot.rpartition("/")  # anndata takes no path for a name
+            anndata.io.write_elem(file.require_group(group or "/"), name, plain(value))
 
 
 def _read(path: Path, slots: list[str]) -> dict[str, Any]:
