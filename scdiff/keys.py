@@ -51,6 +51,7 @@ COUNTS = Key("layers", "counts", "int", "UMI (or read) counts per cell and gene"
 SAMPLE = Key("obs", "sample", "category", "sample the cell belongs to", "load")
 CONTROL = Key("obs", "control", "bool", "cell of a declared control sample", "load")
 GENE_ID = Key("var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load")
+NAME_IN_FILE = Key("var", "name_in_file", "str", "what the first file calls the gene, before its approved symbol was put in place", "load")
 INPUT = Key("uns", "input", "dict", "files with hashes, species, repairs, technology, absent markers", "load")
 
 TOTAL_COUNTS = Key("obs", "total_counts", "float", "counts per cell", "qc")

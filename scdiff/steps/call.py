@@ -17,6 +17,7 @@ from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 from scdiff.steps._parallel import each, many
 from scdiff.steps._sets import SetResult, called_sets
+from scdiff.steps._states import marker_states, names_in_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -263,9 +264,13 @@ def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Re
     names = [marker.name for marker in program.markers]
     rates = np.array([result.rates_cp10k.get(name, (np.nan,) * 3) for name in names])
     without = np.array([result.left_out.get(name, (np.nan, np.nan)) for name in names])
+    detected = (counts > 0).sum(axis=0)
+    asked = {marker.name: marker.genes(batch.read.species) for marker in program.markers}
     columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1], "soup_cp10k": rates[:, 2]}
     columns |= {"prevalence_without": without[:, 0], "n_called_without": without[:, 1]}
-    markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": (counts > 0).sum(axis=0)}, index=names)
+    markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": detected}, index=names)
+    markers["found_as"] = [names_in_file(batch.adata, rows[name]) for name in names]
+    markers["state"] = marker_states(batch.adata, rows, asked, detected)
     return {
         "found": np.array([marker.name for marker in core], dtype=str),
         "absent": np.array([name for name in rows if not rows[name]], dtype=str),

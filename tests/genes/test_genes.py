@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scdiff.genes as module
@@ -96,6 +96,7 @@ def test_orthologs(human, mouse):
     assert ortholog(human) == mouse
 
 
+@settings(deadline=None)  # the first call reads the tables
 @given(st.text(max_size=12))
 def test_canonical_never_yields_an_empty_name_and_is_idempotent(name):
     for species in ("human", "mouse"):

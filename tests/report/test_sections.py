@@ -120,6 +120,30 @@ def test_evidence_names_what_has_no_row(drawn):
     assert any("No row in this matrix: PDX1, INS" in note for note in section.notes)
 
 
+STATES = ["filtered out by the provider", "present", "absent", "all-zero"]
+
+
+def test_evidence_shows_the_state_of_every_marker(finished):
+    facts = finished.uns["scdiff"]["call"]["pancreatic_progenitor"]
+    facts["markers"] = facts["markers"].assign(genes=["", "NKX6-1", "", "NEUROG3"], found_as=["", "NKX6A", "", "NEUROG3"], state=STATES)
+    facts["absent"] = np.array(["PDX1", "INS"])
+    section = run_section(SECTIONS["evidence"], finished)
+    table = section.tables[1]
+    assert table.name == "marker_states.csv"
+    assert table.frame["state"].tolist() == STATES
+    assert table.view.columns.tolist() == ["marker", "gene", "name in the file", "state"]
+    assert table.view.iloc[:2].to_numpy().tolist() == [
+        ["PDX1", "\u2013", "\u2013", "filtered out by the provider"],
+        ["NKX6-1", "NKX6-1", "NKX6A", "present"],
+    ]
+    assert "No row in this matrix: PDX1 (filtered out by the provider), INS. Nothing is known about them here." in section.notes
+    assert "state" not in section.tables[0].frame
+
+
+def test_evidence_of_calls_without_states_has_no_table_of_them(finished):
+    assert [table.name for table in run_section(SECTIONS["evidence"], finished).tables] == ["markers.csv"]
+
+
 def test_evidence_without_called_cells_has_no_heat_map(drawn):
     names = [figure.name for figure in drawn("not detected")[1][ORDER.index("evidence")].figures]
     assert "evidence_called" not in names

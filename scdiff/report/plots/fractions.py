@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -184,13 +185,12 @@ def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
     """
     for column, rows in enumerate(pairs.values()):
         there = rows["receptor_absent"].eq("") & rows["receptor_value"].gt(0)
-        ax.plot(column, 0, linestyle="none")  # keeps the column where nothing is drawn
         for above, fill in ((True, CALLED), (False, PAPER)):
             drawn = rows[there & rows["receptor_above"].eq(above)]
             places, sizes = [column] * len(drawn), [_dot(value) for value in drawn["receptor_value"]]
             ax.scatter(places, drawn.index, s=sizes, facecolor=fill, edgecolor=CALLED, linewidth=1.0, zorder=3)
-        for number in rows.index[rows["receptor_absent"].ne("")]:
-            ax.annotate("no row", (column, number), ha="center", va="center", color=MUTED, fontsize=5.5)
+        for number, reason in rows["receptor_absent"][rows["receptor_absent"].ne("")].items():
+            ax.annotate(textwrap.fill(reason, 8), (column, number), ha="center", va="center", color=MUTED, fontsize=5.5, linespacing=0.9)
     name_rows(ax, [str(label) for label in next(iter(pairs.values()))["label"]])
     ax.set_xticks(range(len(pairs)), [name.replace("_", " ") for name in pairs], rotation=60, ha="left", rotation_mode="anchor")
     ax.xaxis.tick_top()

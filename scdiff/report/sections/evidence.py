@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.tables import main_evidence, marker_counts
-from scdiff.report.text import count, percent
+from scdiff.report.text import DASH, count, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def evidence(adata: AnnData) -> Section:
             *(_scatter(str(name), depth, counts[name].to_numpy(), called, off) for name, off in levels["off_cp10k"].items()),
             *_heatmap(ratios, called),
         ),
-        tables=(_markers_table(facts["markers"].join(levels)),),
+        tables=(_markers_table(facts["markers"].join(levels)), *_states_table(call, main)),
         notes=_notes(facts, called),
     )
 
@@ -66,7 +66,9 @@ def _description(facts: Mapping[str, Any], called: np.ndarray) -> str:
 
 def _notes(facts: Mapping[str, Any], called: np.ndarray) -> tuple[str, ...]:
     """Say what cannot be shown."""
-    absent = ", ".join(str(name) for name in facts.get("absent", ()))
+    markers = facts["markers"]
+    why = {str(name): f" ({state})" for name, state in markers["state"].items() if state != "absent"} if "state" in markers else {}
+    absent = ", ".join(f"{name}{why.get(str(name), '')}" for name in facts.get("absent", ()))
     missing = (f"No row in this matrix: {absent}. Nothing is known about them here.",) if absent else ()
     if called.any() or not facts.get("measurable", True):
         return missing
@@ -130,7 +132,8 @@ def _heatmap(ratios: pd.DataFrame, called: np.ndarray) -> tuple[Picture, ...]:
 def _markers_table(markers: pd.DataFrame) -> Table:
     """Show what was found of each marker."""
     known = "soup_cp10k" in markers and markers["soup_cp10k"].notna().any()
-    frame = markers.rename_axis("marker").reset_index().drop(columns=[] if known else ["soup_cp10k"], errors="ignore")
+    elsewhere = ["found_as", "state", *([] if known else ["soup_cp10k"])]
+    frame = markers.rename_axis("marker").reset_index().drop(columns=elsewhere, errors="ignore")
     words = {
         "level_cp10k": "level when on",
         "background_cp10k": "background",
@@ -148,3 +151,22 @@ def _markers_table(markers: pd.DataFrame) -> Table:
         of_counts = frame["background_cp10k"].sum() / frame["soup_cp10k"].sum()
         caption += f" The soup is what the empty droplets hold; about {percent(of_counts)} of a cell's counts are of it."
     return Table("markers.csv", frame, caption, frame.rename(columns=words))
+
+
+def _states_table(call: Mapping[str, Any], main: str) -> Iterator[Table]:
+    """Show what is known of each marker; nothing where the calls do not say."""
+    import pandas as pd
+
+    tables = {name: facts["markers"] for name, facts in call.items() if isinstance(facts, Mapping) and "markers" in facts}
+    known = {name: table for name, table in tables.items() if "state" in table}
+    if main not in known:
+        return
+    parts = [table.rename_axis("marker").reset_index().assign(program=name) for name, table in known.items()]
+    frame = pd.concat(parts)[["program", "marker", "genes", "found_as", "state"]].fillna("").reset_index(drop=True)
+    shown = frame.loc[frame["program"] == main, ["marker", "genes", "found_as", "state"]].replace("", DASH)
+    caption = (
+        "What is known of each marker of the main programme; marker_states.csv holds all programmes. Present: some cell has a count. "
+        "All-zero: it has a row, but no cell has a count. Without a row nothing is known: the file lists a whole annotation that lacks "
+        "the gene, or its provider left out genes that hardly any cell shows, or (absent) it cannot be told which."
+    )
+    yield Table("marker_states.csv", frame, caption, shown.rename(columns={"genes": "gene", "found_as": "name in the file"}))

