@@ -31,11 +31,6 @@ RUNS = {
     "loom": (["layouts/GSM0000005_BMSC.loom"], LIGHT, ABSENT),
     "10x v2": (["layouts/geo_10x_v2_plain"], LIGHT, ABSENT),
     "10x v3": (["layouts/geo_10x_v3_prefixed"], LIGHT, ABSENT),
-    "several layouts": (
-        ["layouts/geo_10x_v2_plain", "layouts/geo_10x_v3_prefixed", "layouts/GSM0000005_BMSC.loom"],
-        LIGHT,
-        ABSENT,
-    ),
     "real v3 folder": (["layouts/real_10x/3.0.0/filtered_feature_bc_matrix"], LIGHT, NONE_OF_THEM),
     "real v3 h5": (["layouts/real_10x/3.0.0/filtered_feature_bc_matrix.h5"], LIGHT, NONE_OF_THEM),
     "real v1 folder": (["layouts/real_10x/1.2.0/filtered_gene_bc_matrices"], LIGHT, NONE_OF_THEM),

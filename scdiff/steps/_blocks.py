@@ -194,8 +194,8 @@ def _n_cells(block: csr_matrix, *_along: np.ndarray) -> int:
 
 
 def is_lazy(matrix: Any) -> bool:
-    """Whether ``matrix`` is a dask array, whose blocks are computed where dask says."""
-    return type(matrix).__module__.startswith("dask.")
+    """Whether ``matrix`` is a dask array, or anndata's view of one: its blocks are computed where dask says."""
+    return any(base.__module__.startswith("dask.") for base in type(matrix).__mro__)
 
 
 def n_workers(n_cells: int) -> int:

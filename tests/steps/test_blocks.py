@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from scdiff.steps import _blocks, _kernels
-from scdiff.steps._blocks import LogNormalised, blocks, cell_measures, columns_of, log_normalised, rows_of, stacked, summed
+from scdiff.steps._blocks import LogNormalised, blocks, cell_measures, columns_of, is_lazy, log_normalised, rows_of, stacked, summed
 from scdiff.steps._moments import gene_moments
 from scdiff.steps._pca import Components
 
@@ -62,6 +63,12 @@ def test_a_kernel_is_given_the_rows_that_go_along(monkeypatch):
 )
 def test_dask_gives_the_bits_of_memory(function):
     np.testing.assert_array_equal(function(COUNTS), function(_lazy(COUNTS)))
+
+
+def test_a_view_of_a_dask_array_is_one():
+    whole = AnnData(layers={"counts": _lazy(COUNTS)})
+    assert is_lazy(whole[:30].layers["counts"])
+    assert not is_lazy(AnnData(layers={"counts": COUNTS})[:30].layers["counts"])
 
 
 def test_log_normalised_values_are_computed_alike_from_memory_and_dask():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Survey", "exact", "fault", "survey", "technology"]
+__all__ = ["Survey", "exact", "fault", "recovered", "survey", "technology"]
 
 _NOISE = 1e-6
 """Distance from an integer, relative above 1, that is still float noise."""
@@ -22,6 +23,21 @@ _LARGE_SHARE = 0.1
 """UMI data have at most about 1 % of their non-zero values above 100, full-length reads about 40 %."""
 
 _BINARY_LEAST = 10_000
+
+_IMPUTED_SHARE = 0.8
+"""Of the values of single cells, at most two thirds are above zero; smoothing leaves hardly a zero."""
+
+_TOLD_LEAST = 10
+"""Values that a cell must have for its counts to be told from their ratios."""
+
+_MANY_GENES, _SCALED_SHARE = 100, 0.5
+"""Of cells in which so many genes are seen, hardly one has no gene with a single count; scaled values have that of most."""
+
+_RECOVERED_ERROR = 0.02
+_FLOAT32_ERROR = 1e-6
+"""Distance from a whole number that recovered counts may have: in any case, and for each count, of which float32 takes so much."""
+
+_BASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"ln": np.expm1, "log2": lambda values: np.exp2(values) - 1}
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ def survey(matrix: Any) -> Survey:
     noise = 0.0
     for start in range(0, data.size, _CHUNK):
         part = data[start : start + _CHUNK]
-        if part.dtype.kind == "f":
+        if part.dtype.kind == "f" and not _whole_numbers(part):
             finite = np.isfinite(part)
             n_not_finite += int(part.size - np.count_nonzero(finite))
             part = part if finite.all() else part[finite]
@@ -65,6 +81,12 @@ def survey(matrix: Any) -> Survey:
     return Survey(low, high, n_not_finite, n_fractional, noise)
 
 
+def _whole_numbers(part: np.ndarray) -> bool:
+    """Tell whether all values are finite whole numbers, which is the common case and quickly told."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(part.sum())) and bool((np.rint(part) == part).all())
+
+
 def fault(matrix: Any, seen: Survey) -> str:
     """Say why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; empty where it does."""
     if matrix.data.dtype.kind not in "fiu":
@@ -73,7 +95,7 @@ def fault(matrix: Any, seen: Survey) -> str:
         return f"holds {seen.n_not_finite:,} values that are NaN or infinite"
     if seen.minimum < 0:
         return (
-            f"looks scaled or centred (min {seen.minimum:.3g}, non-integer)"
+            f"looks scaled, centred or integrated (min {seen.minimum:.3g}, non-integer)"
             if seen.n_fractional
             else f"holds negative values (min {seen.minimum:g})"
         )
@@ -89,6 +111,9 @@ def _fractional(matrix: Any, seen: Survey) -> str:
         return "looks like TPM or CPM (every cell sums to about 1,000,000, non-integer)"
     if level:
         return f"looks depth-normalised (every cell sums to about {level:,.0f}, non-integer)"
+    share = float(np.count_nonzero(matrix.data)) / (matrix.shape[0] * matrix.shape[1])
+    if share > _IMPUTED_SHARE and matrix.shape[1] >= _LARGE:
+        return f"looks imputed, smoothed or denoised ({100 * share:.0f} % of its values are above zero, non-integer)"
     if seen.maximum < _LOG_MAXIMUM:
         return f"looks log-normalised (max {seen.maximum:.1f}, non-integer)"
     return f"looks like FPKM, RPKM or corrected values (max {seen.maximum:,.1f}, {seen.n_fractional:,} values non-integer)"
@@ -103,7 +128,22 @@ def _integer(matrix: Any, seen: Survey) -> str:
     level = _common_depth(matrix)
     if level and _is_million(level):
         return "looks like rounded TPM or CPM (every cell sums to about 1,000,000)"
+    share = _share_without_ones(matrix)
+    if share > _SCALED_SHARE:
+        return f"looks scaled and rounded (in {100 * share:.0f} % of the cells no gene has a single count)"
     return ""
+
+
+def _share_without_ones(matrix: Any) -> float:
+    """Share of the cells with many genes in which the smallest value is above one; 0 where fewer than ten cells have many."""
+    sizes = np.diff(matrix.indptr)
+    many = sizes >= _MANY_GENES
+    if np.count_nonzero(many) < _TOLD_LEAST:
+        return 0.0
+    values = np.where(matrix.data > 0, matrix.data, np.inf)
+    filled = sizes > 0
+    smallest = np.minimum.reduceat(values, matrix.indptr[:-1][filled])
+    return float(np.mean(smallest[many[filled]] > 1))
 
 
 def _is_million(level: float) -> bool:
@@ -116,6 +156,54 @@ def _common_depth(matrix: Any) -> float:
     depth = depth[depth > 0]
     level = float(np.median(depth)) if depth.size >= 3 else 0.0
     return level if level and bool((np.abs(depth - level) <= 0.01 * level).all()) else 0.0
+
+
+def recovered(matrix: Any) -> tuple[Any, str]:
+    """Undo the logarithm of counts that were scaled to a common depth: log(1 + counts * target / depth).
+
+    The least value of a cell stands for one count, or for two or three where no gene has fewer; all others must then be whole
+    numbers, as far as float32 tells them: up to some 200,000 counts of one gene. Nothing is assumed of the target.
+
+    Parameters
+    ----------
+    matrix
+        CSR, shape (n_cells, n_genes), non-negative.
+
+    Returns
+    -------
+    The counts as float64 CSR and the sentence that says how they were told; None and what stands against it where they cannot be.
+    """
+    n_values = np.diff(matrix.indptr)
+    for base, undo in _BASES.items():
+        with np.errstate(over="ignore"):
+            scaled = undo(matrix.data.astype(np.float64))
+        found, told = _whole(scaled, matrix.indptr, n_values)
+        if told.all():
+            clean = matrix.copy()
+            clean.data = found
+            return clean, f"Counts were recovered from {base}(1 + x), as asked: in every cell all values are whole multiples of one."
+    failed = f"{np.count_nonzero(~told):,} of {len(told):,} cells hold no multiples of one value"
+    return None, f"exact counts cannot be recovered from it ({failed})"
+
+
+def _whole(scaled: np.ndarray, indptr: np.ndarray, n_values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the values of every cell by what one count is worth; say for which cells whole numbers come out."""
+    used = n_values > 0
+    starts, sizes = indptr[:-1][used], n_values[used]
+    found, told = scaled.copy(), ~used
+    if not len(starts):
+        return found, told
+    ratios = scaled / np.repeat(np.minimum.reduceat(scaled, starts), sizes)
+    for least in (1, 2, 3):
+        counts = ratios * least
+        allowed = _RECOVERED_ERROR + _FLOAT32_ERROR * counts
+        excess = np.where(allowed < 0.25, np.abs(counts - np.rint(counts)) - allowed, 1.0)
+        whole = np.maximum.reduceat(excess, starts) <= 0
+        new = whole & (sizes >= (_TOLD_LEAST if least > 1 else 1)) & ~told[used]
+        values = np.repeat(new, sizes)
+        found[values] = np.rint(counts[values])
+        told[np.flatnonzero(used)[new]] = True
+    return found, told
 
 
 def exact(matrix: Any, seen: Survey) -> Any:

@@ -14,7 +14,17 @@ from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.table import Table, some
 
-__all__ = ["gene_evidence", "genes_only", "is_barcode", "is_transposed", "looks_stable", "named", "pick_genome", "symbols_once"]
+__all__ = [
+    "gene_evidence",
+    "genes_only",
+    "is_barcode",
+    "is_common",
+    "is_transposed",
+    "looks_stable",
+    "named",
+    "pick_genome",
+    "symbols_once",
+]
 
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G[\d_]")
 _BARCODE = re.compile(r"(^|[^A-Za-z])[ACGTN]{6,}([^A-Za-z]|$)")
@@ -48,7 +58,16 @@ def gene_evidence(names: Iterable[str]) -> int:
     listed = list(dict.fromkeys(names))
     species: tuple[Literal["human", "mouse"], ...] = ("human", "mouse")
     wanted = {of: [gene for program in programs.load_programs() for gene in program.score_genes(of)] for of in species}
-    return _n_common(listed) + max(len(genes.Lookup(listed, of).find(wanted[of])) for of in species)
+    return _n_common(listed) + max(len(genes.Lookup(listed, of, former=False).find(wanted[of])) for of in species)
+
+
+def is_common(name: str) -> bool:
+    """Tell whether a name is a symbol that nearly every cell expresses.
+
+    >>> is_common("ACTB"), is_common("Rpl3"), is_common("PDX1")
+    (True, True, False)
+    """
+    return bool(_COMMON.match(name))
 
 
 def _n_common(names: Iterable[str]) -> int:
@@ -57,8 +76,14 @@ def _n_common(names: Iterable[str]) -> int:
 
 
 def is_transposed(table: Table) -> bool:
-    """Tell whether the cells carry the names of genes."""
-    return _n_common(table.barcodes) > 10 * max(1, _n_common(table.symbols))
+    """Tell whether the cells carry the names of genes, or the genes those of cells."""
+    genes_as_cells, genes_as_genes = _n_common(table.barcodes), _n_common(table.symbols)
+    cells_as_genes = sum(map(is_barcode, table.symbols)) > len(table.symbols) / 2
+    return genes_as_cells > 10 * max(1, genes_as_genes) or (cells_as_genes and genes_as_genes == 0 and not _mostly_barcodes(table.barcodes))
+
+
+def _mostly_barcodes(names: np.ndarray) -> bool:
+    return sum(map(is_barcode, names)) > len(names) / 2
 
 
 def named(symbols: Any, gene_ids: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -171,12 +196,18 @@ def symbols_once(table: Table) -> Table:
     gather = sparse.csr_matrix((np.ones(len(codes), dtype=exact_sums), (np.arange(len(codes)), codes)), shape=(len(codes), len(unique)))
     entries = sparse.csr_matrix(table.entries @ gather)
     entries.sort_indices()
-    ids = pd.Series(table.gene_ids).groupby(codes, sort=True).agg(lambda group: "|".join(dict.fromkeys(group)))
+    ids, written = (_listed(names, codes) for names in (table.gene_ids, table.symbols if table.written is None else table.written))
     repeated = sorted(unique[np.bincount(codes) > 1])
-    merged = replace(
-        table, entries=entries, symbols=np.asarray(unique, dtype=object), gene_ids=ids.to_numpy(dtype=object), kinds=None, genomes=None
-    )
+    symbols = np.asarray(unique, dtype=object)
+    merged = replace(table, entries=entries, symbols=symbols, gene_ids=ids, kinds=None, genomes=None, written=written)
     return merged.repaired(
         f"{len(repeated)} gene symbols stood on several rows ({some(repeated)}); their counts were summed: "
         f"{len(codes):,} rows became {len(unique):,} genes."
     )
+
+
+def _listed(names: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """List the names of each group, each once, with bars between; shape (n_groups,)."""
+    import pandas as pd
+
+    return pd.Series(names).groupby(codes, sort=True).agg(lambda group: "|".join(dict.fromkeys(group))).to_numpy(dtype=object)

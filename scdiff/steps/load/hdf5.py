@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.lazy import lazy_counts
-from scdiff.steps.load.table import Table, reading
+from scdiff.steps.load.probe import probe
+from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
 if TYPE_CHECKING:
     import h5py
@@ -30,7 +32,11 @@ _CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
 _PARTIAL = ("spliced", "unspliced", "ambiguous", "spanning")
 """Layers of RNA velocity: whole numbers, but only a part of the counts, so never taken unasked."""
 
-_BLOCK_ROWS = 1024
+_BLOCK_VALUES = 1 << 24
+"""Values of a dense matrix that are held at once."""
+
+_MOST_RATIO, _FREE_BYTES = 2_000, 1 << 26
+"""Bytes of arrays that one byte of a file can hold (deflate packs at most 1,032 into one), and bytes that any file may claim."""
 
 
 def hdf5_layout(path: Path) -> str:
@@ -43,6 +49,7 @@ def hdf5_layout(path: Path) -> str:
     """
     import h5py
 
+    probe(path)
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
         if "obs" in handle and "var" in handle:
             return "h5ad"
@@ -100,10 +107,37 @@ def own_samples(path: Path) -> list[str]:
     return known if len(known) <= len(labels) / 2 else []
 
 
-def read_stored(path: Path, matrix: str, *, lazy: bool = False) -> Iterator[Table]:
+def _refuse_claims(path: Path, handle: Any, names: Iterable[str]) -> None:
+    """Refuse arrays that claim far more than the file can hold, before memory is asked for them; also rows without pointers.
+
+    Raises
+    ------
+    InputError
+        If there are such arrays.
+    """
+    files = [inner for inner in path.rglob("*") if inner.is_file()] if path.is_dir() else [path]
+    most = _FREE_BYTES + _MOST_RATIO * sum(file.stat().st_size for file in files)
+    for item in _below([handle[name] for name in names if name in handle]):
+        if hasattr(item, "shape") and (claimed := math.prod(item.shape) * item.dtype.itemsize) > most:
+            raise InputError(f"{path}: {item.name} claims {claimed:.3g} bytes, more than the file can hold: it is damaged. Get it again.")
+        if not hasattr(item, "shape") and "indptr" in item and "shape" in item.attrs:
+            rows = item.attrs["shape"][0 if item.attrs.get("encoding-type") != "csc_matrix" else 1]
+            if len(item["indptr"].shape) != 1 or item["indptr"].shape[0] != int(rows) + 1:
+                raise InputError(f"{path}: {item.name} does not hold the {int(rows):,} rows that it claims: it is damaged. Get it again.")
+
+
+def _below(items: Iterable[Any]) -> Iterator[Any]:
+    """Yield groups and arrays, and all that is in them."""
+    for item in items:
+        yield item
+        if hasattr(item, "keys") and not hasattr(item, "shape"):
+            yield from _below(item[name] for name in item)
+
+
+def read_stored(path: Path, matrix: str, *, hold: Hold = "memory") -> Iterator[Table]:
     """Yield the matrices of an h5ad or zarr store that may hold the counts, the likeliest first.
 
-    Only the asked one if ``matrix`` names it; ``lazy`` leaves the values on disk.
+    Only the asked one if ``matrix`` names it; ``hold`` says how much of the values is read.
 
     Raises
     ------
@@ -111,22 +145,57 @@ def read_stored(path: Path, matrix: str, *, lazy: bool = False) -> Iterator[Tabl
         If ``matrix`` names no matrix of the file.
     """
     with _opened(path) as handle:
+        _refuse_claims(path, handle, ("X", "raw", "layers", "obs", "var"))
         if not hasattr(handle["obs"], "keys"):  # written before anndata 0.7
             yield from _legacy(path, matrix)
             return
-        yield from _stored(handle, path, matrix, lazy=lazy)
+        yield from _stored(handle, path, matrix, hold)
 
 
-def _stored(handle: Any, path: Path, matrix: str, *, lazy: bool) -> Iterator[Table]:
-    """Yield the matrices of an open file; ``lazy`` leaves their values there."""
+def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]:
+    """Yield the matrices of an open file."""
     from anndata.io import read_elem
 
     obs, places = read_elem(handle["obs"]), _places(handle)
     for name in _asked(path, matrix, list(places)):
         where = places[name]
         var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
-        values = lazy_counts(handle[where], path, name) if lazy else read_elem(handle[where])
-        yield _from_frames(values, obs, var, name)
+        yield _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+
+
+def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
+    """Read as much of a stored matrix as is asked for."""
+    from anndata.io import read_elem
+
+    if hold == "disk":
+        return lazy_counts(stored, path, name)
+    if hold == "memory":
+        return read_elem(stored)
+    if stored.attrs.get("encoding-type") == "csr_matrix":
+        n_cells, n_genes = (int(size) for size in stored.attrs["shape"])
+        return _some_rows(stored, (n_cells, n_genes))
+    return _looked_at(stored if hasattr(stored, "shape") else read_elem(stored))
+
+
+def _looked_at(matrix: Any) -> Any:
+    """Cells of a matrix that a look at a file reads."""
+    from scipy import sparse
+
+    rows = matrix.tocsr() if sparse.issparse(matrix) else matrix
+    return sparse.vstack([sparse.csr_matrix(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
+
+
+def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
+    """Cells of the arrays of a CSR matrix that a look at a file reads."""
+    from scipy import sparse
+
+    indptr, parts = group["indptr"][:], []
+    for stretch in looked_at(shape[0]):
+        ends = indptr[stretch.start : stretch.stop + 1]
+        inside = slice(int(ends[0]), int(ends[-1]))
+        arrays = (group["data"][inside], group["indices"][inside], ends - ends[0])
+        parts.append(sparse.csr_matrix(arrays, shape=(len(ends) - 1, shape[1])))
+    return sparse.vstack(parts, format="csr")
 
 
 def _places(handle: Any) -> dict[str, str]:
@@ -164,6 +233,8 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     """Build the table of one matrix and its frames."""
     from scipy import sparse
 
+    if sparse.issparse(values):
+        values.check_format()  # turned with an index out of range, it would read foreign memory
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
     symbols, gene_ids = _names(index, columns)
@@ -193,29 +264,33 @@ def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
     return next((name for name in wanted if name in present), None)
 
 
-def read_10x_h5(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+def read_10x_h5(path: Path, matrix: str, species: str, *, hold: Hold = "memory") -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the one matrix of a 10x h5; of several genomes in a version 1 file, the asked or the fullest one."""
     import h5py
 
     with h5py.File(path) as handle:
-        if "matrix" in handle:
+        _refuse_claims(path, handle, list(handle))
+        if "matrix" in handle and "features" in handle["matrix"]:
             features = handle["matrix/features"]
             kinds, genomes = (features[name].asstr()[:] if name in features else None for name in ("feature_type", "genome"))
-            yield _from_10x(handle["matrix"], features["name"], features["id"], kinds=kinds, genomes=genomes)
+            yield _from_10x(handle["matrix"], hold, features["name"], features["id"], kinds=kinds, genomes=genomes)
             return
         totals = {name: float(handle[name]["data"][:].sum()) for name in _genomes(handle)}
         chosen, note = pick_genome(totals, species)
         group = handle[chosen]
-        table = _from_10x(group, group["gene_names"] if "gene_names" in group else group["genes"], group["genes"])
+        table = _from_10x(group, hold, group["gene_names"] if "gene_names" in group else group["genes"], group["genes"])
         yield table.noted(note) if len(totals) > 1 else table
 
 
-def _from_10x(group: h5py.Group, symbols: Any, gene_ids: Any, **features: Any) -> Table:
+def _from_10x(group: h5py.Group, hold: Hold, symbols: Any, gene_ids: Any, **features: Any) -> Table:
     """Build the table of one genes x cells CSC group, which is CSR the other way round."""
     from scipy import sparse
 
     n_genes, n_cells = (int(size) for size in group["shape"][:])
-    values = sparse.csr_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_cells, n_genes))
+    if hold == "some":
+        values = _some_rows(group, (n_cells, n_genes))
+    else:
+        values = sparse.csr_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_cells, n_genes))
     names = named(symbols.asstr()[:], gene_ids.asstr()[:])
     return Table(values, group["barcodes"].asstr()[:], *names, **features)
 
@@ -232,6 +307,7 @@ def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa
     import pandas as pd
 
     with h5py.File(path) as handle:
+        _refuse_claims(path, handle, ("matrix", "row_attrs", "col_attrs"))
         rows, cells = (_attributes(handle[name]) for name in ("row_attrs", "col_attrs"))
         index = _first(("var_names", "gene", *_SYMBOLS, *_IDS), rows)
         barcode = _first(_CELLS, cells)
@@ -258,7 +334,8 @@ def _blocks(matrix: h5py.Dataset) -> Any:
     """CSR of cells x genes from a dense genes x cells dataset, without ever holding all of it dense."""
     from scipy import sparse
 
-    starts = range(0, matrix.shape[0], _BLOCK_ROWS)
-    parts = [sparse.csr_matrix(matrix[start : start + _BLOCK_ROWS]) for start in starts]
+    n_rows = max(1, _BLOCK_VALUES // max(matrix.shape[1], 1))
+    starts = range(0, matrix.shape[0], n_rows)
+    parts = [sparse.csr_matrix(matrix[start : start + n_rows]) for start in starts]
     stacked = sparse.vstack(parts) if parts else sparse.csr_matrix(matrix.shape)
     return sparse.csr_matrix(stacked.T)

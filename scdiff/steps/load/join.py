@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +15,7 @@ import numpy as np
 from scdiff import genes, keys, programs
 from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps._states import gene_list
 from scdiff.steps.load import counts
 from scdiff.steps.load.lazy import first_block
 from scdiff.steps.load.plan import Source
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["Part", "joined", "sha256", "told_species"]
+    Files = tuple[Path, ...]
+
+__all__ = ["Part", "hashed", "joined", "sha256", "told_species"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -71,7 +76,7 @@ def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...
     return asked, (differs,) if told and told != asked else ()
 
 
-def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnData:
+def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes: Callable[[Files], str] | None = None) -> AnnData:
     """Build the object that all steps start from.
 
     Parameters
@@ -82,6 +87,8 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
         ``human``, ``mouse`` or ``unknown``.
     notes
         Sentences to be recorded before those of the tables.
+    hashes
+        Gives the hash of the files of a part; they are hashed here where it is not given.
 
     Raises
     ------
@@ -95,11 +102,18 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str]) -> AnnD
     values = [part.table.entries if row is None else part.table.entries[:, row] for part, row in zip(parts, rows, strict=True)]
     matrix = values[0] if len(values) == 1 else _stacked(values)
     obs, dropped = _obs(parts)
-    gene_ids = parts[0].table.gene_ids if rows[0] is None else parts[0].table.gene_ids[rows[0]]
-    var = pd.DataFrame({"gene_id": pd.Series(gene_ids, dtype=object).to_numpy()}, index=pd.Index(symbols, dtype=object))
+    first, kept = parts[0].table, slice(None) if rows[0] is None else rows[0]
+    written = first.symbols if first.written is None else first.written
+    columns = {keys.GENE_ID.name: first.gene_ids[kept], keys.NAME_IN_FILE.name: written[kept]}
+    var = pd.DataFrame({name: values.astype(object) for name, values in columns.items()}, index=pd.Index(symbols, dtype=object))
     adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
     technology, reads = counts.technology(first_block(matrix))
-    record = {"species": species, "technology": technology, "files": _files(parts), "absent": _texts(_absent(symbols, species))}
+    record = {
+        "species": species,
+        "technology": technology,
+        "files": _files(parts, species, hashes or sha256),
+        "absent": _texts(_absent(symbols, species)),
+    }
     if declared := [source.sample for part in parts for source in part.sources if source.positive_control]:
         record["positive_controls"] = _texts(declared)
     soups = {name: soup if row is None else soup[row] for part, row in zip(parts, rows, strict=True) for name, soup in part.soups.items()}
@@ -233,8 +247,8 @@ def _cell_names(parts: Sequence[Part], samples: np.ndarray) -> pd.Index:
     return pd.Index([f"{sample}:{name}" for sample, name in zip(samples, names, strict=True)], dtype=object)
 
 
-def _files(parts: Sequence[Part]) -> pd.DataFrame:
-    """One row per sample: where it came from, what it was, how much it held."""
+def _files(parts: Sequence[Part], species: str, hashes: Callable[[Files], str]) -> pd.DataFrame:
+    """One row per sample: where it came from, what it was, how much it held, which genes it lists."""
     import pandas as pd
 
     rows = {
@@ -245,26 +259,38 @@ def _files(parts: Sequence[Part]) -> pd.DataFrame:
             "layout": source.layout,
             "n_cells": int((part.samples == source.sample).sum()),
             "n_genes": len(part.table.symbols),
+            "gene_list": listed,
         }
         for part in parts
-        for digest in (sha256(part.sources[0].files),)
+        for digest, listed in ((hashes(part.sources[0].files), gene_list(part.table.symbols, species)),)
         for source in part.sources
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.Index(list(rows), dtype=object)
-    return frame.astype({"path": object, "raw": object, "sha256": object, "layout": object})
+    return frame.astype(dict.fromkeys(("path", "raw", "sha256", "layout", "gene_list"), object))
 
 
-def sha256(files: Sequence[Path]) -> str:
+@contextmanager
+def hashed(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
+    """Hash files on a thread of their own while they are read; give what waits for the hash of some of them."""
+    pool = ThreadPoolExecutor(1)
+    begun = {files: pool.submit(sha256, files) for files in groups}
+    try:
+        yield lambda files: begun[files].result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def sha256(files: Files) -> str:
     """Hash of one file; of several, the hash over their names and hashes."""
     digests = []
-    files = [inner for path in files for inner in (path.rglob("*") if path.is_dir() else [path]) if inner.is_file()]
-    for path in sorted(files):
+    inside = [inner for path in files for inner in (path.rglob("*") if path.is_dir() else [path]) if inner.is_file()]
+    for path in sorted(inside):
         with path.open("rb") as handle:
             digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
     if len(digests) == 1:
         return digests[0]
-    lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(digests, sorted(files), strict=True))
+    lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(digests, sorted(inside), strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

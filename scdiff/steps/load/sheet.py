@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import csv
+import difflib
+import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scdiff import keys
 from scdiff.errors import ConfigError, did_you_mean
+from scdiff.steps.load.table import READER_ERRORS
 
 __all__ = ["Row", "read_sheet"]
 
 _TRUTH = dict.fromkeys(("", "0", "no", "false", "n"), False) | dict.fromkeys(("negative", "positive", "1", "yes", "true", "y"), True)
 _POSITIVE = "positive"
 _COLUMNS = ("sample", "path", "raw", "control")
+_KNOWN = (*_COLUMNS, "donor", "condition", "day")
+_FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
+"""What a spreadsheet would run when it opens a table of the results."""
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_BYTES = 50_000_000
+"""A sheet of more is no sample sheet; an xlsx is held to it unzipped."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Row:
 
 
 def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
-    """Read a sample sheet; return its rows and the faults found, each a sentence.
+    """Read a sample sheet (csv, tsv or the first sheet of an xlsx); return its rows and the faults found, each a sentence.
 
     Raises
     ------
@@ -64,24 +74,49 @@ def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
             continue
         values = dict(zip(heading, (cell.strip() for cell in cells), strict=True))
         faults += _row_faults(number, values, rows)
-        rows.append(_row(path, number, values))
+        if not any(_UNPRINTABLE.search(value) for value in values.values()):
+            rows.append(_row(path, number, values))
     return rows, faults or ([] if rows else ["the sheet lists no sample."])
 
 
 def _lines(path: Path) -> list[list[str]]:
-    """All lines as fields; the separator is the one the heading uses."""
+    """All lines as fields."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        separator = max(",\t;", key=first.count)
-        lines = list(csv.reader(text.splitlines(), delimiter=separator))
+        lines = _cells_of_xlsx(path) if path.suffix.lower() == ".xlsx" else _fields_of_text(path)
     except OSError as error:
-        raise ConfigError(f"{path}: the sample sheet cannot be read ({error.strerror}).") from None
+        raise ConfigError(f"{path}: the sample sheet cannot be read ({error.strerror or error}).") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: the sample sheet is no csv or tsv text ({error}).") from None
     if not lines:
         raise ConfigError(f"{path}: the sample sheet is empty.")
     return lines
+
+
+def _fields_of_text(path: Path) -> list[list[str]]:
+    """Fields of a text; the separator is the one the heading uses."""
+    _refuse_large(path, path.stat().st_size)
+    text = path.read_text(encoding="utf-8-sig")
+    separator = max(",\t;", key=text.partition("\n")[0].count)
+    return list(csv.reader(text.splitlines(), delimiter=separator))
+
+
+def _cells_of_xlsx(path: Path) -> list[list[str]]:
+    """Cells of the first sheet as text; formulas count as what they last gave."""
+    import pandas as pd
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_large(path, sum(part.file_size for part in archive.infolist()))
+        frame = pd.read_excel(path, header=None, dtype=str, keep_default_na=False, engine="openpyxl")
+    except (*READER_ERRORS, zipfile.BadZipFile, SyntaxError) as error:  # the last is what broken XML raises
+        raise ConfigError(f"{path}: the sample sheet cannot be read as xlsx ({type(error).__name__}): save it as csv.") from None
+    return [[str(cell) for cell in row] for row in frame.fillna("").to_numpy()]
+
+
+def _refuse_large(path: Path, n_bytes: int) -> None:
+    """Refuse what is too large to be a sample sheet."""
+    if n_bytes > _MOST_BYTES:
+        raise ConfigError(f"{path}: {n_bytes / 1e6:,.0f} MB is no sample sheet (at most {_MOST_BYTES / 1e6:.0f} MB): was a matrix given?")
 
 
 def _heading_faults(path: Path, heading: Sequence[str]) -> list[str]:
@@ -95,6 +130,10 @@ def _heading_faults(path: Path, heading: Sequence[str]) -> list[str]:
     taken = [name for name in heading if name in reserved or name.startswith("scdiff_")]
     faults = [f"column {name!r} is a name that scdiff writes itself: rename it." for name in taken]
     faults += [f"column {name!r} stands twice." for name in dict.fromkeys(heading) if heading.count(name) > 1]
+    for name in heading:
+        meant = difflib.get_close_matches(name.casefold(), _KNOWN, n=1, cutoff=0.87)
+        if meant and name not in _KNOWN:
+            faults.append(f"column {name!r} looks like {meant[0]!r}, which scdiff reads: write it so, or give it another name.")
     return faults + (["a column has no name."] if "" in heading else [])
 
 
@@ -104,6 +143,8 @@ def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -
     faults += [
         f"line {number}: sample {row.sample!r} stands on line {row.line} already." for row in before if row.sample == values["sample"] != ""
     ]
+    odd = {name: value for name, value in values.items() if _FORMULA.match(value) or _UNPRINTABLE.search(value)}
+    faults += [f"line {number}: {name} is {value!r}, a formula or unprintable: write a plain text." for name, value in odd.items()]
     control = values.get("control", "")
     if control.casefold() not in _TRUTH:
         faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.")

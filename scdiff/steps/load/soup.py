@@ -11,14 +11,14 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.steps.load.table import Table
 
-__all__ = ["MOST_COUNTS", "empty_droplets", "on_genes", "raw_beside"]
+__all__ = ["LANE", "MOST_COUNTS", "empty_droplets", "on_genes", "raw_beside"]
 
 MOST_COUNTS = 100
 """A droplet with more counts may hold a cell or the rest of one (the range of SoupX, 10.1093/gigascience/giaa151)."""
 
 ENOUGH_COUNTS = 10_000
 SAME_SAMPLE = 0.5
-_LANE = re.compile(r"-\d+$")
+LANE = re.compile(r"-\d+$")
 
 
 def raw_beside(path: Path) -> Path | None:
@@ -50,8 +50,8 @@ def empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]
     """
     total = np.asarray(raw.entries.sum(axis=1)).ravel()
     held = np.flatnonzero(total)  # most barcodes of an unfiltered matrix hold nothing
-    known = {_LANE.sub("", str(name)) for name in cells}
-    names = [_LANE.sub("", str(name)) for name in raw.barcodes[held]]
+    known = {LANE.sub("", str(name)) for name in cells}
+    names = [LANE.sub("", str(name)) for name in raw.barcodes[held]]
     is_cell = np.fromiter((name in known for name in names), dtype=bool, count=len(names))
     found = len(known.intersection(names))
     if found < SAME_SAMPLE * len(known):

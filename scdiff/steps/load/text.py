@@ -1,31 +1,27 @@
-"""Readers of text files: the 10x matrix triple and the dense table, plain or gzipped."""
+"""Reader of the 10x matrix triple, plain or gzipped, either way round."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import gene_evidence, is_barcode, named
+from scdiff.steps.load.features import is_common
+from scdiff.steps.load.lists import read_cells, read_genes, read_rows, without_heading
+from scdiff.steps.load.stream import most_bytes, open_bytes
 from scdiff.steps.load.table import Table
 
-__all__ = ["read_10x_mtx", "read_dense"]
+__all__ = ["read_10x_mtx"]
 
-_SEPARATORS = "\t,; "
-_CHUNK_ROWS = 1000
-
-
-def _open(path: Path) -> IO[str]:
-    """Open a text, gzipped or not; a byte order mark is skipped."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+_BLOCK = 1 << 20
+_NUMBERS = b"0123456789+-.eEnaifNAIF \t\r\n"
+_BYTES_PER_ENTRY = 2
+_ENOUGH_COMMON, _HIGH = 5, 0.7
+"""Genes that nearly every cell expresses: so many are needed to tell a square matrix, by a median rank above this."""
 
 
 def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
@@ -39,127 +35,101 @@ def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[T
     from scipy import sparse
     from scipy.io import mmread
 
-    values = mmread(files[0], spmatrix=False)
-    barcodes, features = (_lines(path) for path in files[1:3])
-    turned = _is_turned(files, values.shape, len(barcodes), len(features))
+    values = mmread(_checked(files[0]), spmatrix=False)
+    cell_rows, gene_rows = (read_rows(path) for path in files[1:3])
+    turned = _is_turned(files, values, cell_rows, gene_rows)
     n_genes, n_cells = values.shape[::-1] if turned else values.shape
-    headed = [path.name for path, extra in ((files[1], len(barcodes) - n_cells), (files[2], len(features) - n_genes)) if extra]
-    barcodes, features = barcodes[len(barcodes) - n_cells :], features[len(features) - n_genes :]
-    symbols = [line[1] if len(line) > 1 else line[0] for line in features]
-    names = named(symbols, [line[0] for line in features])
-    kinds = np.array([line[2] for line in features], dtype=object) if features and all(len(line) > 2 for line in features) else None
-    cells = np.array([line[0] for line in barcodes], dtype=object)
-    table = Table(sparse.csr_matrix(values if turned else values.T), cells, *names, kinds=kinds)
+    (cell_rows, cells_headed), (gene_rows, genes_headed) = (
+        without_heading(path, rows, n) for path, rows, n in ((files[1], cell_rows, n_cells), (files[2], gene_rows, n_genes))
+    )
+    listed = read_genes(gene_rows)
+    entries = sparse.csr_matrix(values if turned else values.T)
+    table = Table(entries, read_cells(cell_rows), listed.symbols, listed.gene_ids, kinds=listed.kinds)
     table = table.repaired("The matrix stood cells x genes and was turned.") if turned else table
-    yield (
-        table.repaired(f"The first line of {' and '.join(headed)} was taken for a heading: the matrix has one entry less.")
-        if headed
-        else table
-    )
+    headed = [path.name for path, taken in ((files[1], cells_headed), (files[2], genes_headed)) if taken]
+    taken = f"The first line of {' and '.join(headed)} was taken for a heading: the matrix has one entry less."
+    yield table.repaired(taken) if headed else table
 
 
-def _lines(path: Path) -> list[list[str]]:
-    """Tab-separated fields of every line that is not empty."""
-    with _open(path) as handle:
-        return [line.rstrip("\r\n").split("\t") for line in handle if line.strip()]
-
-
-def _is_turned(files: Sequence[Path], shape: tuple[int, int], n_barcodes: int, n_features: int) -> bool:
-    """Tell whether the matrix stands cells x genes; a heading line in either list is allowed for."""
-    for turned, (n_genes, n_cells) in ((False, shape), (True, shape[::-1])):
-        if n_features - n_genes in (0, 1) and n_barcodes - n_cells in (0, 1):
-            return turned
-    raise InputError(
-        f"{files[0]}: the matrix has {shape[0]:,} x {shape[1]:,} entries, but {files[2].name} lists {n_features:,} genes "
-        f"and {files[1].name} {n_barcodes:,} cells: the three files do not belong together, or one is truncated."
-    )
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a dense text is laid out: lines before the values, separator, column names."""
-
-    n_skip: int
-    separator: str
-    columns: list[str]
-
-
-def read_dense(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrix of a dense table, genes x cells or cells x genes, told from the names.
+def _checked(path: Path) -> Path | BytesIO:
+    """Give the matrix as ``mmread`` takes it without harm: it dies of signs that are no numbers, and of more lines than are stated.
 
     Raises
     ------
     InputError
-        If a column holds text, or the names do not tell genes from cells.
+        If the heading says that it holds no counts, or other lines follow than it states.
     """
-    from scipy import sparse
-
-    layout = _dense_layout(path)
-    names, values = _dense_values(path, layout)
-    rows, columns = np.array(names, dtype=object), np.array(layout.columns, dtype=object)
-    if _genes_in_rows(path, names, layout.columns):
-        yield Table(sparse.csr_matrix(values.T), columns, *named(rows, rows))
-    else:
-        yield Table(values, rows, *named(columns, columns))
-
-
-def _dense_layout(path: Path) -> _Layout:
-    """Read the heading and the first line of values."""
-    with _open(path) as handle:
-        lines = [handle.readline()]
-        while lines[-1].startswith("#"):
-            lines.append(handle.readline())
-        first = handle.readline()
-    separator = max(_SEPARATORS, key=lambda mark: (first.count(mark), -_SEPARATORS.index(mark)))
-    heading, values = (next(csv.reader([line], delimiter=separator), []) for line in (lines[-1], first))
-    if len(values) < 2:
-        raise InputError(f"{path}: this is no table of values: the second line has {len(values)} fields.")
-    if len(heading) - len(values) not in (0, -1):
-        raise InputError(f"{path}: the heading names {len(heading):,} columns, but the first line of values has {len(values):,}.")
-    return _Layout(len(lines), separator, [name.strip() for name in heading[len(heading) - len(values) + 1 :]])
+    zipped, parts = path.suffix.lower() == ".gz", []
+    with open_bytes(path) as handle:
+        heading = [handle.readline()]
+        while heading[-1].startswith(b"%") or heading[-1].isspace():
+            heading.append(handle.readline())
+        n_stated = _stated(path, heading[0].decode("utf-8", "replace"), heading[-1].split())
+        n_lines = blank = 0
+        while block := handle.read(_BLOCK):
+            if odd := block.translate(None, _NUMBERS):
+                raise InputError(f"{path}: the matrix holds {chr(odd[0])!r} among its numbers: it is damaged, copy or download it again.")
+            filled = block.rstrip()
+            n_lines += (blank + filled.count(b"\n")) if filled else 0
+            blank = block[len(filled) :].count(b"\n") + (0 if filled else blank)
+            parts += [block] if zipped else []
+    if n_stated is not None and n_lines + 1 != max(n_stated, 1):
+        how = "the file is truncated" if n_lines + 1 < n_stated else "it is damaged"
+        raise InputError(
+            f"{path}: the heading states {n_stated:,} entries, but {n_lines + 1:,} lines follow: {how}. Copy or download it again."
+        )
+    return BytesIO(b"".join([*heading, *parts])) if zipped else path
 
 
-def _dense_values(path: Path, layout: _Layout) -> tuple[list[str], Any]:
-    """Row names and CSR values, a chunk of rows at a time."""
-    import pandas as pd
-    from scipy import sparse
-
-    names: list[str] = []
-    parts = []
-    options: dict[str, Any] = {
-        "sep": layout.separator,
-        "header": None,
-        "skiprows": layout.n_skip,
-        "dtype": {0: object},
-        "low_memory": False,
-    }
-    with pd.read_csv(path, chunksize=_CHUNK_ROWS, **options) as chunks:
-        for chunk in chunks:
-            names.extend(chunk[0].fillna("NA").astype(str))
-            parts.append(sparse.csr_matrix(_numbers(path, chunk.iloc[:, 1:], layout.columns)))
-    return names, sparse.csr_matrix(sparse.vstack(parts))
+def _stated(path: Path, heading: str, sizes: Sequence[bytes]) -> int | None:
+    """How many entries the heading states; None where a line follows for each place, with or without an entry."""
+    words = heading.casefold().split()
+    if odd := [word for word in words if word in ("pattern", "complex", "symmetric", "hermitian", "skew-symmetric")]:
+        raise InputError(f"{path}: the matrix is {odd[0]}: it holds no counts of genes in cells. Give the raw counts.")
+    if words[:2] != ["%%matrixmarket", "matrix"] or len(sizes) not in (2, 3) or not all(size.isdigit() for size in sizes):
+        raise InputError(f"{path}: this is no matrix in the Matrix Market format (its heading is {heading.strip()[:60]!r}): is it damaged?")
+    claimed = int(sizes[-1]) if len(sizes) == 3 else int(sizes[0]) * int(sizes[1])
+    if claimed * _BYTES_PER_ENTRY > (most_bytes(path) if path.suffix.lower() == ".gz" else path.stat().st_size):
+        raise InputError(f"{path}: the heading claims {claimed:,} entries, more than the file can hold: it is damaged or cut off.")
+    return claimed if len(sizes) == 3 else None
 
 
-def _numbers(path: Path, chunk: Any, columns: Sequence[str]) -> np.ndarray:
-    """Values of a chunk, all of them numbers."""
-    for place, dtype in enumerate(chunk.dtypes):
-        if getattr(dtype, "kind", "O") not in "fiu":
-            example = next((value for value in chunk.iloc[:, place] if isinstance(value, str)), chunk.iloc[0, place])
-            raise InputError(
-                f"{path}: column {columns[place]!r} holds {example!r}, not a number: leave only names and counts in the table."
-            )
-    return np.asarray(chunk.to_numpy())
-
-
-def _genes_in_rows(path: Path, rows: Sequence[str], columns: Sequence[str]) -> bool:
-    """Tell from the names which side the genes stand on."""
-    genes_in_rows, genes_in_columns = gene_evidence(rows), gene_evidence(columns)
-    cells_in_rows, cells_in_columns = (sum(map(is_barcode, names)) > len(names) / 2 for names in (rows, columns))
-    if cells_in_rows != cells_in_columns:
-        return cells_in_columns
-    if max(genes_in_rows, genes_in_columns) > 10 * min(genes_in_rows, genes_in_columns):
-        return genes_in_rows > genes_in_columns
+def _is_turned(files: Sequence[Path], values: Any, cell_rows: Sequence[Any], gene_rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the matrix stands cells x genes; a heading line in either list is allowed for."""
+    n_cells, n_genes = len(cell_rows), len(gene_rows)
+    over = {turned: (n_genes - shape[0], n_cells - shape[1]) for turned, shape in ((False, values.shape), (True, values.shape[::-1]))}
+    fits = [turned for turned, extra in over.items() if set(extra) <= {0, 1}]
+    exact = [turned for turned in fits if over[turned] == (0, 0)]
+    if len(fits) == 1 or len(exact) == 1:
+        return (exact or fits)[0]
+    if fits:
+        return _is_turned_square(files[0], values, gene_rows)
     raise InputError(
-        f"{path}: the names do not tell genes from cells (rows: {', '.join(rows[:2])}, ...; columns: {', '.join(columns[:2])}, ...): "
-        "name the genes by symbol or Ensembl id, or the cells by barcode."
+        f"{files[0]}: the matrix has {values.shape[0]:,} x {values.shape[1]:,} entries, but {files[2].name} lists {n_genes:,} genes "
+        f"and {files[1].name} {n_cells:,} cells: the three files do not belong together, or one is truncated."
     )
+
+
+def _is_turned_square(path: Path, values: Any, gene_rows: Sequence[Sequence[str]]) -> bool:
+    """Tell the orientation of a square matrix by the genes that every cell expresses: they rank high among all genes.
+
+    Raises
+    ------
+    InputError
+        If too few of them are there, or they rank high either way.
+    """
+    common = [at for at, row in enumerate(gene_rows[: min(values.shape)]) if any(map(is_common, row))]
+    ranks = [_rank(np.asarray(values.sum(axis=axis)).ravel(), common) for axis in (1, 0)]
+    if len(common) < _ENOUGH_COMMON or min(ranks) > _HIGH or max(ranks) < _HIGH:
+        raise InputError(
+            f"{path}: the matrix is square ({values.shape[0]:,} x {values.shape[1]:,}), so its shape does not tell genes from cells: "
+            "leave one cell out, or give it as h5ad."
+        )
+    return ranks[1] > ranks[0]
+
+
+def _rank(totals: np.ndarray, chosen: Sequence[int]) -> float:
+    """Median rank of the chosen totals among all, 0-1; a half where they are like the others."""
+    from scipy.stats import rankdata
+
+    return float(np.median(rankdata(totals)[list(chosen)] / len(totals))) if chosen else 0.5

@@ -79,7 +79,7 @@ def write_mtx(tmp_path: Path) -> Callable[..., Path]:
         }
         for name, text in texts.items():
             data = text.encode()
-            (out / f"{prefix}{name}{'.gz' if zipped else ''}").write_bytes(gzip.compress(data) if zipped else data)
+            (out / f"{prefix}{name}{'.gz' if zipped else ''}").write_bytes(gzip.compress(data, mtime=0) if zipped else data)
         _mtx(out / f"{prefix}matrix.mtx{'.gz' if zipped else ''}", sparse.csr_matrix(adata.X).T)
         return out
 
@@ -91,7 +91,7 @@ def _mtx(path: Path, matrix: Any) -> None:
     scipy.io.mmwrite(plain, sparse.coo_matrix(matrix).astype(np.int64))
     data = plain.read_bytes()
     plain.unlink()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_truncated_plain_matrix(batch, write_mtx) -> None:
     folder = write_mtx(batch(), zipped=False)
     lines = (folder / "matrix.mtx").read_text().splitlines(keepends=True)
     (folder / "matrix.mtx").write_text("".join(lines[:-5]))
-    with pytest.raises(InputError, match=r"folder: the file is truncated|folder: this cannot be read as 10x mtx"):
+    with pytest.raises(InputError, match=r"matrix\.mtx: the heading states \d+ entries, but \d+ lines follow: the file is truncated"):
         load([folder])
 
 
@@ -93,10 +93,17 @@ def test_binary_under_a_text_suffix(tmp_path) -> None:
         load([tmp_path / "a.csv"])
 
 
-@pytest.mark.parametrize("name", ["a.rds", "a.zip", "a"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.bam", "a"])
 def test_unknown_suffix(tmp_path, name: str) -> None:
     (tmp_path / name).write_text("x")
-    with pytest.raises(InputError, match="is no format that scdiff reads; allowed: h5ad, zarr, 10x h5, loom"):
+    with pytest.raises(InputError, match="is no format that scdiff reads; allowed: h5ad, zarr, 10x h5, loom, rds"):
+        load([tmp_path / name])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz"])
+def test_archive_suffix_on_something_else(tmp_path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(InputError, match=rf"{name}: (this cannot be read as an archive|the file is truncated)"):
         load([tmp_path / name])
 
 
@@ -105,6 +112,17 @@ def test_h5ad_with_a_part_missing(write, gone: str) -> None:
     path = write()
     with h5py.File(path, "a") as handle:
         del handle[gone]
+    with pytest.raises(InputError, match=r"batch\.h5ad: this cannot be read as h5ad"):
+        load([path])
+
+
+@pytest.mark.parametrize("stored", [sparse.csr_matrix, sparse.csc_matrix])
+def test_h5ad_with_an_index_out_of_range(write, batch, stored) -> None:
+    adata = batch()
+    adata.X = stored(adata.X)
+    path = write(adata)
+    with h5py.File(path, "a") as handle:
+        handle["X/indices"][3] = 1 << 30
     with pytest.raises(InputError, match=r"batch\.h5ad: this cannot be read as h5ad"):
         load([path])
 
@@ -141,7 +159,7 @@ REFUSED = {
     r"X looks like TPM or CPM \(every cell sums to about 1,000,000, non-integer\)": lambda counts: _per_cell(counts, 1e6),
     r"X looks depth-normalised \(every cell sums to about 10,000, non-integer\)": lambda counts: _per_cell(counts, 1e4),
     r"X looks like FPKM, RPKM or corrected values \(max": lambda counts: counts * np.linspace(3.1, 40.7, counts.shape[1]),
-    r"X looks scaled or centred \(min -\d": _scaled,
+    r"X looks scaled, centred or integrated \(min -\d": _scaled,
     r"X holds negative values \(min -1\)": lambda counts: counts - 1,
     r"X holds 1 values that are NaN or infinite": lambda counts: np.where(
         np.arange(counts.size).reshape(counts.shape) == 5, np.nan, counts
@@ -162,7 +180,7 @@ def test_values_that_are_no_counts(batch, write, said: str) -> None:
 def test_all_matrices_are_named_where_none_holds_counts(batch, write) -> None:
     counts = batch().X.toarray().astype(float)
     path = write(np.log1p(counts), layers={"scaled": _scaled(counts)})
-    with pytest.raises(InputError, match=r"X looks log-normalised .*; scaled looks scaled or centred"):
+    with pytest.raises(InputError, match=r"X looks log-normalised .*; scaled looks scaled, centred or integrated"):
         load([path])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,3 +114,59 @@ def test_large_values_tell_reads_at_low_depth() -> None:
     technology, sentence = counts.technology(matrix)
     assert technology == "reads"
     assert "the median cell has 862, and 67 % of the non-zero values are above 100" in sentence
+
+
+# ---------------------------------------------------------------- counts recovered from their logarithm
+
+
+def _log(counts: np.ndarray, target: float = 1e4, dtype: type = np.float32) -> sparse.csr_matrix:
+    depth = counts.sum(axis=1, keepdims=True)
+    return sparse.csr_matrix(np.log1p(counts * (target / np.maximum(depth, 1))).astype(dtype))
+
+
+@pytest.mark.parametrize("target", [1e4, 1e6, 3127.5])
+@pytest.mark.parametrize("scale", [1, 60])
+def test_counts_come_back_from_their_logarithm(target: float, scale: int) -> None:
+    rng = np.random.default_rng(3)
+    counts_ = rng.negative_binomial(0.3, 0.3 / (0.3 + rng.gamma(1, scale, 400)), (50, 400))
+    counts_[7] = 0
+    found, said = counts.recovered(_log(counts_, target))
+    np.testing.assert_array_equal(found.toarray(), counts_)
+    assert said.startswith("Counts were recovered from ln(1 + x)")
+
+
+def test_a_cell_without_a_count_of_one_comes_back() -> None:
+    cells = np.array([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14], [3, 5, 7, 8, 10, 11, 13, 17, 19, 23, 29, 31]])
+    np.testing.assert_array_equal(counts.recovered(_log(cells))[0].toarray(), cells)
+
+
+def test_log2_is_undone_too() -> None:
+    counts_ = np.random.default_rng(0).poisson(1.5, (20, 200))
+    found, said = counts.recovered(_log(counts_) / np.float32(np.log(2)))
+    np.testing.assert_array_equal(found.toarray(), counts_)
+    assert "log2(1 + x)" in said
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda v: np.round(v, 2), lambda v: v * 1.01, lambda v: v + 0.05, lambda v: np.float16(v).astype(np.float32)]
+)
+def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
+    values = _log(np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(1, 3, 300), (30, 300)))
+    values.data = spoil(values.data).astype(np.float32)
+    found, said = counts.recovered(values)
+    assert found is None
+    assert "cells hold no multiples of one value" in said
+
+
+def test_values_of_a_smoothing_are_named() -> None:
+    smooth = sparse.csr_matrix(np.random.default_rng(0).gamma(2, 1, (20, 150)))
+    assert "looks imputed, smoothed or denoised (100 %" in counts.fault(smooth, counts.survey(smooth))
+
+
+def test_scaled_values_that_were_rounded_are_named() -> None:
+    rng = np.random.default_rng(0)
+    counts_ = rng.poisson(rng.gamma(0.5, 2, 600), (40, 600))
+    scaled = sparse.csr_matrix(np.rint(counts_ / counts_.sum(axis=1, keepdims=True) * 1e4))
+    assert "looks scaled and rounded (in 100 % of the cells" in counts.fault(scaled, counts.survey(scaled))
+    plain = sparse.csr_matrix(counts_.astype(float))
+    assert counts.fault(plain, counts.survey(plain)) == ""

@@ -48,7 +48,7 @@ def test_loom_under_any_attribute_names(batch, write_loom, gene: str, cell: str)
 
 
 def test_loom_larger_than_one_block(batch, write_loom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(hdf5, "_BLOCK_VALUES", 30)
     assert (load([write_loom(batch())]).layers["counts"] != batch().X).nnz == 0
 
 

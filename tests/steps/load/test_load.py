@@ -16,8 +16,11 @@ from scipy import sparse
 
 from scdiff import keys
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import load
+from scdiff.programs import load_program
+from scdiff.steps._states import FILTERED, UNCLEAR, WHOLE
+from scdiff.steps.load import load, look_at, plan_inputs, table
 
+GENES = ("PDX1", "INS", "ACTB", "GAPDH", "COL1A1", "RPL3", "VIM", "MALAT1")
 H5AD = (
     "endocrinogenesis_mouse_e15_50cells",
     "endocrinogenesis_mouse_e15_hvg",
@@ -26,6 +29,8 @@ H5AD = (
     "msc_mouse_bone_marrow",
     "pbmc_facs_human",
 )
+RENAMED = dict(zip(H5AD, ("2,713", "147", "1,791", "799", "1,113", "2,002"), strict=True))
+LISTS = {"endocrinogenesis_mouse_e15_50cells": WHOLE, "endocrinogenesis_mouse_e15_hvg": UNCLEAR, "fetal_pancreas_human": WHOLE}
 MISSING = {"msc_mouse_bone_marrow": ["Pdx1", "Ins1", "Ins2", "Neurog3"], "pbmc_facs_human": ["PDX1", "INS", "NEUROG3"]}
 
 
@@ -38,10 +43,13 @@ def said(adata: anndata.AnnData, kind: str = "notes") -> str:
 
 
 def assert_same(adata: anndata.AnnData, expected: anndata.AnnData) -> None:
-    """Same cells, genes and values as another reader's object, in the same order."""
+    """Same cells, genes and values as another reader's object, in the same order; rows of one gene summed."""
     assert list(adata.obs_names) == list(expected.obs_names)
-    assert list(adata.var_names) == list(expected.var_names)
-    assert (adata.layers["counts"] != sparse.csr_matrix(expected.X)).nnz == 0
+    place = {name: row for row, names in enumerate(adata.var["name_in_file"]) for name in names.split("|")}
+    rows = [place[name] for name in expected.var_names]
+    assert list(dict.fromkeys(rows)) == list(range(adata.n_vars))
+    gather = sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (range(len(rows)), rows)))
+    assert (adata.layers["counts"] != sparse.csr_matrix(expected.X) @ gather).nnz == 0
 
 
 # ---------------------------------------------------------------- real files
@@ -54,7 +62,9 @@ def test_real_h5ad_has_the_matrix_that_anndata_reads(shared_data: Path, name: st
     assert record(adata)["species"] == ("human" if "human" in name else "mouse")
     assert record(adata)["technology"] == ("reads" if name == "fetal_pancreas_human" else "UMI")
     assert list(record(adata)["absent"]) == MISSING.get(name, [])
-    assert not record(adata)["repairs"].size
+    assert f"{RENAMED[name]} genes were given their approved symbols" in said(adata, "repairs")
+    assert (len(record(adata)["repairs"]) == 2) == (name == "pbmc_facs_human")
+    assert list(record(adata)["files"]["gene_list"]) == [LISTS.get(name, FILTERED)]
 
 
 def test_real_smart_seq_is_said_to_be_reads(shared_data: Path) -> None:
@@ -65,7 +75,10 @@ def test_real_h5ad_keeps_its_columns_and_ids(shared_data: Path) -> None:
     adata = load([shared_data / "pbmc_facs_human.h5ad"])
     expected = anndata.read_h5ad(shared_data / "pbmc_facs_human.h5ad")
     assert list(adata.obs["celltype"].astype(str)) == list(expected.obs["celltype"].astype(str))
-    assert list(adata.var["gene_id"]) == list(expected.var["ensembl_id"].astype(str))
+    ids = expected.var["ensembl_id"].astype(str)
+    assert [stable for ids in adata.var["gene_id"] for stable in ids.split("|")][:3000] == list(ids[:3000])
+    assert sorted("|".join(adata.var["gene_id"]).split("|")) == sorted(ids)
+    assert dict(zip(adata.var_names, adata.var["gene_id"], strict=True))["CRYBG3"] == f"{ids['CRYBG3']}|{ids['CRYBG3-1']}"
 
 
 @pytest.mark.parametrize("name", ["3.0.0/filtered_feature_bc_matrix", "1.2.0/filtered_gene_bc_matrices/hg19_chr21"])
@@ -119,7 +132,7 @@ def test_real_layouts_hold_the_same_counts_as_the_h5ad(shared_data: Path, name: 
     whole = anndata.read_h5ad(shared_data / "msc_mouse_bone_marrow.h5ad")
     whole.obs_names = [cell.removeprefix("rna_") for cell in whole.obs_names]
     cells = [cell.removeprefix("rna_").removesuffix("-1") for cell in adata.obs_names]
-    expected = whole[cells, adata.var_names].X
+    expected = whole[cells, adata.var["name_in_file"]].X
     assert adata.n_vars == whole.n_vars
     assert adata.n_obs == (250 if "v3" in name or "loom" in name else 60)
     assert (adata.layers["counts"] != expected).nnz == 0
@@ -127,10 +140,10 @@ def test_real_layouts_hold_the_same_counts_as_the_h5ad(shared_data: Path, name: 
 
 def test_real_sample_names_come_from_what_tells_samples_apart(shared_data: Path) -> None:
     layouts = shared_data / "layouts"
-    adata = load([layouts / "geo_10x_v3_prefixed", layouts / "geo_10x_v2_plain"])
-    assert list(adata.obs["sample"].cat.categories) == ["GSM0000001_BMSC_rep1", "geo_10x_v2_plain"]
-    assert adata.shape == (310, 20_243)
-    assert adata.obs_names[0] == "GSM0000001_BMSC_rep1:AGATCGTTCTAGACCA-1"
+    given = [layouts / "geo_10x_v3_prefixed", layouts / "geo_10x_v2_plain"]
+    assert [source.sample for source in plan_inputs(given)] == ["GSM0000001_BMSC_rep1", "geo_10x_v2_plain"]
+    with pytest.raises(InputError, match="60 of 60 cells of 'geo_10x_v2_plain' stand in 'GSM0000001_BMSC_rep1'"):  # the same cells, cut
+        load(given)
 
 
 # ---------------------------------------------------------------- the contract
@@ -144,7 +157,7 @@ def test_result_holds_only_what_is_promised(batch, write) -> None:
     assert loaded.X is None
     assert [name for name in loaded.layers if name is not None] == ["counts"]
     assert (list(loaded.obsm), list(loaded.varm), list(loaded.obsp), list(loaded.uns)) == ([], [], [], ["scdiff"])
-    assert list(loaded.var) == ["gene_id"]
+    assert list(loaded.var) == ["gene_id", "name_in_file"]
     assert list(loaded.obs) == ["sample", "control"]
 
 
@@ -168,6 +181,7 @@ def test_record_names_the_file_its_hash_and_its_size(write) -> None:
         "layout": "h5ad",
         "n_cells": 12,
         "n_genes": 8,
+        "gene_list": UNCLEAR,
     }
 
 
@@ -291,9 +305,22 @@ def test_several_inputs_become_samples(batch, write) -> None:
 
 
 def test_shared_barcodes_get_their_sample_in_front(batch, write) -> None:
-    adata = load([write(batch(), "a.h5ad"), write(batch(), "b.h5ad")])
+    adata = load([write(batch(), "a.h5ad"), write(batch().X * 2, "b.h5ad")])
     cells = list(batch().obs_names)
     assert list(adata.obs_names) == [f"a:{cell}" for cell in cells] + [f"b:{cell}" for cell in cells]
+
+
+@pytest.mark.parametrize(("n_shared", "refused"), [(40, True), (21, True), (20, False), (0, False)])
+def test_the_same_cells_in_two_inputs_are_refused(batch, write, n_shared: int, refused: bool) -> None:
+    one, two = batch(n_cells=40, seed=1), batch(n_cells=40, seed=2)
+    mixed = anndata.concat([two[n_shared:], one[:n_shared]])
+    mixed.obs_names = [name.replace("-1", "-2") for name in mixed.obs_names]
+    paths = [write(one, "a.h5ad"), write(mixed, "b.h5ad")]
+    if not refused:
+        assert load(paths).n_obs == 80
+        return
+    with pytest.raises(InputError, match=rf"b\.h5ad: {n_shared} of 40 cells of 'b' stand in 'a' \(.*a\.h5ad\), too, .*count twice"):
+        load(paths)
 
 
 def test_genes_are_joined_inner_and_the_lost_are_numbered(batch, write) -> None:
@@ -457,3 +484,73 @@ def test_text_tables_and_zipped_ones_are_the_same(tmp_path, batch) -> None:
     first, second = (load([tmp_path / name]) for name in ("plain.csv", "zipped.csv.gz"))
     assert (first.layers["counts"] != second.layers["counts"]).nnz == 0
     assert list(first.obs["sample"].cat.categories) == ["plain"]
+
+
+# ---------------------------------------------------------------- what only a request recovers
+
+
+def test_log_normalised_counts_are_recovered_on_request_only(batch, write) -> None:
+    adata = batch(30, [*GENES, *(f"GENE{n}" for n in range(60))])
+    expected = adata.X.toarray()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    path = write(adata)
+    with pytest.raises(InputError, match=r"looks log-normalised .*--set load.recover=true"):
+        load(path)
+    loaded = load(path, recover=True)
+    np.testing.assert_array_equal(loaded.layers["counts"].toarray(), expected)
+    assert any("Counts were recovered from ln(1 + x), as asked" in said for said in loaded.uns["scdiff"]["input"]["repairs"])
+
+
+def test_what_cannot_be_recovered_is_refused_on_request_too(batch, write) -> None:
+    adata = batch(30, [*GENES, *(f"GENE{n}" for n in range(60))])
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    adata.X.data = np.round(adata.X.data, 1)
+    with pytest.raises(InputError, match="exact counts cannot be recovered"):
+        load(write(adata), recover=True)
+
+
+# ---------------------------------------------------------------- a look
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "dense", "zarr", "10x h5", "csv"])
+def test_a_look_tells_what_load_reads(batch, tmp_path, write_10x_h5, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(table, "LOOKED_AT", 4)
+    adata = batch(40)
+    if form == "10x h5":
+        path = write_10x_h5(adata)
+    elif form == "csv":
+        path = tmp_path / "batch.csv"
+        adata.to_df().T.to_csv(path)
+    elif form == "zarr":
+        path = tmp_path / "batch.zarr"
+        adata.write_zarr(path)
+    else:
+        path = tmp_path / "batch.h5ad"
+        adata.X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": lambda matrix: matrix.toarray()}[form](adata.X)
+        adata.write_h5ad(path)
+    (look,), faults = look_at(plan_inputs(path))
+    loaded = load(path)
+    assert faults == []
+    assert (look.n_cells, look.n_genes, look.species) == (*loaded.shape, loaded.uns["scdiff"]["input"]["species"])
+    rows = np.arange(40) if form == "csv" else np.r_[0:4, 18:22, 36:40]
+    expected = (loaded.layers["counts"][rows] > 0).mean(axis=0)
+    np.testing.assert_allclose(list(look.seen.values()), np.ravel(expected))
+    assert look.n_looked == len(rows)
+
+
+def test_a_look_names_every_fault_and_reads_the_rest(batch, write) -> None:
+    good, scaled = write(), write(batch().X * 0.37, name="scaled.h5ad")
+    looks, faults = look_at(plan_inputs([good, scaled]))
+    assert [look.source.path for look in looks] == [good]
+    assert [fault.partition(":")[0] for fault in faults] == [str(scaled)]
+
+
+def test_a_look_says_of_each_marker_where_it_stands(batch, write) -> None:
+    adata = batch(20, ["PDX1", "NKX6.1", *GENES[2:]])
+    adata.X[:, 0] = 0
+    ((look,), _) = look_at(plan_inputs(write(adata)))
+    said = look.markers(load_program("pancreatic_progenitor"))
+    assert said.startswith("PDX1 in none of 20 cells, NKX6-1 in ")
+    assert said.endswith("INS has no row")

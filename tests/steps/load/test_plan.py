@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from scdiff.errors import ConfigError, InputError
@@ -208,8 +209,8 @@ def test_windows_sheet_is_read(data: Path) -> None:
 
 def test_all_faults_of_a_sheet_are_told_at_once(data: Path) -> None:
     sheet = data / "s.csv"
-    sheet.write_text("sample,path,leiden,control\nx,a.h5ad,1,maybe\nx,none.h5ad,2,no\n,c,3,no\nshort,c\ny,b.rds,4,\n")
-    (data / "b.rds").write_text("x")
+    sheet.write_text("sample,path,leiden,control\nx,a.h5ad,1,maybe\nx,none.h5ad,2,no\n,c,3,no\nshort,c\ny,b.doc,4,\n")
+    (data / "b.doc").write_text("x")
     with pytest.raises(ConfigError, match="rename it") as caught:
         plan_inputs([], samples=sheet)
     told = faults(caught, sheet)
@@ -221,7 +222,7 @@ def test_all_faults_of_a_sheet_are_told_at_once(data: Path) -> None:
         "line 5: 2 fields where the heading has 4.",
     ]
     assert "none.h5ad: there is no such file or folder." in told[5]
-    assert ".rds is no format that scdiff reads" in told[6]
+    assert ".doc is no format that scdiff reads" in told[6]
     assert len(told) == 7
 
 
@@ -288,3 +289,50 @@ def test_sample_named_like_the_pooled_row_is_refused(tmp_path):
     path.write_text("gene,A,B\nINS,1,2\nPDX1,0,1\n")
     with pytest.raises(ConfigError, match="named 'all', which names the pooled row"):
         plan_inputs([path])
+
+
+def test_an_xlsx_sheet_is_read_like_a_csv(data: Path) -> None:
+    sheet = data / "s.xlsx"
+    pd.DataFrame({"sample": ["x", "y"], "path": ["a.h5ad", "b.csv"], "day": [0, 7], "donor": ["D1", ""]}).to_excel(sheet, index=False)
+    one, two = plan_inputs([], samples=sheet)
+    assert (one.sample, one.fields) == ("x", {"day": "0", "donor": "D1"})
+    assert (two.path, two.fields) == (data / "b.csv", {"day": "7", "donor": ""})
+
+
+@pytest.mark.parametrize("content", [b"", b"no workbook", b"PK\x03\x04 cut off"])
+def test_a_damaged_xlsx_is_refused_in_a_sentence(data: Path, content: bytes) -> None:
+    sheet = data / "s.xlsx"
+    sheet.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"s\.xlsx: the sample sheet cannot be read as xlsx .*save it as csv"):
+        plan_inputs([], samples=sheet)
+
+
+def test_a_matrix_given_as_sheet_is_refused_unread(data: Path) -> None:
+    sheet = data / "s.csv"
+    with sheet.open("wb") as handle:
+        handle.truncate(60_000_000)
+    with pytest.raises(ConfigError, match="60 MB is no sample sheet"):
+        plan_inputs([], samples=sheet)
+
+
+@pytest.mark.parametrize("value", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "a\x07b"])
+def test_formulas_and_unprintable_texts_are_refused(data: Path, value: str) -> None:
+    sheet = data / "s.csv"
+    sheet.write_text(f"sample,path,condition\nx,a.h5ad,{value}\n")
+    with pytest.raises(ConfigError, match=r"line 2: condition is .* a formula or unprintable"):
+        plan_inputs([], samples=sheet)
+
+
+@pytest.mark.parametrize("value", ["+IFNg", "-", "-1.5", "+ insulin"])
+def test_conditions_may_begin_with_a_sign(data: Path, value: str) -> None:
+    sheet = data / "s.csv"
+    sheet.write_text(f"sample,path,condition\nx,a.h5ad,{value}\n")
+    assert plan_inputs([], samples=sheet)[0].fields == {"condition": value}
+
+
+@pytest.mark.parametrize(("name", "meant"), [("contol", "control"), ("Donor", "donor"), ("conditions", "condition"), ("Day", "day")])
+def test_a_column_that_looks_like_a_known_one_is_no_column_of_its_own(data: Path, name: str, meant: str) -> None:
+    sheet = data / "s.csv"
+    sheet.write_text(f"sample,path,{name}\nx,a.h5ad,1\n")
+    with pytest.raises(ConfigError, match=f"column '{name}' looks like '{meant}'"):
+        plan_inputs([], samples=sheet)

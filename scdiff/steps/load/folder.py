@@ -1,0 +1,203 @@
+"""What a file or a folder holds: one sample or several, or a refusal where that cannot be told."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scdiff.errors import InputError
+from scdiff.steps.load.archive import ARCHIVE, unpacked
+from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
+from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
+from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
+from scdiff.steps.load.stream import open_text
+from scdiff.steps.load.triple import MATRIX, triples
+
+__all__ = ["ALLOWED", "sources_of"]
+
+ALLOWED = (
+    "h5ad, zarr, 10x h5, loom, rds and rda of R, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
+    "a csv, tsv or txt table (also .gz), or a tar or zip archive of these"
+)
+_ZARR = (".zgroup", "zarr.json")
+_DEEPEST = 6
+_MOST_ENTRIES = 20_000
+_PASSED_OVER = ("__MACOSX", "analysis", "spatial")
+_NO_MATRIX = ("molecule_info.h5",)
+_STATE = re.compile(r"(^|[/._\- ])(raw|filtered)(?=_(feature|gene)_bc|_matrix|_barcodes|[/.]|$)")
+
+
+def sources_of(path: Path) -> list[Source]:
+    """Find the samples of one file or folder; those without a name of their own are named by their place.
+
+    Raises
+    ------
+    InputError
+        If there is none, a file is empty, damaged or of no known layout, or it cannot be told which is meant.
+    """
+    sources = _folder(path) if path.is_dir() and not _is_zarr(path) else _file(path)
+    return [source if source.sample else replace(source, sample=_named(source)) for source in sources]
+
+
+def _named(source: Source) -> str:
+    """Name by the file, or the folder of a triple."""
+    return sample_name(source.files[0].parent if source.layout == "10x mtx" else source.files[0])
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in _ZARR)
+
+
+def _file(path: Path) -> list[Source]:
+    """Find the samples of one file, or of a zarr store."""
+    if _is_zarr(path):
+        return _labelled(path, "zarr")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file or folder.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty.")
+    if ARCHIVE.search(path.name):
+        return _archived(path)
+    if MATRIX.search(path.name):
+        return triples(path.parent, _files(path.parent), path)
+    if path.suffix.lower() in HDF5:
+        layout = hdf5_layout(path)
+        return _labelled(path, layout) if layout == "h5ad" else [Source("", path, layout, (path,))]
+    if R_FILE.search(path.name):
+        refuse_without_rdata(path)
+        return [Source("", path, "R object", (path,))]
+    if DENSE.search(path.name):
+        return [Source("", path, "dense table", (path,))]
+    raise InputError(f"{path}: {path.suffix or 'a file without suffix'} is no format that scdiff reads; allowed: {ALLOWED}.")
+
+
+def _archived(path: Path) -> list[Source]:
+    """Find the samples of an archive as of the folder that it unpacks to; they are named by it, not by that folder."""
+    with unpacked(path, heads=True) as folder:
+        return [_packed(source, path, folder) for source in _folder(folder)]
+
+
+def _packed(source: Source, archive: Path, folder: Path) -> Source:
+    """Source within an archive of a source that was unpacked."""
+    members = tuple(file.relative_to(folder).as_posix() for file in source.files)
+    place = archive.with_name(bare(archive.name)).joinpath(*members[:1])
+    named = source.sample or sample_name(place.parent if source.layout == "10x mtx" else place)
+    raw = None if source.raw is None else _packed(source.raw, archive, folder)
+    return replace(source, sample=named, path=archive, files=(archive,), members=members, raw=raw)
+
+
+def _labelled(path: Path, layout: str) -> list[Source]:
+    """One source for each sample that a store names itself, else one."""
+    return [Source(label, path, layout, (path,), label) for label in own_samples(path)] or [Source("", path, layout, (path,))]
+
+
+def _folder(path: Path) -> list[Source]:
+    """Find the samples of a folder and the folders below: all of one kind, each named differently."""
+    found = list(_below(path, path))
+    twins = {source.path: _twin(source.path, path) for source in found}
+    places = {source.path for source in found}
+    raw = {place for place in twins.values() if place in places}
+    kept = [source for source in found if source.path not in raw and source.path.with_name(f"{source.path.name}.h5") not in places]
+    kept = [replace(source, raw=_only(found, twins[source.path])) if twins[source.path] in raw else source for source in kept]
+    if archives := [file for file in _files(path) if ARCHIVE.search(file.name)]:
+        if len(archives) == 1 and not kept:
+            return _archived(archives[0])
+        listed = ", ".join(file.name for file in archives[:3])
+        raise InputError(f"{path}: the folder holds archives beside other inputs ({listed}): name the one to load, or each of them.")
+    if not kept:
+        raise InputError(f"{path}: the folder holds no matrix.mtx or matrix.mtx.gz; allowed: {ALLOWED}.")
+    if len({source.files for source in kept}) == 1:
+        return [replace(source, path=path) for source in kept]
+    _refuse_unclear(path, kept)
+    return kept
+
+
+def _only(found: Sequence[Source], place: Path | None) -> Source:
+    """Return the one source of a place."""
+    here = [source for source in found if source.path == place]
+    return here[0] if here[0].sample else replace(here[0], sample=_named(here[0]))
+
+
+def _twin(place: Path, root: Path) -> Path | None:
+    """Where the unfiltered matrix of a filtered one would stand: the same path with ``raw`` for ``filtered``."""
+    parts = place.relative_to(root).parts
+    turned = [raw.name if (raw := Path(part.replace("filtered", "raw"))).name else part for part in parts]
+    return root.joinpath(*turned) if turned != list(parts) else None
+
+
+def _refuse_unclear(path: Path, sources: Sequence[Source]) -> None:
+    """Refuse several inputs that may be the same cells twice: of several kinds, or of the same name."""
+    names = [source.sample or _named(source) for source in sources]
+    kinds = {source.layout.partition(" (")[0] for source in sources}
+    states = {found[2] for source in sources if (found := _STATE.search(source.path.relative_to(path).as_posix()))}
+    if len(kinds) == 1 and len(set(names)) == len(names) and len(states) < 2:
+        return
+    places = list(dict.fromkeys(source.path.relative_to(path).as_posix() for source in sources))
+    listed = ", ".join(places[:6]) + (", ..." if len(places) > 6 else "")
+    raise InputError(f"{path}: the folder holds several inputs ({listed}): name the one to load, or each of them.")
+
+
+def _below(folder: Path, root: Path) -> Iterator[Source]:
+    """Yield the sources of the folders below a folder, then of the folder itself."""
+    if len(folder.relative_to(root).parts) > _DEEPEST:
+        raise InputError(f"{root}: its folders are nested more than {_DEEPEST} deep: name the one to load, or each of them.")
+    for child in _visible(folder):
+        if child.is_dir() and not _is_zarr(child) and child.name not in _PASSED_OVER:
+            yield from _below(child, root)
+    yield from _here(folder)
+
+
+def _here(folder: Path) -> Iterator[Source]:
+    """Yield the sources of the files of one folder: its triples, where there are any; else every matrix."""
+    files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and _is_zarr(child)]
+    if any(MATRIX.search(file.name) for file in files):
+        yield from triples(folder, files)
+        return
+    for place in (*stores, *files):
+        if place in stores or _may_hold_counts(place):
+            yield from _file(place)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [child for child in _visible(folder) if child.is_file()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """List what stands in a folder, sorted, hidden files left out."""
+    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    if len(children) > _MOST_ENTRIES:
+        raise InputError(f"{folder}: the folder holds {len(children):,} files and folders: name the one to load, or each of them.")
+    return children
+
+
+def _may_hold_counts(file: Path) -> bool:
+    """Tell by its suffix, for texts by their second line, whether a file of a folder may be an input."""
+    if file.suffix.lower() in HDF5:
+        return not file.name.endswith(_NO_MATRIX)
+    return bool(R_FILE.search(file.name)) or (bool(DENSE.search(file.name)) and _is_numeric(file))
+
+
+def _is_numeric(file: Path) -> bool:
+    """Tell whether most fields of a text's second line are numbers; a text that cannot be read is not passed over."""
+    try:
+        with open_text(file) as handle:
+            kept = (line for line in handle if not line.startswith("#"))
+            next(kept, "")
+            second = next(kept, "")
+    except (OSError, EOFError, ValueError, zlib.error):
+        return True
+    separator = max("\t,; ", key=second.count)
+    fields = [field for line in csv.reader([second], delimiter=separator) for field in line[1:]]
+    return len(fields) > 0 and sum(_is_number(field) for field in fields) > len(fields) / 2
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

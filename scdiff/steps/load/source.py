@@ -1,0 +1,93 @@
+"""A source: one sample, the files that hold it, and how it is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["DENSE", "HDF5", "Source", "bare", "chosen_name", "sample_name"]
+
+HDF5 = (".h5ad", ".h5", ".hdf5", ".loom")
+DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
+_SUFFIXES = re.compile(r"(\.(h5ad|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
+_PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
+_GENERIC = re.compile(
+    rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull|gene_counts|filtered|raw"
+    r"|dge(_(un)?filtered)?|(.*\.)?solo\.out|mex|(hg|mm|grch|grcm)\d+\w*)$",
+    re.IGNORECASE,
+)
+"""Names that programs give to files and folders; the sample is named by the folder above."""
+
+_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|filtered|raw)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sample to load.
+
+    Parameters
+    ----------
+    sample
+        Name, unique among the sources.
+    path
+        The file or folder as it was given; of several samples in one folder, the place of this one.
+    layout
+        ``h5ad``, ``zarr``, ``10x h5 (v1)``, ``10x h5 (v3)``, ``10x mtx``, ``loom``, ``R object`` or
+        ``dense table``.
+    files
+        The files to read: one, or matrix, barcodes and features; the archive that holds them.
+    label
+        Name of the sample in ``obs["sample"]`` of an h5ad; empty where the whole file is the sample.
+    fields
+        Further columns of the sample sheet, as text.
+    control
+        Whether it is a declared control.
+    positive_control
+        Whether that control holds nothing but positive cells, instead of none.
+    raw
+        The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
+    members
+        Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+    """
+
+    sample: str
+    path: Path
+    layout: str
+    files: tuple[Path, ...]
+    label: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    control: bool = False
+    positive_control: bool = False
+    raw: Source | None = None
+    members: tuple[str, ...] = ()
+
+
+def bare(name: str) -> str:
+    """Take the suffix off the name of a file.
+
+    >>> bare("GSM1_day.7.txt.gz"), bare("GSE1_RAW.tar")
+    ('GSM1_day.7', 'GSE1_RAW')
+    """
+    return _SUFFIXES.sub("", name)
+
+
+def chosen_name(name: str) -> str:
+    """Take off a name what programs give; empty where nothing is left that a person chose.
+
+    >>> chosen_name("GSM1_a_filtered_feature_bc_matrix.h5"), chosen_name("filtered_feature_bc_matrix")
+    ('GSM1_a', '')
+    """
+    kept = _TAIL.sub("", bare(name))
+    return "" if _GENERIC.match(kept) else kept
+
+
+def sample_name(path: Path) -> str:
+    """Name a sample by its path, passing over names that programs give.
+
+    >>> sample_name(Path("donor1/outs/filtered_feature_bc_matrix.h5"))
+    'donor1'
+    """
+    named = (chosen_name(part.name) for part in (path.absolute(), *path.absolute().parents))
+    return next(filter(None, named), "sample")

@@ -1,0 +1,75 @@
+"""What R saves: refused with the R line that exports it where it cannot be read, never run, never swollen. Layouts: test_zoo."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scdiff.errors import InputError
+from scdiff.steps.load import load, plan_inputs, robject, stream
+
+needs_rdata = pytest.mark.skipif(importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed")
+
+
+def test_without_the_package_the_sentence_says_how_to_install_it_and_how_to_export(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.rds").write_bytes(b"x")
+    monkeypatch.setattr(robject.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(
+        InputError, match=r"a\.rds: files of R are read by the package rdata.*pip install .*In R: .*writeMM\(SeuratObject"
+    ) as caught:
+        plan_inputs(tmp_path / "a.rds")
+    assert "\n" not in str(caught.value)
+
+
+@needs_rdata
+@pytest.mark.parametrize("data", [b"x", b"X\n", b"RDX3\nX\n", b"\x80\x04N.", gzip.compress(b"nothing of R", mtime=0), bz2.compress(b"")])
+def test_what_is_no_r_object_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.rds").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.rds: (this cannot be read as R object|the file is truncated)"):
+        load(tmp_path / "a.rds")
+
+
+@needs_rdata
+def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
+    import pickle
+
+    class Mark:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "run",))
+
+    (tmp_path / "a.rds").write_bytes(pickle.dumps(Mark()))
+    with pytest.raises(InputError):
+        load(tmp_path / "a.rds")
+    assert not (tmp_path / "run").exists()
+
+
+@needs_rdata
+def test_a_file_that_swells_is_refused(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.rds").write_bytes(gzip.compress(bytes(1 << 24)))
+    monkeypatch.setattr(stream, "ALWAYS_BYTES", 1 << 20)
+    with pytest.raises(InputError, match=r"a\.rds: the file unpacks to more than 1,048,576 bytes"):
+        load(tmp_path / "a.rds")
+
+
+@needs_rdata
+def test_a_file_packed_again_and_again_is_refused(tmp_path: Path) -> None:
+    data = b"X\n"
+    for _ in range(4):
+        data = gzip.compress(data)
+    (tmp_path / "a.rds").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.rds: the file is packed more than three times"):
+        load(tmp_path / "a.rds")
+
+
+@needs_rdata
+def test_the_line_of_r_in_a_refusal_writes_what_load_reads(tmp_path: Path, batch, write_mtx) -> None:
+    folder = write_mtx(batch(), "counts", zipped=False, columns=1)
+    names = {"matrix.mtx", "barcodes.tsv", "genes.tsv"}
+    assert {file.name for file in folder.iterdir()} == names
+    assert all(f"'counts/{name}'" in robject._EXPORT for name in names)
+    assert np.array_equal(load(folder).layers["counts"].toarray(), batch().X.toarray())
