@@ -23,7 +23,7 @@ from scdiff.steps._blocks import is_lazy
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Checkpoints", "replaced"]
+__all__ = ["Checkpoints", "replaced", "take_counts"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,11 @@ def replaced(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def take_counts(adata: AnnData, whole: AnnData) -> None:
+    """Take the counts of the cells and genes of ``adata`` from ``whole``, which nothing of them refers to afterwards."""
+    adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
 
 
 class Checkpoints:
@@ -157,7 +162,7 @@ class Checkpoints:
         if counts:
             stored = _read(self.folder / counts, ["obs", "var", COUNTS])
             whole = AnnData(obs=stored["obs"][[]], var=stored["var"][[]], layers={"counts": stored[COUNTS]})
-            adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
+            take_counts(adata, whole)
         return adata
 
     def _intact(self, entry: dict[str, Any]) -> bool:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scdiff.errors import ConfigError, ScdiffError
+from scdiff.errors import InputError, ScdiffError
+from scdiff.settings import joined, report_options
 
 __all__ = ["app", "main"]
 
@@ -24,11 +25,14 @@ app = typer.Typer(
 )
 
 Inputs = Annotated[
-    list[Path] | None, typer.Argument(help="Files or folders: h5ad, 10x h5, 10x mtx folder, loom, csv or tsv; each is a sample.")
+    list[Path] | None,
+    typer.Argument(help="Files or folders: h5ad, zarr, 10x h5, 10x mtx, loom, csv, tsv, rds, tar or zip; a sample each, or several."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
-Sheet = Annotated[Path | None, typer.Option("--samples", help="Sample sheet, csv or tsv: sample,path,raw,donor,condition,day,control.")]
+Sheet = Annotated[
+    Path | None, typer.Option("--samples", help="Sample sheet, csv, tsv or xlsx: sample,path,raw,donor,condition,day,control.")
+]
 Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
 Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
 Settings = Annotated[
@@ -84,7 +88,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    options = _options(inputs, config, samples, control, species, settings)
+    options = joined(inputs, config, samples, control, species, settings)
     options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
     _run(options, out, start, quiet, where=str(config or "command line"))
 
@@ -136,19 +140,36 @@ def check(
     species: Species = None,
     settings: Settings = None,
 ) -> None:
-    """Check the configuration and the inputs; run nothing."""
+    """Check the configuration and look into the inputs: samples, cells, genes, species, values, markers; run nothing."""
     from scdiff.pipeline import resolve
     from scdiff.programs import load_programs
-    from scdiff.steps.load import plan_inputs
+    from scdiff.steps.load import look_at, plan_inputs
 
-    resolved: Any = resolve(_options(inputs, config, samples, control, species, settings), where=str(config or "command line"))
+    resolved: Any = resolve(joined(inputs, config, samples, control, species, settings), where=str(config or "command line"))
     sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
-    heading = ("sample", "layout", "role", "path")
-    _echo_table(
-        [heading, *((source.sample, source.layout, "control" if source.control else "batch", str(source.path)) for source in sources)]
-    )
-    typer.echo(f"Programmes: {', '.join(program.name for program in load_programs(resolved.programs))}.")
-    typer.echo("The configuration is valid and every input is there; nothing was run.")
+    looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix)
+    heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
+    if looks:
+        _echo_table([heading, *(_look_row(look) for look in looks)])
+    for program in load_programs(resolved.programs):
+        for said in dict.fromkeys(look.markers(program) for look in looks):
+            typer.echo(f"{program.name}: {said}.")
+    for said in dict.fromkeys(sentence for look in looks for sentence in look.said):
+        typer.echo(f"Note: {said}")
+    _refuse(faults)
+    typer.echo("The configuration is valid and every input can be read; nothing was run.")
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Raise what is wrong with the inputs, if anything is."""
+    if faults:
+        raise InputError("\n".join(faults))
+
+
+def _look_row(look: Any) -> tuple[str, ...]:
+    """Cells of one line of the table of samples."""
+    source, sizes = look.source, (f"{look.n_cells:,}", f"{look.n_genes:,}")
+    return (source.sample, source.layout, "control" if source.control else "batch", *sizes, look.species, look.values, str(source.path))
 
 
 def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
@@ -156,6 +177,31 @@ def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@app.command()
+def fetch(
+    sources: Annotated[list[str], typer.Argument(help="GEO series or samples (GSE114412), or addresses: https://...#sha256:...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files; a download that broke off goes on in it.")] = Path("data"),
+    pattern: Annotated[str, typer.Option("--pattern", help="Which supplementary files of GEO, as in --pattern '*_RAW.tar'.")] = "*",
+    known: Annotated[str, typer.Option("--hash", help="Hash that the file must have, as in --hash sha256:...; for one address.")] = "",
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds without a byte before the server is asked again.")] = 60.0,
+    *,
+    only_list: Annotated[bool, typer.Option("--list", help="Show names and sizes; download nothing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download public data, with a lock file of sizes, hashes and dates; what is there already is verified."""
+    from scdiff.fetch import fetch as fetch_files
+    from scdiff.fetch import fetched_sentences, offered, offered_view
+    from scdiff.progress import Progress
+
+    if only_list:
+        _echo_table(offered_view(offered(sources, pattern=pattern, timeout_s=timeout)))
+        return
+    with Progress(quiet=quiet) as progress:
+        files = fetch_files(sources, out, pattern=pattern, known=known, timeout_s=timeout, watch=progress.watch)
+    if not quiet:
+        typer.echo(fetched_sentences(files, out))
 
 
 @app.command()
@@ -184,7 +230,7 @@ def report(
     from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.steps.dose import recorded_dose
 
-    given = _report_options(settings)
+    given = report_options(settings)
     adata = _read_result(result)
     folder = out or result.parent
     write_report(adata, out=folder, **(recorded_dose(adata) | given))
@@ -256,72 +302,6 @@ def simulate(
     typer.echo(f"{out}: {adata.n_obs:,} cells x {adata.n_vars:,} genes, true fraction {float(adata.uns['truth']['fraction']):.3%}.")
 
 
-def _options(
-    inputs: list[Path] | None,
-    config: Path | None,
-    samples: Path | None,
-    control: list[str] | None,
-    species: str | None,
-    settings: list[str] | None,
-) -> dict[str, Any]:
-    """Join the configuration file and what the command line says; the command line wins."""
-    from scdiff.config import read_yaml
-
-    options = _from_its_folder(read_yaml(config), config.parent) if config else {}
-    given = {
-        "inputs": [path.resolve() for path in inputs or []],
-        "samples": samples and samples.resolve(),
-        "control": control,
-        "species": species,
-    }
-    options |= {key: value for key, value in given.items() if value}
-    for setting in settings or []:
-        _set(options, setting)
-    return options
-
-
-def _from_its_folder(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Take the relative paths of a configuration file from where the file is, as those of a sample sheet."""
-    if isinstance(options.get("inputs"), list):
-        options["inputs"] = [folder.resolve() / path if isinstance(path, str) else path for path in options["inputs"]]
-    if isinstance(options.get("samples"), str):
-        options["samples"] = folder.resolve() / options["samples"]
-    if isinstance(options.get("programs"), list):
-        options["programs"] = [str(folder.resolve() / name) if str(name).endswith(".toml") else name for name in options["programs"]]
-    return options
-
-
-def _set(options: dict[str, Any], setting: str) -> None:
-    """Put one ``section.option=value`` into the options."""
-    import yaml
-
-    path, equals, text = setting.partition("=")
-    *sections, name = path.split(".")
-    if not equals or not all([*sections, name]):
-        raise ConfigError(f"--set {setting!r}: write it as option=value or section.option=value.")
-    for section in sections:
-        options[section] = options.get(section) or {}
-        options = options[section]
-        if not isinstance(options, dict):
-            raise ConfigError(f"--set {setting!r}: {section!r} is an option, not a section of options.")
-    try:
-        options[name] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting!r}: the value is not a YAML text: {' '.join(str(error).split())}.") from None
-
-
-def _report_options(settings: list[str] | None) -> dict[str, Any]:
-    """Take the options of the report alone, which is all that a finished run can still change."""
-    options: dict[str, Any] = {"report": {}}
-    for setting in settings or []:
-        _set(options, setting)
-    if others := sorted(set(options) - {"report"}):
-        raise ConfigError(f"--set {others[0]}: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`.")
-    if "out" in options["report"]:
-        raise ConfigError("--set report.out: give the folder with --out.")
-    return dict(options["report"])
-
-
 def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:
     """Run the pipeline with progress; print the verdict; return the main row of the fractions."""
     from scdiff.pipeline import resolve
@@ -347,8 +327,6 @@ def _read_result(path: Path) -> Any:
         If it is none.
     """
     import anndata
-
-    from scdiff.errors import InputError
 
     try:
         adata = anndata.read_h5ad(path)

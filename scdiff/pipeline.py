@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scdiff.checkpoint import Checkpoints, replaced
+from scdiff.checkpoint import Checkpoints, replaced, take_counts
 from scdiff.cluster import cluster
 from scdiff.config import RunOptions, options_model, run_model, validated
 from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
@@ -211,8 +211,7 @@ def _resumed(checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any]
         watch(entry["step"], "resumed", entry["seconds"])
     adata = checkpoints.restore()
     if "counts" not in adata.layers:
-        whole = step_functions()["load"](**load_options)
-        adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
+        take_counts(adata, step_functions()["load"](**load_options))
     return adata
 
 

@@ -68,7 +68,10 @@ class Progress:
         signal.default_int_handler(number, frame)
 
     def watch(self, step: str, event: str, seconds: float) -> None:
-        """Take one event of the pipeline."""
+        """Take one event of the pipeline, or of a file that is fetched."""
+        from rich.markup import escape
+
+        step = escape(step)
         self._stop()
         if self._interrupted:
             raise KeyboardInterrupt

@@ -31,13 +31,13 @@ LAYERS = (
     ("scdiff.assay", "scdiff.simulate"),
     ("scdiff.steps",),
     ("scdiff.report",),
-    ("scdiff.checkpoint", "scdiff.cluster", "scdiff.memory"),
-    ("scdiff.pipeline",),
-    ("scdiff.progress", "scdiff.cli", "scdiff.__main__"),
+    ("scdiff.checkpoint", "scdiff.cluster", "scdiff.memory", "scdiff.download"),
+    ("scdiff.pipeline", "scdiff.fetch"),
+    ("scdiff.settings", "scdiff.progress", "scdiff.cli", "scdiff.__main__"),
 )
 """Imports go from a later line to an earlier one, or stay within one entry. Within a line, only those below."""
 
-BESIDE = {("scdiff.cli", "scdiff.progress"), ("scdiff.__main__", "scdiff.cli")}
+BESIDE = {("scdiff.cli", "scdiff.progress"), ("scdiff.cli", "scdiff.settings"), ("scdiff.__main__", "scdiff.cli")}
 
 FRONTS = ("scdiff.io", "scdiff.pp", "scdiff.tl", "scdiff.pl")
 MAX_BODY, MEDIAN_BODY, MAX_MODULE, MAX_OPTIONS, MAX_NESTING = 40, 10, 300, 6, 3

@@ -142,7 +142,7 @@ BAD = {
     "unknown programme": (with_words("--set", "programs=[il_10]"), 2, r"unknown programme 'il_10'\. Did you mean 'il10'\?"),
     "no inputs": (lambda _b, _f: [], 2, "command line: there is nothing to read"),
     "given twice": (with_words("batch.h5ad"), 2, "this input is given twice"),
-    "unknown format": (also("batch.rds", "x", "batch.rds"), 3, r"\.rds is no format that scdiff reads"),
+    "unknown format": (also("batch.bam", "x", "batch.bam"), 3, r"\.bam is no format that scdiff reads"),
     "set without value": (with_words("--set", "call.fdr"), 2, r"--set 'call\.fdr': write it as option=value"),
     "set without name": (with_words("--set", "=1"), 2, "--set '=1': write it as option=value"),
     "set with a gap": (with_words("--set", "call..fdr=1"), 2, r"--set 'call\.\.fdr=1': write it as option=value"),
@@ -303,12 +303,13 @@ def test_check_shows_what_would_be_run(say, small_input, tmp_path, monkeypatch) 
     monkeypatch.chdir(tmp_path)
     code, out, err = say("check", small_input, "--control", "control1")
     assert (code, err) == (0, "")
-    assert [line.split() for line in out.splitlines()[:3]] == [
-        ["sample", "layout", "role", "path"],
-        ["control1", "h5ad", "control", str(small_input)],
-        ["sample1", "h5ad", "batch", str(small_input)],
-    ]
-    assert "Programmes: pancreatic_progenitor, il10, vegf, hgf, msc_identity, homing, cell_cycle." in out
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["sample", "layout", "role", "cells", "genes", "species", "values", "path"]
+    assert lines[1][:3] == ["control1", "h5ad", "control"]
+    assert lines[2][:3] == ["sample1", "h5ad", "batch"]
+    assert lines[2][5:] == ["human", "UMI", "counts", "(X)", str(small_input)]
+    told = [line.partition(":")[0] for line in out.splitlines() if " row" in line or " in " in line]
+    assert told[:7] == ["pancreatic_progenitor", "il10", "vegf", "hgf", "msc_identity", "homing", "cell_cycle"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -362,9 +362,14 @@ def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: F
     return _negative_binomial(counts[:, None], mean, parameters.off_size[index])
 
 
+def _factors(deviation: float) -> Floats:
+    """Log-normal factors of mean 1 on the grid, shape (n_grid,)."""
+    return np.exp(deviation * GRID - deviation**2 / 2)
+
+
 def _on_mean(parameters: Parameters, index: int, depth: Floats) -> tuple[Floats, Floats]:
     """Mean of what a cell expresses, shape (n_pairs, n_grid), and of its background, shape (n_pairs, 1)."""
-    activity = np.exp(parameters.activity * GRID - parameters.activity**2 / 2)
+    activity = _factors(parameters.activity)
     return parameters.level[index] * depth[:, None] * activity, parameters.background[index] * depth[:, None]
 
 
@@ -376,8 +381,7 @@ def _on_parts(counts: Floats, expressed: Floats, background: Floats, size: float
 
 def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
     """Background mean for each contamination of the grid, shape (n_pairs, n_grid)."""
-    contamination = np.exp(parameters.spread * GRID - parameters.spread**2 / 2)
-    return parameters.background[index] * depth[:, None] * contamination
+    return parameters.background[index] * depth[:, None] * _factors(parameters.spread)
 
 
 def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, Floats]:
@@ -387,10 +391,11 @@ def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, F
     of_pair, shares = sizes[marker], np.log([1 - TAIL, TAIL, 1.0])
     summed = counts[:, None] + of_pair
     norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
-    activity = np.exp(parameters.activity * GRID - parameters.activity**2 / 2)
-    contamination = np.exp(parameters.spread * GRID - parameters.spread**2 / 2)
     derivatives, scale = Derivatives(*np.empty((7, len(counts), len(GRID)))), np.empty(len(counts))
     means = (parameters.level[marker] * depth, parameters.background[marker] * depth)
-    terms, factors = (norm, digamma(summed) - digamma(sizes)[marker], of_pair), (activity, contamination, TAIL_LEVEL)
+    terms, factors = (
+        (norm, digamma(summed) - digamma(sizes)[marker], of_pair),
+        (_factors(parameters.activity), _factors(parameters.spread), TAIL_LEVEL),
+    )
     fill_densities(counts, *means, *terms, *factors, scale, derivatives)
     return derivatives, scale

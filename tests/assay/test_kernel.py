@@ -148,7 +148,7 @@ def test_value_and_posterior_are_those_of_the_twin(n_markers, seed, prevalence):
     np.testing.assert_allclose(here.pattern, posterior, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize(("n_markers", "seed", "prevalence"), [case for case in CASES if case[0] < 3 or case[1] in (0, 1)])
+@pytest.mark.parametrize(("n_markers", "seed", "prevalence"), [case for case in CASES if case[0] < 3 or case[1] == 1])
 def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalence):
     model, theta, table = drawn_case(n_markers, seed, n_cells=6)
     here, scores = model.evaluate(theta, table, prevalence), row_scores(model, theta, table, prevalence)
