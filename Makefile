@@ -3,26 +3,26 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas wheel clean
+.PHONY: demo test test-slow lint bench bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
 
 test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about ten seconds each
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow --durations=20
 
 lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas ## every benchmark; tables in tests/benchmarks/results
+bench: bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo ## every benchmark; tables in tests/benchmarks/results
 
-bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas: $(VENV)/.installed-bench
+bench-titration bench-limits bench-soup bench-calibration bench-donors bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/$(subst -,_,$@).py
 
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
