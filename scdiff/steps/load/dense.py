@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import gene_evidence, is_barcode, named
+from scdiff.steps.load.features import gene_evidence, is_barcode, mostly_barcodes, named
 from scdiff.steps.load.lists import counts_up, gene_columns
 from scdiff.steps.load.stream import open_bytes, open_text
 from scdiff.steps.load.table import Table
@@ -177,7 +177,7 @@ def _refuse_described(path: Path, layout: _Layout, names: Sequence[Sequence[str]
 def _genes_in_rows(path: Path, rows: Sequence[str], columns: Sequence[str]) -> bool:
     """Tell from the names which side the genes stand on."""
     genes_in_rows, genes_in_columns = gene_evidence(rows), gene_evidence(columns)
-    cells_in_rows, cells_in_columns = (sum(map(is_barcode, names)) > len(names) / 2 for names in (rows, columns))
+    cells_in_rows, cells_in_columns = map(mostly_barcodes, (rows, columns))
     if cells_in_rows != cells_in_columns:
         return cells_in_columns
     if max(genes_in_rows, genes_in_columns) > 10 * min(genes_in_rows, genes_in_columns):

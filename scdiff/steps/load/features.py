@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ __all__ = [
     "is_common",
     "is_transposed",
     "looks_stable",
+    "mostly_barcodes",
     "named",
     "pick_genome",
     "symbols_once",
@@ -78,11 +79,12 @@ def _n_common(names: Iterable[str]) -> int:
 def is_transposed(table: Table) -> bool:
     """Tell whether the cells carry the names of genes, or the genes those of cells."""
     genes_as_cells, genes_as_genes = _n_common(table.barcodes), _n_common(table.symbols)
-    cells_as_genes = sum(map(is_barcode, table.symbols)) > len(table.symbols) / 2
-    return genes_as_cells > 10 * max(1, genes_as_genes) or (cells_as_genes and genes_as_genes == 0 and not _mostly_barcodes(table.barcodes))
+    cells_as_genes = genes_as_genes == 0 and mostly_barcodes(table.symbols) and not mostly_barcodes(table.barcodes)
+    return genes_as_cells > 10 * max(1, genes_as_genes) or cells_as_genes
 
 
-def _mostly_barcodes(names: np.ndarray) -> bool:
+def mostly_barcodes(names: Sequence[str] | np.ndarray) -> bool:
+    """Tell whether more than half of the names carry a cell barcode."""
     return sum(map(is_barcode, names)) > len(names) / 2
 
 

@@ -181,8 +181,17 @@ def _looked_at(matrix: Any) -> Any:
     """Cells of a matrix that a look at a file reads."""
     from scipy import sparse
 
-    rows = matrix.tocsr() if sparse.issparse(matrix) else matrix
+    rows = _by_cell(matrix) if sparse.issparse(matrix) else matrix
     return sparse.vstack([sparse.csr_matrix(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
+
+
+def _by_cell(matrix: Any) -> Any:
+    """CSR of a sparse or dense matrix."""
+    from scipy import sparse
+
+    if sparse.issparse(matrix) and matrix.format != "csr":
+        matrix.check_format()  # turned with an index out of range, it would read foreign memory
+    return sparse.csr_matrix(matrix)
 
 
 def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
@@ -231,15 +240,11 @@ def _legacy(path: Path, matrix: str) -> Iterator[Table]:
 
 def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -> Table:
     """Build the table of one matrix and its frames."""
-    from scipy import sparse
-
-    if sparse.issparse(values):
-        values.check_format()  # turned with an index out of range, it would read foreign memory
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
     symbols, gene_ids = _names(index, columns)
     return Table(
-        entries=values if is_lazy(values) else sparse.csr_matrix(values),
+        entries=values if is_lazy(values) else _by_cell(values),
         barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
         symbols=symbols,
         gene_ids=gene_ids,

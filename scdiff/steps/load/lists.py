@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import is_barcode, looks_stable, named
+from scdiff.steps.load.features import looks_stable, mostly_barcodes, named
 from scdiff.steps.load.stream import open_text
 
 __all__ = ["GeneList", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
@@ -105,7 +105,7 @@ def _is_heading(rows: Sequence[Sequence[str]]) -> bool:
         return True
     for column, field in enumerate(first):
         fields = [row[column] for row in rest if len(row) > column]
-        if field and any(tells(fields) and not tells([field]) for tells in (_are_barcodes, _are_kinds)):
+        if field and any(tells(fields) and not tells([field]) for tells in (mostly_barcodes, _are_kinds)):
             return True
     return False
 
@@ -115,14 +115,10 @@ def _are_kinds(fields: Sequence[str]) -> bool:
     return named or (any(fields) and all(map(_KINDS.match, fields)))
 
 
-def _are_barcodes(names: Sequence[str]) -> bool:
-    return len(names) > 0 and sum(map(is_barcode, names)) > len(names) / 2
-
-
 def read_cells(rows: Sequence[Sequence[str]]) -> np.ndarray:
     """Take the names of cells from the first column of barcodes, else the first column that names each cell once."""
     columns = list(zip(*(row[: len(rows[0])] for row in rows), strict=False)) if rows else [()]
-    barcodes = [column for column in columns if _are_barcodes(column)]
+    barcodes = [column for column in columns if mostly_barcodes(column)]
     distinct = [column for column in columns if len(set(column)) == len(column) and not counts_up(column)]
     return np.array([*barcodes, *distinct, *columns][0], dtype=object)
 

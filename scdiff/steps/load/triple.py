@@ -14,17 +14,21 @@ __all__ = ["MATRIX", "triples"]
 
 MATRIX = re.compile(r"\.mtx(\.gz)?$", re.IGNORECASE)
 _LIST = re.compile(r"\.(tsv|txt|csv|tab)(\.gz)?$", re.IGNORECASE)
-_MATRIX_WORDS = re.compile(
-    r"(^|[._\- ]+)(matrix|matrices|counts?|umis?|expression|dge|gene|sparse|mtx|(cells|spots)_x_genes|quants_mat|uniqueandmult-\w+)$",
-    re.IGNORECASE,
+
+
+def _ending(words: str) -> re.Pattern[str]:
+    """Match the words that a name ends with."""
+    return re.compile(rf"(^|[._\- ]+)({words})$", re.IGNORECASE)
+
+
+_MATRIX_WORDS = _ending(
+    r"matrix|matrices|counts?|umis?|expression|dge|gene|sparse|mtx|(cells|spots)_x_genes|quants_mat|uniqueandmult-\w+",
 )
-_GENE_WORDS = re.compile(
-    r"(^|[._\- ]+)(cells_x_genes[._])?(features?|(all_)?genes?([._\- ]?(names?|ids?|symbols?|list|info))?|quants_mat_cols|rownames)$",
-    re.IGNORECASE,
+_GENE_WORDS = _ending(
+    r"(cells_x_genes[._])?(features?|(all_)?genes?([._\- ]?(names?|ids?|symbols?|list|info))?|quants_mat_cols|rownames)",
 )
-_CELL_WORDS = re.compile(
-    r"(^|[._\- ]+)(cells_x_genes[._])?(barcodes?|cells?([._\- ]?(barcodes?|names?|ids?|metadata))?|colnames|quants_mat_rows)$",
-    re.IGNORECASE,
+_CELL_WORDS = _ending(
+    r"(cells_x_genes[._])?(barcodes?|cells?([._\- ]?(barcodes?|names?|ids?|metadata))?|colnames|quants_mat_rows)",
 )
 _PARTIAL = re.compile(
     r"(^|[._\- ])((un)?spliced|ambiguous|spanning|mature|nascent|uniqueandmult-\w+|(log)?normali[sz]ed|scaled|tpm|cpm|fpkm)([._\- ]|$)",
