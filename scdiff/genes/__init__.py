@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from scdiff.genes.table import Annotation, annotation
+from scdiff.genes.table import Annotation, annotation, folded_all
 
 __all__ = ["Annotation", "Lookup", "annotation", "canonical", "detect_species", "is_stable", "ortholog", "strip_version"]
 
@@ -101,9 +101,9 @@ def _rows(symbols: tuple[str, ...], species: Literal["human", "mouse"]) -> tuple
     exact: dict[str, list[int]] = {}
     folded: dict[str, list[int]] = {}
     aliases = _aliases(species)
-    for index, symbol in enumerate(symbols):
+    for index, (symbol, plain) in enumerate(zip(symbols, folded_all(symbols, _plain), strict=True)):
         exact.setdefault(symbol, []).append(index)
-        if (resolved := aliases.get(_plain(symbol))) and (resolved == symbol or symbol not in annotation(species).approved):
+        if (resolved := aliases.get(plain)) and (resolved == symbol or symbol not in annotation(species).approved):
             folded.setdefault(resolved, []).append(index)
     return exact, folded
 

@@ -7,14 +7,14 @@ says where the facts come from.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["COLUMNS", "Annotation", "annotation", "folded"]
+__all__ = ["COLUMNS", "Annotation", "annotation", "folded", "folded_all"]
 
 COLUMNS = ("step", "symbol", "names", "kind")
 """``step``: number of the Ensembl id less that of the line above; ``names``: other names with bars between; ``kind``: coding or empty."""
@@ -32,6 +32,16 @@ def folded(name: str) -> str:
     (True, False)
     """
     return _marked(name.lower())
+
+
+def folded_all(names: Sequence[str], fold: Callable[[str], str] = folded) -> list[str]:
+    """Fold many names as one text, which takes a tenth of the time of one by one.
+
+    >>> folded_all(["HLA.DRA", "INS"])
+    ['hla-dra', 'ins']
+    """
+    found = fold("\0".join(names)).split("\0")
+    return found if len(found) == len(names) else list(map(fold, names))
 
 
 def _marked(name: str) -> str:
@@ -76,8 +86,8 @@ class Annotation:
         """Folded name -> the symbol that it means."""
         approved, others = list(self.approved), list(self.names.values())
         owners = chain.from_iterable(map(repeat, self.names, (names.count("|") + 1 for names in others)))
-        known = dict(zip(_all_folded("|".join(others)), owners, strict=True)) if others else {}
-        return known | dict(zip(_all_folded("|".join(approved)), approved, strict=True))
+        known = dict(zip(folded("|".join(others)).split("|"), owners, strict=True)) if others else {}
+        return known | dict(zip(folded_all(approved), approved, strict=True))
 
     @cached_property
     def _ids(self) -> dict[str, str]:
@@ -96,22 +106,26 @@ class Annotation:
             return name
         return self.symbols.get(name) or self._meant.get(folded(name), "")
 
-    def row_name(self, name: str) -> str:
-        """Approved symbol of a row of a matrix; empty where the name might be something else.
+    def row_names(self, names: Sequence[str]) -> list[str]:
+        """Approved symbols of rows of a matrix; empty where a name might be something else.
 
-        Marks aside, the name must be spelt as the table spells it, or in capitals where the symbol is: a name of the other
+        Marks aside, a name must be spelt as the table spells it, or in capitals where the symbol is: a name of the other
         species, a missing value or a label of one or two letters is no former symbol.
         """
-        symbol = self.resolve(name)
+        meant = zip(names, folded_all(names), strict=True)
+        return [self._row_name(name, self.resolve(name)) if name in self.symbols or fold in self._meant else "" for name, fold in meant]
+
+    def _row_name(self, name: str, symbol: str) -> str:
+        """Symbol that a name may stand for, if it is spelt as it must be."""
         if not symbol or symbol == name or len(name) < _SHORTEST or name.upper() in _MISSING:
             return symbol if symbol == name else ""
         spelt = [_marked(other) for other in (*self.written(symbol), symbol)]
         capitals = [other.upper() for other in spelt] if _is_upper(symbol) else []
         return symbol if _marked(name) in (*spelt, *capitals) else ""
 
-    def is_shared(self, name: str) -> bool:
-        """Whether several genes go by a name that is no approved symbol: it could mean either."""
-        return folded(name) in self.shared
+    def of_several(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that several genes go by, none as its approved symbol: each could mean either."""
+        return [name for name, fold in zip(names, folded_all(names), strict=True) if fold in self.shared]
 
     def written(self, symbol: str) -> tuple[str, ...]:
         """List what a gene may be called in place of its approved symbol: Ensembl ids, then the names that mean no other gene."""
@@ -125,11 +139,6 @@ def _is_upper(symbol: str) -> bool:
     (True, True, False)
     """
     return symbol.replace("orf", "").isupper()
-
-
-def _all_folded(names: str) -> list[str]:
-    """Fold many names with bars between, which takes a tenth of the time of one by one."""
-    return folded(names).split("|")
 
 
 @cache

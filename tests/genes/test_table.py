@@ -112,7 +112,7 @@ def test_former_names_are_resolved(species, name, symbol):
     ("species", "name"), [("human", "SEPT2"), ("human", "MLL2"), ("human", "AP-1"), ("mouse", "Mody4"), ("mouse", "Caf1")]
 )
 def test_names_of_several_genes_are_left_alone(species, name):
-    assert annotation(species).is_shared(name)
+    assert annotation(species).of_several([name]) == [name]
     assert annotation(species).resolve(name) == ""
     assert canonical(name, species) == name
 
@@ -120,7 +120,7 @@ def test_names_of_several_genes_are_left_alone(species, name):
 @pytest.mark.parametrize("name", ["H2AB1", "NKX6-1", "HLA-DRB1", "IL10", "MUC4", "HSPA1B"])
 def test_approved_symbol_means_its_own_gene(name):
     assert canonical(name) == name
-    assert not annotation("human").is_shared(name)
+    assert annotation("human").of_several([name]) == []
 
 
 def test_row_of_another_gene_is_not_taken_for_a_protein_name():

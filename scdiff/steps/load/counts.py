@@ -13,7 +13,10 @@ __all__ = ["Survey", "exact", "fault", "recovered", "survey", "technology"]
 _NOISE = 1e-6
 """Distance from an integer, relative above 1, that is still float noise."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+_SOME_CELLS = 2_000
+"""Cells at least that are asked what all cells tell."""
+
 _LOG_MAXIMUM = 20.0
 """ln or log2 of any count or CP10K value stays below this."""
 
@@ -52,6 +55,8 @@ class Survey:
         Values that are NaN or infinite; values further from an integer than float noise.
     noise
         Greatest distance from an integer among the others.
+    smallest
+        Of the stored values; infinite where none is stored.
     """
 
     minimum: float
@@ -59,12 +64,13 @@ class Survey:
     n_not_finite: int
     n_fractional: int
     noise: float
+    smallest: float
 
 
 def survey(matrix: Any) -> Survey:
     """Look at every stored value of ``matrix`` (CSR) once, a slice at a time."""
     data = matrix.data if matrix.data.dtype.kind in "fiu" else np.empty(0)  # other kinds are refused as such
-    low = high = 0.0
+    high, smallest = 0.0, float("inf")
     n_not_finite = n_fractional = 0
     noise = 0.0
     for start in range(0, data.size, _CHUNK):
@@ -77,8 +83,9 @@ def survey(matrix: Any) -> Survey:
             fractional = away > _NOISE * np.maximum(np.abs(part), 1)
             n_fractional += int(np.count_nonzero(fractional))
             noise = max(noise, float(away[~fractional].max(initial=0)))
-        low, high = min(low, float(part.min(initial=0))), max(high, float(part.max(initial=0)))
-    return Survey(low, high, n_not_finite, n_fractional, noise)
+        if part.size:
+            smallest, high = min(smallest, float(part.min())), max(high, float(part.max()))
+    return Survey(min(smallest, 0.0), high, n_not_finite, n_fractional, noise, smallest)
 
 
 def _whole_numbers(part: np.ndarray) -> bool:
@@ -88,7 +95,10 @@ def _whole_numbers(part: np.ndarray) -> bool:
 
 
 def fault(matrix: Any, seen: Survey) -> str:
-    """Say why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; empty where it does."""
+    """Say why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; empty where it does.
+
+    What every cell tells, such as a depth that all share, is asked of some.
+    """
     if matrix.data.dtype.kind not in "fiu":
         return f"holds {matrix.data.dtype} values, not numbers"
     if seen.n_not_finite:
@@ -100,8 +110,13 @@ def fault(matrix: Any, seen: Survey) -> str:
             else f"holds negative values (min {seen.minimum:g})"
         )
     if seen.n_fractional:
-        return _fractional(matrix, seen)
+        return _fractional(_some_cells(matrix), seen)
     return _integer(matrix, seen)
+
+
+def _some_cells(matrix: Any) -> Any:
+    """Cells at even distances; all where they are few."""
+    return matrix[:: max(1, matrix.shape[0] // _SOME_CELLS)]
 
 
 def _fractional(matrix: Any, seen: Survey) -> str:
@@ -125,10 +140,11 @@ def _integer(matrix: Any, seen: Survey) -> str:
         return "holds no counts at all (every value is zero)"
     if seen.maximum == 1 and matrix.data.size >= _BINARY_LEAST:
         return f"looks binarised (each of {matrix.data.size:,} values is 1)"
-    level = _common_depth(matrix)
+    some = _some_cells(matrix)
+    level = _common_depth(some)
     if level and _is_million(level):
         return "looks like rounded TPM or CPM (every cell sums to about 1,000,000)"
-    share = _share_without_ones(matrix)
+    share = _share_without_ones(some)
     if share > _SCALED_SHARE:
         return f"looks scaled and rounded (in {100 * share:.0f} % of the cells no gene has a single count)"
     return ""
@@ -217,7 +233,7 @@ def exact(matrix: Any, seen: Survey) -> Any:
         counts.data = np.rint(counts.data)
     if not counts.has_canonical_format:
         counts.sum_duplicates()
-    if np.count_nonzero(counts.data) < counts.data.size:
+    if seen.smallest <= seen.noise:
         counts.eliminate_zeros()
     return counts
 
@@ -227,6 +243,7 @@ def technology(counts: Any) -> tuple[Literal["UMI", "reads"], str]:
 
     Reads have a median depth above 100,000 per cell, or more than 10 % of their non-zero values above 100.
     """
+    counts = _some_cells(counts)
     depth = float(np.median(np.asarray(counts.sum(axis=1)).ravel()))
     large = float(np.mean(counts.data > _LARGE)) if counts.data.size else 0.0
     if depth <= _READS_DEPTH and large <= _LARGE_SHARE:

@@ -99,8 +99,7 @@ def named(symbols: Any, gene_ids: Any) -> tuple[np.ndarray, np.ndarray]:
     first, second = _texts(symbols), _texts(gene_ids)
     if blank := [row for row, pair in enumerate(zip(first, second, strict=True), start=1) if not any(pair)]:
         raise InputError(f"{len(blank)} genes have no name (row {some(blank)}): give each row of the matrix a gene name.")
-    filled = [(symbol or stable, stable or symbol) for symbol, stable in zip(first, second, strict=True)]
-    texts = [[genes.strip_version(name) for name in column] for column in zip(*filled, strict=True)] or [[], []]
+    texts = [[genes.strip_version(a or b) for a, b in zip(*pair, strict=True)] for pair in ((first, second), (second, first))]
     return np.array(texts[0], dtype=object), np.array(texts[1], dtype=object)
 
 
@@ -210,6 +209,8 @@ def symbols_once(table: Table) -> Table:
 
 def _listed(names: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """List the names of each group, each once, with bars between; shape (n_groups,)."""
-    import pandas as pd
-
-    return pd.Series(names).groupby(codes, sort=True).agg(lambda group: "|".join(dict.fromkeys(group))).to_numpy(dtype=object)
+    _, first = np.unique(codes, return_index=True)
+    listed = names[first]
+    for code in np.flatnonzero(np.bincount(codes) > 1):
+        listed[code] = "|".join(dict.fromkeys(names[codes == code]))
+    return listed

@@ -12,6 +12,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps.load.chunks import whole_array
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.probe import probe
@@ -170,11 +171,28 @@ def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     if hold == "disk":
         return lazy_counts(stored, path, name)
     if hold == "memory":
-        return read_elem(stored)
+        matrix = _sparse(stored)
+        return read_elem(stored) if matrix is None else matrix
     if stored.attrs.get("encoding-type") == "csr_matrix":
         n_cells, n_genes = (int(size) for size in stored.attrs["shape"])
         return _some_rows(stored, (n_cells, n_genes))
     return _looked_at(stored if hasattr(stored, "shape") else read_elem(stored))
+
+
+def _sparse(stored: Any) -> Any:
+    """Read a sparse matrix of an HDF5 file; None for a dense one, and for a store."""
+    import h5py
+    from scipy import sparse
+
+    made = {"csr_matrix": sparse.csr_matrix, "csc_matrix": sparse.csc_matrix}.get(stored.attrs.get("encoding-type"))
+    if made is None or not isinstance(stored, h5py.Group):
+        return None
+    return made(_arrays(stored), shape=tuple(int(size) for size in stored.attrs["shape"]))
+
+
+def _arrays(group: h5py.Group) -> tuple[np.ndarray, ...]:
+    """Values, indices and pointers of a sparse matrix."""
+    return tuple(whole_array(group[name]) for name in ("data", "indices", "indptr"))
 
 
 def _looked_at(matrix: Any) -> Any:
@@ -292,10 +310,8 @@ def _from_10x(group: h5py.Group, hold: Hold, symbols: Any, gene_ids: Any, **feat
     from scipy import sparse
 
     n_genes, n_cells = (int(size) for size in group["shape"][:])
-    if hold == "some":
-        values = _some_rows(group, (n_cells, n_genes))
-    else:
-        values = sparse.csr_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_cells, n_genes))
+    shape = n_cells, n_genes
+    values = _some_rows(group, shape) if hold == "some" else sparse.csr_matrix(_arrays(group), shape=shape)
     names = named(symbols.asstr()[:], gene_ids.asstr()[:])
     return Table(values, group["barcodes"].asstr()[:], *names, **features)
 

@@ -41,15 +41,16 @@ def first_block(matrix: Any) -> Any:
 
 def survey_lazily(matrix: Any) -> counts.Survey:
     """Look at every stored value once, block by block, where dask computes."""
-    low, high, n_not_finite, n_fractional, noise = stacked(matrix, _survey_row).T
-    return counts.Survey(float(low.min()), float(high.max()), int(n_not_finite.sum()), int(n_fractional.sum()), float(noise.max()))
+    low, high, n_not_finite, n_fractional, noise, smallest = stacked(matrix, _survey_row).T
+    values = float(low.min()), float(high.max()), int(n_not_finite.sum()), int(n_fractional.sum()), float(noise.max())
+    return counts.Survey(*values, float(smallest.min()))
 
 
 def _survey_row(block: Any) -> np.ndarray:
     """Survey one block after a check that no index is out of range, which would read foreign memory."""
     block.check_format(full_check=True)
     seen = counts.survey(block)
-    return np.array([[seen.minimum, seen.maximum, seen.n_not_finite, seen.n_fractional, seen.noise]])
+    return np.array([[seen.minimum, seen.maximum, seen.n_not_finite, seen.n_fractional, seen.noise, seen.smallest]])
 
 
 def exact_lazily(matrix: Any, seen: counts.Survey) -> Any:

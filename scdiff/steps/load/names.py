@@ -60,6 +60,7 @@ def _found(table: Table, species: Literal["human", "mouse"]) -> _Found:
     known, found = genes.annotation(species), _Found()
     symbols, stable, listed = known.symbols, known.approved, set(table.symbols)
     first = dict(zip(reversed(table.gene_ids), reversed(table.symbols), strict=True))
+    alone: dict[int, str] = {}
     for row, (name, gene_id) in enumerate(zip(table.symbols, table.gene_ids, strict=True)):
         meant = symbols.get(gene_id, "")
         if name in stable:
@@ -72,10 +73,11 @@ def _found(table: Table, species: Literal["human", "mouse"]) -> _Found:
             _by_same_id(found, row, name, gene_id, first[gene_id])
         elif (cut := _SUFFIX.sub("", name)) != name and cut in listed:
             found.suffixed.append(name)
-        elif symbol := known.row_name(name):
-            found.given[row] = symbol
-        elif known.is_shared(name):
-            found.shared.append(name)
+        else:
+            alone[row] = name
+    by_name = dict(zip(alone, known.row_names(list(alone.values())), strict=True))
+    found.given |= {row: symbol for row, symbol in by_name.items() if symbol}
+    found.shared += known.of_several([name for row, name in alone.items() if not by_name[row]])
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import select
 import signal
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -31,33 +31,29 @@ def probe(path: Path) -> None:
     """
     import h5py  # noqa: F401 so that the other process has it
 
+    ended, held = os.pipe()  # its other end is closed when the process ends, however it does
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads are no concern of a process that touches HDF5 only
         pid = os.fork()
     if pid == 0:
         try:
+            os.close(ended)
             faulthandler.disable()  # a crash is told by the parent, in a sentence
             _walk(path)
         finally:
             os._exit(0)
-    end, status = _awaited(pid)
-    if not end:
+    os.close(held)
+    with os.fdopen(ended):
+        waiting = select.poll()
+        waiting.register(ended)
+        late = not waiting.poll(1000 * SECONDS)
+    if late:
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    if late:
         raise InputError(f"{path}: reading its groups did not end within {SECONDS:.0f} s: the file is damaged. Copy or download it again.")
     if os.WIFSIGNALED(status):
         raise InputError(f"{path}: reading its groups crashes the HDF5 library: the file is damaged. Copy or download it again.")
-
-
-def _awaited(pid: int) -> tuple[bool, int]:
-    """Wait for a process, and kill it when its time is over; return whether it ended by itself, and its status."""
-    late, pause = time.monotonic() + SECONDS, 0.0005
-    while time.monotonic() < late:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return True, status
-        time.sleep(pause)
-        pause = min(2 * pause, 0.004)
-    os.kill(pid, signal.SIGKILL)
-    return False, os.waitpid(pid, 0)[1]
 
 
 def _walk(path: Path) -> None:

@@ -63,6 +63,13 @@ def h5ad_dense(adata: anndata.AnnData, folder: Path) -> Path:
     return folder / "dense.h5ad"
 
 
+def h5ad_by_gene(adata: anndata.AnnData, folder: Path) -> Path:
+    """Stored by gene, gzipped."""
+    adata.X = adata.X.tocsc()
+    adata.write_h5ad(folder / "by_gene.h5ad", compression="gzip")
+    return folder / "by_gene.h5ad"
+
+
 def tenx_h5(adata: anndata.AnnData, folder: Path) -> Path:
     """Version 3."""
     path = folder / "cells.h5"
@@ -159,7 +166,7 @@ def tarred(adata: anndata.AnnData, folder: Path) -> Path:
 
 
 INTACT: tuple[Callable[[anndata.AnnData, Path], Path], ...] = (
-    h5ad, h5ad_dense, tenx_h5, loom, triple, zipped_triple, table, zipped_table, zarr, sheet, workbook, archived, tarred,
+    h5ad, h5ad_dense, h5ad_by_gene, tenx_h5, loom, triple, zipped_triple, table, zipped_table, zarr, sheet, workbook, archived, tarred,
 )  # fmt: skip
 
 
