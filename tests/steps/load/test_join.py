@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,13 @@ def test_one_part_is_not_copied() -> None:
     one = part("a", list(POOL))
     adata = join.joined([one], species="human", notes=[])
     assert np.shares_memory(adata.layers["counts"].data, one.table.entries.data)
+
+
+def test_cells_are_called_by_their_sample_where_samples_share_barcodes() -> None:
+    parts = [part("a", list(POOL)), part("b", list(POOL), seed=1)]
+    alike = [join.Part(one.sources, replace(one.table, barcodes=np.array(["x", "y", "z"], dtype=object)), one.samples) for one in parts]
+    assert list(join.joined(alike, species="human", notes=[]).obs_names) == ["a:x", "a:y", "a:z", "b:x", "b:y", "b:z"]
+    assert list(join.joined(parts, species="human", notes=[]).obs_names) == ["a0", "a1", "a2", "b0", "b1", "b2"]
 
 
 def test_given_notes_come_first() -> None:
