@@ -6,13 +6,13 @@ The two matrices share the places of their values.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from scdiff.steps._blocks import blocks, log_normalised
 from scdiff.steps._common import n_cores
@@ -116,9 +116,9 @@ class _Stream:
 
 def _pack(chunk: np.ndarray) -> bytes:
     """Deflate."""
-    return zlib.compress(chunk.tobytes(), LEVEL)
+    return isal_zlib.compress(chunk.tobytes(), LEVEL)
 
 
 def _pack_shuffled(chunk: np.ndarray) -> bytes:
     """First bytes of all values, then all second ones, and so on, deflated."""
-    return zlib.compress(chunk.view(np.uint8).reshape(len(chunk), -1).T.tobytes(), LEVEL)
+    return isal_zlib.compress(chunk.view(np.uint8).reshape(len(chunk), -1).T.tobytes(), LEVEL)

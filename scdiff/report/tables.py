@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from scdiff import keys
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from isal.igzip import IGzipFile
 
 __all__ = ["FRACTION_COLUMNS", "cells_table", "csv_text", "fraction_columns", "main_evidence", "marker_counts", "write_table"]
 
@@ -157,6 +157,8 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             out.write((text if start == 0 else text.split("\n", 1)[1]).encode())
 
 
-def _packed(file: Any) -> gzip.GzipFile:
+def _packed(file: Any) -> IGzipFile:
     """Compress what is written to ``file``."""
-    return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=4)
+    from isal.igzip import IGzipFile
+
+    return IGzipFile(filename="", mode="wb", fileobj=file, mtime=0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+from isal import isal_zlib
 
 from scdiff.steps._common import n_cores
 
@@ -54,8 +54,11 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
 
 def _unpacked(packed: bytes, n_values: int, dtype: np.dtype, *, shuffled: bool) -> np.ndarray:
     """Values of one chunk; ``shuffled`` chunks hold the first bytes of all values, then the second."""
-    stream, n_bytes = zlib.decompressobj(), n_values * dtype.itemsize
-    plain = stream.decompress(packed, n_bytes + 1)
+    stream, n_bytes = isal_zlib.decompressobj(), n_values * dtype.itemsize
+    try:
+        plain = stream.decompress(packed, n_bytes + 1)
+    except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance
+        raise ValueError(f"a chunk is damaged: {error}") from error
     if len(plain) != n_bytes or not stream.eof:
         raise ValueError(f"a chunk is damaged: {n_bytes:,} bytes were to come out of it")
     if shuffled:
