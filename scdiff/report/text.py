@@ -5,31 +5,35 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["DASH", "count", "interval", "large", "percent", "short", "slug"]
+__all__ = ["DASH", "LEAST", "count", "interval", "large", "percent", "short", "slug"]
 
 
 DASH = "\N{EN DASH}"
 """Stands where there is no value."""
 
+LEAST = 1e-7
+"""Fraction of cells below which there are none."""
+
 
 def percent(fraction: float) -> str:
     """Say a fraction as a percentage of two significant digits, without the sign.
 
-    Close to 100 % the digits count from the other end, so that 99.6 % never reads as 100 %.
+    Close to 100 % the digits count from the other end, so that 99.6 % never reads as 100 %. Less than one cell in ten
+    million, which no batch can tell, is none.
 
     Parameters
     ----------
     fraction
         0-1, or NaN.
 
-    >>> [percent(value) for value in (0.0412, 0.000737, 0.204, 0.9963, 0.0, 1.0, float("nan"))]
+    >>> [percent(value) for value in (0.0412, 0.000737, 0.204, 0.9963, 9.2e-10, 1.0, float("nan"))]
     ['4.1', '0.074', '20', '99.63', '0', '100', 'n/a']
     """
     if not math.isfinite(fraction):
         return "n/a"
     value = 100.0 * fraction
-    if not 0.0 < value < 100.0:
-        return "0" if value <= 0.0 else "100"
+    if not LEAST <= fraction < 1.0:
+        return "0" if fraction < LEAST else "100"
     distance = 100.0 - value if value > 99.0 else value
     return f"{value:.{max(0, 1 - math.floor(math.log10(distance)))}f}"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdiff.report.text import count, interval, large, percent, slug
+from scdiff.report.text import LEAST, count, interval, large, percent, slug
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,16 @@ def test_percent_keeps_two_significant_digits(fraction, said):
     assert percent(fraction) == said
 
 
-@given(st.floats(1e-9, 0.99))
+@given(st.floats(LEAST, 0.99))
 def test_percent_is_within_half_of_its_last_digit(fraction):
     assert float(percent(fraction)) == pytest.approx(100 * fraction, rel=0.051)
 
 
-@given(st.floats(0.0, 1.0, exclude_min=True, exclude_max=True))
+def test_less_than_a_cell_in_ten_million_is_none():
+    assert percent(9.2e-10) == "0"
+
+
+@given(st.floats(LEAST, 1.0, exclude_max=True))
 def test_percent_never_turns_some_into_none_or_all(fraction):
     said = float(percent(fraction))
     assert said > 0
