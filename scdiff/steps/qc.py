@@ -146,12 +146,13 @@ def _rows_kept(counts: csr_matrix, kept: np.ndarray) -> csr_matrix:
     from scipy import sparse
 
     canonical, shape = counts.has_canonical_format, (int(kept.sum()), counts.shape[1])
-    stored = np.repeat(kept, np.diff(counts.indptr))
+    ends = np.flatnonzero(np.diff(kept.astype(np.int8), prepend=0, append=0))
+    stretches = [slice(*counts.indptr[pair]) for pair in ends.reshape(-1, 2)]
     indptr = np.concatenate([[0], np.cumsum(np.diff(counts.indptr)[kept])]).astype(counts.indptr.dtype)
     arrays = [counts.data, counts.indices]
     del counts
     for number in range(len(arrays)):
-        arrays[number] = arrays[number][stored]
+        arrays[number] = np.concatenate([arrays[number][stretch] for stretch in stretches])
     made = sparse.csr_matrix((*arrays, indptr), shape=shape)
     made.has_canonical_format = canonical
     return made
