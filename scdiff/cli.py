@@ -181,7 +181,9 @@ def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 @app.command()
 def fetch(
-    sources: Annotated[list[str], typer.Argument(help="GEO series or samples (GSE114412), or addresses: https://...#sha256:...")],
+    sources: Annotated[
+        list[str], typer.Argument(help="GEO series or samples (GSE114412), addresses (https://...#sha256:...), census:human:CONDITION.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files; a download that broke off goes on in it.")] = Path("data"),
     pattern: Annotated[str, typer.Option("--pattern", help="Which supplementary files of GEO, as in --pattern '*_RAW.tar'.")] = "*",
     known: Annotated[str, typer.Option("--hash", help="Hash that the file must have, as in --hash sha256:...; for one address.")] = "",

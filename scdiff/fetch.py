@@ -1,4 +1,6 @@
-"""Public data by name: GEO accessions and web addresses to a folder, with a lock file that says what came from where.
+"""Public data by name: GEO accessions, queries of the CELLxGENE Census and web addresses to a folder.
+
+A lock file says what came from where.
 
 Files that the lock file names are verified, and not downloaded again. Nothing that is there is ever overwritten: a file that
 changed, here or on its server, is an error that says so.
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
+from scdiff.census import Census, Query, is_query
 from scdiff.checkpoint import Checkpoints, replaced
 from scdiff.download import Facts, Link, NotThereError, discard
 from scdiff.errors import ConfigError, InputError, OutputError
@@ -61,11 +64,24 @@ class Remote:
 
 @dataclass(frozen=True)
 class Offered:
-    """A file that a source offers; ``size`` in bytes, None where the server does not say it; ``members`` of an archive, with bytes."""
+    """A file that a source offers.
+
+    Parameters
+    ----------
+    name
+        Name that it will have.
+    size
+        Bytes, None where the server does not say them.
+    members
+        Of an archive, with bytes.
+    holds
+        What is known of it in place of its size.
+    """
 
     name: str
     size: int | None
     members: tuple[tuple[str, int], ...] = ()
+    holds: str = "size unknown"
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,10 @@ def offered(sources: Sequence[str], *, pattern: str = "*", timeout_s: float = 60
     """
     link, found = Link(timeout_s), []
     for source in sources:
+        if is_query(source):
+            query = Query.of(source)
+            found.append(Offered(query.name, None, holds=Census().count(query.source)))
+            continue
         for remote in _remotes(source, link, pattern):
             members = _members(remote, link) if remote.name.endswith("_RAW.tar") else ()
             found.append(Offered(remote.name, link.facts(remote.url).size, members))
@@ -115,7 +135,8 @@ def fetch(
     ----------
     sources
         GEO series or samples (``GSE114412``, ``GSM3141954``), of which the supplementary files are fetched, and addresses
-        of files (http or https), with the hash that they must have, if it is known, as ``https://...#sha256:...``.
+        of files (http or https), with the hash that they must have, if it is known, as ``https://...#sha256:...``; queries of the
+        CELLxGENE Census (``census:human:tissue_general == 'pancreas'``), each an h5ad.
     out
         Folder of the files; made where it does not exist.
     pattern
@@ -146,13 +167,19 @@ def fetch(
     remotes = [remote for source in sources for remote in _remotes(f"{source}#{known}" if known else source, link, pattern)]
     _refuse_same_name(remotes)
     with Checkpoints(out).locked():
-        return [_have(remote, out, link, watch) for remote in remotes]
+        return [_have(remote, out, Census() if is_query(remote.url) else link, watch) for remote in remotes]
 
 
 def offered_view(files: Sequence[Offered]) -> list[tuple[str, str]]:
     """List names and sizes of what there is to fetch, each archive with its members below."""
-    rows = [row for file in files for row in ((file.name, file.size), *((f"  {name}", size) for name, size in file.members))]
-    return [(name, "size unknown" if size is None else f"{size:,} bytes") for name, size in rows]
+    return [
+        row
+        for file in files
+        for row in (
+            (file.name, file.holds if file.size is None else f"{file.size:,} bytes"),
+            *((f"  {name}", f"{size:,} bytes") for name, size in file.members),
+        )
+    ]
 
 
 def fetched_sentences(files: Sequence[Fetched], out: Path) -> str:
@@ -175,12 +202,16 @@ def _is_address(source: str) -> bool:
 
 def _remotes(source: str, link: Link, pattern: str) -> list[Remote]:
     """Find the files of one source."""
+    if is_query(source):
+        query = Query.of(source)
+        return [Remote(query.name, query.source)]
     if _is_address(source):
         return [_of_address(source)]
     accession = source.upper()
     if not re.fullmatch(r"(GSE|GSM)[1-9]\d*", accession):
         raise ConfigError(
-            f"{source!r} is no source: give a GEO series (GSE114412) or sample (GSM3141954), or the http or https address of a file. "
+            f"{source!r} is no source: give a GEO series (GSE114412) or sample (GSM3141954), the http or https address of a file, "
+            "or a query of the census (census:human:CONDITION). "
             "Raw reads (SRR, SRX, PRJNA) hold no counts: look for the GEO series of the study."
         )
     return _of_accession(accession, link, pattern)
@@ -301,7 +332,7 @@ def _members(remote: Remote, link: Link) -> tuple[tuple[str, int], ...]:
 # --- the folder ---------------------------------------------------------------------------------------------------------
 
 
-def _have(remote: Remote, out: Path, link: Link, watch: Watch) -> Fetched:
+def _have(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetched:
     """Verify a file that is in the folder, else download it."""
     path = out / remote.name
     entry = _record(out).get(remote.name)
@@ -321,7 +352,7 @@ def _have(remote: Remote, out: Path, link: Link, watch: Watch) -> Fetched:
     return Fetched(remote.name, path.stat().st_size, new=False)
 
 
-def _download(remote: Remote, path: Path, entry: dict[str, Any] | None, link: Link, watch: Watch) -> Fetched:
+def _download(remote: Remote, path: Path, entry: dict[str, Any] | None, link: Link | Census, watch: Watch) -> Fetched:
     """Download a file, verify it, record it, and give it its name."""
     partial = path.with_name(f".{path.name}.partial")
     begun = time.monotonic()

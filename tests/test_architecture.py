@@ -32,6 +32,7 @@ LAYERS = (
     ("scdiff.steps",),
     ("scdiff.report",),
     ("scdiff.checkpoint", "scdiff.cluster", "scdiff.memory", "scdiff.download"),
+    ("scdiff.census",),
     ("scdiff.pipeline", "scdiff.fetch"),
     ("scdiff.settings", "scdiff.progress", "scdiff.cli", "scdiff.__main__"),
 )
