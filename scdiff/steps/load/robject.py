@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from scdiff.errors import InputError
 from scdiff.steps.load.features import named
 from scdiff.steps.load.stream import BOMB_RATIO_OF_R, bounded, most_bytes
 from scdiff.steps.load.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["R_FILE", "read_r", "refuse_without_rdata"]
 
@@ -65,9 +68,11 @@ def read_r(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: A
             f"{path}: the file must hold one Seurat object, SingleCellExperiment or matrix of counts with names, but holds {listed}. "
             f"{_EXPORT.format(matrix=_ANY)}."
         )
+    about = _about_cells(found[0][1])
     for name, values, genes, cells in _matrices(found[0][1]):
-        names = np.array([str(gene) for gene in genes], dtype=object)
-        yield Table(values, np.array([str(cell) for cell in cells], dtype=object), *named(names, names), matrix=name)
+        names, barcodes = (np.array([str(one) for one in listed], dtype=object) for listed in (genes, cells))
+        obs = None if about is None or not about.index.is_unique else about.reindex(barcodes)
+        yield Table(values, barcodes, *named(names, names), matrix=name, obs=obs)
 
 
 def _parsed(path: Path) -> Any:
@@ -246,6 +251,33 @@ def _together(parts: Sequence[_Matrix]) -> _Matrix:
     shared = [gene for gene in parts[0][2] if all(gene in place for place in places)]
     values = [matrix[:, [place[gene] for gene in shared]] for (_, matrix, _, _), place in zip(parts, places, strict=True)]
     return "counts", sparse.csr_matrix(sparse.vstack(values)), shared, [cell for *_, cells in parts for cell in cells]
+
+
+def _about_cells(thing: Any) -> pd.DataFrame | None:
+    """Read what an object says of its cells: ``meta.data`` of Seurat, ``colData`` of a SingleCellExperiment; None where it says nothing."""
+    import pandas as pd
+
+    slots = _slots(thing)
+    frame = slots.get("meta.data", slots.get("colData"))
+    inside = _slots(frame)
+    of_bioconductor = "listData" in inside
+    columns, cells = (
+        _items(inside["listData"] if of_bioconductor else frame),
+        _texts(inside.get("rownames" if of_bioconductor else "row.names")),
+    )
+    values = {name: found for name, column in columns.items() if len(found := _column(column)) == len(cells)}
+    return pd.DataFrame(values, index=pd.Index(cells, dtype=object)) if values else None
+
+
+def _column(thing: Any) -> Any:
+    """List texts, levels of a factor, or numbers; nothing for anything else. Missing values stay missing."""
+    if _kind(thing) == "STR":
+        return [None if char is None or char.value is None else _text(char) for char in thing.value]
+    if _kind(thing) not in ("INT", "REAL", "LGL"):
+        return []
+    values = np.ma.filled(np.ma.asarray(thing.value, dtype=np.float64), np.nan)
+    levels = _texts(_slots(thing).get("levels"))
+    return [levels[int(code) - 1] if 1 <= code <= len(levels) else None for code in values] if levels else values
 
 
 def _experiment(slots: dict[str, Any]) -> list[_Matrix]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ import pytest
 
 from scdiff.errors import InputError
 from scdiff.steps.load import load, plan_inputs, robject, stream
+
+sys.path.insert(0, str(Path(__file__).parent))
+import zoo
+from zoo import R
 
 needs_rdata = pytest.mark.skipif(importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed")
 
@@ -32,6 +37,47 @@ def test_what_is_no_r_object_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.rds").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.rds: (this cannot be read as R object|the file is truncated)"):
         load(tmp_path / "a.rds")
+
+
+def about(of: zoo.Truth, kind: str) -> bytes:
+    """What is said of the cells: texts, a factor, numbers and truths, each with a missing value, and what is no column."""
+    n = len(of.cells)
+    columns = {
+        "donor": R.texts([f"D{place % 3}" for place in range(n)]),
+        "batch": R.numbers([1 + place % 2 for place in range(n)], {"levels": R.texts(["one", "two"]), "class": R.texts(["factor"])}),
+        "age": R.numbers([-(2**31), *range(1, n)]),
+        "share": R.numbers(np.linspace(0.0, 1.0, n)),
+        "kept": R.numbers([0, *[1] * (n - 1)], kind=10),
+        "nested": R.vector(19, 0, b""),
+    }
+    if kind == "seurat":
+        return R.items(columns, **{"row.names": R.texts(of.cells), "class": R.texts(["data.frame"])})
+    listed = {"rownames": R.texts(of.cells), "nrows": R.numbers([n]), "listData": R.items(columns)}
+    return R.s4("DFrame", "S4Vectors", listed)
+
+
+@needs_rdata
+@pytest.mark.parametrize("kind", ["seurat", "experiment"])
+def test_what_is_said_of_the_cells_is_kept(tmp_path: Path, kind: str) -> None:
+    of = zoo.truth()
+    said = about(of, kind)
+    made = zoo.seurat({"RNA": zoo.assay(of)}, about=said) if kind == "seurat" else zoo.experiment(of, about=said)
+    obs = load(zoo.write_r(tmp_path / "a.rds", made)).obs
+    assert list(obs.columns) == ["sample", "control", "donor", "batch", "age", "share", "kept"]
+    assert list(obs["donor"][:4]) == ["D0", "D1", "D2", "D0"]
+    assert list(obs["batch"][:3]) == ["one", "two", "one"]
+    assert np.isnan(obs["age"].iloc[0])
+    assert list(obs["age"][1:3]) == [1.0, 2.0]
+    assert list(obs["kept"][:2]) == [0.0, 1.0]
+    assert obs["share"].iloc[-1] == 1.0
+
+
+@needs_rdata
+def test_what_is_said_of_other_cells_is_left_missing(tmp_path: Path) -> None:
+    of = zoo.truth()
+    some = of.part(slice(5, None))
+    obs = load(zoo.write_r(tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay(of)}, about=about(some, "seurat")))).obs
+    assert obs["donor"].isna().tolist() == [True] * 5 + [False] * (len(of.cells) - 5)
 
 
 @needs_rdata

@@ -489,20 +489,20 @@ def assay5(parts: Mapping[str, Truth]) -> bytes:
     )
 
 
-def seurat(assays: Mapping[str, bytes], active: str = "RNA") -> bytes:
+def seurat(assays: Mapping[str, bytes], active: str = "RNA", about: bytes = R.NULL) -> bytes:
     """Seurat object, with an environment, a function's name and a null among the slots, as real ones have."""
-    other = {"graphs": R.vector(19, 0, b""), "version": R.NULL, "project.name": R.texts(["x"])}
+    other = {"meta.data": about, "graphs": R.vector(19, 0, b""), "version": R.NULL, "project.name": R.texts(["x"])}
     return R.s4("Seurat", "SeuratObject", {"assays": R.items(assays), "active.assay": R.texts([active]), **other})
 
 
-def experiment(of: Truth, names: Sequence[str] = ("counts", "logcounts"), *, inside: bool = False) -> bytes:
+def experiment(of: Truth, names: Sequence[str] = ("counts", "logcounts"), *, inside: bool = False, about: bytes = b"") -> bytes:
     """SingleCellExperiment; the names of genes and cells stand beside the matrices, or ``inside`` them."""
     values = {"counts": None, "logcounts": log_normalised(of.counts)}
     listed = R.s4("SimpleList", "S4Vectors", {"listData": R.items({name: R.sparse(of, values[name], names=inside) for name in names})})
     ranges = R.s4("IRanges", "IRanges", {"start": R.numbers(np.array([1])), "NAMES": R.texts(of.symbols)})
     slots = {
         "rowRanges": R.s4("GRanges", "GenomicRanges", {"ranges": ranges}),
-        "colData": R.s4("DFrame", "S4Vectors", {"rownames": R.texts(of.cells), "nrows": R.numbers(np.array([len(of.cells)]))}),
+        "colData": about or R.s4("DFrame", "S4Vectors", {"rownames": R.texts(of.cells), "nrows": R.numbers(np.array([len(of.cells)]))}),
         "assays": R.s4("SimpleAssays", "SummarizedExperiment", {"data": listed}),
         "NAMES": R.NULL,
     }
