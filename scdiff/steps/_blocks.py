@@ -7,7 +7,7 @@ nor who computes them changes a bit.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,8 +31,10 @@ __all__ = [
     "columns_of",
     "counts_of",
     "is_lazy",
+    "kept_lazily",
     "log_normalised",
     "n_workers",
+    "remembered",
     "rows_of",
     "stacked",
     "summed",
@@ -43,7 +45,7 @@ BLOCK = 8_192
 """Cells of a block."""
 
 TARGET = 10_000.0
-FAN_IN, REMEMBERED = 8, 8
+FAN_IN, AT_ONCE, REMEMBERED = 8, 8, 8
 
 _known: dict[tuple[Any, ...], np.ndarray] = {}
 
@@ -131,14 +133,15 @@ def stacked(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> np.
 
 def cell_measures(counts: Any, marked: np.ndarray) -> np.ndarray:
     """Count what is in every cell: all, of the ``marked`` genes, and the genes seen; shape (n_cells, 3)."""
-    return _remembered(counts, ("measures", marked.tobytes()), lambda: stacked(counts, partial(_cell_sums, marked=marked)))
+    return remembered(counts, ("measures", marked.tobytes()), lambda: stacked(counts, partial(_cell_sums, marked=marked)))
 
 
-def _remembered(matrix: Any, what: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
+def remembered(matrix: Any, what: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Keep small results of passes over a dask array, which never changes: such a pass reads the disk."""
-    if not is_lazy(matrix):  # nor a log-normalised one
+    stored = matrix.counts if isinstance(matrix, LogNormalised) else matrix
+    if not is_lazy(stored):
         return compute()
-    key = (matrix.name, *what)
+    key = (stored.name, getattr(matrix, "target_sum", None), *what)
     if key not in _known:
         _known[key] = compute()
     while len(_known) > REMEMBERED:
@@ -158,7 +161,7 @@ def columns_of(matrix: Any, columns: np.ndarray) -> np.ndarray:
     column_of_gene = np.full(matrix.shape[1], -1, dtype=np.int32)
     column_of_gene[columns] = np.arange(len(columns))
     kernel = partial(_some_columns, column_of_gene=column_of_gene, n_columns=len(columns))
-    return _remembered(matrix, ("columns", np.asarray(columns).tobytes()), lambda: stacked(matrix, kernel))
+    return remembered(matrix, ("columns", np.asarray(columns).tobytes()), lambda: stacked(matrix, kernel))
 
 
 def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:
@@ -169,16 +172,42 @@ def rows_of(matrix: Any, rows: np.ndarray) -> csr_matrix:
 
 
 def _gathered(matrix: Any, rows: np.ndarray) -> csr_matrix:
-    """Compute some rows of a dask array, block after block, into arrays of the final size: joining blocks would double the memory."""
+    """Compute some rows of a dask array, some blocks at once, into arrays of the final size: joining all would double the memory."""
+    import dask
     from scipy import sparse
 
     sizes = cell_measures(matrix, np.zeros(matrix.shape[1], dtype=bool))[rows, 2].astype(np.int64)
     indptr = np.concatenate([[0], np.cumsum(sizes)])
-    data, indices, start = np.empty(indptr[-1], dtype=matrix.dtype), np.empty(indptr[-1], dtype=np.int32), 0
-    for block in blocks(matrix[rows]):
-        end = start + block.nnz
-        data[start:end], indices[start:end], start = block.data, block.indices, end
+    data, indices = np.empty(indptr[-1], dtype=matrix.dtype), np.empty(indptr[-1], dtype=np.int32)
+    ends, parts = np.cumsum((0, *matrix.chunks[0])), matrix.to_delayed().ravel()
+    block_of_row = np.searchsorted(ends, rows, side="right") - 1
+    wanted = [(number, np.flatnonzero(block_of_row == number)) for number in np.unique(block_of_row)]
+    for start in range(0, len(wanted), AT_ONCE):
+        few = wanted[start : start + AT_ONCE]
+        tasks = [dask.delayed(_picked)(parts[number], rows[here] - ends[number]) for number, here in few]
+        for (_, here), piece in zip(few, dask.compute(*tasks), strict=True):
+            places = np.repeat(indptr[here] - piece.indptr[:-1], np.diff(piece.indptr)) + np.arange(piece.nnz)
+            data[places], indices[places] = piece.data, piece.indices
     return sparse.csr_matrix((data, indices, indptr), shape=(len(rows), matrix.shape[1]))
+
+
+def _picked(block: csr_matrix, rows: np.ndarray) -> csr_matrix:
+    """Take some rows of one block."""
+    return block[rows]
+
+
+def kept_lazily(matrix: Any, kept: np.ndarray) -> Any:
+    """Leave rows of a dask array out; a block that loses none is passed on as it is, where dask's own choice of rows copies each."""
+    ends = np.cumsum((0, *matrix.chunks[0]))
+    stretches = [kept[start:end] for start, end in itertools.pairwise(ends)]
+    sizes = tuple(int(stretch.sum()) for stretch in stretches)
+    return matrix.map_blocks(partial(_kept, stretches=stretches), chunks=(sizes, matrix.chunks[1]), dtype=matrix.dtype, meta=matrix._meta)  # noqa: SLF001
+
+
+def _kept(block: csr_matrix, stretches: Sequence[np.ndarray], block_id: tuple[int, ...] = (0,)) -> csr_matrix:
+    """Leave rows of one block out."""
+    stretch = stretches[block_id[0]]
+    return block if stretch.all() else block[np.flatnonzero(stretch)]
 
 
 def _some_columns(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int) -> np.ndarray:

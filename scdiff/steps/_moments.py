@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import arrays, summed
+from scdiff.steps._blocks import arrays, is_lazy, remembered, summed
 from scdiff.steps._common import ROUNDING
 from scdiff.steps._kernels import gene_sums
 
@@ -29,9 +29,13 @@ def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.n
     """
     n_cells, n_genes = values.shape
     room = EXACT_BITS - np.log2(max(n_cells, 1))
-    highest = MOST_LINEAR if linear else np.log(MOST_LINEAR)
-    scales = 2.0 ** np.floor(room - np.array([1, 2]) * np.log2(highest))
-    sums = summed(values, partial(_gene_sums, n_genes=n_genes, linear=linear, scales=scales)) / scales[:, None]
+    kinds = [2.0 ** np.floor(room - np.array([1, 2]) * np.log2(highest)) for highest in (np.log(MOST_LINEAR), MOST_LINEAR)]
+    scales = kinds[linear]
+    if is_lazy(getattr(values, "counts", values)):  # a pass over what is on disk costs more than both sums
+        found = remembered(values, ("moments",), lambda: summed(values, partial(_both_sums, n_genes=n_genes, scales=kinds)))[int(linear)]
+    else:
+        found = summed(values, partial(_gene_sums, n_genes=n_genes, linear=linear, scales=scales))
+    sums = found / scales[:, None]
     mean = sums[0] / max(n_cells, 1)
     excess = sums[1] - n_cells * mean**2
     rounded = n_cells * (1 / scales[1] + 2 * mean / scales[0]) + ROUNDING * sums[1]
@@ -41,6 +45,11 @@ def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.n
 def _gene_sums(block: csr_matrix, n_genes: int, *, linear: bool, scales: np.ndarray) -> np.ndarray:
     """Sum the genes over one block."""
     return np.asarray(gene_sums(*arrays(block), n_genes, linear, scales))
+
+
+def _both_sums(block: csr_matrix, n_genes: int, *, scales: list[np.ndarray]) -> np.ndarray:
+    """Sum the genes over one block, as they are and linear; shape (2, 2, n_genes)."""
+    return np.stack([_gene_sums(block, n_genes, linear=linear, scales=scales[linear]) for linear in (False, True)])
 
 
 def normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le
 from scdiff import keys
 from scdiff.config import step
 from scdiff.errors import InputError
-from scdiff.steps._blocks import cell_measures, counts_of, is_lazy
+from scdiff.steps._blocks import cell_measures, counts_of, is_lazy, kept_lazily
 from scdiff.steps._common import csr, record, texts
 from scdiff.steps._doublets import Doublets, find_doublets, none_sought
 
@@ -135,10 +135,10 @@ def _keep_cells(adata: AnnData, kept: np.ndarray) -> None:
     """Drop the other cells in place. The counts are taken over array by array: a whole copy beside them would double the memory."""
     if kept.all():
         return
-    held = {} if is_lazy(adata.layers["counts"]) else {"counts": adata.layers.pop("counts")}
+    held = {"counts": adata.layers.pop("counts")}
     adata._inplace_subset_obs(kept)  # noqa: SLF001  # as scanpy's own filters drop cells
-    if held:
-        adata.layers["counts"] = _rows_kept(csr(held.pop("counts")), kept)
+    lazy = is_lazy(held["counts"])
+    adata.layers["counts"] = kept_lazily(held["counts"], kept) if lazy else _rows_kept(csr(held.pop("counts")), kept)
 
 
 def _rows_kept(counts: csr_matrix, kept: np.ndarray) -> csr_matrix:

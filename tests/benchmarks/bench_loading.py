@@ -128,6 +128,7 @@ def main() -> None:
     write(
         pd.DataFrame(rows),
         "loading",
+        folder=given.results,
         notes=["Medians. check: a look into the file as `scdiff check` takes it, of h5ad and 10x h5 at 1,500 cells."],
     )
 

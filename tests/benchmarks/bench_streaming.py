@@ -87,7 +87,7 @@ def main() -> None:
         fresh(__file__, "--worker", atlas(n_cells, given.cache), out)
         told = json.loads(out.read_text())
     about = f"{n_cells:,} cells x 20,000 genes; peak {told['peak_gib']:.2f} GiB, {told['before_gib']:.2f} of it before the first pass."
-    write(table(told), "streaming", notes=[about])
+    write(table(told), "streaming", folder=given.results, notes=[about])
 
 
 if __name__ == "__main__":

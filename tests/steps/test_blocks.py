@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scdiff.steps import _blocks, _kernels
-from scdiff.steps._blocks import LogNormalised, blocks, cell_measures, columns_of, is_lazy, log_normalised, rows_of, stacked, summed
+from scdiff.steps._blocks import (
+    LogNormalised,
+    blocks,
+    cell_measures,
+    columns_of,
+    is_lazy,
+    kept_lazily,
+    log_normalised,
+    rows_of,
+    stacked,
+    summed,
+)
 from scdiff.steps._moments import gene_moments
 from scdiff.steps._pca import Components
 
@@ -44,6 +55,21 @@ def test_any_size_of_block_gives_the_whole(size, monkeypatch):
     np.testing.assert_array_equal(stacked(COUNTS, _depths), _depths(COUNTS))
     np.testing.assert_array_equal(summed(COUNTS, _totals), _totals(COUNTS))
     np.testing.assert_array_equal(rows_of(COUNTS, np.array([5, 3])).toarray(), COUNTS[[5, 3]].toarray())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_of_dask_come_in_the_order_asked_for(seed):
+    rows = np.random.default_rng(seed).permutation(57)[: (1, 5, 30, 57)[seed]]
+    np.testing.assert_array_equal(rows_of(_lazy(COUNTS), rows).toarray(), COUNTS[rows].toarray())
+
+
+@pytest.mark.parametrize("dropped", [[], [3], range(10, 20), range(57)], ids=["none", "one", "a block", "all"])
+def test_rows_left_out_of_dask_are_those_left_out_of_the_matrix(dropped):
+    kept = ~np.isin(np.arange(57), dropped)
+    left = kept_lazily(_lazy(COUNTS), kept)
+    assert left.shape == (kept.sum(), 40)
+    if kept.any():
+        np.testing.assert_array_equal(stacked(left, lambda block: block.toarray()), COUNTS[kept].toarray())
 
 
 def test_blocks_share_the_memory_of_the_matrix(monkeypatch):
