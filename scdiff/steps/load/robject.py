@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import named
+from scdiff.steps.load.features import is_transposed, named
 from scdiff.steps.load.stream import BOMB_RATIO_OF_R, bounded, most_bytes
 from scdiff.steps.load.table import Table
 
@@ -61,7 +61,8 @@ def read_r(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: A
         If there is none, or several objects could be meant; the sentence tells how to export the counts.
     """
     refuse_without_rdata(path)
-    found = [(name, thing) for name, thing in _objects(_parsed(path)) if _matrices(thing)]
+    every = [(name, thing) for name, thing in _objects(_parsed(path)) if _matrices(thing)]
+    found = [(name, thing) for name, thing in every if not _is_frame(thing)] or every  # a frame beside a matrix is about its cells
     if len(found) != 1:
         listed = ", ".join(name or _class(thing) for name, thing in found) or "none"
         raise InputError(
@@ -72,7 +73,11 @@ def read_r(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: A
     for name, values, genes, cells in _matrices(found[0][1]):
         names, barcodes = (np.array([str(one) for one in listed], dtype=object) for listed in (genes, cells))
         obs = None if about is None or not about.index.is_unique else about.reindex(barcodes)
-        yield Table(values, barcodes, *named(names, names), matrix=name, obs=obs)
+        table = Table(values, barcodes, *named(names, names), matrix=name, obs=obs)
+        if is_transposed(table):
+            turned = Table(values.T.tocsr(), names, *named(barcodes, barcodes), matrix=name)
+            table = turned.noted("The matrix stands in the file as cells x genes and was turned.")
+        yield table
 
 
 def _parsed(path: Path) -> Any:
@@ -136,6 +141,10 @@ def _class(thing: Any) -> str:
     return next(iter(_texts(_slots(thing).get("class"))), _kind(thing).casefold())
 
 
+def _is_frame(thing: Any) -> bool:
+    return _kind(thing) == "VEC" and _class(thing) == "data.frame"
+
+
 def _items(thing: Any) -> dict[str, Any]:
     """Named elements of a list."""
     names = _texts(_slots(thing).get("names"))
@@ -193,6 +202,13 @@ def _values(thing: Any) -> Any:
         values = sparse.csr_matrix(tuple(parts), shape=(n_cells, n_genes))
         values.check_format()  # with an index out of range, it would read foreign memory
         return values
+    if {"i", "j", "x", "Dim"} <= set(slots):
+        n_genes, n_cells = (int(size) for size in slots["Dim"].value)
+        x, rows, columns = (np.asarray(slots[name].value) for name in ("x", "i", "j"))
+        return sparse.csr_matrix((x, (columns, rows)), shape=(n_cells, n_genes))
+    if _is_frame(thing):
+        numbers = [_column(column) for column in thing.value if _kind(column) in ("INT", "REAL") and "levels" not in _slots(column)]
+        return sparse.csr_matrix(np.array(numbers)) if numbers and len(numbers) == len(thing.value) else None
     if _kind(thing) in ("INT", "REAL") and "dim" in slots and len(slots["dim"].value) == 2:
         shape = tuple(int(size) for size in slots["dim"].value)
         values = np.ma.filled(np.ma.asarray(thing.value, dtype=np.float64), np.nan)
@@ -203,6 +219,8 @@ def _values(thing: Any) -> Any:
 def _dimnames(thing: Any) -> tuple[list[str], list[str]]:
     """Names of rows and columns; empty where there are none."""
     slots = _slots(thing)
+    if _is_frame(thing):
+        return _texts(slots.get("row.names")), _texts(slots.get("names"))
     names = slots.get("Dimnames", slots.get("dimnames"))
     rows, columns = names.value if names is not None and _kind(names) == "VEC" and len(names.value) == 2 else (None, None)
     return _texts(rows), _texts(columns)

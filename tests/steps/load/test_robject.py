@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import importlib.util
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,6 +80,35 @@ def test_what_is_said_of_other_cells_is_left_missing(tmp_path: Path) -> None:
     some = of.part(slice(5, None))
     obs = load(zoo.write_r(tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay(of)}, about=about(some, "seurat")))).obs
     assert obs["donor"].isna().tolist() == [True] * 5 + [False] * (len(of.cells) - 5)
+
+
+WRITE = """
+suppressMessages({library(Matrix); library(SeuratObject); library(SingleCellExperiment)})
+m <- as(as(as.matrix(read.csv("counts.csv", row.names = 1, check.names = FALSE)), "CsparseMatrix"), "dgCMatrix")
+about <- data.frame(donor = paste0("D", seq_len(ncol(m)) %% 3), row.names = colnames(m))
+seurat <- CreateSeuratObject(m, meta.data = about)
+experiment <- SingleCellExperiment(list(logcounts = log1p(m), counts = m), colData = about)
+dense <- as.matrix(m); storage.mode(dense) <- "integer"
+saveRDS(seurat, "seurat.rds"); saveRDS(experiment, "experiment.rds", compress = "xz"); saveRDS(m, "sparse.rds", compress = FALSE)
+saveRDS(dense, "dense.rds", version = 2); saveRDS(as.data.frame(dense), "frame.rds"); saveRDS(as(m, "TsparseMatrix"), "triplet.rds")
+saveRDS(t(m), "turned.rds"); save(seurat, file = "seurat.rda"); save(m, about, file = "two.rda")
+"""
+
+
+@needs_rdata
+@pytest.mark.slow
+def test_what_r_itself_writes_is_read(tmp_path: Path) -> None:
+    of, rscript = zoo.truth(), shutil.which("Rscript")
+    of.frame().T.to_csv(tmp_path / "counts.csv")
+    made = subprocess.run([rscript, "-e", WRITE], check=False, cwd=tmp_path, capture_output=True, text=True) if rscript else None
+    if made is None or made.returncode:
+        pytest.skip(f"R with SeuratObject and SingleCellExperiment is not installed {made.stderr[-200:] if made else ''}")
+    files = sorted(tmp_path.glob("*.rd[sa]"))
+    assert len(files) == 9
+    for file in files:
+        adata = load(file)
+        assert zoo.fault(adata, {file.stem: of.frame()}) == "", file.name
+        assert ("donor" in adata.obs) == (file.stem in {"seurat", "experiment"}), file.name
 
 
 @needs_rdata

@@ -457,6 +457,18 @@ class R:
         return cls.s4("dgCMatrix", "Matrix", {**slots, "Dimnames": pair, "x": cls.numbers(matrix.data), "factors": cls.vector(19, 0, b"")})
 
     @classmethod
+    def triplet(cls, of: Truth) -> bytes:
+        matrix = sparse.coo_matrix(of.counts.T.astype(float))
+        slots = {"i": cls.numbers(matrix.row), "j": cls.numbers(matrix.col), "Dim": cls.numbers(np.array(matrix.shape))}
+        slots |= {"Dimnames": cls.pair(cls.texts(of.symbols), cls.texts(of.cells)), "x": cls.numbers(matrix.data)}
+        return cls.s4("dgTMatrix", "Matrix", slots)
+
+    @classmethod
+    def frame(cls, of: Truth) -> bytes:
+        columns = {cell: cls.numbers(row) for cell, row in zip(of.cells, of.counts, strict=True)}
+        return cls.items(columns, **{"row.names": cls.texts(of.symbols), "class": cls.texts(["data.frame"])})
+
+    @classmethod
     def dense(cls, of: Truth, kind: type = int) -> bytes:
         dims = {"dim": cls.numbers(np.array(of.counts.T.shape)), "dimnames": cls.pair(cls.texts(of.symbols), cls.texts(of.cells))}
         return cls.numbers(of.counts.T.astype(kind), dims)
@@ -1150,6 +1162,9 @@ def r_objects() -> Iterable[Variant]:
         "dgCMatrix": R.sparse(of),
         "integer matrix": R.dense(of),
         "numeric matrix": R.dense(of, float),
+        "dgTMatrix": R.triplet(of),
+        "dgCMatrix, cells x genes": R.sparse(Truth(of.counts.T, of.symbols, of.cells, of.cells)),
+        "data frame": R.frame(of),
         "Seurat 2": R.s4("seurat", "Seurat", {"raw.data": R.sparse(of), "data": R.sparse(of, log_normalised(of.counts))}),
         "Seurat 4": seurat({"RNA": assay(of)}),
         "Seurat 4 with counts as data": seurat({"RNA": assay(of, counts=False, logged=False)}),
@@ -1183,6 +1198,8 @@ def r_objects() -> Iterable[Variant]:
     }
     for name, thing in refused.items():
         yield Variant("R refused", name, lambda at, t=thing: write_r(at / "a.rds", t), refusal=r"In R: .*writeMM", names="a.rds")
+    beside = {"m": things["dgCMatrix"], "meta": R.frame(Truth(of.counts[:, :5].T, of.symbols[:5], of.cells, of.cells))}
+    yield Variant("R", "numbers of the cells beside", lambda at: write_r(at / "a.rda", beside), one("a"))
     both = {"a": things["dgCMatrix"], "b": things["Seurat 4"]}
     yield Variant("R refused", "two objects", lambda at: write_r(at / "a.rda", both), refusal="holds a, b", names="a.rda")
     yield Variant(
