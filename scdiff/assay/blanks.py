@@ -9,7 +9,7 @@ import numpy as np
 from scdiff.assay.calls import call_table
 from scdiff.assay.empirical import Null, depth_strata
 from scdiff.assay.fit import Fit, fit_mixture
-from scdiff.assay.mixture import GRID, Model
+from scdiff.assay.mixture import Model, draw_counts
 from scdiff.assay.null_kernel import BINS
 from scdiff.assay.statistic import log_odds_bin
 from scdiff.assay.table import Floats, tabulate
@@ -48,11 +48,7 @@ def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:
 
 def _background_counts(fit: Fit, depth: Floats, generator: np.random.Generator) -> Floats:
     """Draw counts of cells with all markers off, shape (n_cells, n_markers)."""
-    parameters = fit.parameters
-    deviation = np.clip(generator.standard_normal((len(depth), 1)), GRID[0], GRID[-1])
-    mean = parameters.background * depth[:, None] * np.exp(parameters.spread * deviation - parameters.spread**2 / 2)
-    size = np.broadcast_to(parameters.off_size, mean.shape)
-    return generator.poisson(mean * generator.gamma(size) / size).astype(float)
+    return draw_counts(fit.parameters, np.zeros((len(depth), fit.model.n_markers), dtype=bool), depth, generator)
 
 
 def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:

@@ -52,9 +52,8 @@ def marker_evidence(parameters: Parameters, index: int, marker: MarkerTable) -> 
     grid = count_grid(float(marker.counts.max(initial=0.0)))
     depths, place = np.unique(marker.depth, return_inverse=True)
     counts, depth = np.tile(grid, len(depths)), np.repeat(depths, len(grid))
-    on, off = (
-        logsumexp(density(parameters, index, counts, depth) + np.log(GRID_WEIGHT), axis=1) for density in (on_log_density, off_log_density)
-    )
+    on = logsumexp(on_log_density(parameters, index, counts, depth), b=GRID_WEIGHT, axis=1)
+    off = logsumexp(off_log_density(parameters, index, counts, depth), b=parameters.node_weight, axis=1)
     ratio = (on - off).reshape(len(depths), len(grid))
     return np.asarray(np.maximum.accumulate(ratio, axis=1)[place, np.searchsorted(grid, marker.counts)])
 

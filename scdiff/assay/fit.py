@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from scdiff.assay.doublets import chance_positives
-from scdiff.assay.mixture import Likelihood, Model, Parameters
+from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
 from scdiff.assay.table import Binning, CellTable, Floats
 
 __all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval"]
@@ -20,7 +20,11 @@ ROUGH_ROWS, FIT_ROWS = 1500, 5000
 WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
 WORTH_A_CLASS = 2.0
 """Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
-LEAST = 1e-9
+LEAST, SOME = 1e-9, 0.01
+CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
+"""Rate of the most abundant marker, in typical levels, from which on contamination is in question, and cells that raise it."""
+WORTH_A_REACH = 6.0
+"""Log-likelihood by which contamination up to the typical level must describe the cells better, to be believed."""
 KNOWN_LEVEL_SD = 0.2
 MOST_STEPS = 80
 ROUGH, FINE = 2e-2, 1e-3
@@ -69,7 +73,9 @@ class Fit:
         return self.model.average_weight(self.theta, self.table)
 
 
-def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, doublet_rate: float = 0.0) -> Fit:
+def fit_mixture(
+    table: CellTable, model: Model, *, start: Floats | None = None, also: Floats | None = None, doublet_rate: float = 0.0
+) -> Fit:
     """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
 
     Where a batch without positive cells fits as well, the fit is that of such a batch.
@@ -81,22 +87,54 @@ def fit_mixture(table: CellTable, model: Model, *, start: Floats | None = None, 
     model
         Typical levels and the number of markers needed.
     start
-        Theta to start from, shape (n_theta,), for example a fit to the pooled samples.
+        Theta to start from, shape (n_theta,), in place of the three.
+    also
+        Theta to start from beside the three, shape (n_theta,), for example a fit to the pooled samples.
     doublet_rate
         Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
     """
+    first = _fit_one(table, model, start, also, doublet_rate)
+    if start is not None or not _is_contested(table, model):
+        return first
+    farther = _fit_one(table, replace(model, reach=MOST_REACH), None, also, doublet_rate)
+    return farther if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else first
+
+
+def _is_contested(table: CellTable, model: Model) -> bool:
+    """Whether cells hold the most abundant marker at a rate that contamination may or may not reach."""
+    if model.witness is None or model.soup is not None or model.reach >= MOST_REACH:
+        return False
+    marker, level = table.markers[model.witness], model.level[model.witness]
+    rate = (marker.counts / marker.depth)[marker.row] / level
+    return float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum()) >= FEWEST_CONTESTED
+
+
+def _fit_one(table: CellTable, model: Model, start: Floats | None, also: Floats | None, doublet_rate: float) -> Fit:
+    """Fit one model from its starts."""
     rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
     thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
+    thetas += [also] if also is not None else []
     theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
     blank, none = _descend(rough, model, theta, prevalence=by_chance) if by_chance < weight[model.positive].sum() else (theta, best)
+    if none.value < best.value - ROUGH:  # the fit without positive cells found a better place: look for positive cells from there
+        theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
+        weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
     if evidence < WORTH_A_CLASS:
         theta = _without(rough, model, blank, np.where(model.positive, weight / weight[model.positive].sum(), 0.0), by_chance)
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
+
+
+def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
+    """Theta with one cell in a hundred positive, all else as it was."""
+    weight = model.average_weight(theta, table)
+    some = np.where(model.positive, SOME / model.positive.sum(), (1 - SOME) * weight / weight[~model.positive].sum())
+    low, high = model.bounds
+    return np.clip(model.with_weight(theta, table, some), low, high)
 
 
 def _without(table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float) -> Floats:
@@ -140,12 +178,14 @@ def _value(result: tuple[Floats, Likelihood]) -> float:
 
 def _start(table: CellTable, model: Model, kind: str) -> Floats:
     """Make a starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
-    prevalence, ratio = {"rare": (0.01, None), "mixed": (0.3, None), "all": (0.97, 0.03)}[kind]
-    theta, n = model.prior_mean.copy(), model.n_markers
-    if ratio is None:
-        theta[n : 2 * n] = np.log(table.share * (0.3 if kind == "mixed" else 1.0) / np.array(model.level))
-    else:
-        theta[:n], theta[n : 2 * n] = np.log(table.share), np.log(ratio)
+    prevalence, contamination = {"rare": (0.01, 1.0), "mixed": (0.3, 0.3), "all": (0.97, 0.03)}[kind]
+    theta, n, typical = model.prior_mean.copy(), model.n_markers, np.array(model.level)
+    relative = contamination * table.share / typical
+    centre = np.log(np.clip(relative.max(), model.nodes[0], model.most / 2))
+    theta[model.node_logits] -= np.minimum((np.log(model.nodes) - centre) ** 2 / 2, 6.0)
+    theta[n : 2 * n] = np.log(relative) - centre
+    if kind == "all":
+        theta[:n] = np.log(table.share)
     weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
     weight[-1] += 0.9 * prevalence
     weight[0] += 0.9 * (1 - prevalence)

@@ -57,6 +57,6 @@ def leave_one_out(counts: Any, depth: Any, fit: Fit, *, rate: float = 0.05, doub
 def _without(fit: Fit, left_out: int) -> Floats:
     """Theta of the other markers: theirs, and the pattern weights summed over the one left out."""
     n = fit.model.n_markers
-    each = np.delete(fit.theta[: 4 * n].reshape(4, n), left_out, axis=1).ravel()
+    each = np.delete(fit.theta[: 5 * n].reshape(5, n), left_out, axis=1).ravel()
     weight = softmax(fit.theta[fit.model.logits]).reshape((2,) * n).sum(axis=left_out).ravel()
-    return np.concatenate([each, fit.theta[4 * n : fit.model.logits.start], np.log(weight + 1e-10)])
+    return np.concatenate([each, fit.theta[5 * n : fit.model.logits.start], np.log(weight + 1e-10)])

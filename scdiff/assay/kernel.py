@@ -1,7 +1,7 @@
-"""The hot loops of the assay: densities of all pairs, then all patterns over all contaminations in each row, with scores.
+"""The hot loops of the assay: densities of all pairs, then all patterns of each row, with scores.
 
-Plain arrays, one thread, a fixed order of sums: the same bits whatever the machine is doing.
-``tests/assay/test_kernel.py`` holds it to a slow, obvious twin.
+Plain arrays, one thread, a fixed order of sums: the same bits on any number of cores.
+``tests/assay/test_kernel.py`` compares it with a slow, obvious twin.
 """
 
 from __future__ import annotations
@@ -13,38 +13,60 @@ from numba import njit
 
 from scdiff.assay.table import Floats
 
-__all__ = ["Derivatives", "best_centre", "fill_densities", "sum_rows"]
+__all__ = ["Derivatives", "Means", "fill_densities", "sum_rows"]
+
+
+class Means(NamedTuple):
+    """What sets the means of each pair, one marker after the other.
+
+    ``counts``, ``expressed`` (mean count where the marker is on), ``soup`` (mean count of a cell with
+    contamination 1), ``leak`` (mean count that needs no contamination) and ``log_depth`` (relative to
+    the batch) have shape (n_pairs,); ``norm``, ``digamma`` and ``sizes`` shape (n_pairs, 3): of the
+    three negative binomials (on, on at a low level, off) what their log density has beside the terms
+    of the mean, digamma(count + size) - digamma(size), and the size.
+    """
+
+    counts: Floats
+    expressed: Floats
+    soup: Floats
+    leak: Floats
+    log_depth: Floats
+    norm: Floats
+    digamma: Floats
+    sizes: Floats
 
 
 class Derivatives(NamedTuple):
-    """Scaled densities over the pairs of all markers, one marker after the other, and the derivatives of their logs.
+    """Scaled densities over the pairs of all markers, and the derivatives of their logs.
 
-    All have shape (n_pairs, n_grid): the expressed state by ln level, ln background, ln size; the background state by ln
-    mean, ln size.
+    The first three, of the expressed state by ln level and ln size, have shape (n_pairs, n_activity);
+    the others, of the background by ln soup, ln leak, ln size and the tilt, (n_pairs, n_nodes).
     """
 
     on: Floats
     on_level: Floats
-    on_background: Floats
     on_size: Floats
     off: Floats
-    off_mean: Floats
+    off_soup: Floats
+    off_leak: Floats
     off_size: Floats
+    off_tilt: Floats
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def fill_densities(counts, expressed, ambient, norm, digamma, sizes, activity, contamination, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Find densities and derivatives of each pair, in one pass over pairs and deviations.
+def fill_densities(means, activity, nodes, tilt, most, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Find densities and derivatives of each pair.
 
     Parameters
     ----------
-    counts, expressed, ambient
-        Count of each pair, its mean where the marker is on, and its background, each of shape (n_pairs,).
-    norm, digamma, sizes
-        Of the three negative binomials (on, on at a low level, off): what their log density has beside the terms of the mean,
-        digamma(count + size) - digamma(size), and the size, each of shape (n_pairs, 3).
-    activity, contamination
-        Factor of each deviation, shape (n_grid,).
+    means
+        A :class:`Means`.
+    activity, nodes
+        Factor of each activity, shape (n_activity,); contamination of each node, shape (n_nodes,).
+    tilt
+        Power of depth, beside 1, that the soup in a droplet grows with; -1 is a constant volume.
+    most
+        Contamination that no cell exceeds.
     low_level
         Level of the cells that express little, relative to the others.
     scale
@@ -52,30 +74,56 @@ def fill_densities(counts, expressed, ambient, norm, digamma, sizes, activity, c
     derivatives
         A :class:`Derivatives` to fill.
     """
-    on_density, on_level, on_background, on_size, off_density, off_mean, off_size = derivatives
-    for p in range(len(counts)):
-        count, background, most_size, few_size, ambient_size = counts[p], ambient[p], sizes[p, 0], sizes[p, 1], sizes[p, 2]
-        scale[p] = -np.inf
-        for k in range(len(activity)):
-            mean = expressed[p] * activity[k] + background
-            low = low_level * (mean - background) + background
-            held = background * contamination[k]
-            most_sum, few_sum, held_sum = np.log(most_size + mean), np.log(few_size + low), np.log(ambient_size + held)
-            most = norm[p, 0] + count * np.log(mean) - (count + most_size) * most_sum
-            few = norm[p, 1] + count * np.log(low) - (count + few_size) * few_sum
-            on = max(most, few) + np.log1p(np.exp(-abs(most - few)))
-            tail = np.exp(few - on)
-            by_mean = (1 - tail) * (count / mean - (count + most_size) / (most_size + mean))
-            by_low = tail * (count / low - (count + few_size) / (few_size + low))
-            on_density[p, k], off_density[p, k] = on, norm[p, 2] + count * np.log(held) - (count + ambient_size) * held_sum
-            on_level[p, k] = (by_mean + low_level * by_low) * (mean - background)
-            on_background[p, k] = (by_mean + by_low) * background
-            on_size[p, k] = (1 - tail) * _by_size(count, mean, most_size, digamma[p, 0], most_sum)
-            off_mean[p, k] = count - (count + ambient_size) / (ambient_size + held) * held
-            off_size[p, k] = _by_size(count, held, ambient_size, digamma[p, 2], held_sum)
-            scale[p] = max(scale[p], on, off_density[p, k])
-        for k in range(len(activity)):
-            on_density[p, k], off_density[p, k] = np.exp(on_density[p, k] - scale[p]), np.exp(off_density[p, k] - scale[p])
+    on, off = derivatives[0], derivatives[3]
+    for p in range(len(means[0])):
+        best = max(_fill_on(p, means, activity, low_level, derivatives), _fill_off(p, means, nodes, tilt, most, derivatives))
+        scale[p] = best
+        for a in range(len(activity)):
+            on[p, a] = np.exp(on[p, a] - best)
+        for k in range(len(nodes)):
+            off[p, k] = np.exp(off[p, k] - best)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Fill the log density of an expressed count for each activity; return the highest."""
+    counts, expressed, _, _, _, norm, digamma, sizes = means
+    on, on_level, on_size = derivatives[0], derivatives[1], derivatives[2]
+    count, most_size, few_size, best = counts[p], sizes[p, 0], sizes[p, 1], -np.inf
+    for a in range(len(activity)):
+        mean = expressed[p] * activity[a]
+        low = low_level * mean
+        most_sum = np.log(most_size + mean)
+        most = norm[p, 0] + count * np.log(mean) - (count + most_size) * most_sum
+        few = norm[p, 1] + count * np.log(low) - (count + few_size) * np.log(few_size + low)
+        on[p, a] = max(most, few) + np.log1p(np.exp(-abs(most - few)))
+        tail = np.exp(few - on[p, a])
+        by_mean = (1 - tail) * (count - (count + most_size) / (most_size + mean) * mean)
+        on_level[p, a] = by_mean + tail * (count - (count + few_size) / (few_size + low) * low)
+        on_size[p, a] = (1 - tail) * _by_size(count, mean, most_size, digamma[p, 0], most_sum)
+        best = max(best, on[p, a])
+    return best
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fill_off(p, means, nodes, tilt, most, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Fill the log density of a background count for each node; return the highest."""
+    counts, _, soup, leak, log_depth, norm, digamma, sizes = means
+    _, _, _, off, off_soup, off_leak, off_size, off_tilt = derivatives
+    count, size, best, stretch = counts[p], sizes[p, 2], -np.inf, np.exp(tilt * log_depth[p])
+    for k in range(len(nodes)):
+        reached = nodes[k] * stretch / most
+        kept = -np.expm1(-reached)
+        ambient = soup[p] * most * kept
+        held = ambient + leak[p]
+        held_sum = np.log(size + held)
+        off[p, k] = norm[p, 2] + count * np.log(held) - (count + size) * held_sum
+        by_mean = count / held - (count + size) / (size + held)
+        off_soup[p, k], off_leak[p, k] = by_mean * ambient, by_mean * leak[p]
+        off_tilt[p, k] = by_mean * ambient * reached * (1 - kept) / kept * log_depth[p]
+        off_size[p, k] = _by_size(count, held, size, digamma[p, 2], held_sum)
+        best = max(best, off[p, k])
+    return best
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -85,7 +133,7 @@ def _by_size(count, mean, size, digamma, log_sum):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def sum_rows(pair, weight, patterns, positive, pattern_weight, log_depth, by_logit, by_slope, grid_weight, slopes, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_weight, slopes, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Sum log-likelihood, gradient and curvature over the rows.
 
     Parameters
@@ -96,12 +144,13 @@ def sum_rows(pair, weight, patterns, positive, pattern_weight, log_depth, by_log
         Cells per row, shape (n_rows,).
     patterns, positive
         On/off, shape (n_patterns, n_markers), the first all off; which patterns are positive, shape (n_patterns,).
-    pattern_weight, log_depth, by_logit, by_slope
+    weights
         Weight of the patterns in each row, shape (n_rows, n_patterns); ln depth (n_rows,); derivatives of the shift of the
         positive patterns' logits that holds the prevalence, by the logits, shape (n_patterns,), and by the slope.
-    grid_weight, slopes
-        Weight of each deviation, shape (n_grid,); derivatives of ln contamination and of ln activity by the logs of their
-        spreads, shape (2, n_grid).
+    activity_weight, node_weight
+        Weight of each activity, shape (n_activity,), and of each node, shape (n_nodes,).
+    slopes
+        Derivative of ln activity by the log of its spread, shape (n_activity,).
     derivatives
         A :class:`Derivatives`.
 
@@ -109,20 +158,30 @@ def sum_rows(pair, weight, patterns, positive, pattern_weight, log_depth, by_log
     -------
     Log-likelihood; gradient (n_theta,); curvature (n_theta, n_theta); posterior of the patterns (n_rows, n_patterns).
     """
-    on_density, off_density = derivatives[0], derivatives[4]
+    pattern_weight, log_depth, by_logit, by_slope = weights
     n_rows, n_markers = pair.shape
-    n_patterns, n_theta = len(patterns), 4 * pair.shape[1] + 3 + len(patterns)
+    n_nodes = len(node_weight)
+    first = 5 * n_markers + 3
+    n_theta = first + n_nodes + len(patterns)
     gradient, curvature = np.zeros(n_theta), np.zeros((n_theta, n_theta))
-    posterior, score = np.empty((n_rows, n_patterns)), np.empty(n_theta)
-    on, off = np.empty((n_markers, len(grid_weight))), np.empty((n_markers, len(grid_weight)))
+    posterior, score = np.empty((n_rows, len(patterns))), np.empty(n_theta)
+    on, off = np.empty((n_markers, len(activity_weight))), np.empty((n_markers, n_nodes))
+    node = np.empty(n_nodes)
     value = 0.0
     for row in range(n_rows):
-        total = _patterns_of_row(pair[row], patterns, pattern_weight[row], grid_weight, on_density, off_density, posterior[row], on, off)
+        total = _patterns_of_row(
+            pair[row], patterns, pattern_weight[row], activity_weight, node_weight, derivatives, posterior[row], on, off, node
+        )
         value += weight[row] * np.log(total)
         posterior[row] /= total
         score[:] = 0.0
         _marker_scores(pair[row], on, off, total, slopes, derivatives, score)
-        _weight_scores(posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, score[4 * n_markers + 2 :])
+        for k in range(n_nodes):
+            score[first + k] = node[k] / total - node_weight[k]
+        tail = score[first + n_nodes :]
+        score[5 * n_markers + 1] = _weight_scores(
+            posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail
+        )
         for i in range(n_theta):
             gradient[i] += weight[row] * score[i]
             for j in range(i + 1):
@@ -134,82 +193,76 @@ def sum_rows(pair, weight, patterns, positive, pattern_weight, log_depth, by_log
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _patterns_of_row(pairs, patterns, pattern_weight, grid_weight, on_density, off_density, joint, on, off):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Weighted density of each pattern, its parts per marker and deviation, and the total of one row."""
-    joint[:], on[:], off[:] = 0.0, 0.0, 0.0
-    density = np.empty(len(grid_weight))
+def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, node):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Weighted density of each pattern, its parts per marker, activity and node, and the total of one row.
+
+    Markers that are on share the cell's activity, those that are off its contamination.
+    """
+    on_density, off_density = derivatives[0], derivatives[3]
+    on[:], off[:], node[:] = 0.0, 0.0, 0.0
+    by_activity, by_node = np.empty(len(activity_weight)), np.empty(len(node_weight))
     total = 1e-300
     for p in range(len(patterns)):
-        for k in range(len(density)):
-            density[k] = pattern_weight[p] * grid_weight[k]
-        for g in range(len(pairs)):
-            factor = on_density[pairs[g]] if patterns[p, g] else off_density[pairs[g]]
-            for k in range(len(density)):
-                density[k] *= factor[k]
-        for k in range(len(density)):
-            joint[p] += density[k]
-        for g in range(len(pairs)):
-            part = on[g] if patterns[p, g] else off[g]
-            for k in range(len(density)):
-                part[k] += density[k]
+        of_activity = _multiply(activity_weight, pairs, patterns[p], True, on_density, by_activity)
+        of_node = _multiply(node_weight, pairs, patterns[p], False, off_density, by_node)
+        joint[p] = pattern_weight[p] * of_activity * of_node
         total += joint[p]
+        for k in range(len(by_node)):
+            by_node[k] *= pattern_weight[p] * of_activity
+            node[k] += by_node[k]
+        for g in range(len(pairs)):
+            if patterns[p, g]:
+                for k in range(len(by_activity)):
+                    on[g, k] += by_activity[k] * pattern_weight[p] * of_node
+            else:
+                for k in range(len(by_node)):
+                    off[g, k] += by_node[k]
+    return total
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _multiply(weight, pairs, pattern, state, density, product):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Multiply weights by the densities of the markers that are in ``state``, into ``product``; return the sum."""
+    total = 0.0
+    for k in range(len(weight)):
+        product[k] = weight[k]
+    for g in range(len(pairs)):
+        if pattern[g] == state:
+            place = pairs[g]
+            for k in range(len(weight)):
+                product[k] *= density[place, k]
+    for k in range(len(weight)):
+        total += product[k]
     return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive one row by levels, ratios, sizes and both spreads."""
-    _, on_level, on_background, on_size, _, off_mean, off_size = derivatives
-    n_markers = len(pairs)
-    for g in range(n_markers):
+    """Derive one row by levels, soup, leak, sizes, the spread of the activity and the tilt."""
+    _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives
+    n = len(pairs)
+    for g in range(n):
         place = pairs[g]
-        for k in range(on.shape[1]):
-            expressed, ambient = on[g, k] / total, off[g, k] / total
-            by_level, by_off = expressed * on_level[place, k], ambient * off_mean[place, k]
-            by_background = expressed * on_background[place, k] + by_off
-            score[g] += by_level + by_background
-            score[n_markers + g] += by_background
-            score[2 * n_markers + g] += expressed * on_size[place, k]
-            score[3 * n_markers + g] += ambient * off_size[place, k]
-            score[4 * n_markers] += by_off * slopes[0, k]
-            score[4 * n_markers + 1] += by_level * slopes[1, k]
+        for a in range(on.shape[1]):
+            expressed = on[g, a] / total
+            score[g] += expressed * on_level[place, a]
+            score[3 * n + g] += expressed * on_size[place, a]
+            score[5 * n] += expressed * on_level[place, a] * slopes[a]
+        for k in range(off.shape[1]):
+            ambient = off[g, k] / total
+            score[n + g] += ambient * off_soup[place, k]
+            score[2 * n + g] += ambient * off_leak[place, k]
+            score[4 * n + g] += ambient * off_size[place, k]
+            score[5 * n + 2] += ambient * off_tilt[place, k]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive one row by the slope and the logits of the pattern weights."""
+    """Derive one row by the logits of the pattern weights, into ``score``; return the derivative by the slope."""
     surplus = 0.0
     for p in range(len(posterior)):
         if positive[p]:
             surplus += posterior[p] - pattern_weight[p]
-    score[0] = log_depth * (pattern_weight[0] - posterior[0]) + surplus * by_slope
     for p in range(len(posterior)):
-        score[1 + p] = posterior[p] - pattern_weight[p] + surplus * by_logit[p]
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def best_centre(values, spread, freedom, mean, precision, n_steps):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Find the centre at which ``values`` with Student's tails cost least; it is normal around ``mean`` itself.
-
-    Each value, and the mean, is a start: there may be several optima.
-
-    Returns
-    -------
-    The cost and the centre.
-    """
-    best, found = np.inf, mean
-    for start in range(len(values) + 1):
-        centre = values[start] if start < len(values) else mean
-        for _ in range(n_steps):
-            pull, total = mean * precision, precision
-            for i in range(len(values)):
-                weight = (freedom + 1) / (spread[i] + (values[i] - centre) ** 2)
-                pull += weight * values[i]
-                total += weight
-            centre = pull / total
-        cost = (centre - mean) ** 2 * precision / 2
-        for i in range(len(values)):
-            cost += (freedom + 1) / 2 * np.log1p((values[i] - centre) ** 2 / spread[i])
-        if cost < best:
-            best, found = cost, centre
-    return best, found
+        score[p] = posterior[p] - pattern_weight[p] + surplus * by_logit[p]
+    return log_depth * (pattern_weight[0] - posterior[0]) + surplus * by_slope

@@ -6,6 +6,7 @@ depths. LLOQ: the least fraction that gives enough events to quantify.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from scipy.stats import binom, chi2
 from scdiff.assay.calls import call_table
 from scdiff.assay.fit import Fit
 from scdiff.assay.intervals import clopper_pearson
-from scdiff.assay.mixture import GRID
+from scdiff.assay.mixture import draw_counts
 from scdiff.assay.table import Floats, tabulate
 
 __all__ = [
@@ -24,19 +25,24 @@ __all__ = [
     "Verdict",
     "detection_limit",
     "error_rates",
+    "joint_evidence",
     "limit_of_blank",
     "quantification_limit",
     "verdict",
 ]
 
-Verdict = Literal["not detected", "detected", "quantified", "not measurable"]
+Verdict = Literal["not detected", "detected", "quantified", "not measurable", "inconclusive"]
 
 FEWEST_CELLS = 50
 QUANTIFIABLE_EVENTS = 50
+DETECTABLE_CALLS = 3
+"""One or two called cells are what a single odd droplet and its doublet can give."""
 POWER = 0.95
 DETECTION_LEVEL = 0.005
 MOST_DRAWS = 20_000
 REFERENCE_EVENTS = 20
+LEAST_LOG_P = -600.0
+"""Below it a probability has no logarithm left in double precision."""
 
 
 def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, float]:
@@ -88,11 +94,7 @@ def _redraw(fit: Fit, theta: Floats, group: Any, generator: np.random.Generator)
     cells = fit.table.weight[:, None] * fit.model.weights(theta, fit.table).weight[:, group]
     row, pattern = np.unravel_index(generator.choice(cells.size, size=MOST_DRAWS, p=(cells / cells.sum()).ravel()), cells.shape)
     depth, on = fit.table.depth[row], patterns[pattern]
-    deviation = np.clip(generator.standard_normal((MOST_DRAWS, 1)), GRID[0], GRID[-1])
-    contamination, activity = (np.exp(sd * deviation - sd**2 / 2) for sd in (parameters.spread, parameters.activity))
-    rate = parameters.background * np.where(on, 1.0, contamination) + np.where(on, parameters.level * activity, 0.0)
-    size = np.where(on, parameters.on_size, parameters.off_size)
-    return generator.poisson(rate * depth[:, None] * generator.gamma(size) / size).astype(float), depth
+    return draw_counts(parameters, on, depth, generator), depth
 
 
 def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int, int], ...] = ()) -> float:
@@ -123,7 +125,7 @@ def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
     """
     if n_cells == 0 or sensitivity <= 0:
         return 1.0
-    needed = int(np.floor(blank * n_cells + 1e-9)) + 1
+    needed = max(int(np.floor(blank * n_cells + 1e-9)) + 1, DETECTABLE_CALLS)
     low, high = 0.0, 1.0
     if binom.sf(needed - 1, n_cells, sensitivity) < POWER:
         return 1.0
@@ -143,10 +145,28 @@ def quantification_limit(sensitivity: float, n_cells: int, detection: float) -> 
     return float(min(1.0, max(events, detection)))
 
 
+def joint_evidence(evidence: Sequence[float]) -> float:
+    """Join the evidence of independent samples into one value that is as unlikely without positive cells.
+
+    Parameters
+    ----------
+    evidence
+        Twice the log-likelihood ratio against no positive cell, of each sample, 0 or more.
+
+    >>> joint_evidence([10.0]), round(joint_evidence([10.0, 10.0, 0.0]), 1)
+    (10.0, 14.2)
+    """
+    total, freedom = float(np.sum(evidence)), len(evidence)
+    if freedom == 1:
+        return total
+    log_p = float(chi2.logsf(total, freedom))
+    return float(chi2.isf(np.exp(log_p), 1)) if log_p > LEAST_LOG_P else max(total - freedom * np.log(total), -LEAST_LOG_P)
+
+
 def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives: float) -> Verdict:
     """Say what the batch shows.
 
-    ``detected`` needs called cells above the blank and a likelihood ratio against no positive cell at the 0.5 % level;
+    ``detected`` needs three called cells, more than the blank gives, and a likelihood ratio against no positive cell at the 0.5 % level;
     ``quantified`` needs 50 called cells besides; fewer than 50 cells are ``not measurable``.
 
     >>> verdict(0, 5000, blank=0.0, evidence_of_positives=0.0), verdict(80, 5000, blank=0.0, evidence_of_positives=300.0)
@@ -154,7 +174,7 @@ def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives:
     """
     if n_cells < FEWEST_CELLS:
         return "not measurable"
-    above_blank = n_called > blank * n_cells + 1e-9 and clopper_pearson(n_called, n_cells)[0] > 0
+    above_blank = n_called > blank * n_cells + 1e-9 and n_called >= DETECTABLE_CALLS
     if not above_blank or evidence_of_positives < chi2.ppf(1 - 2 * DETECTION_LEVEL, 1):
         return "not detected"
     return "quantified" if n_called >= QUANTIFIABLE_EVENTS else "detected"

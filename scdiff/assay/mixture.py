@@ -1,18 +1,23 @@
 """Likelihood of the markers' on/off patterns.
 
-Off: a negative binomial around ``background * depth * contamination``; on: around ``(background + level * activity) * depth``,
-in one cell of fifty around a fifth of the level.
-Contamination and activity of a cell, relative to the batch, are log-normal, one value for all its markers: an abundant
-marker (INS) so informs a rare one (PDX1), and markers that are low together in a positive cell are no sign of another kind of cell.
-Both go by one deviation of the cell, integrated over a fixed grid. Each of the 2^G patterns has a weight; the
-prevalence is the weight of the patterns with at least ``min_markers`` on. The log-odds of a pattern with any marker on may
-rise or fall with ln depth, since cells that express the programme and stromal cells differ in size.
+On: a negative binomial around ``level * activity * depth``, in one cell of fifty around a fifth of the level. Off: a
+negative binomial around ``(soup * contamination + leak) * depth``. The activity of a cell is log-normal. Its
+contamination has a free distribution over fixed nodes, because batches hold several classes of droplets (whole cells,
+nuclei, lysed cells, neighbours of islets) and no single hump describes them. A droplet takes soup by volume, so that
+the contamination may fall with depth: it goes with a fitted power of depth (the tilt: 0 is proportional to depth, -1 a
+constant volume). All markers that are off share the cell's contamination, those that are on share its activity: an
+abundant marker (INS) so informs a rare one (PDX1), and an expressed INS does not free PDX1 from the soup.
 
-Weak priors keep weight and level apart at one count per cell: on the level (the programme's typical one), on the ratio
-of background to level (similar for all markers, since the soup is made of the same cells) or, where empty droplets were
-counted, of background to soup (the contamination, the same for all markers), with heavy tails; on the dispersions; and on cells
-with some but too few markers on, which are taken to be rare unless the counts say otherwise: at low depth they look like
-positive cells whose other markers dropped out.
+Each of the 2^G patterns has a weight; the prevalence is the weight of the patterns with at least ``min_markers`` on. The
+log-odds of a pattern with any marker on may rise or fall with ln depth, since cells that express the programme and
+stromal cells differ in size.
+
+Three markers alone cannot tell a cell that holds much soup from one that expresses little of all markers. Where the soup
+is not known, contamination therefore ends at half of the programme's typical level; where empty droplets were counted it
+ends where a droplet would hold soup only. Weak priors keep weight and level apart at one count per cell: on the levels, on
+the composition of the soup (similar to that of positive cells, since it is made of them; as counted where it is known), on
+the leak, on the dispersions; cells with some but too few markers on are taken to be rare unless the counts say otherwise,
+and so are positive cells. These two priors have heavy tails: they decide nothing that the counts can decide.
 """
 
 from __future__ import annotations
@@ -26,27 +31,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, expit, gammaln, logit
 
-from scdiff.assay.kernel import Derivatives, best_centre, fill_densities, sum_rows
+from scdiff.assay.kernel import Derivatives, Means, fill_densities, sum_rows
 from scdiff.assay.table import CellTable, Floats
 
-__all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "off_log_density", "on_log_density"]
+__all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "draw_counts", "off_log_density", "on_log_density"]
 
-GRID = np.linspace(-2.5, 2.5, 11)
+GRID = np.linspace(-2.4, 2.4, 9)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
-LEVEL_SD, LEVEL_MAX = 0.5, 10.0
-RATIO_MEAN, RATIO_SD, RATIO_SPREAD, RATIO_MAX = np.log(0.01), 1.2, 0.7, np.log(0.1)
-SOUP_MEAN, SOUP_SD, SOUP_SPREAD, SOUP_PSEUDOCOUNT = np.log(0.03), 2.0, 0.3, 0.5
-SOUP_MOST, SOUP_MOST_SD = np.log(0.3), 0.15
-FREEDOM, CENTRE_STEPS = 2.0, 30
+LEVEL_SD, LEVEL_MIN, LEVEL_MAX = 0.8, 1e-3, 10.0
+N_NODES, LEAST_CONTAMINATION, MOST_CONTAMINATION, MOST_SCARCE, MOST_REACH, MOST_SOUP = 17, 1e-4, 0.5, 0.2, 1.2, 0.9
+ABUNDANT = 5e-3
+NODE_SD, RARE_ABOVE, RARE_SLOPE = 2.5, 0.05, 1.0
+COMPOSITION_SPREAD, KNOWN_SPREAD, SOUP_PSEUDOCOUNT, FREEDOM = 0.7, 0.3, 0.5, 2.0
+LEAK, LEAK_SD = np.log(1e-4), 2.0
+TILT, TILT_SD = -0.3, 0.5
 ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
 TAIL, TAIL_LEVEL, TAIL_SIZE = 0.02, 0.2, 3.0
-OFF_SIZE, OFF_SIZE_SD = np.log(10.0), 0.7
-SPREAD, SPREAD_SD = np.log(0.5), 0.5
+OFF_SIZE, OFF_SIZE_SD = np.log(15.0), 0.5
 ACTIVITY, ACTIVITY_SD = np.log(0.2), 0.5
 SLOPE_SD, REFERENCE_DEPTH = 0.5, 4_000.0
 WEIGHT_SD = 10.0
 PARTIAL, PARTIAL_SD = np.log(0.003), 0.7
+POSITIVE, POSITIVE_SD = np.log(0.05), 1.0
+EXCESS_FREEDOM = 1.0
 MOST_NEWTON = 50
 TINY = 1e-300
 
@@ -54,19 +62,35 @@ TINY = 1e-300
 class Parameters(NamedTuple):
     """The natural parameters, each of shape (n_markers,) unless said otherwise.
 
-    ``level`` and ``background`` are per count of depth, ``on_size`` and ``off_size`` negative binomial sizes, ``spread``
-    and ``activity`` (scalars) the standard deviations of ln contamination and ln activity, ``slope`` (scalar) the rise of the
-    log-odds of any marker with ln depth, ``weight`` (n_patterns,) that of each pattern at a depth of 4,000.
+    ``level``, ``soup`` (of a cell with contamination 1) and ``leak`` are per count of depth; ``on_size`` and
+    ``off_size`` negative binomial sizes; ``activity`` (scalar) the standard deviation of ln activity; ``slope`` (scalar)
+    the rise of the log-odds of any marker with ln depth; ``tilt`` (scalar) the power of depth, beside 1, that the soup
+    grows with; ``nodes`` and ``node_weight`` (n_nodes,) the distribution of the contamination at a depth of 4,000;
+    ``most`` (scalar) the contamination that no cell exceeds; ``weight`` (n_patterns,) that of each pattern at 4,000.
     """
 
     level: Floats
-    background: Floats
+    soup: Floats
+    leak: Floats
     on_size: Floats
     off_size: Floats
-    spread: float
     activity: float
     slope: float
+    tilt: float
+    nodes: Floats
+    node_weight: Floats
+    most: float
     weight: Floats
+
+    def contamination(self, depth: Any) -> Floats:
+        """Contamination of each node at some depths, shape (n, n_nodes)."""
+        stretch = (np.asarray(depth, dtype=float)[:, None] / REFERENCE_DEPTH) ** self.tilt
+        return np.asarray(-np.expm1(-self.nodes * stretch / self.most) * self.most)
+
+    @property
+    def background(self) -> Floats:
+        """Mean background per count of depth at a depth of 4,000, shape (n_markers,)."""
+        return self.soup * float(self.node_weight @ self.contamination([REFERENCE_DEPTH])[0]) + self.leak
 
 
 class Soup(NamedTuple):
@@ -130,12 +154,15 @@ class Model:
         How far the levels may be from the typical ones, standard deviation of their logarithm.
     soup
         Counts of the empty droplets; None where they are not known.
+    reach
+        Contamination that cells of this batch are known to hold, in units of the typical level; 0 where nothing is known.
     """
 
     level: tuple[float, ...]
     min_markers: int
     level_sd: float = LEVEL_SD
     soup: Soup | None = None
+    reach: float = 0.0
 
     @property
     def n_markers(self) -> int:
@@ -152,20 +179,51 @@ class Model:
         """Patterns that make a cell positive, shape (n_patterns,)."""
         return np.asarray(self.patterns.sum(axis=1) >= self.min_markers)
 
+    @property
+    def witness(self) -> int | None:
+        """Place of the marker that tells the contamination of a cell: the most abundant, where it is abundant and not alone."""
+        most = int(np.argmax(self.level))
+        return most if self.min_markers > 1 and self.level[most] >= ABUNDANT else None
+
+    @cached_property
+    def most(self) -> float:
+        """Contamination that no cell exceeds, in units of a positive cell's level of the marker that the soup is richest in."""
+        if self.soup is None:
+            return max(MOST_CONTAMINATION if self.witness is not None else MOST_SCARCE, self.reach)
+        return float(np.clip(MOST_SOUP * (self.soup.share / np.array(self.level)).max(), 10 * LEAST_CONTAMINATION, MOST_REACH))
+
+    @cached_property
+    def nodes(self) -> Floats:
+        """Contaminations that cells may have at a depth of 4,000, shape (n_nodes,)."""
+        return np.geomspace(LEAST_CONTAMINATION, self.most, N_NODES)
+
+    @cached_property
+    def composition(self) -> tuple[Floats, Floats]:
+        """Ln soup relative to the typical level that the prior expects, and its spread, each of shape (n_markers,)."""
+        if self.soup is None:
+            return np.zeros(self.n_markers), np.full(self.n_markers, COMPOSITION_SPREAD)
+        ratio = np.log(self.soup.share / np.array(self.level))
+        return ratio - ratio.max(), np.sqrt(KNOWN_SPREAD**2 + self.soup.variance)
+
     @cached_property
     def prior_mean(self) -> Floats:
-        """Centre of the prior in theta: ln level, ratio, on size, off size (each n_markers), ln spread, ln activity, slope, logits."""
+        """Centre of the prior in theta.
+
+        Ln level, ln soup, ln leak, ln on size, ln off size (each n_markers), ln activity, slope, tilt, logits of the
+        nodes, logits of the patterns. Soup and leak are relative to the typical levels.
+        """
         n = self.n_markers
-        ratio = np.full(n, RATIO_MEAN) if self.soup is None else SOUP_MEAN + np.log(self.soup_share / np.array(self.level))
-        parts = [np.log(self.level), ratio, np.full(n, ON_SIZE), np.full(n, OFF_SIZE), [SPREAD, ACTIVITY, 0.0]]
-        return np.concatenate([*parts, np.zeros(len(self.patterns))])
+        nodes = -RARE_SLOPE * np.maximum(np.log(self.nodes / RARE_ABOVE), 0.0)
+        each = [np.log(self.level), self.composition[0], np.full(n, LEAK), np.full(n, ON_SIZE), np.full(n, OFF_SIZE)]
+        return np.concatenate([*each, [ACTIVITY, 0.0, TILT], nodes - nodes.mean(), np.zeros(len(self.patterns))])
 
     @cached_property
     def prior_precision(self) -> Floats:
-        """Precision of the prior, shape (n_theta, n_theta), but for the backgrounds, which have one of their own."""
+        """Precision of the prior, shape (n_theta, n_theta), but for the soup, which has a prior of its own."""
         n = self.n_markers
-        spread = [self.level_sd] * n + [np.inf] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n + [SPREAD_SD, ACTIVITY_SD, SLOPE_SD]
-        return np.diag(np.array(spread + [WEIGHT_SD] * len(self.patterns)) ** -2.0)
+        each = [self.level_sd] * n + [np.inf] * n + [LEAK_SD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n
+        rest = [ACTIVITY_SD, SLOPE_SD, TILT_SD] + [NODE_SD] * N_NODES + [WEIGHT_SD] * len(self.patterns)
+        return np.diag(np.array(each + rest) ** -2.0)
 
     @property
     def soup_share(self) -> Floats:
@@ -180,26 +238,34 @@ class Model:
     @cached_property
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper bounds of theta, each of shape (n_theta,)."""
-        n, n_patterns = self.n_markers, len(self.patterns)
-        ratio = np.fmax(RATIO_MAX, SOUP_MOST + np.log(self.soup_share / np.array(self.level)))  # RATIO_MAX where no soup is known
-        low = [np.log(1e-7)] * n + [-16.0] * n + [np.log(0.3)] * n + [np.log(0.1)] * n + [np.log(0.1), np.log(0.02), -2.0]
-        high = (
-            [*np.log(np.minimum(LEVEL_MAX * np.array(self.level), 0.7))]
-            + [*ratio]
-            + [np.log(30)] * n
-            + [np.log(40)] * n
-            + [np.log(1.2), 0.0, 2.0]
-        )
-        return np.array(low + [-25.0] * n_patterns), np.array(high + [25.0] * n_patterns)
+        n, n_patterns, level = self.n_markers, len(self.patterns), np.array(self.level)
+        least = np.full(n, LEVEL_MIN)
+        if self.witness is not None:
+            least[self.witness] = max(MOST_CONTAMINATION, self.most)
+        low = [*np.log(least * level)] + [-12.0] * n + [-14.0] * n + [np.log(0.3)] * n + [np.log(3.0)] * n
+        high = [*np.log(np.minimum(LEVEL_MAX * level, 0.7))] + [0.0] * n + [np.log(0.1)] * n + [np.log(30)] * n + [np.log(100)] * n
+        low += [np.log(0.02), -2.0, -1.3] + [-12.0] * N_NODES + [-25.0] * n_patterns
+        high += [0.0, 2.0, 1.0] + [12.0] * N_NODES + [25.0] * n_patterns
+        return np.array(low), np.array(high)
+
+    @property
+    def slope_at(self) -> int:
+        """Where theta holds the slope; the activity is before it, the tilt behind it."""
+        return 5 * self.n_markers + 1
+
+    @property
+    def node_logits(self) -> slice:
+        """Where theta holds the logits of the nodes."""
+        return slice(5 * self.n_markers + 3, 5 * self.n_markers + 3 + N_NODES)
 
     @property
     def logits(self) -> slice:
         """Where theta holds the logits of the patterns."""
-        return slice(4 * self.n_markers + 3, None)
+        return slice(5 * self.n_markers + 3 + N_NODES, None)
 
     def weights(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Weights:
         """Pattern weights in each row; with ``prevalence`` given, the positive ones are shifted so that their mean is that."""
-        depth, slope = np.log(table.depth / REFERENCE_DEPTH), theta[4 * self.n_markers + 2]
+        depth, slope = np.log(table.depth / REFERENCE_DEPTH), theta[self.slope_at]
         logits = theta[self.logits] + slope * depth[:, None] * self.patterns.any(axis=1)
         if prevalence is None:
             return Weights(_softmax(logits), depth, np.zeros(logits.shape[1]), 0.0)
@@ -230,11 +296,12 @@ class Model:
 
     def parameters(self, theta: Floats) -> Parameters:
         """Natural parameters at ``theta``."""
-        n = self.n_markers
-        level, ratio, on_size, off_size = np.exp(theta[: 4 * n].reshape(4, n))
-        spread, activity = (float(value) for value in np.exp(theta[4 * n : 4 * n + 2]))
-        weight = _softmax(theta[self.logits])
-        return Parameters(level, level * ratio, on_size, off_size, spread, activity, float(theta[4 * n + 2]), weight)
+        n, typical = self.n_markers, np.array(self.level)
+        level, soup, leak, on_size, off_size = np.exp(theta[: 5 * n].reshape(5, n))
+        activity, slope, tilt = theta[5 * n : 5 * n + 3]
+        nodes = (self.nodes, _softmax(theta[self.node_logits]), self.most)
+        sizes = (on_size, off_size, float(np.exp(activity)), float(slope), float(tilt))
+        return Parameters(level, typical * soup, typical * leak, *sizes, *nodes, _softmax(theta[self.logits]))
 
     def evaluate(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Likelihood:
         """Penalised negative log-likelihood of ``table`` at ``theta``, with gradient and curvature.
@@ -250,72 +317,59 @@ class Model:
         """
         parameters, weights = self.parameters(theta), self.weights(theta, table, prevalence)
         derivatives, log_scale = _densities(parameters, table)
-        slopes = np.array([deviation * GRID - deviation**2 for deviation in (parameters.spread, parameters.activity)])
         log_likelihood, gradient, curvature, pattern = sum_rows(
-            table.pair, table.weight, self.patterns, self.positive, *weights, GRID_WEIGHT, slopes, derivatives
+            table.pair, table.weight, self.patterns, self.positive, tuple(weights), GRID_WEIGHT, parameters.node_weight,
+            parameters.activity * GRID - parameters.activity**2, derivatives,
         )  # fmt: skip
         scale = float(table.pair_weight @ log_scale) - table.log_factorials
         pull = self.prior_precision @ (theta - self.prior_mean)
-        backgrounds, by_background, bend = self._backgrounds(theta)
-        excess, by_theta = self._partial_patterns(weights, table)
-        prior = float((theta - self.prior_mean) @ pull) / 2 + backgrounds + float(excess @ excess) / 2
-        curvature += self.prior_precision + bend + by_theta.T @ by_theta
-        return Likelihood(prior - float(log_likelihood) - scale, pull + by_background + excess @ by_theta - gradient, curvature, pattern)
+        value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
+        for cost, slope, bend in (self._soup_cost(theta), self._excess_cost(weights, table, held=prevalence is not None)):
+            value, pull = value + cost, pull + slope
+            curvature += bend
+        return Likelihood(value, pull - gradient, curvature + self.prior_precision, pattern)
 
-    def _backgrounds(self, theta: Floats) -> tuple[float, Floats, Floats]:
-        """Prior of the backgrounds: value, gradient (n_theta,) and curvature (n_theta, n_theta).
+    def _soup_cost(self, theta: Floats) -> tuple[float, Floats, Floats]:
+        """Prior of the soup's composition: value, gradient (n_theta,) and curvature (n_theta, n_theta).
 
-        Relative to the levels, or to the soup where it is known, the backgrounds lie around one centre. The tails are Student's: one
-        marker may be far off, for stromal cells transcribe some of them a little, and a trace may be all that there is of another.
+        The tails are Student's: stromal cells transcribe some markers a little, and a trace may be all there is of another.
         """
         n = self.n_markers
         gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
-        if self.soup is None:
-            value, pull, bend = _shared_centre(theta[n : 2 * n], np.full(n, RATIO_SPREAD), RATIO_MEAN, RATIO_SD)
-            gradient[n : 2 * n], curvature[n : 2 * n, n : 2 * n] = pull, bend
-            return value, gradient, curvature
-        of_soup = theta[:n] + theta[n : 2 * n] - np.log(self.soup.share)
-        value, pull, bend = _shared_centre(of_soup, np.sqrt(SOUP_SPREAD**2 + self.soup.variance), SOUP_MEAN, SOUP_SD)
-        gradient[: 2 * n], curvature[: 2 * n, : 2 * n] = np.tile(pull, 2), np.tile(bend, (2, 2))
-        excess, by_theta = self._contamination(theta, self.soup)
-        return value + float(excess @ excess) / 2, gradient + excess @ by_theta, curvature + by_theta.T @ by_theta
+        centre, spread = self.composition
+        cost, pull, bend = _student_cost((theta[n : 2 * n] - centre) / spread, FREEDOM)
+        gradient[n : 2 * n] = pull / spread
+        curvature[range(n, 2 * n), range(n, 2 * n)] = bend / spread**2
+        return cost, gradient, curvature
 
-    def _contamination(self, theta: Floats, soup: Soup) -> tuple[Floats, Floats]:
-        """Excess of each background over three tenths of the soup, in standard deviations of its logarithm, and its derivative by theta.
+    def _excess_cost(self, weights: Weights, table: CellTable, *, held: bool) -> tuple[float, Floats, Floats]:
+        """Prior of the patterns with too few markers on, and of all positive ones: value, gradient and curvature.
 
-        A count that is as frequent in the cells as in the soup is no contamination: the cells made it.
+        The cost rises with the logarithm of how common they are above a share at which they cost nothing.
         """
-        n = self.n_markers
-        spread = np.sqrt(SOUP_MOST_SD**2 + soup.variance)
-        excess = (theta[:n] + theta[n : 2 * n] - np.log(soup.share) - SOUP_MOST) / spread
-        by_theta = np.zeros((n, len(theta)))
-        by_theta[:, : 2 * n] = np.tile(np.diag((excess > 0) / spread), 2)
-        return np.maximum(excess, 0.0), by_theta
-
-    def _partial_patterns(self, weights: Weights, table: CellTable) -> tuple[Floats, Floats]:
-        """Excess of the patterns with too few markers on, in prior standard deviations of ln weight, and its derivative by theta."""
-        partial = np.flatnonzero(~self.positive & self.patterns.any(axis=1))
         weight, depth, by_logit, by_slope = weights
-        of_row = table.weight[:, None] / table.weight.sum() * weight[:, partial]
-        total = of_row.sum(axis=0) + TINY
-        excess = np.maximum(np.log(total) - PARTIAL, 0.0) / PARTIAL_SD
-        positive = of_row.T @ weight[:, self.positive].sum(axis=1)
-        by_theta = np.zeros((len(partial), len(self.prior_mean)))
-        by_theta[:, self.logits] = np.eye(weight.shape[1])[partial] - (of_row.T @ weight + np.outer(positive, by_logit)) / total[:, None]
-        by_theta[:, 4 * self.n_markers + 2] = (of_row.T @ (depth * weight[:, 0]) - positive * by_slope) / total
-        return excess, by_theta / PARTIAL_SD * (excess > 0)[:, None]
+        groups = np.vstack([np.eye(weight.shape[1])[~self.positive & self.patterns.any(axis=1)], self.positive.astype(float)])
+        typical = np.array([(PARTIAL, PARTIAL_SD)] * (len(groups) - 1) + [(POSITIVE, POSITIVE_SD)]).T
+        share = table.weight / table.weight.sum()
+        of_group = weight @ groups.T
+        total = share @ of_group + TINY
+        excess = np.maximum(np.log(total) - typical[0], 0.0) / typical[1]
+        positive = (of_group * share[:, None]).T @ of_group[:, -1]
+        by_theta = np.zeros((len(groups), len(self.prior_mean)))
+        inside = groups * (share @ weight) - (of_group * share[:, None]).T @ weight
+        by_theta[:, self.logits] = inside - np.outer(positive, by_logit)
+        by_theta[:, self.slope_at] = (of_group * share[:, None]).T @ (depth * weight[:, 0]) - positive * by_slope
+        if held:  # then the total weight of the positive patterns is a constant
+            by_theta[-1] = 0.0
+        by_theta *= ((excess > 0) / total / typical[1])[:, None]
+        cost, pull, bend = _student_cost(excess, EXCESS_FREEDOM)
+        return cost, pull @ by_theta, (by_theta.T * bend) @ by_theta
 
 
-def _shared_centre(values: Floats, scale: Floats, mean: float, sd: float) -> tuple[float, Floats, Floats]:
-    """Cost of values around an unknown centre, with Student's tails; the centre is normal around ``mean`` and taken at its best.
-
-    Returns the cost, its gradient (n,) and a positive curvature (n, n).
-    """
-    spread, precision = FREEDOM * scale**2, sd**-2
-    cost, centre = best_centre(values, spread, FREEDOM, mean, precision, CENTRE_STEPS)
-    away = values - centre
-    weight = (FREEDOM + 1) / (spread + away**2)
-    return float(cost), weight * away, np.diag(weight) - np.outer(weight, weight) / (weight.sum() + precision)
+def _student_cost(away: Floats, freedom: float) -> tuple[float, Floats, Floats]:
+    """Cost of distances with Student's tails, with its gradient and a positive curvature of each."""
+    bend = (freedom + 1) / (freedom + away**2)
+    return float((freedom + 1) / 2 * np.log1p(away**2 / freedom).sum()), bend * away, bend
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -352,36 +406,46 @@ def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:
 
 
 def on_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
-    """Log density of marker ``index`` when expressed, for each activity, shape (n_pairs, n_grid), without ln(counts!)."""
-    return np.logaddexp(*_on_parts(counts[:, None], *_on_mean(parameters, index, depth), parameters.on_size[index]))
+    """Log density of marker ``index`` when expressed, for each activity, shape (n_pairs, n_activity), without ln(counts!)."""
+    expressed = parameters.level[index] * depth[:, None] * _factors(parameters.activity)
+    most = _negative_binomial(counts[:, None], expressed, parameters.on_size[index]) + np.log1p(-TAIL)
+    return np.logaddexp(most, _negative_binomial(counts[:, None], TAIL_LEVEL * expressed, TAIL_SIZE) + np.log(TAIL))
 
 
 def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:
-    """Log density of marker ``index`` as background, for each contamination, shape (n_pairs, n_grid), without ln(counts!)."""
-    mean = _off_mean(parameters, index, depth)
-    return _negative_binomial(counts[:, None], mean, parameters.off_size[index])
+    """Log density of marker ``index`` as background, for each node, shape (n_pairs, n_nodes), without ln(counts!)."""
+    per_count = parameters.soup[index] * parameters.contamination(depth) + parameters.leak[index]
+    return _negative_binomial(counts[:, None], per_count * depth[:, None], parameters.off_size[index])
+
+
+def draw_counts(parameters: Parameters, on: NDArray[np.bool_], depth: Floats, generator: np.random.Generator) -> Floats:
+    """Draw counts of cells from the model, shape (n_cells, n_markers).
+
+    Parameters
+    ----------
+    parameters
+        The natural parameters.
+    on
+        Markers that each cell expresses, shape (n_cells, n_markers).
+    depth
+        All counts of each cell, shape (n_cells,).
+    generator
+        The random generator.
+    """
+    deviation = np.clip(generator.standard_normal((len(depth), 1)), GRID[0], GRID[-1])
+    activity = np.exp(parameters.activity * deviation - parameters.activity**2 / 2)
+    node = generator.choice(len(parameters.nodes), size=len(depth), p=parameters.node_weight)
+    contamination = parameters.contamination(depth)[np.arange(len(depth)), node]
+    few = on & (generator.random(on.shape) < TAIL)
+    expressed = parameters.level * activity * np.where(few, TAIL_LEVEL, 1.0)
+    rate = np.where(on, expressed, parameters.soup * contamination[:, None] + parameters.leak)
+    size = np.where(on, np.where(few, TAIL_SIZE, parameters.on_size), parameters.off_size)
+    return generator.poisson(rate * depth[:, None] * generator.gamma(size) / size).astype(float)
 
 
 def _factors(deviation: float) -> Floats:
-    """Log-normal factors of mean 1 on the grid, shape (n_grid,)."""
+    """Log-normal factors of mean 1 on the grid, shape (n_activity,)."""
     return np.exp(deviation * GRID - deviation**2 / 2)
-
-
-def _on_mean(parameters: Parameters, index: int, depth: Floats) -> tuple[Floats, Floats]:
-    """Mean of what a cell expresses, shape (n_pairs, n_grid), and of its background, shape (n_pairs, 1)."""
-    activity = _factors(parameters.activity)
-    return parameters.level[index] * depth[:, None] * activity, parameters.background[index] * depth[:, None]
-
-
-def _on_parts(counts: Floats, expressed: Floats, background: Floats, size: float) -> tuple[Floats, Floats]:
-    """Log densities of expressed counts: most cells, and the few that express little; each with its weight."""
-    few = _negative_binomial(counts, TAIL_LEVEL * expressed + background, TAIL_SIZE)
-    return _negative_binomial(counts, expressed + background, size) + np.log1p(-TAIL), few + np.log(TAIL)
-
-
-def _off_mean(parameters: Parameters, index: int, depth: Floats) -> Floats:
-    """Background mean for each contamination of the grid, shape (n_pairs, n_grid)."""
-    return parameters.background[index] * depth[:, None] * _factors(parameters.spread)
 
 
 def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, Floats]:
@@ -391,11 +455,10 @@ def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, F
     of_pair, shares = sizes[marker], np.log([1 - TAIL, TAIL, 1.0])
     summed = counts[:, None] + of_pair
     norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
-    derivatives, scale = Derivatives(*np.empty((7, len(counts), len(GRID)))), np.empty(len(counts))
-    means = (parameters.level[marker] * depth, parameters.background[marker] * depth)
-    terms, factors = (
-        (norm, digamma(summed) - digamma(sizes)[marker], of_pair),
-        (_factors(parameters.activity), _factors(parameters.spread), TAIL_LEVEL),
-    )
-    fill_densities(counts, *means, *terms, *factors, scale, derivatives)
+    rates = (rate[marker] * depth for rate in (parameters.level, parameters.soup, parameters.leak))
+    means = Means(counts, *rates, np.log(depth / REFERENCE_DEPTH), norm, digamma(summed) - digamma(sizes)[marker], of_pair)
+    on, off = np.empty((3, len(counts), len(GRID))), np.empty((5, len(counts), len(parameters.nodes)))
+    derivatives, scale = Derivatives(*on, *off), np.empty(len(counts))
+    spread = (_factors(parameters.activity), parameters.nodes, parameters.tilt, parameters.most)
+    fill_densities(means, *spread, TAIL_LEVEL, scale, derivatives)
     return derivatives, scale

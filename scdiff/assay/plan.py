@@ -24,6 +24,7 @@ DEPTH_SPREAD = 0.4
 N_DEPTHS = 21
 N_REDRAWS = 5
 TYPICAL_SOUP_SHARE = 0.1
+CONTAMINATION_SPREAD = 0.5
 MOST_CELLS = 10_000_000
 
 
@@ -95,7 +96,9 @@ def _plan(model: Model, depth: float, fraction: float, contamination: float, rat
 def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: int) -> Fit:
     """Fit that stands for a typical batch: prior means, log-normal depths, all ways of being positive equally common."""
     theta, n = model.prior_mean.copy(), model.n_markers
-    theta[n : 2 * n] = np.log(np.clip(contamination * TYPICAL_SOUP_SHARE, 1e-6, 0.1))
+    centre = np.log(np.clip(contamination * TYPICAL_SOUP_SHARE, model.nodes[0], 0.1))
+    theta[model.node_logits] = -((np.log(model.nodes) - centre) ** 2) / 2 / CONTAMINATION_SPREAD**2
+    theta[model.slope_at + 1] = 0.0
     weight = np.where(model.positive, 20 / n_cells / model.positive.sum(), 1e-6)
     weight[0] = 1.0
     theta[model.logits] = np.log(weight)

@@ -1,4 +1,4 @@
-"""Several samples through one caller: fitted together first, then each by itself."""
+"""Several samples through one caller: each is fitted by itself, for each has a contamination of its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class SampleCalls:
     Parameters
     ----------
     fits
-        The fit to all samples that are no controls under ``all``, then one per sample.
+        The fit to all samples that are no controls under ``all``, then one per sample. The first describes the batch (limits,
+        calibration); its prevalence is put together from the samples' own fits.
     calls
         Each cell called by the fit of its sample, in the order of the cells.
     """
@@ -50,7 +51,8 @@ def call_samples(
 ) -> SampleCalls:
     """Fit and call several samples.
 
-    The levels that the pooled fit finds are where each sample's fit starts and what its weak prior expects.
+    Each sample's fit tries the pooled optimum beside its own starts: the pooled fit takes all samples for one
+    contamination, and where that is wrong its optimum must not decide.
 
     Parameters
     ----------
@@ -93,8 +95,7 @@ def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, doublet_rate: float,
     table = tabulate(counts, depth)
     if len(depth) < FEWEST_CELLS:
         return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
-    model = Model(tuple(float(level) for level in pooled.parameters.level), pooled.model.min_markers, soup=soup)
-    return fit_mixture(table, model, start=pooled.theta, doublet_rate=doublet_rate)
+    return fit_mixture(table, replace(pooled.model, soup=soup), also=pooled.theta, doublet_rate=doublet_rate)
 
 
 def _in_order(parts: list[tuple[Any, Calls]]) -> Calls:
@@ -110,7 +111,8 @@ def fit_record(fit: Fit) -> dict[str, float]:
     level = {f"level_{index}": float(value) for index, value in enumerate(fit.model.level)}
     soup = fit.model.soup or Soup((np.nan,) * fit.model.n_markers, np.nan)
     empty = {"soup_total": soup.total} | {f"soup_{index}": value for index, value in enumerate(soup.markers)}
-    return {"evidence_of_positives": fit.evidence_of_positives, "min_markers": fit.model.min_markers, **theta, **level, **empty}
+    known = {"min_markers": fit.model.min_markers, "reach": fit.model.reach}
+    return {"evidence_of_positives": fit.evidence_of_positives, **known, **theta, **level, **empty}
 
 
 def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
@@ -127,5 +129,6 @@ def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
     """
     theta = np.array([record[f"theta_{index}"] for index in range(sum(key.startswith("theta_") for key in record))])
     level, soup = (tuple(record[f"{kind}_{index}"] for index in range(np.asarray(counts).shape[1])) for kind in ("level", "soup"))
-    model = Model(level, int(record["min_markers"]), soup=Soup(soup, record["soup_total"]) if np.isfinite(record["soup_total"]) else None)
+    empty = Soup(soup, record["soup_total"]) if np.isfinite(record["soup_total"]) else None
+    model = Model(level, int(record["min_markers"]), soup=empty, reach=float(record["reach"]))
     return fit_at(tabulate(counts, depth), model, theta, evidence_of_positives=record["evidence_of_positives"])

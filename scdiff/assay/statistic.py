@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from scdiff.assay.calls import marker_evidence
-from scdiff.assay.mixture import ACTIVITY, OFF_SIZE, ON_SIZE, RATIO_MAX, SPREAD, Parameters
+from scdiff.assay.mixture import ACTIVITY, GRID, GRID_WEIGHT, OFF_SIZE, ON_SIZE, Parameters
 from scdiff.assay.null_kernel import BINS, BINS_PER_UNIT, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, bin_rows
 from scdiff.assay.table import Floats, Ints, MarkerTable, coarse_counts
 
@@ -25,6 +25,10 @@ __all__ = ["Statistic", "code_of", "log_odds_bin", "rate_bin"]
 PRIOR = 0.05
 LARGEST_EVIDENCE = 60.0
 LARGEST_SUM = 600.0
+CONTRAST = 10.0
+"""Level of a gene that counts as on, relative to its mean rate over the batch."""
+SPREAD, UNBOUNDED = 0.5, 1e6
+"""Standard deviation of ln contamination, and a contamination that no cell comes near."""
 
 Codes = NDArray[np.uint8]
 
@@ -103,5 +107,6 @@ class Statistic:
 def _prior_centre() -> Parameters:
     """Parameters of a gene whose batch rate is 1: on and off as the caller expects them before it sees any count."""
     one = np.ones(1)
-    sizes, spreads = (one * np.exp(ON_SIZE), one * np.exp(OFF_SIZE)), (float(np.exp(SPREAD)), float(np.exp(ACTIVITY)))
-    return Parameters(one * np.exp(-RATIO_MAX), one, *sizes, *spreads, 0.0, one)
+    sizes, nodes = (one * np.exp(ON_SIZE), one * np.exp(OFF_SIZE)), np.exp(SPREAD * GRID - SPREAD**2 / 2)
+    spread = (float(np.exp(ACTIVITY)), 0.0, 0.0, nodes, GRID_WEIGHT, UNBOUNDED)
+    return Parameters(CONTRAST * one, one, 0.0 * one, *sizes, *spread, one)

@@ -15,7 +15,7 @@ LOW = 32
 LATELY = 1 << 12
 """Values that are remembered."""
 
-__all__ = ["cell_sums", "gene_sums", "log_values", "products", "projections", "ranks", "set_means", "some_columns"]
+__all__ = ["cell_sums", "gene_sums", "group_sums", "log_values", "products", "projections", "ranks", "set_means", "some_columns"]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -51,6 +51,17 @@ def log_values(indptr, data, target):  # type: ignore[no-untyped-def]  # noqa: A
             is_low = 0 <= count < LOW and count == np.int64(count)
             values[place] = low[np.int64(count)] if is_low else np.log1p(count * factor)
     return values
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Counts of every gene in each group of cells, as whole numbers, shape (n_groups, n_genes); a group below 0 is left out."""
+    sums = np.zeros((n_groups, n_genes), dtype=np.int64)
+    for cell in range(len(indptr) - 1):
+        if group[cell] >= 0:
+            for place in range(indptr[cell], indptr[cell + 1]):
+                sums[group[cell], indices[place]] += np.int64(data[place])
+    return sums
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
 from scdiff.steps._calibration import calibrated
 from scdiff.steps._controls import corrected_by_controls
+from scdiff.steps._foreign import find_foreign
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 from scdiff.steps._parallel import each, many
 from scdiff.steps._sets import SetResult, called_sets
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from scdiff.assay.foreign import Foreign
     from scdiff.assay.mixture import Soup
     from scdiff.assay.samples import SampleCalls
 
@@ -44,6 +46,7 @@ class _Result:
     state: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
     rates_cp10k: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     left_out: dict[str, tuple[float, float]] = field(default_factory=dict)
+    foreign: Foreign | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
 
@@ -194,11 +197,14 @@ def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
 
 def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result) -> SampleCalls:
     """Run some markers through the assay; fill their columns of ``result``."""
-    from scdiff.assay.mixture import Model
+    from scdiff.assay.mixture import MOST_REACH, Model
     from scdiff.assay.samples import call_samples
 
     names = [marker.name for marker in markers]
     model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
+    if model.witness is not None:
+        result.foreign = _foreign(batch, markers, model.witness)
+        model = replace(model, reach=min(result.foreign.reach, MOST_REACH) if result.foreign else 0.0)
     samples, control = batch.adata.obs["sample"].astype(str), control_cells(batch.adata)
     counts, depth, doublets, soups = batch.read.of(markers), batch.read.depth, batch.doublets, _soups(batch, markers)
     called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=doublets, soups=soups)
@@ -207,6 +213,13 @@ def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, re
     rates = np.array([pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share]) * 1e4
     result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
     return called
+
+
+def _foreign(batch: _Batch, markers: Sequence[Marker], witness: int) -> Foreign | None:
+    """Measure what comes along with the marker that tells the contamination."""
+    marker, rows = markers[witness], batch.read.genes(markers)
+    excluded = [gene for genes in rows.values() for gene in genes]
+    return find_foreign(batch.adata, batch.read.of([marker])[:, 0], batch.read.depth, marker.level_cp10k / 1e4, excluded)
 
 
 def _soups(batch: _Batch, markers: Sequence[Marker]) -> dict[str, Soup]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -25,9 +25,12 @@ __all__ = ["COLUMNS", "fraction"]
 
 COLUMNS = (
     "program", "state", "sample", "n_cells", "n_called", "fraction", "fraction_low", "fraction_high",
-    "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "verdict",
+    "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "verdict", "reason",
 )  # fmt: skip
 """Columns of the table, an interface."""
+
+LEAST_DOUBT, MOST_NAMED = 0.01, 3
+"""Share of the cells in doubted samples that makes the whole doubtful, and how many of these samples are named."""
 
 COMMITTED, SEPARATE = "committed", "separate population"
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
@@ -35,7 +38,11 @@ NUMBERS = ("no", "single", "double", "triple", "quadruple")
 
 @dataclass(frozen=True)
 class _Estimate:
-    """Corrected prevalence with its interval, the limits, the evidence against no positive cell, and positives by markers on."""
+    """Corrected prevalence with its interval, the limits, the evidence against no positive cell, and positives by markers on.
+
+    ``rates`` are the false call rate and the sensitivity; ``fit`` is the fit of the group, None where none is to be criticised;
+    ``reason`` says why the estimate cannot be believed, and is empty where it can.
+    """
 
     prevalence: float
     low: float
@@ -45,6 +52,9 @@ class _Estimate:
     lloq: float
     evidence: float
     by_number: Mapping[int, float]
+    rates: tuple[float, float] = (0.0, 1.0)
+    fit: Any = None
+    reason: str = ""
 
 
 @step
@@ -141,14 +151,26 @@ def _estimates(
     is_main = program.name == record["main"]
     blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and blank[c].all())
 
-    def estimate(name: str) -> _Estimate:
-        cells = groups[name]
+    estimates: dict[str, _Estimate] = {}
+    for name, cells in groups.items():
+        same = next((other for other in estimates if np.array_equal(groups[other], cells)), None)
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        return _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
+        made = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed) if not same else None
+        estimates[name] = made or estimates[str(same)]
+    estimates = {name: _criticised(estimate, int(called[groups[name]].sum())) for name, estimate in estimates.items()}
+    return estimates | {POOLED: _over_samples(adata, groups, estimates, blanks)}
 
-    estimates = {name: estimate(name) for name in groups}
-    return estimates | {POOLED: _over_donors(adata, groups, estimates)}
+
+def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
+    """Add why an estimate cannot be believed, where there is a reason."""
+    from scdiff.assay.criticism import Case, criticise
+    from scdiff.assay.limits import verdict
+
+    said = verdict(n_called, estimate.fit.table.n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    case = Case(estimate.fit, n_called, estimate.prevalence, estimate.low, estimate.high, estimate.rates[1], estimate.lob, said)
+    reasons = [finding.reason for finding in criticise(case).values() if not finding.passed]
+    return replace(estimate, reason=reasons[0] if reasons else "")
 
 
 def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float, fdr: float, seed: int) -> _Estimate:
@@ -169,7 +191,8 @@ def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float
     number, total = patterns.sum(axis=1), max(float(weight[positive].sum()), 1e-300)
     by_number = {int(k): float(weight[positive & (number == k)].sum() / total) for k in np.unique(number[positive])}
     lloq = quantification_limit(sensitivity, n_cells, lod)
-    return _Estimate(estimate, low, high, lob, lod, lloq, fit.evidence_of_positives, by_number)
+    rates = (false_rate + by_chance * sensitivity, sensitivity)
+    return _Estimate(estimate, low, high, lob, lod, lloq, fit.evidence_of_positives, by_number, rates, fit)
 
 
 def _estimate_of_set(called: np.ndarray, lob: float, fdr: float) -> _Estimate:
@@ -185,24 +208,42 @@ def _estimate_of_set(called: np.ndarray, lob: float, fdr: float) -> _Estimate:
     return _Estimate((1 - fdr) * share, (1 - fdr) * low, high, lob, lod, lloq, np.inf, {})
 
 
-def _over_donors(adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate]) -> _Estimate:
-    """Pool the samples: their mean by cells; the interval over donors where there are several."""
-    from dataclasses import replace
-
+def _over_samples(
+    adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate], blanks: tuple[tuple[int, int], ...]
+) -> _Estimate:
+    """Put row ``all`` together from the samples' own fits: their mean by cells; with several donors, the interval over donors."""
     from scdiff.assay.donors import beta_binomial_interval
+    from scdiff.assay.intervals import interval_of_mean
+    from scdiff.assay.limits import detection_limit, joint_evidence, limit_of_blank, quantification_limit
 
     pooled, donors = estimates[POOLED], pooled_donors(adata, groups)
     if len(donors) < 2:
         return pooled
     size = np.array([groups[name].sum() for name in donors], dtype=float)
-    bounds = np.array([[estimates[name].prevalence, estimates[name].low, estimates[name].high] for name in donors]).T
+    parts = [estimates[name] for name in donors]
+    bounds = np.array([[part.prevalence, part.low, part.high] for part in parts]).T
+    prevalence, low, high = interval_of_mean(*bounds, size)
     shares = over_donors(list(donors.values()), bounds, size)
-    prevalence = float((bounds[0] * size).sum() / size.sum())
-    low, high = min(pooled.low, prevalence), max(pooled.high, prevalence)
     if len(shares.names) > 1:
         donor_low, donor_high = beta_binomial_interval(shares.prevalence, shares.worth)
         low, high = min(low, donor_low), max(high, donor_high)
-    return replace(pooled, prevalence=prevalence, low=low, high=high)
+    n_cells, rates = int(size.sum()), tuple(size @ np.array([part.rates for part in parts]) / size.sum())
+    lob = limit_of_blank(rates[0], n_cells, blanks)
+    lod = detection_limit(rates[1], n_cells, lob)
+    limits = {"lob": lob, "lod": lod, "lloq": quantification_limit(rates[1], n_cells, lod), "rates": rates}
+    evidence = joint_evidence([part.evidence for part in parts])
+    reason = _joint_reason(dict(zip(donors, parts, strict=True)), size, high - low)
+    return replace(pooled, prevalence=prevalence, low=low, high=high, evidence=evidence, reason=reason, **limits)
+
+
+def _joint_reason(parts: Mapping[str, _Estimate], size: np.ndarray, width: float) -> str:
+    """Say which samples cannot be believed, where they could move the mean."""
+    doubted = {name: part.reason for name, part in parts.items() if part.reason}
+    share = sum(cells for name, cells in zip(parts, size, strict=True) if name in doubted) / size.sum()
+    if not doubted or share < min(LEAST_DOUBT, width):
+        return ""
+    names = ", ".join(list(doubted)[:MOST_NAMED]) + (" and others" if len(doubted) > MOST_NAMED else "")
+    return f"sample{'s' if len(doubted) > 1 else ''} {names}: {next(iter(doubted.values()))}"
 
 
 def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate: _Estimate | None) -> dict[str, Any]:
@@ -213,13 +254,14 @@ def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate
     n_cells, n_called = len(called), int(called.sum())
     row: dict[str, Any] = {"program": program.name, "state": state, "sample": sample, "n_cells": n_cells, "n_called": n_called}
     if estimate is None:
-        return dict.fromkeys(COLUMNS, np.nan) | row | {"verdict": "not measurable"}
+        return dict.fromkeys(COLUMNS, np.nan) | row | {"verdict": "not measurable", "reason": ""}
     low, high = clopper_pearson(n_called, n_cells)
     said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    said = "inconclusive" if estimate.reason and said != "not measurable" else said
     return row | {
         "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high,
         "prevalence": estimate.prevalence, "prevalence_low": estimate.low, "prevalence_high": estimate.high,
-        "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said,
+        "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said, "reason": estimate.reason,
     }  # fmt: skip
 
 
@@ -227,8 +269,6 @@ def _state_row(
     program: Program, rule: StateRule, sample: str, in_state: np.ndarray, called: np.ndarray, estimate: _Estimate | None
 ) -> dict[str, Any]:
     """Row of a sub-state: the prevalence is shared out as the called cells are; other states stand as counted."""
-    from dataclasses import replace
-
     from scdiff.assay.intervals import clopper_pearson
 
     if estimate is None:
@@ -271,8 +311,6 @@ def _number_row(
 
 def _part(estimate: _Estimate, share: float, n_called: int) -> _Estimate:
     """Estimate of a share of the positive cells, as uncertain as that share is among the called ones."""
-    from dataclasses import replace
-
     from scdiff.assay.intervals import clopper_pearson
 
     low, high = clopper_pearson(round(share * n_called), n_called)

@@ -1,0 +1,212 @@
+"""Criticise a fit: is there a reason not to believe its number?
+
+Each check is one function that looks at the fit from one side and gives a :class:`Finding`: a value, the limit it must
+not pass, and what would decide where it does. A fit that fails a check gives the verdict ``inconclusive``. To add a
+check, add one function with ``@CHECKS.register(name)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import poisson
+
+from scdiff.assay.fit import Fit
+from scdiff.assay.mixture import GRID_WEIGHT, off_log_density, on_log_density
+from scdiff.assay.table import Floats
+from scdiff.registry import Registry
+
+__all__ = ["CHECKS", "Case", "Finding", "criticise", "joint_zeros"]
+
+WORTH_A_WORD = 0.01
+"""A difference of the prevalence below one point changes no statement."""
+UNCALLED = 0.1
+"""Share of the positive cells that must be called one by one; below it the number rests on the shape of a distribution."""
+CONTESTED = 0.5
+"""Share of the prevalence that may rest on cells whose most abundant marker is as low as contamination could put it."""
+LOW_LEVEL = 0.35
+"""Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
+DECISIVE = 0.25
+"""Share of the prevalence that decides what is said."""
+NO_DOUBT = 1e-9
+"""Probability of contamination below which a cell's most abundant marker is not contested."""
+GREY = 1.0
+"""Typical levels of the most abundant marker above which no contamination is expected to reach."""
+ZEROS_OFF = 6.0
+"""Standard errors by which a joint zero of the markers may differ from the fit, beside a tenth of what is expected."""
+ZEROS_MODEL_ERROR = 0.1
+N_DEPTHS = 4
+UNPREDICTED = 0.999
+
+
+class Case(NamedTuple):
+    """A fit and what was said from it: called cells, prevalence with its interval, sensitivity, limit of blank and verdict."""
+
+    fit: Fit
+    n_called: int
+    prevalence: float
+    low: float
+    high: float
+    sensitivity: float
+    blank: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Parameters
+    ----------
+    value, limit
+        The value and the limit that it must not pass.
+    reason
+        Why the number cannot be believed where it does, and what would decide; no full stop.
+    """
+
+    value: float
+    limit: float
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fit stands."""
+        return not self.value > self.limit
+
+
+Check = Callable[[Case], Finding]
+CHECKS: Registry[Check] = Registry("check")
+
+
+def criticise(case: Case) -> dict[str, Finding]:
+    """Run all checks.
+
+    Parameters
+    ----------
+    case
+        The fit and what was said from it.
+    """
+    return {card.name: card.function(case) for card in CHECKS.cards()}
+
+
+@CHECKS.register("calls", summary="Positive cells that can be called one by one.", source="field convention")
+def check_calls(case: Case) -> Finding:
+    """Are enough of the positive cells called one by one?"""
+    expected = UNCALLED * case.low * case.fit.table.n_cells
+    short = float(poisson.sf(case.n_called, expected)) if case.low > WORTH_A_WORD / 2 else 0.0
+    return Finding(short, UNPREDICTED, f"the fit finds {case.low:.1%} or more positive cells, but only {case.n_called} can be called: "
+                   "the number rests on the shape of a distribution; more depth would decide")  # fmt: skip
+
+
+@CHECKS.register("contradiction", summary="Interval beside the calls.", source="field convention")
+def check_contradiction(case: Case) -> Finding:
+    """Does the interval say that there are positive cells where the calls say that there are none?"""
+    above = case.low - max(case.blank, WORTH_A_WORD) if case.verdict == "not detected" else 0.0
+    return Finding(above, 0.0, f"too few cells are called, but the fit finds {case.low:.1%} or more: "
+                   "more depth, or the unfiltered matrix, would decide")  # fmt: skip
+
+
+@CHECKS.register("contested", summary="Prevalence that rests on contested cells.", source="field convention")
+def check_contested(case: Case) -> Finding:
+    """Does the prevalence rest on cells whose most abundant marker could be contamination?"""
+    fit, witness = case.fit, case.fit.model.witness
+    if witness is None or case.prevalence < WORTH_A_WORD / 2:
+        return Finding(0.0, CONTESTED, "")
+    marker = fit.table.markers[witness]
+    low = (marker.counts / marker.depth)[marker.row] < max(GREY, fit.model.reach) * fit.model.level[witness]
+    positive, without = fit.model.positive, ~fit.model.patterns[:, witness]
+    off = fit.pattern[:, without].sum(axis=1)
+    if_off = fit.pattern[:, positive & without].sum(axis=1) / np.maximum(off, NO_DOUBT)
+    rests = np.where(off > NO_DOUBT, fit.pattern[:, positive].sum(axis=1) - if_off, 0.0)
+    mass = float((fit.table.weight * low) @ np.maximum(rests, 0.0)) / fit.table.n_cells
+    if mass < WORTH_A_WORD:
+        return Finding(0.0, CONTESTED, "")
+    return Finding(mass / case.prevalence, CONTESTED, f"{mass:.1%} of the cells would be positive by a marker as low as contamination "
+                   "could put it; the unfiltered matrix would decide")  # fmt: skip
+
+
+@CHECKS.register("bounds", summary="Level of the most abundant marker.", source="field convention")
+def check_bounds(case: Case) -> Finding:
+    """Did a level that the soup could give end at its bound?"""
+    fit, witness = case.fit, case.fit.model.witness
+    low, _ = fit.model.bounds
+    at_bound = witness is not None and fit.theta[witness] <= low[witness] + 1e-6
+    needs = fit.model.positive & (np.delete(fit.model.patterns, witness or 0, axis=1).sum(axis=1) < fit.model.min_markers)
+    uses = float(fit.weight[needs].sum()) if at_bound else 0.0
+    return Finding(uses / max(case.prevalence, WORTH_A_WORD / DECISIVE), DECISIVE, "the level of the most abundant marker in the positive cells cannot be told from contamination; "
+                   "the unfiltered matrix would decide")  # fmt: skip
+
+
+@CHECKS.register("levels", summary="Levels of the markers in positive cells, beside the typical ones.", source="field convention")
+def check_levels(case: Case) -> Finding:
+    """Do the positive cells express the markers at levels that fragments of such cells would give as well?"""
+    fit, positive = case.fit, case.fit.model.positive
+    if fit.model.witness is None or case.prevalence < WORTH_A_WORD / 2:
+        return Finding(0.0, 1.0, "")
+    share = fit.weight[positive] @ fit.model.patterns[positive]
+    relative = np.log(fit.parameters.level / np.array(fit.model.level))
+    level = float(np.exp(share @ np.minimum(relative, 0.0) / share.sum()))
+    return Finding(LOW_LEVEL / level, 1.0, f"the positive cells would express the markers at {level:.0%} of the typical level, as cells do "
+                   "that hold debris of positive ones; the unfiltered matrix would decide")  # fmt: skip
+
+
+@CHECKS.register("joint zeros", summary="Markers seen together, by depth.", source="field convention")
+def check_joint_zeros(case: Case) -> Finding:
+    """Are cells without one or more of the markers as common as the fit predicts, at every depth?"""
+    seen, expected = joint_zeros(case.fit)
+    error = np.sqrt(np.maximum(expected, 1.0) + (ZEROS_MODEL_ERROR * expected) ** 2)
+    worst = float(np.abs((seen - expected) / error).max())
+    return Finding(worst, ZEROS_OFF, "the markers are seen together in other numbers of cells than any mixture of expression and "
+                   "contamination predicts; a sample or a cluster of another kind may be to blame")  # fmt: skip
+
+
+def joint_zeros(fit: Fit, n_depths: int = N_DEPTHS) -> tuple[Floats, Floats]:
+    """Count cells by which markers they show, in bins of depth: seen, and expected by the fit.
+
+    Parameters
+    ----------
+    fit
+        The fitted mixture.
+    n_depths
+        Number of depth bins of about equal numbers of cells.
+
+    Returns
+    -------
+    Seen and expected numbers of cells, each of shape (n_depths, 2 ** n_markers), markers shown in the order of the patterns.
+    """
+    table, patterns = fit.table, fit.model.patterns
+    depth, row = np.unique(table.depth, return_inverse=True)
+    cells = np.bincount(row, weights=table.weight)
+    bins = np.minimum((np.cumsum(cells) - cells / 2) / cells.sum() * n_depths, n_depths - 1).astype(int)
+    shown = np.column_stack([(marker.counts > 0)[marker.row] for marker in table.markers])
+    code = shown @ (1 << np.arange(shown.shape[1])[::-1])
+    seen = np.zeros((n_depths, len(patterns)))
+    np.add.at(seen, (bins[row], code), table.weight)
+    expected = np.zeros_like(seen)
+    np.add.at(expected, bins, _shown(fit, depth, row) * cells[:, None])
+    return seen, expected
+
+
+def _shown(fit: Fit, depth: Floats, row: np.ndarray) -> Floats:
+    """Probability that exactly some markers are seen at each depth, shape (n_depths, n_patterns)."""
+    parameters, patterns = fit.parameters, fit.model.patterns
+    none = np.zeros(len(depth))
+    on = np.exp([on_log_density(parameters, g, none, depth) for g in range(fit.model.n_markers)])
+    off = np.exp([off_log_density(parameters, g, none, depth) for g in range(fit.model.n_markers)])
+    weight = fit.model.weights(fit.theta, fit.table).weight
+    first = np.unique(row, return_index=True)[1]
+    made = np.zeros((len(depth), len(patterns)))
+    for at, zero in enumerate(~patterns):  # markers outside the pattern are not seen
+        for p, pattern in enumerate(patterns):
+            by_activity = np.prod([_either(on[g], zero[g]) for g in np.flatnonzero(pattern)], axis=0) * np.ones_like(on[0])
+            by_node = np.prod([_either(off[g], zero[g]) for g in np.flatnonzero(~pattern)], axis=0) * np.ones_like(off[0])
+            made[:, at] += weight[first, p] * (by_activity @ GRID_WEIGHT) * (by_node @ parameters.node_weight)
+    return made
+
+
+def _either(none: Floats, zero: bool) -> Floats:  # noqa: FBT001
+    """Probability of no count, or of some."""
+    return none if zero else 1 - none
