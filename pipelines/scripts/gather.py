@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from page import write_page
+from page import NOT_FINISHED, write_page
 
 POOLED = "all"
 VERDICT_COLUMNS = (
     "batch", "verdict", "n_cells", "n_called", "fraction", "fraction_low", "fraction_high",
     "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "trajectory", "report", "log", "reason",
 )  # fmt: skip
-NOT_FINISHED = "not finished"
 ERROR = "scdiff: error: "
 """How scdiff begins what it says last, where it stops on purpose."""
 STEP = re.compile(r" {2}(?P<step>[a-z]+) +(?:(?P<began>\.\.\.)|[\d.]+ s|done before .*)$")

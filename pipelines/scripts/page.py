@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+NOT_FINISHED = "not finished"
 WIDTH = 120.0
 """Pixels of the scale on which the intervals are drawn."""
 
@@ -19,9 +20,9 @@ def write_page(path: Path, verdicts: Sequence[dict[str, str]]) -> None:
     path
         File to write; links on it start at its folder.
     verdicts
-        Rows of ``verdicts.csv``; those that are not finished have a ``reason``.
+        Rows of ``verdicts.csv``.
     """
-    finished = [row for row in verdicts if "reason" not in row]
+    finished = [row for row in verdicts if row["verdict"] != NOT_FINISHED]
     most = max((_number(row["prevalence_high"]) or 0.0 for row in finished), default=0.0)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -29,7 +30,7 @@ def write_page(path: Path, verdicts: Sequence[dict[str, str]]) -> None:
     environment.filters["percent"] = percent
     text = environment.get_template("batches.html.j2").render(
         finished=[row | {"bar": bar(row, most), "most": _most(row)} for row in finished],
-        missing=[row for row in verdicts if "reason" in row],
+        missing=[row for row in verdicts if row["verdict"] == NOT_FINISHED],
         counts=_counts(finished),
         most=percent(str(most)),
         width=WIDTH,

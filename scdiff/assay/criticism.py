@@ -31,6 +31,8 @@ LOW_LEVEL = 0.35
 """Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
 DECISIVE = 0.25
 """Share of the prevalence that decides what is said."""
+TOP_NODE = 0.1
+"""Share of the cells that may have the highest contamination of all; hardly a batch has one cell in ten there."""
 NO_DOUBT = 1e-9
 """Probability of contamination below which a cell's most abundant marker is not contested."""
 GREY = 1.0
@@ -151,6 +153,15 @@ def check_levels(case: Case) -> Finding:
     level = float(np.exp(share @ np.minimum(relative, 0.0) / share.sum()))
     return Finding(LOW_LEVEL / level, 1.0, f"the positive cells would express the markers at {level:.0%} of the typical level, as cells do "
                    "that hold debris of positive ones; the unfiltered matrix would decide")  # fmt: skip
+
+
+@CHECKS.register("background", summary="Cells whose background is at the highest that is allowed.", source="field convention")
+def check_background(case: Case) -> Finding:
+    """Is the background of many cells as high as the model allows?"""
+    share = float(case.fit.parameters.node_weight[-1]) * float(1 - case.fit.weight[-1])
+    matters = max(case.high - case.low, case.prevalence) > WORTH_A_WORD
+    return Finding(share if matters else 0.0, TOP_NODE, f"the background of {share:.0%} of the cells is as high as contamination can be: "
+                   "expression is graded, or every cell expresses a little; markers with more contrast would decide")  # fmt: skip
 
 
 @CHECKS.register("joint zeros", summary="Markers seen together, by depth.", source="field convention")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.assay.table import Floats
 from scdiff.errors import InputError
 
@@ -114,7 +115,7 @@ def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts:
     blank
         Limits of blank, shape (n,), 0-1; NaN where there is none.
     verdicts
-        One verdict per fraction, shape (n,): ``not measurable`` gives no number, ``not detected`` an upper bound only.
+        One verdict per fraction, shape (n,): ``not measurable`` and ``inconclusive`` give no number, ``not detected`` an upper bound.
     dose
         What is given.
 
@@ -124,7 +125,8 @@ def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts:
     ([40000.0, nan], [50000.0, 1000.0])
     """
     said = np.asarray(verdicts, dtype=str)
-    measured, found = said != "not measurable", ~np.isin(said, ("not measurable", "not detected"))
+    measured = ~np.isin(said, NO_NUMBER)
+    found = measured & (said != "not detected")
     bounds, by_blank = upper_bound(high, blank)
     shares = (
         np.where(found, np.asarray(fractions, dtype=float), np.nan),

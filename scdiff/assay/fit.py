@@ -25,7 +25,9 @@ CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
 """Rate of the most abundant marker, in typical levels, from which on contamination is in question, and cells that raise it."""
 WORTH_A_REACH = 6.0
 """Log-likelihood by which contamination up to the typical level must describe the cells better, to be believed."""
-KNOWN_LEVEL_SD = 0.2
+LEVELS_LEARNED, UNKNOWN_LEVEL_SD = 30.0, 1.6
+"""Evidence of positives from which on their levels are learned from the batch; below it they may be a tenth of the typical ones
+and the interval must allow for that: the spread that is then given to ln level."""
 MOST_STEPS = 80
 ROUGH, FINE = 2e-2, 1e-3
 LARGEST_STEP = 2.0
@@ -93,10 +95,13 @@ def fit_mixture(
     doublet_rate
         Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
     """
-    first = _fit_one(table, model, start, also, doublet_rate)
+    rough = _of_size(table, ROUGH_ROWS)
+    thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
+    first = _fit_one(table, model, thetas + ([also] if also is not None else []), doublet_rate)
     if start is not None or not _is_contested(table, model):
         return first
-    farther = _fit_one(table, replace(model, reach=MOST_REACH), None, also, doublet_rate)
+    wider = replace(model, reach=MOST_REACH)
+    farther = _fit_one(table, wider, [_start(rough, wider, STARTS[0]), first.theta], doublet_rate)
     return farther if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else first
 
 
@@ -109,11 +114,9 @@ def _is_contested(table: CellTable, model: Model) -> bool:
     return float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum()) >= FEWEST_CONTESTED
 
 
-def _fit_one(table: CellTable, model: Model, start: Floats | None, also: Floats | None, doublet_rate: float) -> Fit:
-    """Fit one model from its starts."""
+def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate: float) -> Fit:
+    """Fit one model from several starts."""
     rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
-    thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
-    thetas += [also] if also is not None else []
     theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
@@ -228,8 +231,9 @@ def _damped_step(theta: Floats, here: Likelihood, damping: float, low: Floats, h
 def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:
     """Profile likelihood interval of the prevalence; honest at 0 and at 1.
 
-    All other parameters are fitted anew at each candidate prevalence. Where no positive cell was found, there is nothing to learn
-    their levels from: the upper bound is then for cells that express the markers at the typical level.
+    All other parameters are fitted anew at each candidate prevalence. Where few positive cells or none were found, there is
+    nothing to learn their levels from: the interval then allows for cells that express the markers down to a tenth of the typical
+    level.
 
     Parameters
     ----------
@@ -240,7 +244,8 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     """
     drop = chi2.ppf(confidence, 1) / 2
     small = _of_size(fit.table, FIT_ROWS)
-    model = fit.model if fit.evidence_of_positives >= WORTH_A_CLASS else replace(fit.model, level_sd=KNOWN_LEVEL_SD)
+    learned = fit.evidence_of_positives >= LEVELS_LEARNED
+    model = fit.model if learned else replace(fit.model, level_sd=UNKNOWN_LEVEL_SD)
     if small is not fit.table or model is not fit.model:
         theta, here = _descend(small, model, fit.theta)
         fit = replace(fit, model=model, table=small, theta=theta, value=here.value)

@@ -21,6 +21,7 @@ from scdiff.assay.table import Floats, tabulate
 
 __all__ = [
     "FEWEST_CELLS",
+    "NO_NUMBER",
     "QUANTIFIABLE_EVENTS",
     "Verdict",
     "detection_limit",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 Verdict = Literal["not detected", "detected", "quantified", "not measurable", "inconclusive"]
+
+NO_NUMBER = ("not measurable", "inconclusive")
+"""Verdicts beside which no number is stated."""
 
 FEWEST_CELLS = 50
 QUANTIFIABLE_EVENTS = 50

@@ -39,7 +39,7 @@ __all__ = ["Likelihood", "Model", "Parameters", "Soup", "Weights", "draw_counts"
 GRID = np.linspace(-2.4, 2.4, 9)
 GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
-LEVEL_SD, LEVEL_MIN, LEVEL_MAX = 0.8, 1e-3, 10.0
+LEVEL_SD, LEVEL_MIN, LEVEL_MAX = 0.8, 0.1, 10.0
 N_NODES, LEAST_CONTAMINATION, MOST_CONTAMINATION, MOST_SCARCE, MOST_REACH, MOST_SOUP = 17, 1e-4, 0.5, 0.2, 1.2, 0.9
 ABUNDANT = 5e-3
 NODE_SD, RARE_ABOVE, RARE_SLOPE = 2.5, 0.05, 1.0

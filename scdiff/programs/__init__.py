@@ -78,7 +78,7 @@ class Marker(_Genes):
     Parameters
     ----------
     level_cp10k
-        Typical level in an expressing cell, counts per 10,000; a weak prior only.
+        Typical level in an expressing cell, counts per 10,000; a weak prior only. Learned from the batch where it is not given.
     counts_toward
         Whether it is one of the markers of which ``min_markers`` are needed.
     at_least, at_most
@@ -87,7 +87,7 @@ class Marker(_Genes):
         What is known of such cells, for markers of a panel; that of the panel where empty.
     """
 
-    level_cp10k: float = Field(default=1.0, gt=0)
+    level_cp10k: float | None = Field(default=None, gt=0)
     counts_toward: bool = True
     at_least: float | None = Field(default=None, ge=0, le=1)
     at_most: float | None = Field(default=None, ge=0, le=1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import upper_bound
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import colours
 from scdiff.report.verdict import main_row, state_phrase
 
@@ -17,7 +18,7 @@ __all__ = ["general_statistics", "state_bars"]
 
 _PERCENT = {"suffix": "%", "format": "{:,.3f}", "min": 0}
 _COLUMNS: dict[str, dict[str, Any]] = {
-    "verdict": {"title": "Verdict", "description": "not detected, detected, quantified or not measurable"},
+    "verdict": {"title": "Verdict", "description": "not detected, detected, quantified, inconclusive or not measurable"},
     "prevalence": {
         "title": "Prevalence",
         "description": "corrected for dropout and background, percent of cells",
@@ -67,7 +68,7 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
 
 def _entry(row: dict[Any, Any]) -> dict[str, Any]:
     """Take one row in MultiQC's units; missing values are left out, as JSON knows no NaN."""
-    numbers = {name: 100 * float(row[name]) for name in ("prevalence", "prevalence_high", "lod")}
+    numbers = {name: 100 * float(row[name]) for name in ("prevalence", "prevalence_high", "lod") if row["verdict"] not in NO_NUMBER}
     if row["verdict"] == "not detected":
         numbers["prevalence_high"] = 100 * float(upper_bound(row["prevalence_high"], row["lob"])[0])
     known = {name: value for name, value in numbers.items() if value == value}  # noqa: PLR0124

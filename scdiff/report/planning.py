@@ -51,7 +51,10 @@ def plan_table(program: str, depths: Sequence[float], *, fraction: float, contam
     (loaded,) = load_programs([program])
     if not loaded.markers:
         raise ProgramError(f"programme {loaded.name!r} has no markers to call: name one that has.")
-    model = Model(tuple(marker.level_cp10k / 1e4 for marker in loaded.core), loaded.min_markers)
+    unknown = [marker.name for marker in loaded.core if marker.level_cp10k is None]
+    if unknown:
+        raise ProgramError(f"programme {loaded.name!r}: a plan needs level_cp10k of {', '.join(unknown)}; give it in the TOML file.")
+    model = Model(tuple((marker.level_cp10k or 1.0) / 1e4 for marker in loaded.core), loaded.min_markers)
     plans = plan_cells(model, depths, fraction=fraction, contamination=contamination, seed=seed)
     return pd.DataFrame([vars(plan) for plan in plans])
 

@@ -31,6 +31,7 @@ FRACTION_COLUMNS = (
     "lod",
     "lloq",
     "verdict",
+    "reason",
 )
 """Columns of ``fractions.csv``: an interface."""
 

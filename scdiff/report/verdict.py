@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import Dose, upper_bound
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.errors import InputError, UnknownNameError
 from scdiff.programs import load_program
 from scdiff.report.text import count, interval, large, percent
@@ -66,7 +67,8 @@ def main_row(adata: AnnData) -> dict[str, Any]:
         raise InputError(f"the table of fractions has no row of programme {main!r} with sample 'all': run fraction again.")
     named = rows[rows["state"].astype(str) == positive_state(main)]
     row = (rows if named.empty else named).iloc[0].to_dict()
-    found = {str(key): value for key, value in row.items()} | {"reason": str(call.get(main, {}).get("reason", ""))}
+    reason = str(row.get("reason") or "") or str(call.get(main, {}).get("reason", ""))
+    found = {str(key): value for key, value in row.items()} | {"reason": reason}
     return found | recorded_dose(adata)
 
 
@@ -93,8 +95,8 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     """
     verdict = str(row["verdict"])
     phrase = state_phrase(str(row["program"]), str(row["state"]))
-    if verdict == "not measurable":
-        return f"Not measurable: {_reason(row)}."
+    if verdict in NO_NUMBER:
+        return f"{verdict.capitalize()}: {_reason(row)}."
     if verdict == "not detected":
         high, blanked = _upper(row)
         called = f"{count(row['n_called'])} of {count(row['n_cells'])} cells are {phrase}"
@@ -102,6 +104,8 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
         dose = _dose(row)
         bound = f"at most {percent(high)} %{blanked}, i.e. at most {large(high * dose.viable_cells)} cells in {_dose_phrase(dose)}"
         return f"Not detected: {called}{blank}; {bound}."
+    if row["prevalence_high"] == 1 and row.get("reason"):
+        return f"At least {percent(row['prevalence_low'])} % of cells are {phrase}, detected: {_reason(row)}."
     ends = f"95 % interval {interval(row['prevalence_low'], row['prevalence_high'])}"
     ending = "quantified" if verdict == "quantified" else "detected, but too few to quantify"
     return f"{percent(row['prevalence'])} % of cells are {phrase} ({ends}), {ending}."
@@ -145,8 +149,10 @@ def verdict_number(row: Mapping[str, Any]) -> str:
     '4.1 %'
     """
     verdict = str(row["verdict"])
-    if verdict == "not measurable":
+    if verdict in NO_NUMBER:
         return "no number"
+    if row.get("reason") and row.get("prevalence_high") == 1:
+        return f"≥ {percent(row['prevalence_low'])} %"
     return f"≤ {percent(_upper(row)[0])} %" if verdict == "not detected" else f"{percent(row['prevalence'])} %"
 
 
@@ -161,7 +167,7 @@ def dose_sentence(row: Mapping[str, Any]) -> str:
     >>> dose_sentence({"verdict": "quantified", "prevalence": 0.04, "prevalence_low": 0.03, "prevalence_high": 0.05, "weight_kg": 80})
     'In a dose of 80 million cells this is about 3.2 million such cells (2.4 million to 4 million), about 40,000 per kg.'
     """
-    if row["verdict"] == "not measurable":
+    if row["verdict"] in NO_NUMBER:
         return ""
     dose = _dose(row)
     opening = f"In {_dose_phrase(dose, ' cells')}{',' * (dose.viability < 1)} this is"
@@ -185,6 +191,7 @@ def explanation(row: Mapping[str, Any]) -> str:
         "quantified": "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
         "detected": "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
         "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.",
+        "inconclusive": "The counts allow two readings that differ, so no number is stated; the table keeps the estimates.",
         "not measurable": f"No fraction is stated: a number from these data could not be defended.{_advice(row)}",
     }[str(row["verdict"])]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from scdiff.config import step
 from scdiff.programs import Marker, Program, StateRule, load_programs
+from scdiff.steps._blocks import counts_of, rows_of
 from scdiff.steps._calibration import calibrated
+from scdiff.steps._common import name_order
 from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._foreign import find_foreign
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
@@ -33,6 +35,8 @@ __all__ = ["call"]
 UNSURE = 0.05
 HIGH_SHARE = 0.5
 FEWEST_CELLS = 2
+CELLS_LOOKED_AT = 2_000
+"""Cells whose smallest counts are looked at, to tell raw counts."""
 
 
 @dataclass
@@ -59,6 +63,8 @@ class _Batch:
     fdr: float
     absent_as_zero: bool
     doublets: dict[str, float]
+    doubt: str
+    levels: Mapping[str, float] = field(default_factory=dict)
 
 
 @step
@@ -114,7 +120,7 @@ def call(
     if not loaded:
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
     doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, called)
-    batch = _Batch(adata, read, fdr, absent_as_zero, doublets)
+    batch = _Batch(adata, read, fdr, absent_as_zero, doublets, _doubt(adata, read.depth))
     longest_first = sorted(loaded, key=lambda program: -len(program.markers))
     fitted = each(partial(_call_program, batch), longest_first, worthwhile=many(adata))
     found = dict(zip([program.name for program in longest_first], fitted, strict=True))
@@ -160,10 +166,23 @@ def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:
     return rates | {"all": sum(rates[str(name)] * size for name, size in inside.items()) / max(int(pooled.sum()), 1)}
 
 
+def _doubt(adata: AnnData, depth: np.ndarray) -> str:
+    """Say why the counts are no raw counts; empty where nothing speaks against it."""
+    from scdiff.assay.counts_state import doubt_counts
+
+    chosen = name_order(adata.obs_names)[:CELLS_LOOKED_AT]
+    some = rows_of(counts_of(adata), np.sort(chosen))
+    filled = np.flatnonzero(np.diff(some.indptr))
+    smallest = np.minimum.reduceat(np.where(some.data > 0, some.data, np.inf), some.indptr[filled]) if len(filled) else np.empty(0)
+    are_reads = adata.uns["scdiff"]["input"].get("technology") == "reads"
+    return doubt_counts(depth, smallest, np.diff(some.indptr)[filled], are_reads=are_reads)
+
+
 def _call_program(batch: _Batch, program: Program) -> _Result:
     """Call one programme."""
     import pandas as pd
 
+    batch = replace(batch, levels=_levels(batch.read, program))
     adata, rows = batch.adata, batch.read.genes(program.markers)
     found = [marker for marker in program.markers if rows[marker.name] or batch.absent_as_zero]
     names = [marker.name for marker in program.markers]
@@ -179,9 +198,18 @@ def _call_program(batch: _Batch, program: Program) -> _Result:
     for marker in found:
         if marker not in core and adata.n_obs >= FEWEST_CELLS:
             _call_markers(batch, [marker], 1, result)
-    result.state = _states(batch.read, program, result, measurable=not reason)
+    result.state = _states(batch.read, program, result, batch.levels, measurable=not reason)
     result.record = _record(batch, program, core, result, reason) | {"fits": _fit_table(fits)}
     return result
+
+
+def _levels(read: MarkerCounts, program: Program) -> dict[str, float]:
+    """Level of each marker, share of a cell's counts: as the programme gives it, else learned from the cells."""
+    from scdiff.assay.levels import learn_levels
+
+    found = learn_levels(read.of(program.markers), read.depth)
+    given = (marker.level_cp10k for marker in program.markers)
+    return {marker.name: level / 1e4 if level else float(own) for marker, level, own in zip(program.markers, given, found, strict=True)}
 
 
 def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
@@ -197,11 +225,14 @@ def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
 
 def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result) -> SampleCalls:
     """Run some markers through the assay; fill their columns of ``result``."""
-    from scdiff.assay.mixture import MOST_REACH, Model
+    from scdiff.assay.fit import UNKNOWN_LEVEL_SD
+    from scdiff.assay.mixture import LEVEL_SD, MOST_REACH, Model
     from scdiff.assay.samples import call_samples
 
     names = [marker.name for marker in markers]
-    model = Model(tuple(marker.level_cp10k / 1e4 for marker in markers), min_markers)
+    levels = np.array([batch.levels[marker.name] for marker in markers])
+    learned = any(marker.level_cp10k is None for marker in markers)
+    model = Model(tuple(levels), min_markers, level_sd=UNKNOWN_LEVEL_SD if learned else LEVEL_SD)
     if model.witness is not None:
         result.foreign = _foreign(batch, markers, model.witness)
         model = replace(model, reach=min(result.foreign.reach, MOST_REACH) if result.foreign else 0.0)
@@ -219,7 +250,7 @@ def _foreign(batch: _Batch, markers: Sequence[Marker], witness: int) -> Foreign 
     """Measure what comes along with the marker that tells the contamination."""
     marker, rows = markers[witness], batch.read.genes(markers)
     excluded = [gene for genes in rows.values() for gene in genes]
-    return find_foreign(batch.adata, batch.read.of([marker])[:, 0], batch.read.depth, marker.level_cp10k / 1e4, excluded)
+    return find_foreign(batch.adata, batch.read.of([marker])[:, 0], batch.read.depth, batch.levels[marker.name], excluded)
 
 
 def _soups(batch: _Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
@@ -239,10 +270,10 @@ def _leave_one_out(batch: _Batch, core: Sequence[Marker], fits: SampleCalls) -> 
     return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}
 
 
-def _states(read: MarkerCounts, program: Program, result: _Result, *, measurable: bool) -> np.ndarray:
+def _states(read: MarkerCounts, program: Program, result: _Result, levels: Mapping[str, float], *, measurable: bool) -> np.ndarray:
     """State of each cell: the first rule that it meets; ``unassigned`` where neither side is sure."""
     rate = read.of(program.markers) / np.maximum(read.depth, 1)[:, None] * 1e4
-    high = {marker.name: rate[:, index] >= HIGH_SHARE * marker.level_cp10k for index, marker in enumerate(program.markers)}
+    high = {marker.name: rate[:, index] >= HIGH_SHARE * levels[marker.name] * 1e4 for index, marker in enumerate(program.markers)}
     on = {name: ((result.on[name] > 0.5) & (result.evidence[name] > 0)).to_numpy() for name in result.on.columns}
     unsure = (result.probability > UNSURE) & ~result.positive if measurable else np.ones(len(rate), dtype=bool)
     state = np.where(result.positive, program.positive, np.where(unsure, "unassigned", "negative")).astype(object)
@@ -287,6 +318,7 @@ def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Re
     return {
         "found": np.array([marker.name for marker in core], dtype=str),
         "absent": np.array([name for name in rows if not rows[name]], dtype=str),
+        "doubt": batch.doubt,
         "measurable": not reason,
         "reason": reason,
         "markers": markers,

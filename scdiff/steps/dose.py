@@ -8,6 +8,7 @@ import numpy as np
 from annotated_types import Gt, Le
 
 from scdiff.assay.dose import DOSE_CELLS
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.config import step
 from scdiff.steps._common import recorded
 
@@ -84,7 +85,7 @@ def dose(adata: AnnData, *, cells: DoseCells = DOSE_CELLS, viability: Viability 
 def _bounds(verdicts: np.ndarray, raw: np.ndarray, by_blank: np.ndarray) -> np.ndarray:
     """Name where the upper end of each row comes from."""
     ends = np.where(by_blank, "lob", np.where(raw, "fraction_high", "prevalence_high"))
-    return np.where(verdicts == "not measurable", "", np.where(verdicts == "not detected", ends, "interval")).astype(object)
+    return np.where(np.isin(verdicts, NO_NUMBER), "", np.where(verdicts == "not detected", ends, "interval")).astype(object)
 
 
 def recorded_dose(adata: AnnData) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +41,8 @@ class _Estimate:
     """Corrected prevalence with its interval, the limits, the evidence against no positive cell, and positives by markers on.
 
     ``rates`` are the false call rate and the sensitivity; ``fit`` is the fit of the group, None where none is to be criticised;
-    ``reason`` says why the estimate cannot be believed, and is empty where it can.
+    ``reason`` says why the estimate cannot be believed, and is empty where it can;
+    ``absent`` says which markers have no row, so that the prevalence is a lower bound.
     """
 
     prevalence: float
@@ -55,6 +56,7 @@ class _Estimate:
     rates: tuple[float, float] = (0.0, 1.0)
     fit: Any = None
     reason: str = ""
+    absent: str = ""
 
 
 @step
@@ -159,7 +161,19 @@ def _estimates(
         made = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed) if not same else None
         estimates[name] = made or estimates[str(same)]
     estimates = {name: _criticised(estimate, int(called[groups[name]].sum())) for name, estimate in estimates.items()}
-    return estimates | {POOLED: _over_samples(adata, groups, estimates, blanks)}
+    estimates[POOLED] = _over_samples(adata, groups, estimates, blanks)
+    doubt = str(record[program.name].get("doubt", ""))
+    absent = [marker.name for marker in program.core if marker.name in set(record[program.name]["absent"]) and marker not in core]
+    if doubt:
+        return {name: replace(estimate, reason=doubt) for name, estimate in estimates.items()}
+    return {name: _bounded_below(estimate, absent) for name, estimate in estimates.items()} if absent else estimates
+
+
+def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
+    """Take the upper end away: cells that are positive by a marker without a row cannot be counted."""
+    verb, which = ("has", "this marker") if len(absent) == 1 else ("have", "these markers")
+    told = f"{' and '.join(absent)} {verb} no row in this matrix: cells that are positive by {which} are not counted, so this is a lower bound"
+    return replace(estimate, high=1.0, absent=told)
 
 
 def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
@@ -258,10 +272,12 @@ def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate
     low, high = clopper_pearson(n_called, n_cells)
     said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
     said = "inconclusive" if estimate.reason and said != "not measurable" else said
+    if estimate.absent and not estimate.reason:  # a lower bound: it says nothing where nothing was found, and is no quantity
+        said = "not measurable" if said == "not detected" else "detected" if said == "quantified" else said
     return row | {
         "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high,
         "prevalence": estimate.prevalence, "prevalence_low": estimate.low, "prevalence_high": estimate.high,
-        "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said, "reason": estimate.reason,
+        "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said, "reason": estimate.reason or estimate.absent,
     }  # fmt: skip
 
 

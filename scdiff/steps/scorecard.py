@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.config import step
 from scdiff.errors import ScdiffError, UnknownNameError, did_you_mean
 from scdiff.programs import SCORECARDS, Program, load_programs
@@ -80,9 +81,11 @@ def _table(adata: AnnData, programs: Sequence[Program]) -> pd.DataFrame:
     rows = []
     for program in programs:
         facts = {name: getattr(program, name) for name in ("title", "direction", "at_least", "at_most", "expected", "source")}
-        facts |= {"shared_genes": _shared(program, every), "reason": str(call.get(program.name, {}).get("reason", ""))}
+        facts |= {"shared_genes": _shared(program, every)}
+        why = str(call.get(program.name, {}).get("reason", ""))
         chosen = (table["program"].astype(str) == program.name) & (table["state"].astype(str) == program.positive)
-        rows += [row | facts | {"criterion": _criterion(program, row)} for row in table[chosen].to_dict("records")]
+        for row in table[chosen].to_dict("records"):
+            rows.append(row | facts | {"criterion": _criterion(program, row), "reason": str(row["reason"] or "") or why})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -100,7 +103,7 @@ def _shared(program: Program, others: Iterable[Program]) -> str:
 def _criterion(program: Program, row: Mapping[Any, Any]) -> str:
     """Hold the interval to the criterion: ``met``, ``not met``, ``open``; empty without one or where not measurable."""
     least, most = program.at_least, program.at_most
-    if (least is None and most is None) or row["verdict"] == "not measurable":
+    if (least is None and most is None) or row["verdict"] in NO_NUMBER:
         return ""
     low, high = float(row["prevalence_low"]), float(row["prevalence_high"])
     if (least is not None and high < least) or (most is not None and low > most):

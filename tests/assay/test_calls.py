@@ -11,7 +11,15 @@ from scipy.stats import nbinom
 
 from scdiff.assay.calls import call_cells, call_table, false_discovery_cutoff, marker_evidence
 from scdiff.assay.fit import fit_mixture
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, TAIL_LEVEL, TAIL_SIZE, Model
+from scdiff.assay.mixture import (
+    GRID,
+    GRID_WEIGHT,
+    REFERENCE_DEPTH,
+    TAIL,
+    TAIL_LEVEL,
+    TAIL_SIZE,
+    Model,
+)
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -49,22 +57,32 @@ def test_law_more_counts_of_one_marker_leave_the_evidence_of_the_others(theta, d
     assert evidence[1, marker] >= evidence[0, marker]
 
 
-def test_evidence_is_the_likelihood_ratio_where_that_is_monotone(model, truth):
-    parameters, depth = truth(0.1, model), 4_000
-    table = tabulate([[0, 0, 0], [1, 1, 9], [3, 3, 400]], [depth] * 3)
+def slow_contamination(parameters, depth):
+    """Contamination of each node at a depth."""
+    taken = [node * (depth / REFERENCE_DEPTH) ** parameters.tilt for node in parameters.nodes]
+    return np.array([parameters.most * (1 - np.exp(-value / parameters.most)) for value in taken])
+
+
+@pytest.mark.parametrize("tilt", [0.0, -0.6])
+def test_evidence_is_the_likelihood_ratio_where_that_is_monotone(model, truth, tilt):
+    parameters, depth = truth(0.1, model, tilt=tilt), 9_000
+    table = tabulate([[0, 0, 0], [1, 1, 20], [6, 6, 800]], [depth] * 3)
     seen = float(table.markers[0].depth[0])
+    contamination = slow_contamination(parameters, seen)
     for index, marker in enumerate(table.markers):
-        mean = parameters.background[index] * seen * np.exp(0.5 * GRID - 0.125)
-        expressed, background = parameters.level[index] * np.exp(0.2 * GRID - 0.02) * seen, parameters.background[index] * seen
-        parts = ((0.98, 3, expressed + background), (0.02, TAIL_SIZE, TAIL_LEVEL * expressed + background))
-        for count, evidence in zip(marker.counts, marker_evidence(parameters, index, marker), strict=True):
-            off = GRID_WEIGHT @ nbinom.pmf(count, 10, 10 / (10 + mean))
-            on = GRID_WEIGHT @ sum(share * nbinom.pmf(count, r, r / (r + on_mean)) for share, r, on_mean in parts)
+        mean = (parameters.soup[index] * contamination + parameters.leak[index]) * seen
+        expressed = parameters.level[index] * np.exp(0.2 * GRID - 0.02) * seen
+        parts = ((1 - TAIL, 3, expressed), (TAIL, TAIL_SIZE, TAIL_LEVEL * expressed))
+        found = marker_evidence(parameters, index, marker)
+        for count, evidence in zip(marker.counts, found, strict=True):
+            off = parameters.node_weight @ nbinom.pmf(count, 10, 10 / (10 + mean))
+            dense = [share * nbinom.pmf(count, r, r / (r + on_mean)) for share, r, on_mean in parts]
+            on = GRID_WEIGHT @ sum(dense)
             assert evidence == pytest.approx(np.log(on / off), rel=1e-8)
 
 
 def test_evidence_of_a_cell_does_not_hang_on_the_other_cells(model, truth, draw, to_theta):
-    theta = to_theta(truth(0.1, model))
+    theta = to_theta(truth(0.1, model), model)
     cells = draw(truth(0.1, model), model, n_cells=400, depth=4_000, seed=0)
     together = call_table(model, theta, tabulate(cells.counts, cells.depth))
     for part in (slice(0, 1), slice(5, 9), slice(100, 400)):

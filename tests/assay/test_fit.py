@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.special import gammaln
+from scipy.stats import chi2, norm
 
-from scdiff.assay.fit import FIT_ROWS, STARTS, WORTH_A_CLASS, _descend, _start, fit_at, fit_mixture, profile_interval
-from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.fit import (
+    CONTESTED_ABOVE,
+    FEWEST_CONTESTED,
+    FINE,
+    FIT_ROWS,
+    ROUGH,
+    STARTS,
+    WORTH_A_CLASS,
+    _descend,
+    _is_contested,
+    _start,
+    fit_at,
+    fit_mixture,
+    profile_interval,
+)
+from scdiff.assay.mixture import ABUNDANT, MOST_REACH, Model, Soup, off_log_density
 from scdiff.assay.table import tabulate
 
 N_CELLS = 3_000
@@ -65,8 +82,9 @@ def test_interval_reaches_one_when_there_is_nothing_else(fitted):
 def test_profile_has_dropped_by_half_the_quantile_at_both_ends(fitted):
     """Each end, fitted anew from scratch at its prevalence, is 1.92 below the optimum."""
     _, fit = fitted(0.05, 2)
+    starts = [fit.model.prior_mean, *(_start(fit.table, fit.model, kind) for kind in STARTS)]
     for end in profile_interval(fit):
-        there = _descend(fit.table, fit.model, fit.model.prior_mean, prevalence=end)[1].value
+        there = min(_descend(fit.table, fit.model, at, prevalence=end)[1].value for at in starts)
         assert there - fit.value == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=0.15)
 
 
@@ -78,14 +96,110 @@ def test_more_confidence_is_wider(fitted):
     assert (np.diff(highs) > 0).all()
 
 
+def ln_background(parameters):
+    """Mean of ln background per count over the nodes, (n_markers,)."""
+    contamination = parameters.contamination([DEPTH])[0]
+    rates = parameters.soup * contamination[:, None] + parameters.leak
+    return parameters.node_weight @ np.log(rates)
+
+
+def off_shares(parameters, index):
+    """Share of the cells that hold each count of a marker that is off."""
+    counts = np.arange(400.0)
+    log_density = off_log_density(parameters, index, counts, np.full(400, float(DEPTH)))
+    return np.exp(log_density - gammaln(counts + 1)[:, None]) @ parameters.node_weight
+
+
+def spread_of(shares):
+    """Half the distance between the counts one standard deviation off, in logarithms."""
+    edges = np.interp(norm.cdf([-1, 1]), shares.cumsum(), np.arange(len(shares)) + 0.5)
+    return float(np.diff(np.log(edges))[0]) / 2
+
+
 @pytest.mark.parametrize(("prevalence", "seed"), [(0.05, 2), (0.3, 4)])
 def test_rates_come_out_within_a_fifth(fitted, model, truth, prevalence, seed):
+    """Of the background the logarithms: few cells at a high node make the mean, and hide."""
     _, fit = fitted(prevalence, seed)
     expected = truth(prevalence, model)
     np.testing.assert_allclose(fit.parameters.level, expected.level, rtol=0.2)
-    np.testing.assert_allclose(fit.parameters.background[2], expected.background[2], rtol=0.05)
-    np.testing.assert_allclose(fit.parameters.background[:2], expected.background[:2], rtol=0.8)
-    assert fit.parameters.spread == pytest.approx(expected.spread, abs=0.15)
+    found, true = (ln_background(parameters) for parameters in (fit.parameters, expected))
+    assert found[2] == pytest.approx(true[2], abs=np.log(1.05))
+    np.testing.assert_allclose(np.exp(found[:2]), np.exp(true[:2]), rtol=0.8)
+    found, true = (spread_of(off_shares(p, 2)) for p in (fit.parameters, expected))
+    assert found == pytest.approx(true, abs=0.15)
+
+
+@pytest.mark.parametrize("case", [(0.0, 0), (0.05, 2), (0.3, 4)])
+def test_the_distribution_of_the_background_comes_out(fitted, model, truth, case):
+    """Of 100 cells that are off, at most four show another count than they should."""
+    _, fit = fitted(*case)
+    for index in range(3):
+        one, other = (off_shares(p, index) for p in (fit.parameters, truth(case[0], model)))
+        assert np.abs(one - other).sum() / 2 < 0.04
+
+
+@pytest.mark.parametrize("tilt", [-1.0, 0.0])
+def test_the_tilt_comes_out(model, truth, draw, tilt):
+    parameters = truth(0.05, model, ratio=0.03, tilt=tilt)
+    cells = draw(parameters, model, n_cells=N_CELLS, depth=DEPTH, seed=11)
+    fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+    assert fit.parameters.tilt == pytest.approx(tilt, abs=0.2)
+    assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.01)
+
+
+def test_two_classes_of_droplets_do_not_make_positives(model, truth, draw):
+    """A fifth of the cells holds thirty times the soup of the others: no single hump fits both."""
+    for prevalence in (0.0, 0.1):
+        clean, rich = (truth(prevalence, model, ratio=ratio) for ratio in (0.005, 0.15))
+        both = 0.8 * clean.node_weight + 0.2 * rich.node_weight
+        parameters = clean._replace(node_weight=both)
+        cells = draw(parameters, model, n_cells=N_CELLS, depth=DEPTH, seed=12)
+        fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+        low, high = profile_interval(fit)
+        assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.015)
+        assert low <= cells.positive.mean() <= high
+
+
+# --- how far contamination reaches ----------------------------------------------------------------
+
+
+def rates_of(model, rates):
+    """Cells with the witness at some rates, in typical levels, and nothing else."""
+    counts = np.zeros((len(rates) + 60, 3))
+    counts[: len(rates), 2] = np.array(rates) * model.level[2] * 5_000
+    return tabulate(counts, np.full(len(counts), 5_000.0))
+
+
+def test_contamination_is_in_question_where_enough_cells_are_between_the_ends(model):
+    between = (CONTESTED_ABOVE + MOST_REACH) / 2
+    enough = rates_of(model, [between] * FEWEST_CONTESTED)
+    assert _is_contested(enough, model)
+    assert not _is_contested(rates_of(model, [between] * (FEWEST_CONTESTED - 1)), model)
+    assert not _is_contested(rates_of(model, [CONTESTED_ABOVE * 0.8] * 20), model)
+    assert not _is_contested(rates_of(model, [MOST_REACH * 1.2] * 20), model)
+    assert not _is_contested(enough, replace(model, soup=Soup((1.0, 1.0, 100.0), 1e4)))
+    assert not _is_contested(enough, replace(model, reach=MOST_REACH))
+    assert _is_contested(enough, replace(model, reach=0.8))
+    assert not _is_contested(enough, replace(model, level=(1e-4, 1e-4, ABUNDANT / 2)))
+
+
+def test_a_given_start_keeps_the_reach_of_the_model(model, truth, draw):
+    far = replace(model, reach=MOST_REACH)
+    cells = draw(truth(0.0, far, ratio=0.5), far, n_cells=600, depth=DEPTH, seed=1)
+    table = tabulate(cells.counts, cells.depth)
+    assert _is_contested(table, model)
+    assert fit_mixture(table, model, start=model.prior_mean).model.reach == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_expression_is_not_taken_for_far_reaching_soup(model, truth, draw, seed):
+    """Clean cells, one in twenty positive: contamination up to the level must not win."""
+    cells = draw(truth(0.05, model), model, n_cells=N_CELLS, depth=DEPTH, seed=20 + seed)
+    fit = fit_mixture(tabulate(cells.counts, cells.depth), model)
+    low, high = profile_interval(fit)
+    assert fit.model.reach == 0
+    assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.01)
+    assert low <= cells.positive.mean() <= high
 
 
 def test_background_of_a_blank_comes_out_within_a_twentieth(fitted, model, truth):
@@ -158,6 +272,15 @@ def test_fit_at_puts_the_same_fit_together(fitted):
     again = fit_at(fit.table, fit.model, fit.theta, evidence_of_positives=fit.evidence_of_positives)
     assert (again.value, again.prevalence, again.evidence_of_positives) == (fit.value, fit.prevalence, fit.evidence_of_positives)
     np.testing.assert_array_equal(again.pattern, fit.pattern)
+
+
+def test_another_start_beside_the_three_never_makes_the_fit_worse(fitted):
+    _, fit = fitted(0.05, 2)
+    poor = fit.model.prior_mean
+    again = fit_mixture(fit.table, fit.model, also=poor)
+    assert again.value <= fit.value + ROUGH
+    better = fit_mixture(fit.table, fit.model, also=fit.theta)
+    assert better.value <= fit.value + FINE
 
 
 def test_a_given_start_leads_to_the_same_optimum(fitted):

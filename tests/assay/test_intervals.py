@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from scdiff.assay.intervals import clopper_pearson, donor_interval
+from scdiff.assay.intervals import clopper_pearson, donor_interval, interval_of_mean
 
 counts = st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -82,3 +82,85 @@ def test_two_donors_are_far_less_sure_than_their_cells():
     low, high = donor_interval([0.04, 0.06], [5_000, 5_000])
     pooled_low, pooled_high = clopper_pearson(500, 10_000)
     assert high - low > 5 * (pooled_high - pooled_low)
+
+
+# --- the mean of independent fractions ------------------------------------------------------------
+
+ends = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1e4))
+parts = st.lists(ends.map(lambda x: (*sorted(x[:3]), x[3])), min_size=1, max_size=8)
+
+
+def columns(drawn):
+    """Estimates, lower and upper ends, and weights."""
+    low, middle, high, weight = zip(*drawn, strict=True)
+    return middle, low, high, weight
+
+
+def mean_by_hand(estimates, lows, highs, weights):
+    """Distances of the ends from the estimates, added as variances are."""
+    mean = below = above = 0.0
+    for middle, low, high, weight in zip(estimates, lows, highs, weights, strict=True):
+        share = weight / sum(weights)
+        mean += share * middle
+        below += share**2 * (middle - low) ** 2
+        above += share**2 * (high - middle) ** 2
+    return mean, max(0.0, mean - below**0.5), min(1.0, mean + above**0.5)
+
+
+@settings(max_examples=80, deadline=None)
+@given(drawn=parts)
+def test_interval_of_mean_is_the_one_by_hand(drawn):
+    found = interval_of_mean(*columns(drawn))
+    assert found == pytest.approx(mean_by_hand(*columns(drawn)), rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(drawn=parts, times=st.floats(0.01, 100))
+def test_law_interval_of_mean_is_ordered_and_blind_to_order_and_unit_of_weight(drawn, times):
+    mean, low, high = interval_of_mean(*columns(drawn))
+    assert 0 <= low <= mean + 1e-12
+    assert mean <= high + 1e-12
+    assert high <= 1
+    assert interval_of_mean(*columns(drawn[::-1])) == pytest.approx((mean, low, high), abs=1e-9)
+    heavier = [(*part[:3], part[3] * times) for part in drawn]
+    assert interval_of_mean(*columns(heavier)) == pytest.approx((mean, low, high), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=parts)
+def test_law_interval_of_mean_is_no_wider_than_the_mean_of_the_intervals(drawn):
+    middle, lows, highs, weights = columns(drawn)
+    mean, low, high = interval_of_mean(middle, lows, highs, weights)
+    assert mean - low <= mean - np.average(lows, weights=weights) + 1e-9
+    assert high - mean <= np.average(highs, weights=weights) - mean + 1e-9
+
+
+def test_the_mean_of_one_fraction_is_that_fraction():
+    assert interval_of_mean([0.2], [0.1], [0.4], [7]) == pytest.approx((0.2, 0.1, 0.4))
+
+
+def test_samples_without_weight_do_not_count():
+    found = interval_of_mean([0.2, 0.9], [0.1, 0.0], [0.4, 1.0], [7, 0])
+    assert found == pytest.approx((0.2, 0.1, 0.4))
+
+
+def test_more_samples_are_surer():
+    widths = []
+    for n in (1, 4, 16):
+        _, low, high = interval_of_mean([0.2] * n, [0.1] * n, [0.3] * n, [1] * n)
+        widths.append(high - low)
+    np.testing.assert_allclose(widths, [0.2, 0.1, 0.05])
+
+
+@pytest.mark.parametrize("truths", [(0.0, 0.002), (0.05, 0.1, 0.3), (0.01, 0.01, 0.01, 0.2)])
+def test_interval_of_mean_covers_the_truth(truths):
+    """95 % aimed at; 600 draws leave room down to 93 %."""
+    rng, inside, sizes = np.random.default_rng(3), 0, np.array([800, 1_500, 400, 2_000])
+    sizes = sizes[: len(truths)]
+    truth = float(np.average(truths, weights=sizes))
+    for _ in range(600):
+        called = rng.binomial(sizes, truths)
+        pairs = [clopper_pearson(int(k), int(n)) for k, n in zip(called, sizes, strict=True)]
+        _, low, high = interval_of_mean(called / sizes, *zip(*pairs, strict=True), sizes)
+        inside += low <= truth <= high
+    assert inside / 600 >= 0.93

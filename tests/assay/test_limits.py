@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, chi2
+from scipy.special import gammaln, log_ndtr
+from scipy.stats import beta, binom, chi2
 
 from scdiff.assay.calls import call_table
 from scdiff.assay.fit import fit_at
-from scdiff.assay.limits import _reference, detection_limit, error_rates, limit_of_blank, quantification_limit, verdict
+from scdiff.assay.limits import (
+    DETECTABLE_CALLS,
+    LEAST_LOG_P,
+    QUANTIFIABLE_EVENTS,
+    _reference,
+    detection_limit,
+    error_rates,
+    joint_evidence,
+    limit_of_blank,
+    quantification_limit,
+    verdict,
+)
 from scdiff.assay.table import tabulate
 
 cells = st.integers(50, 100_000)
@@ -52,7 +64,8 @@ def test_no_cells_have_no_limits():
 @given(n_cells=cells, sensitivity=shares, rate=rates)
 def test_law_the_lod_is_found_with_95_percent_power_and_less_is_not(n_cells, sensitivity, rate):
     blank = limit_of_blank(rate, n_cells)
-    lod, needed = detection_limit(sensitivity, n_cells, blank), round(blank * n_cells) + 1
+    lod = detection_limit(sensitivity, n_cells, blank)
+    needed = max(round(blank * n_cells) + 1, DETECTABLE_CALLS)
     power = binom.sf(needed - 1, n_cells, lod * sensitivity)
     if lod < 1:
         assert power >= 0.95 - 1e-9
@@ -70,11 +83,18 @@ def test_law_the_lod_falls_with_sensitivity_and_rises_with_the_blank(n_cells, se
     assert detection_limit(sensitivity, n_cells, blank + 0.01) >= lod - 1e-8
 
 
-def test_the_lod_of_a_clean_blank_is_three_cells_over_the_sensitivity():
-    """Rule of three: 1 - (1 - p) ** n = 95 %."""
+def test_the_lod_of_a_clean_blank_gives_the_fewest_calls_over_the_sensitivity():
+    """The quantile of the beta distribution is where so many calls have 95 % probability."""
     for n_cells, sensitivity in ((1_000, 1.0), (10_000, 0.4), (50_000, 0.1)):
-        expected = (1 - 0.05 ** (1 / n_cells)) / sensitivity
-        assert detection_limit(sensitivity, n_cells, 0.0) == pytest.approx(expected, abs=1e-8)
+        calls = beta.ppf(0.95, DETECTABLE_CALLS, n_cells - DETECTABLE_CALLS + 1)
+        found = detection_limit(sensitivity, n_cells, 0.0)
+        assert found == pytest.approx(calls / sensitivity, abs=1e-8)
+
+
+def test_a_blank_below_the_fewest_calls_changes_no_lod():
+    clean = detection_limit(0.5, 10_000, 0.0)
+    assert detection_limit(0.5, 10_000, (DETECTABLE_CALLS - 1) / 10_000) == clean
+    assert detection_limit(0.5, 10_000, DETECTABLE_CALLS / 10_000) > clean * 1.2
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,12 +116,14 @@ STRONG = chi2.ppf(0.99, 1) + 1
         (49, 49, 0.0, 900.0, "not measurable"),
         (0, 50, 0.0, 0.0, "not detected"),
         (0, 5_000, 0.0, 900.0, "not detected"),
-        (1, 5_000, 0.0, STRONG, "detected"),
-        (1, 5_000, 0.0, STRONG - 2, "not detected"),
+        (DETECTABLE_CALLS, 5_000, 0.0, STRONG, "detected"),
+        (DETECTABLE_CALLS - 1, 5_000, 0.0, STRONG, "not detected"),
+        (1, 5_000, 0.0, 900.0, "not detected"),
+        (DETECTABLE_CALLS, 5_000, 0.0, STRONG - 2, "not detected"),
         (5, 5_000, 0.001, STRONG, "not detected"),
         (6, 5_000, 0.001, STRONG, "detected"),
-        (49, 5_000, 0.0, 900.0, "detected"),
-        (50, 5_000, 0.0, 900.0, "quantified"),
+        (QUANTIFIABLE_EVENTS - 1, 5_000, 0.0, 900.0, "detected"),
+        (QUANTIFIABLE_EVENTS, 5_000, 0.0, 900.0, "quantified"),
         (50, 5_000, 0.01, 900.0, "not detected"),
         (5_000, 5_000, 0.0, 900.0, "quantified"),
     ],
@@ -123,6 +145,56 @@ def test_law_more_calls_and_more_evidence_never_say_less(n_cells, called, blank,
     assert RANK[verdict(called, n_cells, blank=blank + 0.01, evidence_of_positives=evidence)] <= here
 
 
+def log_tail(total, freedom):
+    """Ln probability of more than ``total`` by chi squared of 1 or an even number of degrees."""
+    if freedom == 1:
+        return float(log_ndtr(-np.sqrt(total)) + np.log(2))
+    terms = np.arange(freedom // 2)
+    logs = terms * np.log(max(total, 1e-300) / 2) - gammaln(terms + 1)
+    return float(np.logaddexp.reduce(logs) - total / 2)
+
+
+amounts = st.one_of(st.just(0.0), st.floats(0, 120))
+
+
+@settings(max_examples=80, deadline=None)
+@given(evidence=st.lists(amounts, min_size=1, max_size=8))
+def test_law_joint_evidence_is_as_unlikely_as_its_parts_together(evidence):
+    joint = joint_evidence(evidence)
+    expected = chi2.sf(sum(evidence), len(evidence))
+    assert chi2.sf(joint, 1) == pytest.approx(expected, rel=1e-6, abs=1e-290)
+
+
+@settings(max_examples=80, deadline=None)
+@given(evidence=st.lists(amounts, min_size=1, max_size=8), more=st.floats(0, 60))
+def test_law_joint_evidence_grows_with_any_part_and_not_with_blank_samples(evidence, more):
+    joint = joint_evidence(evidence)
+    assert 0 <= joint <= sum(evidence) * (1 + 1e-9)
+    assert joint_evidence(evidence[::-1]) == pytest.approx(joint)
+    assert joint_evidence([evidence[0] + more, *evidence[1:]]) >= joint - 1e-9
+    assert joint_evidence([*evidence, 0.0]) <= joint + 1e-9
+
+
+def test_weak_evidence_of_many_samples_joins():
+    strong = chi2.ppf(0.99, 1)
+    assert joint_evidence([4.0]) < strong
+    assert joint_evidence([4.0] * 6) > strong
+    assert joint_evidence([1.0] * 20) < strong  # as much as nothing at all gives
+
+
+@settings(max_examples=60, deadline=None)
+@given(freedom=st.sampled_from([2, 4, 10, 40]), total=st.floats(900, 1e6))
+def test_law_evidence_beyond_double_precision_is_never_overstated(freedom, total):
+    joint = joint_evidence([total / freedom] * freedom)
+    assert np.isfinite(joint)
+    log_p = log_tail(total, freedom)
+    assert log_tail(joint, 1) >= log_p - 1e-6 * abs(log_p)
+    if log_p > LEAST_LOG_P:
+        assert log_tail(joint, 1) == pytest.approx(log_p, rel=1e-9)
+    else:
+        assert joint >= -LEAST_LOG_P
+
+
 @pytest.fixture(scope="module")
 def known_fit(model, truth, draw, to_theta):
     """Maker of a fit whose parameters are the truth, at a depth and a background."""
@@ -130,7 +202,8 @@ def known_fit(model, truth, draw, to_theta):
     def make(depth, ratio=0.01, prevalence=0.01, n_cells=3_000):
         parameters = truth(prevalence, model, ratio=ratio)
         drawn = draw(parameters, model, n_cells=n_cells, depth=depth, seed=0)
-        return fit_at(tabulate(drawn.counts, drawn.depth), model, to_theta(parameters), evidence_of_positives=0.0)
+        table = tabulate(drawn.counts, drawn.depth)
+        return fit_at(table, model, to_theta(parameters, model), evidence_of_positives=0.0)
 
     return make
 
@@ -140,7 +213,8 @@ def test_error_rates_are_those_of_cells_drawn_at_large(known_fit, draw, depth, r
     """200,000 cells drawn by another road, with 20 positives in 3,000, called as they are."""
     fit = known_fit(depth, ratio)
     theta, prevalence = _reference(fit)
-    drawn = draw(fit.model.parameters(theta), fit.model, n_cells=200_000, depth=depth, seed=9)
+    parameters = fit.model.parameters(theta)
+    drawn = draw(parameters, fit.model, n_cells=200_000, depth=depth, seed=9, between=False)
     called = call_table(fit.model, theta, tabulate(drawn.counts, drawn.depth)).positive
     false_rate, sensitivity = error_rates(fit)
     assert prevalence == pytest.approx(20 / 3_000)

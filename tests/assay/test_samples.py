@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from scdiff.assay.calls import call_cells
-from scdiff.assay.fit import fit_mixture, profile_interval
-from scdiff.assay.mixture import Soup
+from scdiff.assay.fit import FINE, fit_mixture, profile_interval
+from scdiff.assay.mixture import MOST_REACH, N_NODES, Soup
 from scdiff.assay.samples import FEWEST_CELLS, call_samples, fit_from_record, fit_record
 from scdiff.assay.table import tabulate
 
@@ -126,7 +128,9 @@ def test_a_record_holds_plain_numbers_only(called):
     record = fit_record(called.fits["a"])
     assert {type(value) for value in record.values()} <= {float, int}
     assert record["min_markers"] == 2
-    assert sum(key.startswith("theta_") for key in record) == 23
+    n_theta = len(called.fits["a"].model.prior_mean)
+    assert n_theta == 18 + N_NODES + 8
+    assert sum(key.startswith("theta_") for key in record) == n_theta
     assert sum(key.startswith("level_") for key in record) == 3
 
 
@@ -140,3 +144,44 @@ def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model)
         again = fit_from_record(fit_record(called.fits[name]), counts[cells], depth[cells])
         assert again.model == called.fits[name].model
         assert again.value == pytest.approx(called.fits[name].value)
+
+
+def test_a_record_keeps_how_far_contamination_is_known_to_reach(batch, model):
+    counts, depth, samples = batch
+    cells = samples == "b"
+    known = replace(model, reach=0.9)
+    fit = call_samples(counts[cells], depth[cells], samples[cells], known).fits["b"]
+    assert fit.model.reach >= 0.9
+    again = fit_from_record(fit_record(fit), counts[cells], depth[cells])
+    assert again.model == fit.model
+    assert again.value == fit.value
+
+
+def two_samples(draw, clean, dirty, model):
+    """One cell in ten positive in a clean sample, none in a dirty one: alone, and together."""
+    both = enumerate((clean, dirty), start=3)
+    drawn = [draw(*parts, n_cells=800, depth=8_000, seed=seed) for seed, parts in both]
+    counts, depth = (np.concatenate(pair) for pair in zip(*(d[:2] for d in drawn), strict=True))
+    alone = fit_mixture(tabulate(*drawn[0][:2]), model)
+    return drawn, alone, call_samples(counts, depth, np.repeat(["clean", "dirty"], 800), model).fits
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.15])
+def test_a_dirty_sample_does_not_make_the_others_worse(model, truth, draw, ratio):
+    """Beside its own starts a sample tries the pooled optimum, which can only be better."""
+    clean, dirty = (truth(0.1, model), model), (truth(0.0, model, ratio=ratio), model)
+    drawn, alone, fits = two_samples(draw, clean, dirty, model)
+    assert fits["clean"].value <= alone.value + FINE
+    assert fits["clean"].prevalence == pytest.approx(alone.prevalence, abs=0.01)
+    assert fits["clean"].prevalence == pytest.approx(drawn[0].positive.mean(), abs=0.02)
+    assert fits["dirty"].prevalence < 0.01
+
+
+def test_how_far_contamination_reaches_in_one_sample_says_nothing_of_another(model, truth, draw):
+    """The dirty one holds soup up to the typical level; the clean one is fitted as it is alone."""
+    far = replace(model, reach=MOST_REACH)
+    clean, dirty = (truth(0.1, model), model), (truth(0.0, far, ratio=0.5), far)
+    _, alone, fits = two_samples(draw, clean, dirty, model)
+    assert fits["dirty"].model.reach == MOST_REACH
+    assert fits["clean"].model.reach == alone.model.reach == 0
+    assert fits["clean"].prevalence == pytest.approx(alone.prevalence, abs=0.01)

@@ -9,21 +9,47 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import nbinom
 
+from scdiff.assay import mixture
 from scdiff.assay.mixture import GRID, GRID_WEIGHT
 from scdiff.assay.null_kernel import BINS, LARGEST_CODE
-from scdiff.assay.statistic import LARGEST_EVIDENCE, PRIOR, Statistic, code_of, log_odds_bin, rate_bin
+from scdiff.assay.statistic import (
+    CONTRAST,
+    LARGEST_EVIDENCE,
+    PRIOR,
+    SPREAD,
+    UNBOUNDED,
+    Statistic,
+    code_of,
+    log_odds_bin,
+    rate_bin,
+)
 from scdiff.assay.table import coarse_counts
 
 LOWEST, HIGHEST = -40, 90
 
 
 def slow_evidence(count, mean):
-    """Caller's likelihood ratio at the centre of the priors: on is the batch's rate and ten times as much more."""
-    levels = [10 * mean * np.exp(0.2 * z - 0.02) for z in GRID]
-    parts = [((0.98, 3.0, mean + level), (0.02, 3.0, mean + 0.2 * level)) for level in levels]
-    on = [np.log(sum(share * nbinom.pmf(count, r, r / (r + rate)) for share, r, rate in part)) for part in parts]
-    off = [nbinom.logpmf(count, 10.0, 10.0 / (10.0 + mean * np.exp(0.5 * z - 0.125))) for z in GRID]
-    return logsumexp(np.array(on) + np.log(GRID_WEIGHT)) - logsumexp(np.array(off) + np.log(GRID_WEIGHT))
+    """Caller's likelihood ratio at the centre of the priors: on is ten times the batch's rate."""
+    logs = (mixture.ON_SIZE, mixture.OFF_SIZE, mixture.ACTIVITY)
+    on_size, off_size, sd = (np.exp(value) for value in logs)
+    tail, low, few = mixture.TAIL, mixture.TAIL_LEVEL, mixture.TAIL_SIZE
+    on, off = [], []
+    for z in GRID:
+        level = CONTRAST * mean * np.exp(sd * z - sd**2 / 2)
+        parts = ((1 - tail, on_size, level), (tail, few, low * level))
+        dense = sum(share * nbinom.pmf(count, r, r / (r + rate)) for share, r, rate in parts)
+        on.append(np.log(dense))
+        contamination = np.exp(SPREAD * z - SPREAD**2 / 2)
+        held = mean * -UNBOUNDED * np.expm1(-contamination / UNBOUNDED)
+        off.append(nbinom.logpmf(count, off_size, off_size / (off_size + held)))
+    log_weight = np.log(GRID_WEIGHT)
+    return logsumexp(np.array(on) + log_weight) - logsumexp(np.array(off) + log_weight)
+
+
+def test_contamination_of_the_statistic_has_mean_one_and_no_end():
+    node = np.exp(SPREAD * GRID - SPREAD**2 / 2)
+    assert GRID_WEIGHT @ node == pytest.approx(1.0, abs=0.03)
+    np.testing.assert_allclose(-UNBOUNDED * np.expm1(-node / UNBOUNDED), node, rtol=5e-6)
 
 
 def slow_log_odds(on, min_markers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import LINE, MUTED
 from scdiff.report.text import large
 
@@ -61,8 +62,8 @@ def _left_end(expected: pd.DataFrame, most: float) -> float:
 
 def _row(ax: Axes, number: int, row: dict[Any, Any], least: float, most: float) -> None:
     """Draw one state."""
-    if row["verdict"] == "not measurable":
-        ax.annotate("not measurable", ((least * most) ** 0.5, number), ha="center", va="center", color=MUTED)
+    if row["verdict"] in NO_NUMBER:
+        ax.annotate(str(row["verdict"]), ((least * most) ** 0.5, number), ha="center", va="center", color=MUTED)
         return
     high, look = max(float(row["cells_high"]), least), {"color": row["colour"], "zorder": 3}
     if row["verdict"] == "not detected":

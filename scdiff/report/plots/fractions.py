@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, LINE, MUTED, PAPER, legend_below
 from scdiff.report.text import short
 
@@ -66,8 +67,8 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
         Where to draw.
     """
     for number, row in enumerate(fractions.to_dict("records")):
-        if row["verdict"] == "not measurable":
-            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+        if row["verdict"] in NO_NUMBER:
+            ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
             continue
         corrected = (row["prevalence"], row["prevalence_low"], row["prevalence_high"])
         raw = (row["fraction"], row["fraction_low"], row["fraction_high"])
@@ -103,7 +104,7 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     for number, row in enumerate(estimates.to_dict("records")):
         _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
         if row["value"] != row["value"]:
-            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+            ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
     name_rows(ax, [str(label) for label in estimates["label"]])
     return percent_axis(ax, "cells (%)")
 
@@ -120,8 +121,8 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
         Where to draw.
     """
     for number, row in enumerate(rows.to_dict("records")):
-        if row["verdict"] == "not measurable":
-            ax.annotate("not measurable", (1, number), ha="center", va="center", color=MUTED)
+        if row["verdict"] in NO_NUMBER:
+            ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
             continue
         absent = row["verdict"] == "not detected"
         look = {"color": GREY if absent else CALLED, "marker": "o"} | ({"markerfacecolor": "white", "width": 1.0} if absent else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.dose import dose_dots
 from scdiff.report.plots.style import ACCENT, CALLED, STATES
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
@@ -137,7 +138,7 @@ def _view(row: dict[Any, Any]) -> dict[str, str]:
 def _number(row: dict[Any, Any], name: str) -> str:
     """Say the expected cells: a number with its interval, a bound, or a dash."""
     low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
-    if row["verdict"] == "not measurable":
+    if row["verdict"] in NO_NUMBER:
         return DASH
     if row["verdict"] == "not detected":
         return f"at most {large(high)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.fractions import dots
 from scdiff.report.plots.style import ACCENT, CALLED
 from scdiff.report.section import SECTIONS, Section, Table, picture
@@ -71,7 +72,7 @@ def _estimates(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for row in pooled.to_dict("records"):
         name = "prevalence" if row["prevalence"] == row["prevalence"] else "fraction"
-        blank = row["verdict"] == "not measurable"
+        blank = row["verdict"] in NO_NUMBER
         ends = {end: float("nan") if blank else row[name + tail] for end, tail in (("value", ""), ("low", "_low"), ("high", "_high"))}
         rows.append({"label": row["program"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
     return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import upper_bound
+from scdiff.assay.limits import NO_NUMBER
 from scdiff.programs import SCORECARDS, Program
 from scdiff.report.plots.fractions import read_outs
 from scdiff.report.section import SECTIONS, Section, Table, picture
@@ -92,7 +93,7 @@ def _view(pooled: pd.DataFrame) -> pd.DataFrame:
 
 def _said(row: Mapping[Any, Any]) -> dict[str, str]:
     """Say one read-out."""
-    missing = row["verdict"] == "not measurable"
+    missing = row["verdict"] in NO_NUMBER
     bounds = [
         f"{sign} {percent(row[key])} %"
         for key, sign in (("at_least", "≥"), ("at_most", "≤"))
@@ -123,7 +124,7 @@ def _notes(programs: Sequence[Program], pooled: pd.DataFrame) -> tuple[str, ...]
         for row in rows
         if row["shared_genes"]
     ]
-    reasons = [f"{row['title']}: not measurable, {row['reason'].rstrip('.')}." for row in rows if row["reason"]]
+    reasons = [f"{row['title']}: {row['verdict']}, {row['reason'].rstrip('.')}." for row in rows if row["reason"]]
     caveat = "A criterion is of the protein, by flow cytometry; transcripts of the same genes need not agree with it."
     criteria = [caveat] if any(program.at_least is not None or program.at_most is not None for program in programs) else []
     return (*criteria, *shared, *reasons)
