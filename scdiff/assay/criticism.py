@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import poisson
 
-from scdiff.assay.fit import Fit
+from scdiff.assay.fit import WORTH_A_REACH, Fit
 from scdiff.assay.mixture import GRID_WEIGHT, off_log_density, on_log_density
 from scdiff.assay.table import Floats
 from scdiff.registry import Registry
@@ -31,11 +31,13 @@ LOW_LEVEL = 0.35
 """Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
 DECISIVE = 0.25
 """Share of the prevalence that decides what is said."""
+HALF = 0.5
+"""Share of the larger prevalence by which another reading must differ to say something else."""
 TOP_NODE = 0.1
 """Share of the cells that may have the highest contamination of all; hardly a batch has one cell in ten there."""
 NO_DOUBT = 1e-9
 """Probability of contamination below which a cell's most abundant marker is not contested."""
-GREY = 1.0
+GREY = 0.7
 """Typical levels of the most abundant marker above which no contamination is expected to reach."""
 ZEROS_OFF = 6.0
 """Standard errors by which a joint zero of the markers may differ from the fit, beside a tenth of what is expected."""
@@ -96,7 +98,7 @@ def criticise(case: Case) -> dict[str, Finding]:
 
 @CHECKS.register("calls", summary="Positive cells that can be called one by one.", source="field convention")
 def check_calls(case: Case) -> Finding:
-    """Are enough of the positive cells called one by one?"""
+    """Ask whether enough of the positive cells can be called one by one."""
     expected = UNCALLED * case.low * case.fit.table.n_cells
     short = float(poisson.sf(case.n_called, expected)) if case.low > WORTH_A_WORD / 2 else 0.0
     return Finding(short, UNPREDICTED, f"the fit finds {case.low:.1%} or more positive cells, but only {case.n_called} can be called: "
@@ -105,7 +107,7 @@ def check_calls(case: Case) -> Finding:
 
 @CHECKS.register("contradiction", summary="Interval beside the calls.", source="field convention")
 def check_contradiction(case: Case) -> Finding:
-    """Does the interval say that there are positive cells where the calls say that there are none?"""
+    """Ask whether the interval finds positive cells where the calls find none."""
     above = case.low - max(case.blank, WORTH_A_WORD) if case.verdict == "not detected" else 0.0
     return Finding(above, 0.0, f"too few cells are called, but the fit finds {case.low:.1%} or more: "
                    "more depth, or the unfiltered matrix, would decide")  # fmt: skip
@@ -113,7 +115,7 @@ def check_contradiction(case: Case) -> Finding:
 
 @CHECKS.register("contested", summary="Prevalence that rests on contested cells.", source="field convention")
 def check_contested(case: Case) -> Finding:
-    """Does the prevalence rest on cells whose most abundant marker could be contamination?"""
+    """Ask whether the prevalence rests on cells whose most abundant marker could be contamination."""
     fit, witness = case.fit, case.fit.model.witness
     if witness is None or case.prevalence < WORTH_A_WORD / 2:
         return Finding(0.0, CONTESTED, "")
@@ -130,9 +132,19 @@ def check_contested(case: Case) -> Finding:
                    "could put it; the unfiltered matrix would decide")  # fmt: skip
 
 
+@CHECKS.register("rival", summary="Another reading that describes the counts as well.", source="field convention")
+def check_rival(case: Case) -> Finding:
+    """Ask whether another reading describes the counts nearly as well and says something else."""
+    gap, other = case.fit.rival
+    apart = abs(other - case.fit.prevalence)
+    differs = apart > max(WORTH_A_WORD, HALF * max(other, case.fit.prevalence))
+    return Finding(WORTH_A_REACH - gap if differs else 0.0, 0.0, f"contamination that reaches farther, or less far, describes the counts as "
+                   f"well, with {other:.1%} positive cells; the unfiltered matrix would decide")  # fmt: skip
+
+
 @CHECKS.register("bounds", summary="Level of the most abundant marker.", source="field convention")
 def check_bounds(case: Case) -> Finding:
-    """Did a level that the soup could give end at its bound?"""
+    """Ask whether the level of the most abundant marker ended at its bound."""
     fit, witness = case.fit, case.fit.model.witness
     low, _ = fit.model.bounds
     at_bound = witness is not None and fit.theta[witness] <= low[witness] + 1e-6
@@ -144,7 +156,7 @@ def check_bounds(case: Case) -> Finding:
 
 @CHECKS.register("levels", summary="Levels of the markers in positive cells, beside the typical ones.", source="field convention")
 def check_levels(case: Case) -> Finding:
-    """Do the positive cells express the markers at levels that fragments of such cells would give as well?"""
+    """Ask whether debris of positive cells would give the levels of the markers as well."""
     fit, positive = case.fit, case.fit.model.positive
     if fit.model.witness is None or case.prevalence < WORTH_A_WORD / 2:
         return Finding(0.0, 1.0, "")
@@ -157,8 +169,8 @@ def check_levels(case: Case) -> Finding:
 
 @CHECKS.register("background", summary="Cells whose background is at the highest that is allowed.", source="field convention")
 def check_background(case: Case) -> Finding:
-    """Is the background of many cells as high as the model allows?"""
-    share = float(case.fit.parameters.node_weight[-1]) * float(1 - case.fit.weight[-1])
+    """Ask whether the background of many cells is as high as the model allows."""
+    share = float(case.fit.parameters.node_weight[-1]) * (1 - case.prevalence)
     matters = max(case.high - case.low, case.prevalence) > WORTH_A_WORD
     return Finding(share if matters else 0.0, TOP_NODE, f"the background of {share:.0%} of the cells is as high as contamination can be: "
                    "expression is graded, or every cell expresses a little; markers with more contrast would decide")  # fmt: skip
@@ -166,7 +178,7 @@ def check_background(case: Case) -> Finding:
 
 @CHECKS.register("joint zeros", summary="Markers seen together, by depth.", source="field convention")
 def check_joint_zeros(case: Case) -> Finding:
-    """Are cells without one or more of the markers as common as the fit predicts, at every depth?"""
+    """Compare the cells that show each group of markers with what the fit predicts, by depth."""
     seen, expected = joint_zeros(case.fit)
     error = np.sqrt(np.maximum(expected, 1.0) + (ZEROS_MODEL_ERROR * expected) ** 2)
     worst = float(np.abs((seen - expected) / error).max())

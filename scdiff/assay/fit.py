@@ -12,24 +12,26 @@ from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
 from scdiff.assay.table import Binning, CellTable, Floats
 
-__all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval"]
+__all__ = ["WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of"]
 
 STARTS = ("rare", "mixed", "all")
 ROUGH_ROWS, FIT_ROWS = 1500, 5000
 """Rows of the table that the starts descend on, and of the one that the optimum and its profile are found on."""
 WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
-WORTH_A_CLASS = 2.0
+WORTH_A_CLASS = 3.0
 """Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
 LEAST, SOME = 1e-9, 0.01
 CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
 """Rate of the most abundant marker, in typical levels, from which on contamination is in question, and cells that raise it."""
-WORTH_A_REACH = 6.0
+NEARLY_ALL, WORTH_NEGATIVES = 0.9, 4.0
+"""Prevalence from which on a batch of positive cells only is tried, and twice the log-likelihood that negative ones must add."""
+WORTH_A_REACH = 10.0
 """Log-likelihood by which contamination up to the typical level must describe the cells better, to be believed."""
-LEVELS_LEARNED, UNKNOWN_LEVEL_SD = 30.0, 1.6
+LEVELS_LEARNED, UNKNOWN_LEVEL_SD, KNOWN_LEVEL_SD = 30.0, 1.6, 0.2
 """Evidence of positives from which on their levels are learned from the batch; below it they may be a tenth of the typical ones
 and the interval must allow for that: the spread that is then given to ln level."""
 MOST_STEPS = 80
-ROUGH, FINE = 2e-2, 1e-3
+ROUGH, FINE = 2e-2, 5e-4
 LARGEST_STEP = 2.0
 LARGEST_LOGIT, LARGEST_REACH = 16.0, 2.0
 DROP_PRECISION = 0.02
@@ -54,6 +56,9 @@ class Fit:
         Posterior of the patterns in each row, shape (n_rows, n_patterns).
     evidence_of_positives
         Twice the log-likelihood ratio against no positive cell (but what doublets make), 0 or more.
+    rival
+        Log-likelihood by which another reading of the counts (contamination that reaches farther, or less far) describes them
+        worse, and its prevalence; infinite and NaN where there is none.
     """
 
     model: Model
@@ -63,6 +68,7 @@ class Fit:
     prevalence: float
     pattern: Floats
     evidence_of_positives: float
+    rival: tuple[float, float] = (np.inf, np.nan)
 
     @property
     def parameters(self) -> Parameters:
@@ -96,13 +102,14 @@ def fit_mixture(
         Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
     """
     rough = _of_size(table, ROUGH_ROWS)
-    thetas = [start] if start is not None else [_start(rough, model, kind) for kind in STARTS]
+    thetas = [start] if start is not None else [start_of(rough, model, kind) for kind in STARTS]
     first = _fit_one(table, model, thetas + ([also] if also is not None else []), doublet_rate)
     if start is not None or not _is_contested(table, model):
         return first
     wider = replace(model, reach=MOST_REACH)
-    farther = _fit_one(table, wider, [_start(rough, wider, STARTS[0]), first.theta], doublet_rate)
-    return farther if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else first
+    farther = _fit_one(table, wider, [start_of(rough, wider, STARTS[0]), first.theta], doublet_rate)
+    chosen, other = (farther, first) if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else (first, farther)
+    return replace(chosen, rival=(abs(other.value - chosen.value), other.prevalence))
 
 
 def _is_contested(table: CellTable, model: Model) -> bool:
@@ -125,11 +132,23 @@ def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate:
         theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
         weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
+    if model.min_markers > 1 and weight[model.positive].sum() > NEARLY_ALL:
+        full, every = _descend(rough, model, theta, prevalence=1.0)
+        theta = _only_positive(model, full) if 2 * (every.value - best.value) < WORTH_NEGATIVES else theta
     if evidence < WORTH_A_CLASS:
         theta = _without(rough, model, blank, np.where(model.positive, weight / weight[model.positive].sum(), 0.0), by_chance)
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
+
+
+def _only_positive(model: Model, theta: Floats) -> Floats:
+    """Theta of a fit whose prevalence was held at 1."""
+    low, high = model.bounds
+    weight = theta[model.logits]
+    moved = theta.copy()
+    moved[model.logits] = np.where(model.positive, weight - weight[model.positive].max(), low[model.logits])
+    return np.clip(moved, low, high)
 
 
 def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
@@ -179,8 +198,16 @@ def _value(result: tuple[Floats, Likelihood]) -> float:
     return result[1].value
 
 
-def _start(table: CellTable, model: Model, kind: str) -> Floats:
-    """Make a starting theta: ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them."""
+def start_of(table: CellTable, model: Model, kind: str) -> Floats:
+    """Make a starting theta.
+
+    Parameters
+    ----------
+    table, model
+        What is to be fitted to what.
+    kind
+        ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them.
+    """
     prevalence, contamination = {"rare": (0.01, 1.0), "mixed": (0.3, 0.3), "all": (0.97, 0.03)}[kind]
     theta, n, typical = model.prior_mean.copy(), model.n_markers, np.array(model.level)
     relative = contamination * table.share / typical
@@ -233,7 +260,7 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
 
     All other parameters are fitted anew at each candidate prevalence. Where few positive cells or none were found, there is
     nothing to learn their levels from: the interval then allows for cells that express the markers down to a tenth of the typical
-    level.
+    level. A single marker at a tenth of its level cannot be told from contamination: its upper bound is for the typical level.
 
     Parameters
     ----------
@@ -244,8 +271,9 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     """
     drop = chi2.ppf(confidence, 1) / 2
     small = _of_size(fit.table, FIT_ROWS)
-    learned = fit.evidence_of_positives >= LEVELS_LEARNED
-    model = fit.model if learned else replace(fit.model, level_sd=UNKNOWN_LEVEL_SD)
+    learned = fit.evidence_of_positives >= (LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS)
+    spread = UNKNOWN_LEVEL_SD if fit.model.min_markers > 1 else KNOWN_LEVEL_SD
+    model = fit.model if learned else replace(fit.model, level_sd=spread)
     if small is not fit.table or model is not fit.model:
         theta, here = _descend(small, model, fit.theta)
         fit = replace(fit, model=model, table=small, theta=theta, value=here.value)

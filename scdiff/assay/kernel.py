@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from scdiff.assay.table import Floats
+from scdiff.assay.table import Floats, Ints
 
 __all__ = ["Derivatives", "Means", "fill_densities", "sum_rows"]
 
@@ -20,20 +20,21 @@ class Means(NamedTuple):
     """What sets the means of each pair, one marker after the other.
 
     ``counts``, ``expressed`` (mean count where the marker is on), ``soup`` (mean count of a cell with
-    contamination 1), ``leak`` (mean count that needs no contamination) and ``log_depth`` (relative to
-    the batch) have shape (n_pairs,); ``norm``, ``digamma`` and ``sizes`` shape (n_pairs, 3): of the
-    three negative binomials (on, on at a low level, off) what their log density has beside the terms
-    of the mean, digamma(count + size) - digamma(size), and the size.
+    contamination 1), ``leak`` (mean count that needs no contamination) and ``place`` (its depth among
+    the distinct ones) have shape (n_pairs,); ``norm``, ``digamma``, ``sizes`` and ``log_sizes`` shape
+    (n_pairs, 3): of the three negative binomials (on, on at a low level, off) what their log density
+    has beside the terms of the mean, digamma(count + size) - digamma(size), the size and its ln.
     """
 
     counts: Floats
     expressed: Floats
     soup: Floats
     leak: Floats
-    log_depth: Floats
+    place: Ints
     norm: Floats
     digamma: Floats
     sizes: Floats
+    log_sizes: Floats
 
 
 class Derivatives(NamedTuple):
@@ -54,19 +55,17 @@ class Derivatives(NamedTuple):
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def fill_densities(means, activity, nodes, tilt, most, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def fill_densities(means, activity, contamination, by_tilt, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Find densities and derivatives of each pair.
 
     Parameters
     ----------
     means
         A :class:`Means`.
-    activity, nodes
-        Factor of each activity, shape (n_activity,); contamination of each node, shape (n_nodes,).
-    tilt
-        Power of depth, beside 1, that the soup in a droplet grows with; -1 is a constant volume.
-    most
-        Contamination that no cell exceeds.
+    activity
+        Factor of each activity, shape (n_activity,).
+    contamination, by_tilt
+        Contamination of each node at each distinct depth, and the derivative of its ln by the tilt, shape (n_depths, n_nodes).
     low_level
         Level of the cells that express little, relative to the others.
     scale
@@ -76,60 +75,57 @@ def fill_densities(means, activity, nodes, tilt, most, low_level, scale, derivat
     """
     on, off = derivatives[0], derivatives[3]
     for p in range(len(means[0])):
-        best = max(_fill_on(p, means, activity, low_level, derivatives), _fill_off(p, means, nodes, tilt, most, derivatives))
+        place = means[4][p]
+        on_best = _fill_on(p, means, activity, low_level, derivatives)
+        best = max(on_best, _fill_off(p, means, contamination[place], by_tilt[place], derivatives))
         scale[p] = best
         for a in range(len(activity)):
             on[p, a] = np.exp(on[p, a] - best)
-        for k in range(len(nodes)):
+        for k in range(off.shape[1]):
             off[p, k] = np.exp(off[p, k] - best)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill the log density of an expressed count for each activity; return the highest."""
-    counts, expressed, _, _, _, norm, digamma, sizes = means
+    counts, expressed, _, _, _, norm, digamma, sizes, log_sizes = means
     on, on_level, on_size = derivatives[0], derivatives[1], derivatives[2]
     count, most_size, few_size, best = counts[p], sizes[p, 0], sizes[p, 1], -np.inf
+    log_low = np.log(low_level)
     for a in range(len(activity)):
         mean = expressed[p] * activity[a]
-        low = low_level * mean
+        low, log_mean = low_level * mean, np.log(mean)
         most_sum = np.log(most_size + mean)
-        most = norm[p, 0] + count * np.log(mean) - (count + most_size) * most_sum
-        few = norm[p, 1] + count * np.log(low) - (count + few_size) * np.log(few_size + low)
+        most = norm[p, 0] + count * log_mean - (count + most_size) * most_sum
+        few = norm[p, 1] + count * (log_mean + log_low) - (count + few_size) * np.log(few_size + low)
         on[p, a] = max(most, few) + np.log1p(np.exp(-abs(most - few)))
         tail = np.exp(few - on[p, a])
         by_mean = (1 - tail) * (count - (count + most_size) / (most_size + mean) * mean)
         on_level[p, a] = by_mean + tail * (count - (count + few_size) / (few_size + low) * low)
-        on_size[p, a] = (1 - tail) * _by_size(count, mean, most_size, digamma[p, 0], most_sum)
+        by_size = digamma[p, 0] + log_sizes[p, 0] - most_sum + 1 - (count + most_size) / (most_size + mean)
+        on_size[p, a] = (1 - tail) * most_size * by_size
         best = max(best, on[p, a])
     return best
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill_off(p, means, nodes, tilt, most, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fill the log density of a background count for each node; return the highest."""
-    counts, _, soup, leak, log_depth, norm, digamma, sizes = means
+    counts, _, soup, leak, _, norm, digamma, sizes, log_sizes = means
     _, _, _, off, off_soup, off_leak, off_size, off_tilt = derivatives
-    count, size, best, stretch = counts[p], sizes[p, 2], -np.inf, np.exp(tilt * log_depth[p])
-    for k in range(len(nodes)):
-        reached = nodes[k] * stretch / most
-        kept = -np.expm1(-reached)
-        ambient = soup[p] * most * kept
+    count, size, best = counts[p], sizes[p, 2], -np.inf
+    summed, of_size = count + size, digamma[p, 2] + log_sizes[p, 2] + 1
+    for k in range(len(contamination)):
+        ambient = soup[p] * contamination[k]
         held = ambient + leak[p]
-        held_sum = np.log(size + held)
-        off[p, k] = norm[p, 2] + count * np.log(held) - (count + size) * held_sum
-        by_mean = count / held - (count + size) / (size + held)
+        held_sum, pull = np.log(size + held), summed / (size + held)
+        off[p, k] = norm[p, 2] + count * np.log(held) - summed * held_sum
+        by_mean = count / held - pull
         off_soup[p, k], off_leak[p, k] = by_mean * ambient, by_mean * leak[p]
-        off_tilt[p, k] = by_mean * ambient * reached * (1 - kept) / kept * log_depth[p]
-        off_size[p, k] = _by_size(count, held, size, digamma[p, 2], held_sum)
+        off_tilt[p, k] = by_mean * ambient * by_tilt[k]
+        off_size[p, k] = size * (of_size - held_sum - pull)
         best = max(best, off[p, k])
     return best
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _by_size(count, mean, size, digamma, log_sum):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive the negative binomial log density by ln size."""
-    return size * (digamma + np.log(size) - log_sum + 1 - (count + size) / (size + mean))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -212,15 +208,20 @@ def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weig
             node[k] += by_node[k]
         for g in range(len(pairs)):
             if patterns[p, g]:
-                for k in range(len(by_activity)):
-                    on[g, k] += by_activity[k] * pattern_weight[p] * of_node
+                _add(on[g], by_activity, pattern_weight[p] * of_node)
             else:
-                for k in range(len(by_node)):
-                    off[g, k] += by_node[k]
+                _add(off[g], by_node, 1.0)
     return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _add(target, source, factor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Add a multiple of one array to another, in place."""
+    for k in range(len(source)):
+        target[k] += source[k] * factor
+
+
+@njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
 def _multiply(weight, pairs, pattern, state, density, product):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Multiply weights by the densities of the markers that are in ``state``, into ``product``; return the sum."""
     total = 0.0
@@ -236,7 +237,7 @@ def _multiply(weight, pairs, pattern, state, density, product):  # type: ignore[
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
 def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Derive one row by levels, soup, leak, sizes, the spread of the activity and the tilt."""
     _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives

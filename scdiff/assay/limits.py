@@ -124,8 +124,8 @@ def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int
 def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
     """Least true fraction whose calls exceed the blank with 95 % power; 1 where there is none.
 
-    >>> round(detection_limit(1.0, 10_000, 0.0), 6)
-    0.0003
+    >>> round(detection_limit(1.0, 10_000, 0.0), 5)
+    0.00063
     """
     if n_cells == 0 or sensitivity <= 0:
         return 1.0
@@ -158,7 +158,7 @@ def joint_evidence(evidence: Sequence[float]) -> float:
         Twice the log-likelihood ratio against no positive cell, of each sample, 0 or more.
 
     >>> joint_evidence([10.0]), round(joint_evidence([10.0, 10.0, 0.0]), 1)
-    (10.0, 14.2)
+    (10.0, 14.1)
     """
     total, freedom = float(np.sum(evidence)), len(evidence)
     if freedom == 1:

@@ -41,10 +41,11 @@ GRID_WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
 LEVEL_SD, LEVEL_MIN, LEVEL_MAX = 0.8, 0.1, 10.0
 N_NODES, LEAST_CONTAMINATION, MOST_CONTAMINATION, MOST_SCARCE, MOST_REACH, MOST_SOUP = 17, 1e-4, 0.5, 0.2, 1.2, 0.9
-ABUNDANT = 5e-3
+ABUNDANT, MOST_RICH = 5e-3, 100.0
+MOST_MEAN_SOUP, MOST_MEAN_SD = 0.3, 0.15
 NODE_SD, RARE_ABOVE, RARE_SLOPE = 2.5, 0.05, 1.0
 COMPOSITION_SPREAD, KNOWN_SPREAD, SOUP_PSEUDOCOUNT, FREEDOM = 0.7, 0.3, 0.5, 2.0
-LEAK, LEAK_SD = np.log(1e-4), 2.0
+LEAK, LEAK_SD, MOST_LEAK, MOST_LEAK_BESIDE_SOUP = np.log(1e-4), 2.0, 0.1, 0.01
 TILT, TILT_SD = -0.3, 0.5
 ON_SIZE, ON_SIZE_SD = np.log(3.0), 0.5
 TAIL, TAIL_LEVEL, TAIL_SIZE = 0.02, 0.2, 3.0
@@ -56,7 +57,7 @@ PARTIAL, PARTIAL_SD = np.log(0.003), 0.7
 POSITIVE, POSITIVE_SD = np.log(0.05), 1.0
 EXCESS_FREEDOM = 1.0
 MOST_NEWTON = 50
-TINY = 1e-300
+TINY, LARGEST_EXPONENT = 1e-300, 700.0
 
 
 class Parameters(NamedTuple):
@@ -86,6 +87,13 @@ class Parameters(NamedTuple):
         """Contamination of each node at some depths, shape (n, n_nodes)."""
         stretch = (np.asarray(depth, dtype=float)[:, None] / REFERENCE_DEPTH) ** self.tilt
         return np.asarray(-np.expm1(-self.nodes * stretch / self.most) * self.most)
+
+    def by_tilt(self, depth: Any) -> Floats:
+        """Derivative of ln contamination by the tilt, of each node at some depths, shape (n, n_nodes)."""
+        log_depth = np.log(np.asarray(depth, dtype=float) / REFERENCE_DEPTH)[:, None]
+        reached = self.nodes * np.exp(self.tilt * log_depth) / self.most
+        reached = np.minimum(reached, LARGEST_EXPONENT)
+        return np.asarray(reached / np.expm1(reached) * log_depth)
 
     @property
     def background(self) -> Floats:
@@ -190,12 +198,12 @@ class Model:
         """Contamination that no cell exceeds, in units of a positive cell's level of the marker that the soup is richest in."""
         if self.soup is None:
             return max(MOST_CONTAMINATION if self.witness is not None else MOST_SCARCE, self.reach)
-        return float(np.clip(MOST_SOUP * (self.soup.share / np.array(self.level)).max(), 10 * LEAST_CONTAMINATION, MOST_REACH))
+        return float(np.clip(MOST_SOUP * (self.soup.share / np.array(self.level)).max(), 10 * LEAST_CONTAMINATION, MOST_RICH))
 
     @cached_property
     def nodes(self) -> Floats:
         """Contaminations that cells may have at a depth of 4,000, shape (n_nodes,)."""
-        return np.geomspace(LEAST_CONTAMINATION, self.most, N_NODES)
+        return np.geomspace(LEAST_CONTAMINATION * max(self.most / MOST_REACH, 1.0), self.most, N_NODES)
 
     @cached_property
     def composition(self) -> tuple[Floats, Floats]:
@@ -213,7 +221,8 @@ class Model:
         nodes, logits of the patterns. Soup and leak are relative to the typical levels.
         """
         n = self.n_markers
-        nodes = -RARE_SLOPE * np.maximum(np.log(self.nodes / RARE_ABOVE), 0.0)
+        rare_above = RARE_ABOVE if self.soup is None else self.most * MOST_MEAN_SOUP / MOST_SOUP
+        nodes = -RARE_SLOPE * np.maximum(np.log(self.nodes / rare_above), 0.0)
         each = [np.log(self.level), self.composition[0], np.full(n, LEAK), np.full(n, ON_SIZE), np.full(n, OFF_SIZE)]
         return np.concatenate([*each, [ACTIVITY, 0.0, TILT], nodes - nodes.mean(), np.zeros(len(self.patterns))])
 
@@ -224,6 +233,11 @@ class Model:
         each = [self.level_sd] * n + [np.inf] * n + [LEAK_SD] * n + [ON_SIZE_SD] * n + [OFF_SIZE_SD] * n
         rest = [ACTIVITY_SD, SLOPE_SD, TILT_SD] + [NODE_SD] * N_NODES + [WEIGHT_SD] * len(self.patterns)
         return np.diag(np.array(each + rest) ** -2.0)
+
+    @property
+    def most_leak(self) -> float:
+        """Ln of the highest background that needs no contamination, relative to the typical level."""
+        return float(np.log(MOST_LEAK if self.soup is None else MOST_LEAK_BESIDE_SOUP))
 
     @property
     def soup_share(self) -> Floats:
@@ -241,9 +255,9 @@ class Model:
         n, n_patterns, level = self.n_markers, len(self.patterns), np.array(self.level)
         least = np.full(n, LEVEL_MIN)
         if self.witness is not None:
-            least[self.witness] = max(MOST_CONTAMINATION, self.most)
+            least[self.witness] = float(np.clip(self.most, MOST_CONTAMINATION, MOST_REACH))
         low = [*np.log(least * level)] + [-12.0] * n + [-14.0] * n + [np.log(0.3)] * n + [np.log(3.0)] * n
-        high = [*np.log(np.minimum(LEVEL_MAX * level, 0.7))] + [0.0] * n + [np.log(0.1)] * n + [np.log(30)] * n + [np.log(100)] * n
+        high = [*np.log(np.minimum(LEVEL_MAX * level, 0.7))] + [0.0] * n + [self.most_leak] * n + [np.log(30)] * n + [np.log(100)] * n
         low += [np.log(0.02), -2.0, -1.3] + [-12.0] * N_NODES + [-25.0] * n_patterns
         high += [0.0, 2.0, 1.0] + [12.0] * N_NODES + [25.0] * n_patterns
         return np.array(low), np.array(high)
@@ -324,7 +338,7 @@ class Model:
         scale = float(table.pair_weight @ log_scale) - table.log_factorials
         pull = self.prior_precision @ (theta - self.prior_mean)
         value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
-        for cost, slope, bend in (self._soup_cost(theta), self._excess_cost(weights, table, held=prevalence is not None)):
+        for cost, slope, bend in (self._soup_cost(theta), self._mean_cost(theta), self._excess_cost(weights, table, held=prevalence is not None)):
             value, pull = value + cost, pull + slope
             curvature += bend
         return Likelihood(value, pull - gradient, curvature + self.prior_precision, pattern)
@@ -341,6 +355,22 @@ class Model:
         gradient[n : 2 * n] = pull / spread
         curvature[range(n, 2 * n), range(n, 2 * n)] = bend / spread**2
         return cost, gradient, curvature
+
+    def _mean_cost(self, theta: Floats) -> tuple[float, Floats, Floats]:
+        """Prior of the mean contamination where the soup is known: value, gradient and curvature.
+
+        Single cells may be soup for the most part, but not all of them: a count that is as frequent in the cells as in the soup
+        is no contamination, for the cells made it.
+        """
+        gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
+        if self.soup is None:
+            return 0.0, gradient, curvature
+        weight, reached = _softmax(theta[self.node_logits]), -np.expm1(-self.nodes / self.most) * MOST_SOUP
+        mean = float(weight @ reached)
+        excess = max(np.log(mean / MOST_MEAN_SOUP) / MOST_MEAN_SD, 0.0)
+        by_theta = gradient.copy()
+        by_theta[self.node_logits] = weight * (reached - mean) / mean / MOST_MEAN_SD
+        return excess**2 / 2, excess * by_theta, np.outer(by_theta, by_theta) * (excess > 0)
 
     def _excess_cost(self, weights: Weights, table: CellTable, *, held: bool) -> tuple[float, Floats, Floats]:
         """Prior of the patterns with too few markers on, and of all positive ones: value, gradient and curvature.
@@ -456,9 +486,10 @@ def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, F
     summed = counts[:, None] + of_pair
     norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
     rates = (rate[marker] * depth for rate in (parameters.level, parameters.soup, parameters.leak))
-    means = Means(counts, *rates, np.log(depth / REFERENCE_DEPTH), norm, digamma(summed) - digamma(sizes)[marker], of_pair)
+    depths, place = table.depths
+    terms = (norm, digamma(summed) - digamma(sizes)[marker], of_pair, np.log(sizes)[marker])
     on, off = np.empty((3, len(counts), len(GRID))), np.empty((5, len(counts), len(parameters.nodes)))
     derivatives, scale = Derivatives(*on, *off), np.empty(len(counts))
-    spread = (_factors(parameters.activity), parameters.nodes, parameters.tilt, parameters.most)
-    fill_densities(means, *spread, TAIL_LEVEL, scale, derivatives)
+    held = (parameters.contamination(depths), parameters.by_tilt(depths))
+    fill_densities(Means(counts, *rates, place, *terms), _factors(parameters.activity), *held, TAIL_LEVEL, scale, derivatives)
     return derivatives, scale

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import binom, norm
 
 from scdiff.assay.fit import Fit, fit_at
-from scdiff.assay.limits import FEWEST_CELLS, POWER, QUANTIFIABLE_EVENTS, error_rates
+from scdiff.assay.limits import DETECTABLE_CALLS, FEWEST_CELLS, POWER, QUANTIFIABLE_EVENTS, error_rates
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import CellTable, MarkerTable, coarse_depth
 from scdiff.errors import InputError
@@ -113,7 +113,8 @@ def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: i
 def _fewest_to_detect(fraction: float, false_rate: float, sensitivity: float) -> int:
     """Fewest cells from which on the calls of ``fraction`` exceed the blank with 95 % power; 0 where none are enough."""
     cells = np.unique(np.round(np.geomspace(FEWEST_CELLS, MOST_CELLS, 2_000)))
-    enough = binom.sf(binom.ppf(POWER, cells, false_rate), cells, fraction * sensitivity) >= POWER
+    most_of_blank = np.maximum(binom.ppf(POWER, cells, false_rate), DETECTABLE_CALLS - 1)
+    enough = binom.sf(most_of_blank, cells, fraction * sensitivity) >= POWER
     last_failure = np.flatnonzero(~enough)[-1:]
     start = int(last_failure[0]) + 1 if len(last_failure) else 0
     return int(cells[start]) if start < len(cells) else 0

@@ -84,18 +84,19 @@ def call_samples(
         cells = names == name
         fit = pooled
         if not np.array_equal(cells, kept):
-            fit = _fit_sample(matrix[cells], total[cells], pooled, doublets.get(str(name), 0.0), empty.get(str(name)))
+            own = replace(model, soup=empty.get(str(name)))
+            fit = _fit_sample(matrix[cells], total[cells], pooled, own, doublets.get(str(name), 0.0))
         fits[str(name)] = fit
         parts.append((np.flatnonzero(cells), call_table(fit.model, fit.theta, fit.table, rate=rate)))
     return SampleCalls(fits, _in_order(parts))
 
 
-def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, doublet_rate: float, soup: Soup | None) -> Fit:
-    """Fit one sample from the pooled optimum; a very small one takes the pooled parameters."""
+def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, model: Model, doublet_rate: float) -> Fit:
+    """Fit one sample by itself, the pooled optimum among its starts; a very small one takes the pooled parameters."""
     table = tabulate(counts, depth)
     if len(depth) < FEWEST_CELLS:
         return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
-    return fit_mixture(table, replace(pooled.model, soup=soup), also=pooled.theta, doublet_rate=doublet_rate)
+    return fit_mixture(table, model, also=pooled.theta, doublet_rate=doublet_rate)
 
 
 def _in_order(parts: list[tuple[Any, Calls]]) -> Calls:
@@ -111,7 +112,8 @@ def fit_record(fit: Fit) -> dict[str, float]:
     level = {f"level_{index}": float(value) for index, value in enumerate(fit.model.level)}
     soup = fit.model.soup or Soup((np.nan,) * fit.model.n_markers, np.nan)
     empty = {"soup_total": soup.total} | {f"soup_{index}": value for index, value in enumerate(soup.markers)}
-    known = {"min_markers": fit.model.min_markers, "reach": fit.model.reach}
+    known = {"min_markers": fit.model.min_markers, "reach": fit.model.reach, "spread_of_level": fit.model.level_sd}
+    known |= {"rival_gap": fit.rival[0], "rival_prevalence": fit.rival[1]}
     return {"evidence_of_positives": fit.evidence_of_positives, **known, **theta, **level, **empty}
 
 
@@ -131,4 +133,6 @@ def fit_from_record(record: dict[str, float], counts: Any, depth: Any) -> Fit:
     level, soup = (tuple(record[f"{kind}_{index}"] for index in range(np.asarray(counts).shape[1])) for kind in ("level", "soup"))
     empty = Soup(soup, record["soup_total"]) if np.isfinite(record["soup_total"]) else None
     model = Model(level, int(record["min_markers"]), soup=empty, reach=float(record["reach"]))
-    return fit_at(tabulate(counts, depth), model, theta, evidence_of_positives=record["evidence_of_positives"])
+    model = replace(model, level_sd=float(record["spread_of_level"]))
+    fit = fit_at(tabulate(counts, depth), model, theta, evidence_of_positives=record["evidence_of_positives"])
+    return replace(fit, rival=(float(record["rival_gap"]), float(record["rival_prevalence"])))

@@ -82,6 +82,12 @@ class CellTable:
         return marker, np.concatenate([m.counts for m in self.markers]), np.concatenate([m.depth for m in self.markers])
 
     @cached_property
+    def depths(self) -> tuple[Floats, Ints]:
+        """Distinct depths of all pairs, and the place of each pair's depth among them, shape (n_pairs,)."""
+        values, place = np.unique(self.pairs[2], return_inverse=True)
+        return values, place.ravel()
+
+    @cached_property
     def pair_weight(self) -> Floats:
         """Cells per pair of all markers in turn, shape (n_pairs,)."""
         return np.concatenate([np.bincount(m.row, weights=self.weight, minlength=len(m.counts)) for m in self.markers])

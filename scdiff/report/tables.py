@@ -60,7 +60,8 @@ _PER_CELL = (
 
 def fraction_columns(fractions: pd.DataFrame) -> pd.DataFrame:
     """Take the columns of the interface, in their order."""
-    return fractions.loc[:, list(FRACTION_COLUMNS)].reset_index(drop=True)
+    known = fractions if "reason" in fractions else fractions.assign(reason="")  # results of earlier versions have none
+    return known.loc[:, list(FRACTION_COLUMNS)].reset_index(drop=True)
 
 
 def main_evidence(adata: AnnData) -> pd.DataFrame:

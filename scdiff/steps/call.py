@@ -35,6 +35,8 @@ __all__ = ["call"]
 UNSURE = 0.05
 HIGH_SHARE = 0.5
 FEWEST_CELLS = 2
+MOSTLY_KNOWN = 0.5
+"""Share of the gene names that must be known coding genes before an absent one may count as zero."""
 CELLS_LOOKED_AT = 2_000
 """Cells whose smallest counts are looked at, to tell raw counts."""
 
@@ -110,6 +112,8 @@ def call(
     ------
     UnknownNameError, ProgramError
         If a programme is unknown, breaks the schema, or none of them has markers.
+    ConfigError
+        If ``absent_as_zero`` is set, but the species or most of the genes are not known.
     """
     import pandas as pd
 
@@ -119,6 +123,8 @@ def call(
     loaded = [program for program in called if program.markers]
     if not loaded:
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
+    if absent_as_zero:
+        _refuse_unknown_genes(adata)
     doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, called)
     batch = _Batch(adata, read, fdr, absent_as_zero, doublets, _doubt(adata, read.depth))
     longest_first = sorted(loaded, key=lambda program: -len(program.markers))
@@ -164,6 +170,23 @@ def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:
     is_plate = adata.uns["scdiff"]["input"].get("technology") == "reads"
     rates = {str(name): given if given is not None else 0.0 if is_plate else expected_rate(int(size)) for name, size in sizes.items()}
     return rates | {"all": sum(rates[str(name)] * size for name, size in inside.items()) / max(int(pooled.sum()), 1)}
+
+
+def _refuse_unknown_genes(adata: AnnData) -> None:
+    """Refuse to take absent markers for zeros where the file's genes are not known: they may be there by another name."""
+    from scdiff.errors import ConfigError
+    from scdiff.genes import annotation
+
+    species = str(adata.uns["scdiff"]["input"].get("species"))
+    if species not in ("human", "mouse"):
+        raise ConfigError("call.absent_as_zero is set, but the species is not known: give --species, or leave the option out.")
+    coding = annotation("human" if species == "human" else "mouse").coding
+    known = sum(name in coding for name in adata.var_names) / max(adata.n_vars, 1)
+    if known < MOSTLY_KNOWN:
+        raise ConfigError(
+            f"call.absent_as_zero is set, but only {known:.0%} of the {adata.n_vars:,} gene names are {species} genes, such as "
+            f"{adata.var_names[0]!r}: absent markers may be there by another name. Give gene symbols, or leave the option out."
+        )
 
 
 def _doubt(adata: AnnData, depth: np.ndarray) -> str:

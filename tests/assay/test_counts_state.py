@@ -28,7 +28,7 @@ def test_raw_counts_raise_no_doubt(raw):
 def test_normalised_and_rounded_counts_are_told(raw):
     scaled = np.rint(raw / raw.sum(axis=1, keepdims=True) * 10_000)
     assert "same total" in doubt(scaled)
-    assert "give the raw counts" in doubt(scaled)
+    assert "normalised and rounded" in doubt(scaled)
 
 
 def test_downsampled_counts_are_told(raw):

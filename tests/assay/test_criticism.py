@@ -26,7 +26,7 @@ from scdiff.assay.mixture import (
 )
 from scdiff.assay.table import tabulate
 
-NAMES = ("calls", "contradiction", "contested", "bounds", "levels", "background", "joint zeros")
+NAMES = ("calls", "contradiction", "contested", "rival", "bounds", "levels", "background", "joint zeros")
 
 
 def case_of(fit):
@@ -271,7 +271,7 @@ def test_a_background_that_ends_at_the_highest_of_all_is_told(model, truth, know
     share = 2 * module.TOP_NODE
     made = crowded(model, truth, known_fit, share)
     found = find("background", made)
-    off = 1 - made.fit.weight[-1]
+    off = 1 - made.prevalence
     assert not found.passed
     assert found.value == pytest.approx(share * off, rel=1e-6)
     assert f"{share * off:.0%} of the cells" in found.reason

@@ -15,7 +15,8 @@ def test_levels_are_near_those_of_the_expressing_cells(level):
     on = rng.random(3_000) < 0.1
     own = np.where(on, level, 0.0) * rng.gamma(3, 1 / 3, 3_000)
     counts = rng.poisson((own + 0.02 * level) * depth)
-    assert learn_levels(counts[:, None], depth)[0] == pytest.approx(level, rel=1.0)
+    found = learn_levels(counts[:, None], depth)[0]
+    assert level / 4 < found < level * 4  # well inside the wide prior that goes with it
 
 
 def test_a_marker_without_counts_gets_one_in_ten_thousand():

@@ -26,12 +26,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sources import DATA, marker_counts, negatives, positives, write
+from sources import DATA, RESULTS, marker_counts, negatives, positives, write
 
 TRUTHS = (0.0, 0.001, 0.005, 0.03, 0.15, 0.6)
 DEPTHS = (1_000.0, 4_000.0, 15_000.0)
 SHARES = (0.02, 0.1, 0.3, 0.5)
 N_CELLS = 2_000
+FLUSH = 20
 DEPTH_SPREAD = 0.4
 MISLABELLED_CP10K = 1_000.0
 """A cell of another islet type with so much insulin is a doublet or carries the wrong label: no stranger of known truth."""
@@ -363,11 +364,19 @@ def main() -> None:
     tasks = [(name, truth, asked.seed * 100_000 + 1_000 * list(FAMILIES).index(name) + 100 * index + number)
              for number in range(asked.per_cell) for name in names for index, truth in enumerate(TRUTHS)]  # fmt: skip
     sys.stdout.write(f"seed {asked.seed}, {len(tasks)} batches\n")
+    rows: list[dict[str, Any]] = []
     with multiprocessing.Pool(asked.workers) as pool:
-        frame = judge(pd.DataFrame(pool.imap_unordered(measure, tasks, chunksize=1)))
-    frame = frame.sort_values(["family", "pi", "seed"])
-    write(summarise(frame), asked.out, notes=[f"Seed {asked.seed}; {len(frame)} batches of {N_CELLS:,} cells."])
-    frame.to_csv(f"/tmp/{asked.out}_batches.csv", index=False, float_format="%.6g")
+        for row in pool.imap_unordered(measure, tasks, chunksize=1):
+            rows.append(row)
+            if len(rows) % FLUSH == 0 or len(rows) == len(tasks):  # a run that is broken off leaves what it has
+                frame = judge(pd.DataFrame(rows)).sort_values(["family", "pi", "seed"])
+                frame.to_csv(RESULTS / f"{asked.out}_batches.csv", index=False, float_format="%.6g")
+    report(frame, asked.out, asked.seed)
+
+
+def report(frame: pd.DataFrame, name: str, seed: int) -> None:
+    """Write the table of the families, print the acceptance lines and the batches behind them."""
+    write(summarise(frame), name, notes=[f"Seed {seed}; {len(frame)} batches of {N_CELLS:,} cells."])
     some, one_hump = frame[frame["identifiable"]], frame[frame["family"] == "hump"]
     lines = {
         "sure and wrong": frame["wrong"].mean(),
@@ -376,7 +385,8 @@ def main() -> None:
         "inconclusive among one-hump batches, CV up to 0.7": one_hump["inconclusive"].mean(),
     }
     sys.stdout.write("\n".join(f"{name}: {value:.2%}" for name, value in lines.items()) + "\n")
-    shown = ["family", "seed", "truth", "prevalence", "prevalence_low", "prevalence_high", "n_called", "lob", "verdict", "precision", "depth", "share", "kind", "reason"]
+    shown = ["family", "seed", "truth", "prevalence", "prevalence_low", "prevalence_high", "n_called", "lob", "verdict", "precision"]
+    shown += ["depth", "share", "kind", "reason"]
     bad = frame[frame["wrong"] | frame["false_find"] | (frame["inconclusive"] & frame["identifiable"])]
     sys.stdout.write(bad[shown].to_string() + "\n")
 

@@ -186,7 +186,7 @@ def test_each_marker_of_a_panel_is_a_programme(tmp_path):
     first, second = load_programs([written(tmp_path, PANEL)])
     assert (first.name, first.positive, first.title, first.min_markers) == ("panel_HLA_DRA", "HLA_DRA_positive", "HLA-DRA", 1)
     assert (first.at_most, first.expected, first.direction) == (0.02, "Not known.", "down")
-    assert (second.expected, second.source, second.core[0].level_cp10k) == ("None.", "10.1080/14653240600855905", 1.0)
+    assert (second.expected, second.source, second.core[0].level_cp10k) == ("None.", "10.1080/14653240600855905", None)
 
 
 # --- faults ----------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     for number, row in enumerate(estimates.to_dict("records")):
         _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
         if row["value"] != row["value"]:
-            ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
+            ax.annotate(str(row.get("verdict", "not measurable")), (1, number), ha="center", va="center", color=MUTED)
     name_rows(ax, [str(label) for label in estimates["label"]])
     return percent_axis(ax, "cells (%)")
 

@@ -74,7 +74,7 @@ def _estimates(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
         name = "prevalence" if row["prevalence"] == row["prevalence"] else "fraction"
         blank = row["verdict"] in NO_NUMBER
         ends = {end: float("nan") if blank else row[name + tail] for end, tail in (("value", ""), ("low", "_low"), ("high", "_high"))}
-        rows.append({"label": row["program"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
+        rows.append({"label": row["program"], "verdict": row["verdict"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
     return pd.DataFrame(rows)
 
 

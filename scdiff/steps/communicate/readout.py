@@ -36,6 +36,8 @@ MOST_SAMPLES = 3
 """Of more samples, only row ``all`` has a prevalence: a fit per gene and sample would take longer than the programmes."""
 TYPICAL = 1e-4
 """Level of an expressing cell that the mixture expects at least, share of its counts."""
+REACH = 0.6
+"""Contamination of a cell, in units of its level, that a level guessed from the cells leaves room for."""
 WIDTH = (4, 16)
 """Bins of depth and count, coarser than the calls': half the time, and the same prevalence to 0.001."""
 TRACE = 1e-6
@@ -138,7 +140,7 @@ def _fit(batch: _Batch, marker: Marker, counts: np.ndarray, depth: np.ndarray, c
     from scdiff.assay.table import Binning, tabulate
 
     level = _level(counts[cells, 0], depth[cells]) if pooled is None else float(pooled.parameters.level[0])
-    model = Model((level,), 1, soup=batch.read.soup_of([marker], np.unique(batch.samples[cells])))
+    model = Model((level,), 1, reach=REACH, soup=batch.read.soup_of([marker], np.unique(batch.samples[cells])))
     table = tabulate(counts[cells], depth[cells]).coarser(Binning(*WIDTH))
     return fit_mixture(table, model, start=None if pooled is None else pooled.theta)
 
