@@ -169,9 +169,12 @@ def check_levels(case: Case) -> Finding:
 
 @CHECKS.register("background", summary="Cells whose background is at the highest that is allowed.", source="field convention")
 def check_background(case: Case) -> Finding:
-    """Ask whether the background of many cells is as high as the model allows."""
+    """Ask whether the background of many cells is as high as the model allows.
+
+    Where an abundant marker tells the contamination, this says nothing: other checks look at that marker.
+    """
     share = float(case.fit.parameters.node_weight[-1]) * (1 - case.prevalence)
-    matters = max(case.high - case.low, case.prevalence) > WORTH_A_WORD
+    matters = case.fit.model.witness is None and max(case.high - case.low, case.prevalence) > WORTH_A_WORD
     return Finding(share if matters else 0.0, TOP_NODE, f"the background of {share:.0%} of the cells is as high as contamination can be: "
                    "expression is graded, or every cell expresses a little; markers with more contrast would decide")  # fmt: skip
 

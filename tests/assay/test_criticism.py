@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from itertools import product
 
 import numpy as np
@@ -259,12 +261,13 @@ def test_a_high_marker_does_not_make_up_for_low_ones(model, truth, known_fit):
 
 
 def crowded(model, truth, known_fit, share, prevalence=0.1):
-    """A case in which a share of the cells is at the highest contamination."""
+    """A case without an abundant marker in which a share of the cells is at the highest contamination."""
+    model = replace(model, level=(2e-4, 3e-4, 5e-4))
     parameters = truth(prevalence, model)
     nodes = parameters.node_weight * (1 - share)
     nodes[-1] = share
     parameters = parameters._replace(node_weight=nodes / nodes.sum())
-    return case(known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters))
+    return case(known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters, model))
 
 
 def test_a_background_that_ends_at_the_highest_of_all_is_told(model, truth, known_fit):
