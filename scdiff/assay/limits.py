@@ -15,7 +15,6 @@ from scipy.stats import binom, chi2
 
 from scdiff.assay.calls import call_table
 from scdiff.assay.fit import Fit
-from scdiff.assay.intervals import clopper_pearson
 from scdiff.assay.mixture import draw_counts
 from scdiff.assay.table import Floats, tabulate
 

@@ -89,7 +89,7 @@ class Parameters(NamedTuple):
         return np.asarray(-np.expm1(-self.nodes * stretch / self.most) * self.most)
 
     def by_tilt(self, depth: Any) -> Floats:
-        """Derivative of ln contamination by the tilt, of each node at some depths, shape (n, n_nodes)."""
+        """Derive ln contamination of each node at some depths by the tilt, shape (n, n_nodes)."""
         log_depth = np.log(np.asarray(depth, dtype=float) / REFERENCE_DEPTH)[:, None]
         reached = self.nodes * np.exp(self.tilt * log_depth) / self.most
         reached = np.minimum(reached, LARGEST_EXPONENT)
@@ -338,7 +338,11 @@ class Model:
         scale = float(table.pair_weight @ log_scale) - table.log_factorials
         pull = self.prior_precision @ (theta - self.prior_mean)
         value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
-        for cost, slope, bend in (self._soup_cost(theta), self._mean_cost(theta), self._excess_cost(weights, table, held=prevalence is not None)):
+        for cost, slope, bend in (
+            self._soup_cost(theta),
+            self._mean_cost(theta),
+            self._excess_cost(weights, table, held=prevalence is not None),
+        ):
             value, pull = value + cost, pull + slope
             curvature += bend
         return Likelihood(value, pull - gradient, curvature + self.prior_precision, pattern)

@@ -107,6 +107,17 @@ class Statistic:
 def _prior_centre() -> Parameters:
     """Parameters of a gene whose batch rate is 1: on and off as the caller expects them before it sees any count."""
     one = np.ones(1)
-    sizes, nodes = (one * np.exp(ON_SIZE), one * np.exp(OFF_SIZE)), np.exp(SPREAD * GRID - SPREAD**2 / 2)
-    spread = (float(np.exp(ACTIVITY)), 0.0, 0.0, nodes, GRID_WEIGHT, UNBOUNDED)
-    return Parameters(CONTRAST * one, one, 0.0 * one, *sizes, *spread, one)
+    return Parameters(
+        level=CONTRAST * one,
+        soup=one,
+        leak=0.0 * one,
+        on_size=one * np.exp(ON_SIZE),
+        off_size=one * np.exp(OFF_SIZE),
+        activity=float(np.exp(ACTIVITY)),
+        slope=0.0,
+        tilt=0.0,
+        nodes=np.exp(SPREAD * GRID - SPREAD**2 / 2),
+        node_weight=GRID_WEIGHT,
+        most=UNBOUNDED,
+        weight=one,
+    )

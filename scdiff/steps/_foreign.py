@@ -43,7 +43,7 @@ def find_foreign(adata: AnnData, marker: np.ndarray, depth: np.ndarray, level: f
 
 
 def _group_sums(block: csr_matrix, group: np.ndarray, n_genes: int) -> Any:
-    """Counts of every gene in each group, over one block."""
+    """Sum the counts of every gene in each group, over one block."""
     from scdiff.steps._kernels import group_sums
 
     return group_sums(*arrays(block), n_genes, group, 2)

@@ -55,7 +55,7 @@ def log_values(indptr, data, target):  # type: ignore[no-untyped-def]  # noqa: A
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Counts of every gene in each group of cells, as whole numbers, shape (n_groups, n_genes); a group below 0 is left out."""
+    """Sum the counts of every gene in each group of cells, shape (n_groups, n_genes); a group below 0 is left out."""
     sums = np.zeros((n_groups, n_genes), dtype=np.int64)
     for cell in range(len(indptr) - 1):
         if group[cell] >= 0:

@@ -172,7 +172,9 @@ def _estimates(
 def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
     """Take the upper end away: cells that are positive by a marker without a row cannot be counted."""
     verb, which = ("has", "this marker") if len(absent) == 1 else ("have", "these markers")
-    told = f"{' and '.join(absent)} {verb} no row in this matrix: cells that are positive by {which} are not counted, so this is a lower bound"
+    told = (
+        f"{' and '.join(absent)} {verb} no row in this matrix: cells that are positive by {which} are not counted, so this is a lower bound"
+    )
     return replace(estimate, high=1.0, absent=told)
 
 
@@ -236,18 +238,21 @@ def _over_samples(
     size = np.array([groups[name].sum() for name in donors], dtype=float)
     parts = [estimates[name] for name in donors]
     bounds = np.array([[part.prevalence, part.low, part.high] for part in parts]).T
-    prevalence, low, high = interval_of_mean(*bounds, size)
+    prevalence, low, high = interval_of_mean(bounds[0], bounds[1], bounds[2], size)
     shares = over_donors(list(donors.values()), bounds, size)
     if len(shares.names) > 1:
         donor_low, donor_high = beta_binomial_interval(shares.prevalence, shares.worth)
         low, high = min(low, donor_low), max(high, donor_high)
-    n_cells, rates = int(size.sum()), tuple(size @ np.array([part.rates for part in parts]) / size.sum())
-    lob = limit_of_blank(rates[0], n_cells, blanks)
-    lod = detection_limit(rates[1], n_cells, lob)
-    limits = {"lob": lob, "lod": lod, "lloq": quantification_limit(rates[1], n_cells, lod), "rates": rates}
+    n_cells, (false_rate, sensitivity) = int(size.sum()), size @ np.array([part.rates for part in parts]) / size.sum()
+    lob = limit_of_blank(float(false_rate), n_cells, blanks)
+    lod = detection_limit(float(sensitivity), n_cells, lob)
+    lloq = quantification_limit(float(sensitivity), n_cells, lod)
     evidence = joint_evidence([part.evidence for part in parts])
     reason = _joint_reason(dict(zip(donors, parts, strict=True)), size, high - low)
-    return replace(pooled, prevalence=prevalence, low=low, high=high, evidence=evidence, reason=reason, **limits)
+    rates = (float(false_rate), float(sensitivity))
+    return replace(
+        pooled, prevalence=prevalence, low=low, high=high, lob=lob, lod=lod, lloq=lloq, evidence=evidence, rates=rates, reason=reason
+    )
 
 
 def _joint_reason(parts: Mapping[str, _Estimate], size: np.ndarray, width: float) -> str:

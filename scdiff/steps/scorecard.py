@@ -84,8 +84,10 @@ def _table(adata: AnnData, programs: Sequence[Program]) -> pd.DataFrame:
         facts |= {"shared_genes": _shared(program, every)}
         why = str(call.get(program.name, {}).get("reason", ""))
         chosen = (table["program"].astype(str) == program.name) & (table["state"].astype(str) == program.positive)
-        for row in table[chosen].to_dict("records"):
-            rows.append(row | facts | {"criterion": _criterion(program, row), "reason": str(row["reason"] or "") or why})
+        rows += [
+            row | facts | {"criterion": _criterion(program, row), "reason": str(row.get("reason") or "") or why}
+            for row in table[chosen].to_dict("records")
+        ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

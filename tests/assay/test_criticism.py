@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
 from itertools import product
 
 import numpy as np
@@ -89,6 +88,7 @@ def test_the_checks_are_those_that_are_tested():
 GOOD = [(0.0, 0.01), (0.05, 0.01), (0.3, 0.01), (0.05, 0.1), (1.0, 0.01)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prevalence", "ratio"), GOOD)
 def test_no_check_fires_on_a_good_fit(good, prevalence, ratio):
     found = criticise(good(prevalence, ratio))

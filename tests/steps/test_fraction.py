@@ -227,6 +227,7 @@ def test_truth_is_in_the_interval(single):
 # --- controls ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_dirty_control_raises_the_limits_of_the_main_programme_only():
     """Half of the control's cells are positive: a blank like that hides everything."""
     adata = batch(n_cells=600)
@@ -408,6 +409,7 @@ def titrated(sides, truth: float, contamination: float, n_cells: int) -> pd.Seri
     return rows_of(measured(adata)).loc["all"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contamination", [0.0, 0.1])
 @pytest.mark.parametrize("truth", [0.0, 0.01, 0.05, 0.2])
 def test_titration_of_real_cells_is_right_within_a_percentage_point(sides, truth, contamination):
@@ -420,6 +422,7 @@ def test_titration_of_real_cells_is_right_within_a_percentage_point(sides, truth
         assert row["prevalence_high"] < 0.03  # weakly positive cells included
 
 
+@pytest.mark.slow
 def test_beta_cells_of_real_islets_are_counted_in_each_donor(shared_data):
     """Published labels: 47.4 % beta in all, 41.7 and 51.8 % by donor."""
     adata = anndata.read_h5ad(shared_data / "islet_mouse.h5ad")

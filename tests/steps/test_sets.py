@@ -54,6 +54,7 @@ def drawn(seed: int = 0, share: float = 0.2, names: list[str] = GENES) -> AnnDat
     return adata
 
 
+@pytest.mark.slow
 def test_a_raised_set_is_called_where_it_is_raised(program):
     adata = drawn()
     call(adata, programs=["hgf", program])
