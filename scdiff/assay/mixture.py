@@ -489,11 +489,13 @@ def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, F
     of_pair, shares = sizes[marker], np.log([1 - TAIL, TAIL, 1.0])
     summed = counts[:, None] + of_pair
     norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
-    rates = (rate[marker] * depth for rate in (parameters.level, parameters.soup, parameters.leak))
+    expressed, soup, leak = (rate[marker] * depth for rate in (parameters.level, parameters.soup, parameters.leak))
     depths, place = table.depths
     terms = (norm, digamma(summed) - digamma(sizes)[marker], of_pair, np.log(sizes)[marker])
     on, off = np.empty((3, len(counts), len(GRID))), np.empty((5, len(counts), len(parameters.nodes)))
     derivatives, scale = Derivatives(*on, *off), np.empty(len(counts))
     held = (parameters.contamination(depths), parameters.by_tilt(depths))
-    fill_densities(Means(counts, *rates, place, *terms), _factors(parameters.activity), *held, TAIL_LEVEL, scale, derivatives)
+    fill_densities(
+        Means(counts, expressed, soup, leak, place, *terms), _factors(parameters.activity), *held, TAIL_LEVEL, scale, derivatives
+    )
     return derivatives, scale

@@ -90,7 +90,7 @@ def test_contamination_alone_is_not_detected(shape, seed):
 @pytest.mark.parametrize("truth", [0.03, 0.3])
 def test_the_interval_holds_the_truth(shape, truth):
     row, share = measure(shape(np.random.default_rng(7), truth))
-    assert row["verdict"] in ("detected", "quantified")
+    assert row["verdict"] in ("detected", "quantified", "inconclusive")
     slack = max(0.005, share / 10)
     assert row["prevalence_low"] - slack <= share <= row["prevalence_high"] + slack
 
