@@ -230,9 +230,10 @@ def _levels(read: MarkerCounts, program: Program) -> dict[str, float]:
     """Level of each marker, share of a cell's counts: as the programme gives it, else learned from the cells."""
     from scdiff.assay.levels import learn_levels
 
-    found = learn_levels(read.of(program.markers), read.depth)
-    given = (marker.level_cp10k for marker in program.markers)
-    return {marker.name: level / 1e4 if level else float(own) for marker, level, own in zip(program.markers, given, found, strict=True)}
+    given = {marker.name: marker.level_cp10k / 1e4 for marker in program.markers if marker.level_cp10k is not None}
+    unknown = [marker for marker in program.markers if marker.level_cp10k is None]
+    learned = learn_levels(read.of(unknown), read.depth)
+    return given | {marker.name: float(level) for marker, level in zip(unknown, learned, strict=True)}
 
 
 def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:

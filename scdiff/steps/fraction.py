@@ -156,10 +156,12 @@ def _estimates(
     estimates: dict[str, _Estimate] = {}
     for name, cells in groups.items():
         same = next((other for other in estimates if np.array_equal(groups[other], cells)), None)
+        if same is not None:
+            estimates[name] = estimates[same]
+            continue
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        made = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed) if not same else None
-        estimates[name] = made or estimates[str(same)]
+        estimates[name] = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
     estimates = {name: _criticised(estimate, int(called[groups[name]].sum())) for name, estimate in estimates.items()}
     estimates[POOLED] = _over_samples(adata, groups, estimates, blanks)
     doubt = str(record[program.name].get("doubt", ""))
