@@ -31,7 +31,8 @@ LEVELS_LEARNED, UNKNOWN_LEVEL_SD, KNOWN_LEVEL_SD = 30.0, 1.6, 0.2
 """Evidence of positives from which on their levels are learned from the batch; below it they may be a tenth of the typical ones
 and the interval must allow for that: the spread that is then given to ln level."""
 MOST_STEPS = 80
-ROUGH, FINE = 2e-2, 5e-4
+ROUGH, FINE, OF_EVIDENCE = 2e-2, 5e-3, 2e-3
+"""Log-likelihood that a step must gain for the descent to go on; in a fit without positive cells also this share of the evidence."""
 LARGEST_STEP = 2.0
 LARGEST_LOGIT, LARGEST_REACH = 16.0, 2.0
 DROP_PRECISION = 0.02
@@ -127,7 +128,9 @@ def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate:
     theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
-    blank, none = _descend(rough, model, theta, prevalence=by_chance) if by_chance < weight[model.positive].sum() else (theta, best)
+    blank, none = (
+        _descend(rough, model, theta, prevalence=by_chance, best=best.value) if by_chance < weight[model.positive].sum() else (theta, best)
+    )
     if none.value < best.value - ROUGH:  # the fit without positive cells found a better place: look for positive cells from there
         theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
         weight = model.average_weight(theta, rough)
@@ -224,11 +227,11 @@ def start_of(table: CellTable, model: Model, kind: str) -> Floats:
 
 
 def _descend(
-    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE
+    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE, best: float = np.inf
 ) -> tuple[Floats, Likelihood]:
     """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
 
-    It ends after two steps in turn that gain less than ``enough``.
+    It ends after two steps in turn that gain less than ``enough``; far above ``best``, the value with positive cells, that is more.
     """
     low, high = model.bounds
     theta = np.clip(theta, low, high)
@@ -237,7 +240,7 @@ def _descend(
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = small + 1 if here.value - there.value < enough else 0
+            small = small + 1 if here.value - there.value < max(enough, OF_EVIDENCE * (there.value - best)) else 0
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6

@@ -156,30 +156,28 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
     """
     pattern_weight, log_depth, by_logit, by_slope = weights
     n_rows, n_markers = pair.shape
-    n_nodes = len(node_weight)
+    n_patterns, n_nodes = len(patterns), len(node_weight)
     first = 5 * n_markers + 3
-    n_theta = first + n_nodes + len(patterns)
+    n_theta = first + n_nodes + n_patterns
     gradient, curvature = np.zeros(n_theta), np.zeros((n_theta, n_theta))
-    posterior, score = np.empty((n_rows, len(patterns))), np.empty(n_theta)
+    posterior, score = np.empty((n_rows, n_patterns)), np.empty(n_theta)
     on, off = np.empty((n_markers, len(activity_weight))), np.empty((n_markers, n_nodes))
-    node = np.empty(n_nodes)
+    room = (np.empty((n_patterns, len(activity_weight))), np.empty((n_patterns, n_nodes)), np.empty(n_nodes))
     value = 0.0
     for row in range(n_rows):
         total = _patterns_of_row(
-            pair[row], patterns, pattern_weight[row], activity_weight, node_weight, derivatives, posterior[row], on, off, node
+            pair[row], patterns, pattern_weight[row], activity_weight, node_weight, derivatives, posterior[row], on, off, room
         )
         value += weight[row] * np.log(total)
-        posterior[row] /= total
         score[:] = 0.0
         _marker_scores(pair[row], on, off, total, slopes, derivatives, score)
         for k in range(n_nodes):
-            score[first + k] = node[k] / total - node_weight[k]
+            score[first + k] = room[2][k] / total - node_weight[k]
+        for p in range(n_patterns):
+            posterior[row, p] /= total
         tail = score[first + n_nodes :]
         score[5 * n_markers + 1] = _weight_scores(posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail)
-        for i in range(n_theta):
-            gradient[i] += weight[row] * score[i]
-            for j in range(i + 1):
-                curvature[i, j] += weight[row] * score[i] * score[j]
+        _add_products(weight[row], score, gradient, curvature)
     for i in range(n_theta):
         for j in range(i):
             curvature[j, i] = curvature[i, j]
@@ -187,51 +185,63 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, node):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Add a row's scores and their outer product (lower half) to the sums, in place."""
+    for i in range(len(score)):
+        scaled = weight * score[i]
+        gradient[i] += scaled
+        for j in range(i + 1):
+            curvature[i, j] += scaled * score[j]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, room):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Weighted density of each pattern, its parts per marker, activity and node, and the total of one row.
 
     Markers that are on share the cell's activity, those that are off its contamination.
     """
-    on_density, off_density = derivatives[0], derivatives[3]
+    of_on, of_off, node = room
+    last, n_markers, n_activity, n_nodes = len(patterns) - 1, len(pairs), len(activity_weight), len(node_weight)
+    _fill_products(pairs, activity_weight, derivatives[0], of_on)
+    _fill_products(pairs, node_weight, derivatives[3], of_off)
     on[:], off[:], node[:] = 0.0, 0.0, 0.0
-    by_activity, by_node = np.empty(len(activity_weight)), np.empty(len(node_weight))
     total = 1e-300
-    for p in range(len(patterns)):
-        of_activity = _multiply(activity_weight, pairs, patterns[p], True, on_density, by_activity)
-        of_node = _multiply(node_weight, pairs, patterns[p], False, off_density, by_node)
+    for p in range(last + 1):
+        of_activity, of_node = _sum(of_on, p), _sum(of_off, last - p)
         joint[p] = pattern_weight[p] * of_activity * of_node
         total += joint[p]
-        for k in range(len(by_node)):
-            by_node[k] *= pattern_weight[p] * of_activity
-            node[k] += by_node[k]
-        for g in range(len(pairs)):
+        by_activity, by_node = pattern_weight[p] * of_node, pattern_weight[p] * of_activity
+        for k in range(n_nodes):
+            node[k] += by_node * of_off[last - p, k]
+        for g in range(n_markers):
             if patterns[p, g]:
-                _add(on[g], by_activity, pattern_weight[p] * of_node)
+                for k in range(n_activity):
+                    on[g, k] += by_activity * of_on[p, k]
             else:
-                _add(off[g], by_node, 1.0)
+                for k in range(n_nodes):
+                    off[g, k] += by_node * of_off[last - p, k]
     return total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _add(target, source, factor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Add a multiple of one array to another, in place."""
-    for k in range(len(source)):
-        target[k] += source[k] * factor
+def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Multiply the weights by the densities of each set of markers; the sets are in the order of the patterns."""
+    n_values, n_sets = len(weight), 1
+    for k in range(n_values):
+        products[0, k] = weight[k]
+    for g in range(len(pairs) - 1, -1, -1):
+        for p in range(n_sets):
+            for k in range(n_values):
+                products[n_sets + p, k] = products[p, k] * density[pairs[g], k]
+        n_sets *= 2
 
 
 @njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
-def _multiply(weight, pairs, pattern, state, density, product):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Multiply weights by the densities of the markers that are in ``state``, into ``product``; return the sum."""
+def _sum(values, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Sum one row of an array."""
     total = 0.0
-    for k in range(len(weight)):
-        product[k] = weight[k]
-    for g in range(len(pairs)):
-        if pattern[g] == state:
-            place = pairs[g]
-            for k in range(len(weight)):
-                product[k] *= density[place, k]
-    for k in range(len(weight)):
-        total += product[k]
+    for k in range(values.shape[1]):
+        total += values[row, k]
     return total
 
 
@@ -240,19 +250,23 @@ def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: 
     """Derive one row by levels, soup, leak, sizes, the spread of the activity and the tilt."""
     _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives
     n = len(pairs)
+    by_spread, by_tilt = 0.0, 0.0
     for g in range(n):
         place = pairs[g]
+        level, size, soup, leak, background_size = 0.0, 0.0, 0.0, 0.0, 0.0
         for a in range(on.shape[1]):
-            expressed = on[g, a] / total
-            score[g] += expressed * on_level[place, a]
-            score[3 * n + g] += expressed * on_size[place, a]
-            score[5 * n] += expressed * on_level[place, a] * slopes[a]
+            by_level = on[g, a] * on_level[place, a]
+            level += by_level
+            by_spread += by_level * slopes[a]
+            size += on[g, a] * on_size[place, a]
         for k in range(off.shape[1]):
-            ambient = off[g, k] / total
-            score[n + g] += ambient * off_soup[place, k]
-            score[2 * n + g] += ambient * off_leak[place, k]
-            score[4 * n + g] += ambient * off_size[place, k]
-            score[5 * n + 2] += ambient * off_tilt[place, k]
+            soup += off[g, k] * off_soup[place, k]
+            leak += off[g, k] * off_leak[place, k]
+            background_size += off[g, k] * off_size[place, k]
+            by_tilt += off[g, k] * off_tilt[place, k]
+        score[g], score[n + g], score[2 * n + g] = level / total, soup / total, leak / total
+        score[3 * n + g], score[4 * n + g] = size / total, background_size / total
+    score[5 * n], score[5 * n + 2] = by_spread / total, by_tilt / total
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

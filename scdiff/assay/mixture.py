@@ -486,12 +486,14 @@ def _densities(parameters: Parameters, table: CellTable) -> tuple[Derivatives, F
     """Scaled densities of all pairs with their derivatives, and the ln scale without its part of the counts alone, shape (n_pairs,)."""
     marker, counts, depth = table.pairs
     sizes = np.column_stack([parameters.on_size, np.full(len(parameters.on_size), TAIL_SIZE), parameters.off_size])
-    of_pair, shares = sizes[marker], np.log([1 - TAIL, TAIL, 1.0])
-    summed = counts[:, None] + of_pair
-    norm = gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares)[marker]
+    shares = np.log([1 - TAIL, TAIL, 1.0])
+    values, counted = table.distinct_counts
+    summed = values[:, None, None] + sizes
+    norm = (gammaln(summed) + (sizes * np.log(sizes) - gammaln(sizes) + shares))[counted, marker]
+    by_size = (digamma(summed) - digamma(sizes))[counted, marker]
     expressed, soup, leak = (rate[marker] * depth for rate in (parameters.level, parameters.soup, parameters.leak))
     depths, place = table.depths
-    terms = (norm, digamma(summed) - digamma(sizes)[marker], of_pair, np.log(sizes)[marker])
+    terms = (norm, by_size, sizes[marker], np.log(sizes)[marker])
     on, off = np.empty((3, len(counts), len(GRID))), np.empty((5, len(counts), len(parameters.nodes)))
     derivatives, scale = Derivatives(*on, *off), np.empty(len(counts))
     held = (parameters.contamination(depths), parameters.by_tilt(depths))

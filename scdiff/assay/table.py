@@ -88,6 +88,12 @@ class CellTable:
         return values, place.ravel()
 
     @cached_property
+    def distinct_counts(self) -> tuple[Floats, Ints]:
+        """Distinct counts of all pairs, and the place of each pair's count among them, shape (n_pairs,)."""
+        values, place = np.unique(self.pairs[1], return_inverse=True)
+        return values, place.ravel()
+
+    @cached_property
     def pair_weight(self) -> Floats:
         """Cells per pair of all markers in turn, shape (n_pairs,)."""
         return np.concatenate([np.bincount(m.row, weights=self.weight, minlength=len(m.counts)) for m in self.markers])
