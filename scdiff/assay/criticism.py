@@ -23,8 +23,9 @@ __all__ = ["CHECKS", "Case", "Finding", "criticise", "joint_zeros"]
 
 WORTH_A_WORD = 0.01
 """A difference of the prevalence below one point changes no statement."""
-UNCALLED = 0.1
-"""Share of the positive cells that must be called one by one; below it the number rests on the shape of a distribution."""
+UNCALLED, UNCALLED_TYPICAL = 0.1, 0.5
+"""Share of the positive cells that must be called one by one, and share of what could be called of cells that express the markers
+at their typical levels; below either the number rests on the shape of a distribution."""
 CONTESTED = 0.5
 """Share of the prevalence that may rest on cells whose most abundant marker is as low as contamination could put it."""
 LOW_LEVEL = 0.35
@@ -43,11 +44,15 @@ ZEROS_OFF = 6.0
 """Standard errors by which a joint zero of the markers may differ from the fit, beside a tenth of what is expected."""
 ZEROS_MODEL_ERROR = 0.1
 N_DEPTHS = 4
-UNPREDICTED = 0.999
+UNPREDICTED = 0.99
 
 
 class Case(NamedTuple):
-    """A fit and what was said from it: called cells, prevalence with its interval, sensitivity, limit of blank and verdict."""
+    """A fit and what was said from it.
+
+    ``n_called`` cells, ``prevalence`` with its interval (``low``, ``high``), ``blank`` (the limit of blank) and ``verdict``;
+    ``sensitivity`` (0-1) is that for cells that express the markers at their typical levels in a clean background.
+    """
 
     fit: Fit
     n_called: int
@@ -100,6 +105,8 @@ def criticise(case: Case) -> dict[str, Finding]:
 def check_calls(case: Case) -> Finding:
     """Ask whether enough of the positive cells can be called one by one."""
     expected = UNCALLED * case.low * case.fit.table.n_cells
+    if case.fit.model.witness is not None:
+        expected = max(expected, UNCALLED_TYPICAL * case.sensitivity * case.prevalence * case.fit.table.n_cells)
     short = float(poisson.sf(case.n_called, expected)) if case.low > WORTH_A_WORD / 2 else 0.0
     return Finding(short, UNPREDICTED, f"the fit finds {case.low:.1%} or more positive cells, but only {case.n_called} can be called: "
                    "the number rests on the shape of a distribution; more depth would decide")  # fmt: skip

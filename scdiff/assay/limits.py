@@ -28,6 +28,7 @@ __all__ = [
     "joint_evidence",
     "limit_of_blank",
     "quantification_limit",
+    "typical_sensitivity",
     "verdict",
 ]
 
@@ -44,6 +45,8 @@ POWER = 0.95
 DETECTION_LEVEL = 0.005
 MOST_DRAWS = 20_000
 REFERENCE_EVENTS = 20
+CLEAN = 0.01
+"""Contamination of a clean batch, relative to what the prior expects."""
 LEAST_LOG_P = -600.0
 """Below it a probability has no logarithm left in double precision."""
 
@@ -76,6 +79,23 @@ def error_rates(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> tuple[float, 
     weighted = replace(table, weight=np.asarray(np.bincount(table.cell_row, weights=share), dtype=float))
     calls = call_table(fit.model, theta, weighted, rate=rate).positive
     return float(calls[:MOST_DRAWS].mean()), float(calls[MOST_DRAWS:].mean())
+
+
+def typical_sensitivity(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> float:
+    """Find the sensitivity, 0-1, for cells that express the markers at their typical levels, in a clean background.
+
+    It is what the depths of the cells allow at best.
+
+    Parameters
+    ----------
+    fit, rate, seed
+        As in :func:`error_rates`.
+    """
+    model, n = fit.model, fit.model.n_markers
+    theta = model.prior_mean.copy()
+    theta[model.logits], theta[model.slope_at] = fit.theta[model.logits], fit.theta[model.slope_at]
+    theta[n : 2 * n] = np.log(CLEAN)
+    return error_rates(replace(fit, theta=theta), rate=rate, seed=seed)[1]
 
 
 def _reference(fit: Fit) -> tuple[Floats, float]:

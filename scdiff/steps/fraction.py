@@ -183,10 +183,13 @@ def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
 def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
     """Add why an estimate cannot be believed, where there is a reason."""
     from scdiff.assay.criticism import Case, criticise
-    from scdiff.assay.limits import verdict
+    from scdiff.assay.limits import typical_sensitivity, verdict
 
-    said = verdict(n_called, estimate.fit.table.n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
-    case = Case(estimate.fit, n_called, estimate.prevalence, estimate.low, estimate.high, estimate.rates[1], estimate.lob, said)
+    n_cells = estimate.fit.table.n_cells
+    said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    few = n_called < estimate.prevalence * n_cells / 2  # else it makes no difference
+    sensitivity = typical_sensitivity(estimate.fit) if few else 1.0
+    case = Case(estimate.fit, n_called, estimate.prevalence, estimate.low, estimate.high, sensitivity, estimate.lob, said)
     reasons = [finding.reason for finding in criticise(case).values() if not finding.passed]
     return replace(estimate, reason=reasons[0] if reasons else "")
 

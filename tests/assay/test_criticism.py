@@ -112,8 +112,16 @@ def test_a_number_without_called_cells_is_not_believed(good):
     assert "10.0%" in found.reason
     assert "only 1 can be called" in found.reason
     enough = int(module.UNCALLED * 0.1 * made.fit.table.n_cells)
-    assert find("calls", made._replace(low=0.1, n_called=enough)).passed
+    assert find("calls", made._replace(low=0.1, n_called=enough, sensitivity=0.0)).passed
     assert find("calls", made._replace(low=module.WORTH_A_WORD / 2, n_called=0)).passed
+
+
+def test_cells_that_express_the_markers_must_be_called_where_the_depth_allows(good):
+    made = good(0.05)
+    positive = made.fit.table.n_cells * made.prevalence
+    deep, shallow = (made._replace(sensitivity=value, n_called=int(0.3 * positive)) for value in (0.9, 0.4))
+    assert not find("calls", deep).passed
+    assert find("calls", shallow).passed
 
 
 @settings(max_examples=40, deadline=None)
