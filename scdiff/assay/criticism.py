@@ -32,7 +32,7 @@ LOW_LEVEL = 0.35
 """Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
 DECISIVE = 0.25
 """Share of the prevalence that decides what is said."""
-HALF = 0.5
+APART = 0.35
 """Share of the larger prevalence by which another reading must differ to say something else."""
 TOP_NODE = 0.1
 """Share of the cells that may have the highest contamination of all; hardly a batch has one cell in ten there."""
@@ -104,9 +104,8 @@ def criticise(case: Case) -> dict[str, Finding]:
 @CHECKS.register("calls", summary="Positive cells that can be called one by one.", source="field convention")
 def check_calls(case: Case) -> Finding:
     """Ask whether enough of the positive cells can be called one by one."""
-    expected = UNCALLED * case.low * case.fit.table.n_cells
-    if case.fit.model.witness is not None:
-        expected = max(expected, UNCALLED_TYPICAL * case.sensitivity * case.prevalence * case.fit.table.n_cells)
+    share = UNCALLED if case.fit.model.witness is None else max(UNCALLED, UNCALLED_TYPICAL * case.sensitivity)
+    expected = share * case.prevalence * case.fit.table.n_cells
     short = float(poisson.sf(case.n_called, expected)) if case.low > WORTH_A_WORD / 2 else 0.0
     return Finding(short, UNPREDICTED, f"the fit finds {case.low:.1%} or more positive cells, but only {case.n_called} can be called: "
                    "the number rests on the shape of a distribution; more depth would decide")  # fmt: skip
@@ -123,8 +122,8 @@ def check_contradiction(case: Case) -> Finding:
 @CHECKS.register("contested", summary="Prevalence that rests on contested cells.", source="field convention")
 def check_contested(case: Case) -> Finding:
     """Ask whether the prevalence rests on cells whose most abundant marker could be contamination."""
-    fit, witness = case.fit, case.fit.model.witness
-    if witness is None or case.prevalence < WORTH_A_WORD / 2:
+    fit, witness, found = case.fit, case.fit.model.witness, case.verdict in ("detected", "quantified")
+    if witness is None or (case.prevalence < WORTH_A_WORD / 2 and not found):
         return Finding(0.0, CONTESTED, "")
     marker = fit.table.markers[witness]
     low = (marker.counts / marker.depth)[marker.row] < max(GREY, fit.model.reach) * fit.model.level[witness]
@@ -133,7 +132,7 @@ def check_contested(case: Case) -> Finding:
     if_off = fit.pattern[:, positive & without].sum(axis=1) / np.maximum(off, NO_DOUBT)
     rests = np.where(off > NO_DOUBT, fit.pattern[:, positive].sum(axis=1) - if_off, 0.0)
     mass = float((fit.table.weight * low) @ np.maximum(rests, 0.0)) / fit.table.n_cells
-    if mass < WORTH_A_WORD:
+    if mass < WORTH_A_WORD and not found:
         return Finding(0.0, CONTESTED, "")
     return Finding(mass / case.prevalence, CONTESTED, f"{mass:.1%} of the cells would be positive by a marker as low as contamination "
                    "could put it; the unfiltered matrix would decide")  # fmt: skip
@@ -144,7 +143,7 @@ def check_rival(case: Case) -> Finding:
     """Ask whether another reading describes the counts nearly as well and says something else."""
     gap, other = case.fit.rival
     apart = abs(other - case.fit.prevalence)
-    differs = apart > max(WORTH_A_WORD, HALF * max(other, case.fit.prevalence))
+    differs = apart > max(WORTH_A_WORD, APART * max(other, case.fit.prevalence))
     reason = (
         f"contamination that reaches farther, or less far, describes the counts as well, with {other:.1%} positive cells; "
         "the unfiltered matrix would decide"

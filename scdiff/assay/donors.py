@@ -1,15 +1,16 @@
 """Fractions over donors: the donor is the unit, since the cells of one donor are no independent evidence.
 
 A donor's fraction is drawn from a beta distribution around the mean of its group, the counts from a binomial. Two to six
-donors say little of how much donors differ (the overdispersion: the correlation of two cells of one donor), so a prior
-helps out: log-normal around 0.03. The posterior over mean and overdispersion, summed over a grid, gives intervals and
-p-values; ``tests/benchmarks/bench_donors.py`` holds their coverage and errors against other methods.
+donors say little of how much donors differ, so a prior helps out. The posterior over the mean and this difference, summed
+over a grid, gives intervals and p-values; ``tests/benchmarks/bench_donors.py`` holds their coverage and errors against other
+methods.
 
-The interval of one group takes a wide prior (95 % within 0.002 to 0.5). The comparison takes a narrower one (95 % within
-0.009 to 0.13): without it, three donors a group find little. It errs in 5 % of comparisons on average over
-overdispersions of 0.01 to 0.1, but not evenly: about 1.5 % at the lower end, 9 % at the upper, 13 % at 0.2.
-Of the same donors under two conditions the comparison errs in at most 3 % where their responses differ by up to 0.2
-logits, in 3 to 8 % at 0.5, and in up to 15 % (two donors) at 0.8.
+The interval of one group takes the standard deviation of the donors' logits, half-normal with a scale of 0.6: donors then
+differ by the same factor at 0.5 % as at 20 % (about the CV where cells are rare). The comparison takes the overdispersion (the
+correlation of two cells of one donor), log-normal around 0.034 (95 % within 0.009 to 0.13): without it, three donors a group
+find little. It errs in 5 % of comparisons on average over overdispersions of 0.01 to 0.1, but not evenly: about 1.5 % at the
+lower end, 9 % at the upper, 13 % at 0.2. Of the same donors under two conditions the comparison errs in at most 3 % where
+their responses differ by up to 0.2 logits, in 3 to 8 % at 0.5, and in up to 15 % (two donors) at 0.8.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, gammaln, logit, logsumexp
 from scipy.stats import chi2, norm
 
+from scdiff.assay.intervals import divergence
 from scdiff.assay.table import Floats
 from scdiff.errors import InputError
 
@@ -38,7 +40,9 @@ __all__ = [
 
 Said = Literal["different", "equivalent within the margin", "undecided"]
 
-INTERVAL_PRIOR = (0.03, 1.4)
+DONOR_SD = 0.6
+"""Scale of the half-normal prior on the standard deviation of the donors' logits, for the interval of one group."""
+
 COMPARISON_PRIOR = (0.034, 0.7)
 """Median of the overdispersion, and standard deviation of its logarithm."""
 
@@ -47,6 +51,8 @@ PAIRS_PRIOR = (0.5, 0.7)
 
 GRID = np.geomspace(1e-4, 0.6, 20)
 RESPONSES = np.geomspace(0.01, 3.0, 25)
+SPREADS = np.geomspace(0.02, 4.0, 20)
+OVERDISPERSED = (1e-7, 0.98)
 N_MEANS, N_SHIFTS, REACH, FINEST = 241, 601, 15.0, 0.02
 SIGNIFICANT = 0.05
 
@@ -116,19 +122,11 @@ def effective_cells(prevalence: Any, low: Any, high: Any, n_cells: Any) -> Float
     """
     p, cells = np.asarray(prevalence, dtype=float), np.asarray(n_cells, dtype=float)
     drop = chi2.ppf(0.95, 1) / 2
-    sizes = [drop / np.maximum(_divergence(p, np.asarray(end, dtype=float)), 1e-300) for end in (low, high)]
+    sizes = [drop / np.maximum(divergence(p, np.asarray(end, dtype=float)), 1e-300) for end in (low, high)]
     inside = [(np.asarray(end) > 0) & (np.asarray(end) < 1) & (np.asarray(end) != p) for end in (low, high)]
     known = np.sum(inside, axis=0)
     mean = np.where(inside[0], sizes[0], 0.0) + np.where(inside[1], sizes[1], 0.0)
     return np.asarray(np.clip(np.where(known > 0, mean / np.maximum(known, 1), cells), 1.0, np.maximum(cells, 1.0)))
-
-
-def _divergence(p: Floats, other: Floats) -> Floats:
-    """Kullback-Leibler divergence of Bernoulli(other) from Bernoulli(p)."""
-    q = np.clip(other, 1e-12, 1 - 1e-12)
-    inner = np.clip(p, 1e-300, 1.0)
-    outer = np.clip(1 - p, 1e-300, 1.0)
-    return np.asarray(p * np.log(inner / q) + (1 - p) * np.log(outer / (1 - q)))
 
 
 def beta_binomial_interval(fractions: Any, n_cells: Any, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -151,11 +149,12 @@ def beta_binomial_interval(fractions: Any, n_cells: Any, *, confidence: float = 
         With fewer than two donors.
 
     >>> tuple(round(bound, 3) for bound in beta_binomial_interval([0.02, 0.05, 0.11], [2000, 2000, 2000]))
-    (0.027, 0.18)
+    (0.031, 0.207)
     """
     values, cells = check_donors(fractions, n_cells, "this interval")
-    posterior = _posterior(values, cells)
-    share = _shares(posterior.evidence, INTERVAL_PRIOR, GRID)
+    posterior = _posterior(values, cells, spreads=SPREADS)
+    weight = posterior.evidence + np.log(SPREADS) - (SPREADS / DONOR_SD) ** 2 / 2
+    share = np.exp(weight - logsumexp(weight))
     tail = (1 - confidence) / 2
     ends = [_root(lambda mean, level=level: float(share @ posterior.below([mean])[:, 0]) - level, 0.0, 1.0) for level in (tail, 1 - tail)]
     mean = float((values * cells).sum() / cells.sum())
@@ -203,15 +202,19 @@ def overdispersion_evidence(fractions: Any, n_cells: Any, overdispersions: Any) 
     return _posterior(values, cells, np.asarray(overdispersions, dtype=float)).evidence
 
 
-def _posterior(values: Floats, cells: Floats, grid: Floats | None = None) -> _Posterior:
-    """Posterior of the mean fraction for each overdispersion of the grid, Jeffreys' prior of a binomial on the mean."""
-    rho = GRID if grid is None else grid
+def _posterior(values: Floats, cells: Floats, grid: Floats = GRID, spreads: Floats | None = None) -> _Posterior:
+    """Posterior of the mean fraction for each overdispersion of the grid, Jeffreys' prior of a binomial on the mean.
+
+    With ``spreads`` given, for each standard deviation of the donors' logits instead.
+    """
     called = values * cells
     centre = logit((called.sum() + 0.5) / (cells.sum() + 1))
     spread = np.linspace(-1, 1, N_MEANS) * np.arcsinh(REACH / FINEST)
     logits = centre + FINEST * np.sinh(spread)
     width = np.log(np.cosh(spread))
-    mean, rest, total = expit(logits), expit(-logits), ((1 - rho) / rho)[:, None]
+    mean, rest = expit(logits), expit(-logits)
+    rho = grid[:, None] if spreads is None else np.clip(spreads[:, None] ** 2 * mean * rest, *OVERDISPERSED)
+    total = (1 - rho) / rho
     likelihood = -len(cells) * (gammaln(mean * total) + gammaln(rest * total) - gammaln(total))
     for x, n in zip(called, cells, strict=True):
         likelihood += gammaln(x + mean * total) + gammaln(n - x + rest * total) - gammaln(n + total)

@@ -12,7 +12,7 @@ from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
 from scdiff.assay.table import Binning, CellTable, Floats
 
-__all__ = ["WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of"]
+__all__ = ["WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
 
 STARTS = ("rare", "mixed", "all")
 ROUGH_ROWS, FIT_ROWS = 1500, 5000
@@ -281,6 +281,28 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
         theta, here = _descend(small, model, fit.theta)
         fit = replace(fit, model=model, table=small, theta=theta, value=here.value)
     return _bound(fit, -1, drop), _bound(fit, +1, drop)
+
+
+def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> float:
+    """Find the upper bound of the prevalence of cells that express the markers at a share of their typical levels.
+
+    Parameters
+    ----------
+    fit
+        The fitted mixture.
+    relative
+        Level of such cells, relative to the typical one, above 0.
+    confidence
+        Coverage aimed at, between 0 and 1.
+    """
+    small = _of_size(fit.table, FIT_ROWS)
+    model = replace(fit.model, level_sd=KNOWN_LEVEL_SD, relative=relative)
+    start = fit.theta.copy()
+    start[: model.n_markers] = np.log(model.level) + np.log(relative)
+    theta, here = _descend(small, model, start)
+    prevalence = float(model.average_weight(theta, small)[model.positive].sum())
+    moved = replace(fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence)
+    return _bound(moved, +1, chi2.ppf(confidence, 1) / 2)
 
 
 def _bound(fit: Fit, side: int, drop: float) -> float:

@@ -1,7 +1,7 @@
 """Limits of blank, detection and quantification, and the verdict, as flow cytometry defines them.
 
 LOB: the highest fraction that a blank gives. LOD: the least fraction that is found with 95 % power at these cells and
-depths. LLOQ: the least fraction that gives enough events to quantify.
+depths. LLOQ: the least fraction that is quantified with 95 % power: by the total error of the estimate and its events.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import binom, chi2
+from scipy.stats import beta, binom, chi2, nbinom, norm
 
 from scdiff.assay.calls import call_table
 from scdiff.assay.fit import Fit
@@ -19,16 +19,20 @@ from scdiff.assay.mixture import draw_counts
 from scdiff.assay.table import Floats, tabulate
 
 __all__ = [
+    "CV_GOAL",
     "FEWEST_CELLS",
     "NO_NUMBER",
     "QUANTIFIABLE_EVENTS",
     "Verdict",
     "detection_limit",
     "error_rates",
+    "events_limit",
     "joint_evidence",
     "limit_of_blank",
     "quantification_limit",
+    "total_cv",
     "typical_sensitivity",
+    "variance_excess",
     "verdict",
 ]
 
@@ -39,12 +43,19 @@ NO_NUMBER = ("not measurable", "inconclusive")
 
 FEWEST_CELLS = 50
 QUANTIFIABLE_EVENTS = 50
+CV_GOAL = 0.3
+"""Highest CV of a quantified fraction, sampling of the cells included; flow cytometry asks for 20 to 35 %."""
+BETWEEN_BLANKS = 4.0
+"""Shape of the gamma distribution of the rate of false calls over blanks: a CV of 50 %."""
+DISAGREE = 0.05
+"""Probability of as many calls in the controls, by the model's rate, below which the controls stand in its place."""
 DETECTABLE_CALLS = 3
 """One or two called cells are what a single odd droplet and its doublet can give."""
 POWER = 0.95
 DETECTION_LEVEL = 0.005
 MOST_DRAWS = 20_000
-REFERENCE_EVENTS = 20
+REFERENCE_EVENTS, UNSEEN_EVENTS = 20, 4
+"""Positive cells of the batch that tells the error rates, and cells that stand for each way of being positive alike."""
 CLEAN = 0.01
 """Contamination of a clean batch, relative to what the prior expects."""
 LEAST_LOG_P = -600.0
@@ -99,10 +110,9 @@ def typical_sensitivity(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> float
 
 
 def _reference(fit: Fit) -> tuple[Floats, float]:
-    """Theta with the prevalence set to 20 cells, at most a half; the positive patterns as fitted, and one cell with all markers on."""
+    """Theta with the prevalence set to 20 cells, at most a half; the positive patterns as fitted, and four cells shared by all of them."""
     model, cells = fit.model, fit.table.n_cells
-    events = fit.weight * cells
-    events[-1] += 1
+    events = fit.weight * cells + np.where(model.positive, UNSEEN_EVENTS / model.positive.sum(), 0.0)
     prevalence = min(0.5, REFERENCE_EVENTS / max(cells, 1))
     weight = np.empty_like(events)
     for group, total in ((model.positive, prevalence), (~model.positive, 1 - prevalence)):
@@ -120,24 +130,45 @@ def _redraw(fit: Fit, theta: Floats, group: Any, generator: np.random.Generator)
     return draw_counts(parameters, on, depth, generator), depth
 
 
-def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int, int], ...] = ()) -> float:
-    """Highest fraction that a batch without positives gives with 95 % probability.
+def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int, int], ...] = (), matched: float = float("nan")) -> float:
+    """Highest fraction that a batch without positives gives with 95 % probability: the highest that any source tells.
+
+    Blanks differ more than their cells do: the rate of false calls varies between batches with a CV of 50 %.
 
     Parameters
     ----------
     false_call_rate
-        Share of negative cells that are called, 0-1; with what doublets make positive by chance.
+        Share of negative cells that are called, 0-1, by the fitted model; with what doublets make positive by chance.
     n_cells
         Cells of the batch.
     blanks
-        (called, cells) of declared control samples; they win over the model's rate where they are higher.
+        (called, cells) of declared control samples. Controls that agree with the model add their cells to what is known; where
+        they show more false calls (P below 5 %) their own rate stands in its place, with its uncertainty.
+    matched
+        95th percentile of the fraction called in sets of other genes, 0-1; NaN where there are none.
 
-    >>> limit_of_blank(0.0, 1000), limit_of_blank(0.001, 1000)
-    (0.0, 0.003)
+    Source
+    ------
+    CLSI EP17-A2; the batch's calls are negative binomial (a gamma of rates)
+
+    >>> limit_of_blank(0.0, 1000), limit_of_blank(0.001, 1000), limit_of_blank(0.001, 1000, matched=0.02)
+    (0.0, 0.003, 0.02)
     """
+    if not n_cells:
+        return 1.0
     called, cells = (sum(column) for column in zip(*blanks, strict=True)) if blanks else (0, 0)
-    rate = max(false_call_rate, called / cells if cells else 0.0)
-    return float(binom.ppf(POWER, n_cells, rate) / n_cells) if n_cells else 1.0
+    found = [_blank_calls(BETWEEN_BLANKS, false_call_rate, n_cells)]
+    if cells and binom.sf(called - 1, cells, false_call_rate) < DISAGREE:
+        found.append(_blank_calls(1 / (1 / BETWEEN_BLANKS + 1 / max(called, 1)), called / cells, n_cells))
+    elif cells and false_call_rate > 0:
+        shape = BETWEEN_BLANKS + called
+        found.append(_blank_calls(shape, shape / (BETWEEN_BLANKS / false_call_rate + cells), n_cells))
+    return float(np.nanmax([*np.array(found) / n_cells, matched]).clip(max=1.0))
+
+
+def _blank_calls(shape: float, rate: float, n_cells: int) -> float:
+    """95th percentile of the calls of a blank whose rate has a gamma distribution."""
+    return float(nbinom.ppf(POWER, shape, shape / (shape + n_cells * rate))) if rate > 0 else 0.0
 
 
 def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
@@ -146,26 +177,70 @@ def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
     >>> round(detection_limit(1.0, 10_000, 0.0), 5)
     0.00063
     """
-    if n_cells == 0 or sensitivity <= 0:
+    return _least_fraction(sensitivity, n_cells, max(int(np.floor(blank * n_cells + 1e-9)) + 1, DETECTABLE_CALLS))
+
+
+def _least_fraction(sensitivity: float, n_cells: int, needed: int) -> float:
+    """Least true fraction that gives ``needed`` calls with 95 % probability; 1 where there is none."""
+    if n_cells == 0 or sensitivity <= 0 or binom.sf(needed - 1, n_cells, sensitivity) < POWER:
         return 1.0
-    needed = max(int(np.floor(blank * n_cells + 1e-9)) + 1, DETECTABLE_CALLS)
-    low, high = 0.0, 1.0
-    if binom.sf(needed - 1, n_cells, sensitivity) < POWER:
-        return 1.0
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        low, high = (low, middle) if binom.sf(needed - 1, n_cells, middle * sensitivity) >= POWER else (middle, high)
-    return high
+    return float(min(beta.ppf(POWER, needed, n_cells - needed + 1) / sensitivity, 1.0))
 
 
-def quantification_limit(sensitivity: float, n_cells: int, detection: float) -> float:
-    """Least true fraction that gives 50 called cells on average, never below the detection limit; at most 1.
+def quantification_limit(sensitivity: float, n_cells: int, detection: float, *, excess: float = 1.0, goal: float = CV_GOAL) -> float:
+    """Least true fraction that is ``quantified`` with 95 % probability: by its total error and its events; at most 1.
 
-    >>> quantification_limit(0.5, 1000, 0.003)
+    Parameters
+    ----------
+    sensitivity
+        Share of positive cells that are called, 0-1.
+    n_cells
+        Cells of the batch.
+    detection
+        The limit of detection, 0-1: never above the result.
+    excess
+        By how much the variance of the estimate exceeds that of a plain count of the called cells, 1 or more.
+    goal
+        Highest CV of the estimate, sampling of the cells included.
+
+    Source
+    ------
+    CLSI EP17-A2 (total error); 50 events and a CV of 20 to 35 %: ICCS flow cytometry guideline
+
+    >>> round(quantification_limit(0.5, 1000, 0.003), 3), round(quantification_limit(0.5, 1000, 0.003, excess=9.0), 3)
+    (0.124, 0.232)
+    """
+    events = max(QUANTIFIABLE_EVENTS, int(np.ceil(excess / goal**2)))
+    return max(_least_fraction(sensitivity, n_cells, events), detection)
+
+
+def events_limit(sensitivity: float, n_cells: int) -> float:
+    """Give the true fraction that has 50 called cells on average; at most 1.
+
+    >>> events_limit(0.5, 1000)
     0.1
     """
-    events = QUANTIFIABLE_EVENTS / (sensitivity * n_cells) if sensitivity * n_cells > 0 else 1.0
-    return float(min(1.0, max(events, detection)))
+    return float(min(1.0, QUANTIFIABLE_EVENTS / (sensitivity * n_cells))) if sensitivity * n_cells > 0 else 1.0
+
+
+def total_cv(prevalence: float, low: float, high: float) -> float:
+    """CV of an estimate, by its 95 % interval; infinite at 0.
+
+    >>> round(total_cv(0.05, 0.03, 0.08), 2)
+    0.26
+    """
+    return float((high - low) / (2 * norm.ppf(0.975) * prevalence)) if prevalence > 0 else float("inf")
+
+
+def variance_excess(n_called: int, n_cells: int, cv: float) -> float:
+    """By how much the variance of an estimate exceeds that of a plain count of the called cells, 1 or more; 1 without calls.
+
+    >>> round(variance_excess(100, 1000, 0.2), 1)
+    4.4
+    """
+    if n_called < DETECTABLE_CALLS or not np.isfinite(cv):
+        return 1.0
+    return max(1.0, cv**2 * n_called / max(1 - n_called / n_cells, 1 / n_cells))
 
 
 def joint_evidence(evidence: Sequence[float]) -> float:
@@ -186,13 +261,27 @@ def joint_evidence(evidence: Sequence[float]) -> float:
     return float(chi2.isf(np.exp(log_p), 1)) if log_p > LEAST_LOG_P else max(total - freedom * np.log(total), -LEAST_LOG_P)
 
 
-def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives: float) -> Verdict:
+def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives: float, cv: float = 0.0, goal: float = CV_GOAL) -> Verdict:
     """Say what the batch shows.
 
-    ``detected`` needs three called cells, more than the blank gives, and a likelihood ratio against no positive cell at the 0.5 % level;
-    ``quantified`` needs 50 called cells besides; fewer than 50 cells are ``not measurable``.
+    ``detected`` needs three called cells, more than the blank gives, and a likelihood ratio against no positive cell at the 0.5 %
+    level; ``quantified`` needs 50 called cells besides and a CV of the estimate within the goal; fewer than 50 cells are
+    ``not measurable``.
 
-    >>> verdict(0, 5000, blank=0.0, evidence_of_positives=0.0), verdict(80, 5000, blank=0.0, evidence_of_positives=300.0)
+    Parameters
+    ----------
+    n_called, n_cells
+        Cells called, of all cells.
+    blank
+        Limit of blank, 0-1.
+    evidence_of_positives
+        Twice the log-likelihood ratio against no positive cell, 0 or more.
+    cv
+        CV of the estimate (:func:`total_cv`).
+    goal
+        Highest CV of a quantified fraction.
+
+    >>> verdict(0, 5000, blank=0.0, evidence_of_positives=0.0), verdict(80, 5000, blank=0.0, evidence_of_positives=300.0, cv=0.2)
     ('not detected', 'quantified')
     """
     if n_cells < FEWEST_CELLS:
@@ -200,4 +289,4 @@ def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives:
     above_blank = n_called > blank * n_cells + 1e-9 and n_called >= DETECTABLE_CALLS
     if not above_blank or evidence_of_positives < chi2.ppf(1 - 2 * DETECTION_LEVEL, 1):
         return "not detected"
-    return "quantified" if n_called >= QUANTIFIABLE_EVENTS else "detected"
+    return "quantified" if n_called >= QUANTIFIABLE_EVENTS and cv <= goal else "detected"

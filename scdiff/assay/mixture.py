@@ -164,6 +164,8 @@ class Model:
         Counts of the empty droplets; None where they are not known.
     reach
         Contamination that cells of this batch are known to hold, in units of the typical level; 0 where nothing is known.
+    relative
+        Level of the positive cells that is asked about, relative to the typical one.
     """
 
     level: tuple[float, ...]
@@ -171,6 +173,7 @@ class Model:
     level_sd: float = LEVEL_SD
     soup: Soup | None = None
     reach: float = 0.0
+    relative: float = 1.0
 
     @property
     def n_markers(self) -> int:
@@ -223,7 +226,13 @@ class Model:
         n = self.n_markers
         rare_above = RARE_ABOVE if self.soup is None else self.most * MOST_MEAN_SOUP / MOST_SOUP
         nodes = -RARE_SLOPE * np.maximum(np.log(self.nodes / rare_above), 0.0)
-        each = [np.log(self.level), self.composition[0], np.full(n, LEAK), np.full(n, ON_SIZE), np.full(n, OFF_SIZE)]
+        each = [
+            np.log(self.level) + np.log(self.relative),
+            self.composition[0],
+            np.full(n, LEAK),
+            np.full(n, ON_SIZE),
+            np.full(n, OFF_SIZE),
+        ]
         return np.concatenate([*each, [ACTIVITY, 0.0, TILT], nodes - nodes.mean(), np.zeros(len(self.patterns))])
 
     @cached_property
@@ -256,6 +265,7 @@ class Model:
         least = np.full(n, LEVEL_MIN)
         if self.witness is not None:
             least[self.witness] = float(np.clip(self.most, MOST_CONTAMINATION, MOST_REACH))
+        least = np.minimum(least, self.relative / 2) if self.relative < 1 else least
         low = [*np.log(least * level)] + [-12.0] * n + [-14.0] * n + [np.log(0.3)] * n + [np.log(3.0)] * n
         high = [*np.log(np.minimum(LEVEL_MAX * level, 0.7))] + [0.0] * n + [self.most_leak] * n + [np.log(30)] * n + [np.log(100)] * n
         low += [np.log(0.02), -2.0, -1.3] + [-12.0] * N_NODES + [-25.0] * n_patterns

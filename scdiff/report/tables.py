@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scdiff import keys
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ FRACTION_COLUMNS = (
     "lloq",
     "verdict",
     "reason",
+    "prevalence_low_cells",
+    "prevalence_high_cells",
+    "lloq_events",
+    "high_at_third",
+    "high_at_tenth",
 )
 """Columns of ``fractions.csv``: an interface."""
 
@@ -60,7 +67,8 @@ _PER_CELL = (
 
 def fraction_columns(fractions: pd.DataFrame) -> pd.DataFrame:
     """Take the columns of the interface, in their order."""
-    known = fractions if "reason" in fractions else fractions.assign(reason="")  # results of earlier versions have none
+    later = FRACTION_COLUMNS[FRACTION_COLUMNS.index("reason") :]  # results of earlier versions have none of these
+    known = fractions.assign(**{name: "" if name == "reason" else np.nan for name in later if name not in fractions})
     return known.loc[:, list(FRACTION_COLUMNS)].reset_index(drop=True)
 
 
@@ -84,7 +92,6 @@ def marker_counts(adata: AnnData) -> pd.DataFrame:
     -----
     ``layers["counts"]``, ``uns["scdiff"]["call"]``
     """
-    import numpy as np
     import pandas as pd
 
     from scdiff.steps._blocks import columns_of, counts_of
@@ -134,7 +141,6 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 def _texts(column: pd.Series) -> Any:
     """Format the fractional numbers of a column, all in one go, which pandas does one by one; other columns stay."""
-    import numpy as np
     import pandas as pd
 
     if not pd.api.types.is_float_dtype(column.dtype):

@@ -106,9 +106,18 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
         return f"Not detected: {called}{blank}; {bound}."
     if row["prevalence_high"] == 1 and row.get("reason"):
         return f"At least {percent(row['prevalence_low'])} % of cells are {phrase}, detected: {_reason(row)}."
-    ends = f"95 % interval {interval(row['prevalence_low'], row['prevalence_high'])}"
+    ends = f"95 % interval {_intervals(row)}"
     ending = "quantified" if verdict == "quantified" else "detected, but too few to quantify"
     return f"{percent(row['prevalence'])} % of cells are {phrase} ({ends}), {ending}."
+
+
+def _intervals(row: Mapping[str, Any]) -> str:
+    """Give the interval of these cells, and that of donors like these where it differs."""
+    low, high = float(row["prevalence_low"]), float(row["prevalence_high"])
+    cells = tuple(float(row.get(f"{name}_cells", bound)) for name, bound in (("prevalence_low", low), ("prevalence_high", high)))
+    if cells == (low, high) or cells[0] != cells[0]:
+        return interval(low, high)
+    return f"{interval(low, high)} for donors like these, {interval(*cells)} for these cells"
 
 
 def _reason(row: Mapping[str, Any]) -> str:
@@ -187,10 +196,17 @@ def explanation(row: Mapping[str, Any]) -> str:
     'No fraction is stated: a number from these data could not be defended.'
     """
     power = f"a share of {percent(float(row.get('lod', float('nan'))))} % would have been found in 95 of 100 such batches (LOD)"
+    third, tenth = (float(row.get(f"high_at_{part}", float("nan"))) for part in ("third", "tenth"))
+    weak = (
+        f" Cells that express the markers weakly are harder to see: at a third of the typical levels the bound is {percent(third)} %, "
+        f"at a tenth {percent(tenth)} %."
+        if third == third  # noqa: PLR0124
+        else ""
+    )
     return {
         "quantified": "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
         "detected": "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
-        "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.",
+        "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.{weak}",
         "inconclusive": "The counts allow two readings that differ, so no number is stated; the table keeps the estimates.",
         "not measurable": f"No fraction is stated: a number from these data could not be defended.{_advice(row)}",
     }[str(row["verdict"])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -26,11 +26,20 @@ __all__ = ["COLUMNS", "fraction"]
 COLUMNS = (
     "program", "state", "sample", "n_cells", "n_called", "fraction", "fraction_low", "fraction_high",
     "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "verdict", "reason",
+    "prevalence_low_cells", "prevalence_high_cells", "lloq_events", "high_at_third", "high_at_tenth",
 )  # fmt: skip
-"""Columns of the table, an interface."""
+"""Columns of the table, an interface. The last five: the interval of these cells alone (that of the donors is in
+``prevalence_low`` and ``prevalence_high``), the fraction that gives 50 called cells, and, where nothing is detected, the upper bound
+for cells that express the markers at a third and at a tenth of their typical levels."""
+
+LIMITS = ("lob", "lod", "lloq", "lloq_events")
+WEAK_LEVELS = {"high_at_third": 1 / 3, "high_at_tenth": 1 / 10}
 
 LEAST_DOUBT, MOST_NAMED = 0.01, 3
 """Share of the cells in doubted samples that makes the whole doubtful, and how many of these samples are named."""
+
+LEAST_SEEN = 1.0
+"""Called cells, by their posterior, that a pattern needs to tell the share of a state in it."""
 
 COMMITTED, SEPARATE = "committed", "separate population"
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
@@ -40,6 +49,8 @@ NUMBERS = ("no", "single", "double", "triple", "quadruple")
 class _Estimate:
     """Corrected prevalence with its interval, the limits, the evidence against no positive cell, and positives by markers on.
 
+    ``cells`` is the interval of these cells alone, where ``low`` and ``high`` are those of donors like these; ``events`` the
+    fraction that gives 50 called cells; ``weak`` the upper bounds for weak expression, by column.
     ``rates`` are the false call rate and the sensitivity; ``fit`` is the fit of the group, None where none is to be criticised;
     ``reason`` says why the estimate cannot be believed, and is empty where it can;
     ``absent`` says which markers have no row, so that the prevalence is a lower bound.
@@ -53,10 +64,26 @@ class _Estimate:
     lloq: float
     evidence: float
     by_number: Mapping[int, float]
+    events: float = np.nan
+    cells: tuple[float, float] | None = None
+    weak: Mapping[str, float] = field(default_factory=dict)
     rates: tuple[float, float] = (0.0, 1.0)
     fit: Any = None
     reason: str = ""
     absent: str = ""
+
+    @property
+    def cv(self) -> float:
+        """CV of the prevalence in these cells."""
+        from scdiff.assay.limits import total_cv
+
+        return total_cv(self.prevalence, *(self.cells or (self.low, self.high)))
+
+    def said(self, n_called: int, n_cells: int) -> str:
+        """Verdict on a number of called cells, before any doubt."""
+        from scdiff.assay.limits import verdict
+
+        return verdict(n_called, n_cells, blank=self.lob, evidence_of_positives=self.evidence, cv=self.cv)
 
 
 @step
@@ -153,6 +180,7 @@ def _estimates(
     is_main = program.name == record["main"]
     blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and blank[c].all())
 
+    matched = float(record[program.name].get("calibration", {}).get("limit_of_blank", np.nan)) if is_main else np.nan
     estimates: dict[str, _Estimate] = {}
     for name, cells in groups.items():
         same = next((other for other in estimates if np.array_equal(groups[other], cells)), None)
@@ -161,14 +189,36 @@ def _estimates(
             continue
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        estimates[name] = _estimate(fit, own, float(record["doublet_rates"].loc[name, "rate"]), float(record["fdr"]), seed)
+        blank_of = _Blank(own, matched, float(record["doublet_rates"].loc[name, "rate"]))
+        estimates[name] = _estimate(fit, int(called[cells].sum()), blank_of, float(record["fdr"]), seed)
     estimates = {name: _criticised(estimate, int(called[groups[name]].sum())) for name, estimate in estimates.items()}
-    estimates[POOLED] = _over_samples(adata, groups, estimates, blanks)
+    estimates[POOLED] = _over_samples(adata, groups, estimates, _Blank(blanks, matched), called)
+    if is_main:
+        estimates[POOLED] = _bounded_when_weak(estimates[POOLED], int(called[groups[POOLED]].sum()))
     doubt = str(record[program.name].get("doubt", ""))
     absent = [marker.name for marker in program.core if marker.name in set(record[program.name]["absent"]) and marker not in core]
     if doubt:
         return {name: replace(estimate, reason=doubt) for name, estimate in estimates.items()}
     return {name: _bounded_below(estimate, absent) for name, estimate in estimates.items()} if absent else estimates
+
+
+@dataclass(frozen=True)
+class _Blank:
+    """What tells the limit of blank: (called, cells) of each control, the limit of matched sets, the doublets of the group."""
+
+    controls: tuple[tuple[int, int], ...]
+    matched: float
+    doublet_rate: float = 0.0
+
+
+def _bounded_when_weak(estimate: _Estimate, n_called: int) -> _Estimate:
+    """Add the upper bounds for cells that express the markers weakly, where nothing was detected."""
+    from scdiff.assay.fit import upper_bound_at
+
+    if estimate.fit is None or estimate.said(n_called, estimate.fit.table.n_cells) != "not detected":
+        return estimate
+    bounds = {name: max(upper_bound_at(estimate.fit, level), estimate.high) for name, level in WEAK_LEVELS.items()}
+    return replace(estimate, weak=bounds)
 
 
 def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
@@ -183,10 +233,10 @@ def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
 def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
     """Add why an estimate cannot be believed, where there is a reason."""
     from scdiff.assay.criticism import Case, criticise
-    from scdiff.assay.limits import typical_sensitivity, verdict
+    from scdiff.assay.limits import typical_sensitivity
 
     n_cells = estimate.fit.table.n_cells
-    said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    said = estimate.said(n_called, n_cells)
     few = n_called < estimate.prevalence * n_cells / 2  # else it makes no difference
     sensitivity = typical_sensitivity(estimate.fit) if few else 1.0
     case = Case(estimate.fit, n_called, estimate.prevalence, estimate.low, estimate.high, sensitivity, estimate.lob, said)
@@ -194,48 +244,54 @@ def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
     return replace(estimate, reason=reasons[0] if reasons else "")
 
 
-def _estimate(fit: Any, blanks: tuple[tuple[int, int], ...], doublet_rate: float, fdr: float, seed: int) -> _Estimate:
+def _estimate(fit: Any, n_called: int, blank: _Blank, fdr: float, seed: int) -> _Estimate:
     """Prevalence with its profile interval, and the limits, of one fit; both of cells, not of droplets."""
     from scdiff.assay.doublets import chance_positives, prevalence_of_cells
     from scdiff.assay.fit import profile_interval
-    from scdiff.assay.limits import detection_limit, error_rates, limit_of_blank, quantification_limit
+    from scdiff.assay.limits import error_rates
 
-    n_cells = fit.table.n_cells
     false_rate, sensitivity = error_rates(fit, rate=fdr, seed=seed)
     weight, patterns, positive = fit.weight, fit.model.patterns, fit.model.positive
-    by_chance = chance_positives(weight, patterns, positive, doublet_rate)
-    lob = limit_of_blank(false_rate + by_chance * sensitivity, n_cells, blanks)
-    lod = detection_limit(sensitivity, n_cells, lob)
-    estimate, low, high = (
-        prevalence_of_cells(value, weight, patterns, positive, doublet_rate) for value in (fit.prevalence, *profile_interval(fit))
+    by_chance = chance_positives(weight, patterns, positive, blank.doublet_rate)
+    value, low, high = (
+        prevalence_of_cells(end, weight, patterns, positive, blank.doublet_rate) for end in (fit.prevalence, *profile_interval(fit))
     )
     number, total = patterns.sum(axis=1), max(float(weight[positive].sum()), 1e-300)
     by_number = {int(k): float(weight[positive & (number == k)].sum() / total) for k in np.unique(number[positive])}
-    lloq = quantification_limit(sensitivity, n_cells, lod)
     rates = (false_rate + by_chance * sensitivity, sensitivity)
-    return _Estimate(estimate, low, high, lob, lod, lloq, fit.evidence_of_positives, by_number, rates, fit)
+    made = _Estimate(value, low, high, 0.0, 1.0, 1.0, fit.evidence_of_positives, by_number, rates=rates, fit=fit)
+    return _limited(made, n_called, fit.table.n_cells, blank)
+
+
+def _limited(estimate: _Estimate, n_called: int, n_cells: int, blank: _Blank) -> _Estimate:
+    """Add the limits that follow from the error rates, the blanks, and how sure the estimate is."""
+    from scdiff.assay.limits import detection_limit, events_limit, limit_of_blank, quantification_limit, variance_excess
+
+    false_rate, sensitivity = estimate.rates
+    lob = limit_of_blank(false_rate, n_cells, blank.controls, blank.matched)
+    lod = detection_limit(sensitivity, n_cells, lob)
+    lloq = quantification_limit(sensitivity, n_cells, lod, excess=variance_excess(n_called, n_cells, estimate.cv))
+    return replace(estimate, lob=lob, lod=lod, lloq=lloq, events=max(events_limit(sensitivity, n_cells), lod))
 
 
 def _estimate_of_set(called: np.ndarray, lob: float, fdr: float) -> _Estimate:
     """Prevalence of cells above matched sets: the called ones, less the expected false ones; those that hide below are not counted."""
     from scdiff.assay.intervals import clopper_pearson
-    from scdiff.assay.limits import detection_limit, quantification_limit
 
     n_cells, n_called = len(called), int(called.sum())
     low, high = clopper_pearson(n_called, n_cells)
-    lod = detection_limit(1.0, n_cells, lob)
-    lloq = quantification_limit(1.0, n_cells, lod)
     share = n_called / max(n_cells, 1)
-    return _Estimate((1 - fdr) * share, (1 - fdr) * low, high, lob, lod, lloq, np.inf, {})
+    made = _Estimate((1 - fdr) * share, (1 - fdr) * low, high, lob, 1.0, 1.0, np.inf, {})
+    return _limited(made, n_called, n_cells, _Blank((), lob))
 
 
 def _over_samples(
-    adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate], blanks: tuple[tuple[int, int], ...]
+    adata: AnnData, groups: dict[str, np.ndarray], estimates: dict[str, _Estimate], blank: _Blank, called: np.ndarray
 ) -> _Estimate:
     """Put row ``all`` together from the samples' own fits: their mean by cells; with several donors, the interval over donors."""
     from scdiff.assay.donors import beta_binomial_interval
     from scdiff.assay.intervals import interval_of_mean
-    from scdiff.assay.limits import detection_limit, joint_evidence, limit_of_blank, quantification_limit
+    from scdiff.assay.limits import joint_evidence
 
     pooled, donors = estimates[POOLED], pooled_donors(adata, groups)
     if len(donors) < 2:
@@ -243,21 +299,16 @@ def _over_samples(
     size = np.array([groups[name].sum() for name in donors], dtype=float)
     parts = [estimates[name] for name in donors]
     bounds = np.array([[part.prevalence, part.low, part.high] for part in parts]).T
-    prevalence, low, high = interval_of_mean(bounds[0], bounds[1], bounds[2], size)
+    prevalence, low, high = cells = interval_of_mean(bounds[0], bounds[1], bounds[2], size)
     shares = over_donors(list(donors.values()), bounds, size)
     if len(shares.names) > 1:
         donor_low, donor_high = beta_binomial_interval(shares.prevalence, shares.worth)
         low, high = min(low, donor_low), max(high, donor_high)
-    n_cells, (false_rate, sensitivity) = int(size.sum()), size @ np.array([part.rates for part in parts]) / size.sum()
-    lob = limit_of_blank(float(false_rate), n_cells, blanks)
-    lod = detection_limit(float(sensitivity), n_cells, lob)
-    lloq = quantification_limit(float(sensitivity), n_cells, lod)
+    rates = tuple(size @ np.array([part.rates for part in parts]) / size.sum())
     evidence = joint_evidence([part.evidence for part in parts])
     reason = _joint_reason(dict(zip(donors, parts, strict=True)), size, high - low)
-    rates = (float(false_rate), float(sensitivity))
-    return replace(
-        pooled, prevalence=prevalence, low=low, high=high, lob=lob, lod=lod, lloq=lloq, evidence=evidence, rates=rates, reason=reason
-    )
+    joint = replace(pooled, prevalence=prevalence, low=low, high=high, cells=cells[1:], evidence=evidence, rates=rates, reason=reason)
+    return _limited(joint, int(called[groups[POOLED]].sum()), int(size.sum()), blank)
 
 
 def _joint_reason(parts: Mapping[str, _Estimate], size: np.ndarray, width: float) -> str:
@@ -273,14 +324,13 @@ def _joint_reason(parts: Mapping[str, _Estimate], size: np.ndarray, width: float
 def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate: _Estimate | None) -> dict[str, Any]:
     """One row of the table; NaN throughout where the programme is not measurable."""
     from scdiff.assay.intervals import clopper_pearson
-    from scdiff.assay.limits import verdict
 
     n_cells, n_called = len(called), int(called.sum())
     row: dict[str, Any] = {"program": program.name, "state": state, "sample": sample, "n_cells": n_cells, "n_called": n_called}
     if estimate is None:
         return dict.fromkeys(COLUMNS, np.nan) | row | {"verdict": "not measurable", "reason": ""}
     low, high = clopper_pearson(n_called, n_cells)
-    said = verdict(n_called, n_cells, blank=estimate.lob, evidence_of_positives=estimate.evidence)
+    said = estimate.said(n_called, n_cells)
     said = "inconclusive" if estimate.reason and said != "not measurable" else said
     if estimate.absent and not estimate.reason:  # a lower bound: it says nothing where nothing was found, and is no quantity
         said = "not measurable" if said == "not detected" else "detected" if said == "quantified" else said
@@ -288,23 +338,42 @@ def _row(program: Program, state: str, sample: str, called: np.ndarray, estimate
         "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high,
         "prevalence": estimate.prevalence, "prevalence_low": estimate.low, "prevalence_high": estimate.high,
         "lob": estimate.lob, "lod": estimate.lod, "lloq": estimate.lloq, "verdict": said, "reason": estimate.reason or estimate.absent,
+        "lloq_events": estimate.events, **dict.fromkeys(WEAK_LEVELS, np.nan), **(estimate.weak if said == "not detected" else {}),
+        **dict(zip(("prevalence_low_cells", "prevalence_high_cells"), estimate.cells or (estimate.low, estimate.high), strict=True)),
     }  # fmt: skip
 
 
 def _state_row(
     program: Program, rule: StateRule, sample: str, in_state: np.ndarray, called: np.ndarray, estimate: _Estimate | None
 ) -> dict[str, Any]:
-    """Row of a sub-state: the prevalence is shared out as the called cells are; other states stand as counted."""
+    """Row of a sub-state: its share of the prevalence; other states stand as counted."""
     from scdiff.assay.intervals import clopper_pearson
 
     if estimate is None:
         return _row(program, rule.name, sample, in_state, None)
     n_state, n_called = int(in_state.sum()), int(called.sum())
     if rule.within:
-        return _row(program, rule.name, sample, in_state, _part(estimate, n_state / n_called if n_called else 0.0, n_called))
+        share = _share_of_positives(estimate.fit, in_state, called)
+        return _row(program, rule.name, sample, in_state, _part(estimate, share, n_called))
     low, high = clopper_pearson(n_state, len(called))
     counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
-    return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(("lob", "lod", "lloq"), np.nan)
+    return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(LIMITS, np.nan)
+
+
+def _share_of_positives(fit: Any, in_state: np.ndarray, called: np.ndarray) -> float:
+    """Estimate the share of the positive cells that are in a state, 0-1.
+
+    Cells that express few markers are called less often than those that express all. So the called cells tell the share within each
+    pattern of markers, and the fit tells how common each pattern is among the positive cells.
+    """
+    if not called.any():
+        return 0.0
+    of_cell = fit.pattern[fit.table.cell_row[called]][:, fit.model.positive]
+    seen, in_it = of_cell.sum(axis=0), in_state[called] @ of_cell
+    weight = np.where(seen >= LEAST_SEEN, fit.weight[fit.model.positive], 0.0)
+    if weight.sum() <= 0:
+        return float(in_state.sum() / called.sum())
+    return float(weight @ (in_it / np.maximum(seen, LEAST_SEEN)) / weight.sum())
 
 
 def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[dict[str, Any]]:
@@ -322,7 +391,7 @@ def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list
         beyond = np.arange(int(cells["n_cells"])) < (int(cells["n_beyond"]) if known else 0)
         evidence = np.inf if low > 0 else 0.0
         estimate = _Estimate(share, low, high, 0.0, np.nan, np.nan, evidence, {}) if known else None
-        rows.append(_row(program, COMMITTED, str(name), beyond, estimate) | dict.fromkeys(("lob", "lod", "lloq"), np.nan))
+        rows.append(_row(program, COMMITTED, str(name), beyond, estimate) | dict.fromkeys(LIMITS, np.nan))
     return rows
 
 

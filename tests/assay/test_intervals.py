@@ -96,22 +96,42 @@ def columns(drawn):
     return middle, low, high, weight
 
 
-def mean_by_hand(estimates, lows, highs, weights):
-    """Distances of the ends from the estimates, added as variances are."""
-    mean = below = above = 0.0
-    for middle, low, high, weight in zip(estimates, lows, highs, weights, strict=True):
-        share = weight / sum(weights)
-        mean += share * middle
-        below += share**2 * (middle - low) ** 2
-        above += share**2 * (high - middle) ** 2
-    return mean, max(0.0, mean - below**0.5), min(1.0, mean + above**0.5)
+def farthest_mean(estimates, lows, highs, weights, side):
+    """Farthest mean of two fractions that together lose no more likelihood than one end: every split of the loss is tried."""
+
+    def loss(p, q):
+        terms = [(a * np.log(a / b) if a > 0 else 0.0) for a, b in ((p, q), (1 - p, 1 - q))]
+        return sum(terms)
+
+    def reach(p, end, part):
+        """Fraction that loses ``part`` of what the end loses."""
+        near, far = p, end
+        for _ in range(60):
+            middle = (near + far) / 2
+            near, far = (middle, far) if loss(p, middle) < part * loss(p, end) else (near, middle)
+        return near
+
+    ends, share = (highs if side > 0 else lows), np.array(weights) / sum(weights)
+    found = []
+    for part in np.linspace(0, 1, 401):
+        found.append(share @ [reach(estimates[0], ends[0], part), reach(estimates[1], ends[1], 1 - part)])
+    return max(found) if side > 0 else min(found)
 
 
-@settings(max_examples=80, deadline=None)
-@given(drawn=parts)
-def test_interval_of_mean_is_the_one_by_hand(drawn):
-    found = interval_of_mean(*columns(drawn))
-    assert found == pytest.approx(mean_by_hand(*columns(drawn)), rel=1e-9, abs=1e-12)
+PAIRS = [
+    ([0.0, 0.0], [0.0, 0.0], [0.007, 0.007], [1, 1]),
+    ([0.02, 0.3], [0.01, 0.2], [0.05, 0.45], [3, 1]),
+    ([0.0, 0.1], [0.0, 0.05], [0.02, 0.2], [1, 2]),
+    ([0.5, 0.95], [0.4, 0.8], [0.6, 0.99], [1, 1]),
+]
+
+
+@pytest.mark.parametrize("drawn", PAIRS)
+def test_interval_of_mean_is_the_farthest_of_all_splits(drawn):
+    mean, low, high = interval_of_mean(*drawn)
+    assert mean == pytest.approx(np.average(drawn[0], weights=drawn[3]))
+    assert low == pytest.approx(farthest_mean(*drawn, -1), abs=2e-5)
+    assert high == pytest.approx(farthest_mean(*drawn, 1), abs=2e-5)
 
 
 @settings(max_examples=80, deadline=None)
@@ -121,9 +141,9 @@ def test_law_interval_of_mean_is_ordered_and_blind_to_order_and_unit_of_weight(d
     assert 0 <= low <= mean + 1e-12
     assert mean <= high + 1e-12
     assert high <= 1
-    assert interval_of_mean(*columns(drawn[::-1])) == pytest.approx((mean, low, high), abs=1e-9)
+    assert interval_of_mean(*columns(drawn[::-1])) == pytest.approx((mean, low, high), abs=1e-7)
     heavier = [(*part[:3], part[3] * times) for part in drawn]
-    assert interval_of_mean(*columns(heavier)) == pytest.approx((mean, low, high), abs=1e-9)
+    assert interval_of_mean(*columns(heavier)) == pytest.approx((mean, low, high), abs=1e-7)
 
 
 @settings(max_examples=60, deadline=None)
@@ -131,8 +151,8 @@ def test_law_interval_of_mean_is_ordered_and_blind_to_order_and_unit_of_weight(d
 def test_law_interval_of_mean_is_no_wider_than_the_mean_of_the_intervals(drawn):
     middle, lows, highs, weights = columns(drawn)
     mean, low, high = interval_of_mean(middle, lows, highs, weights)
-    assert mean - low <= mean - np.average(lows, weights=weights) + 1e-9
-    assert high - mean <= np.average(highs, weights=weights) - mean + 1e-9
+    assert mean - low <= mean - np.average(lows, weights=weights) + 1e-6
+    assert high - mean <= np.average(highs, weights=weights) - mean + 1e-6
 
 
 def test_the_mean_of_one_fraction_is_that_fraction():
@@ -149,7 +169,7 @@ def test_more_samples_are_surer():
     for n in (1, 4, 16):
         _, low, high = interval_of_mean([0.2] * n, [0.1] * n, [0.3] * n, [1] * n)
         widths.append(high - low)
-    np.testing.assert_allclose(widths, [0.2, 0.1, 0.05])
+    np.testing.assert_allclose(widths, [0.2, 0.1, 0.05], rtol=0.05)
 
 
 @pytest.mark.parametrize("truths", [(0.0, 0.002), (0.05, 0.1, 0.3), (0.01, 0.01, 0.01, 0.2)])

@@ -7,20 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln, log_ndtr
-from scipy.stats import beta, binom, chi2
+from scipy.stats import beta, binom, chi2, gamma, poisson
 
 from scdiff.assay.calls import call_table
 from scdiff.assay.fit import fit_at
 from scdiff.assay.limits import (
+    CV_GOAL,
     DETECTABLE_CALLS,
     LEAST_LOG_P,
     QUANTIFIABLE_EVENTS,
     _reference,
     detection_limit,
     error_rates,
+    events_limit,
     joint_evidence,
     limit_of_blank,
     quantification_limit,
+    total_cv,
+    variance_excess,
     verdict,
 )
 from scdiff.assay.table import tabulate
@@ -36,20 +40,62 @@ def test_law_a_dirtier_blank_has_a_higher_lob(n_cells, rate, more):
     assert limit_of_blank(rate, n_cells) <= limit_of_blank(rate + more, n_cells)
 
 
-@settings(max_examples=80, deadline=None)
-@given(n_cells=cells, rate=rates)
+def blanks_at_most(events, n_cells, rate):
+    """Share of blanks with at most so many calls, their rates gamma distributed with a CV of 50 %; by a sum over quantiles."""
+    rates = gamma.ppf((np.arange(4_000) + 0.5) / 4_000, 4.0, scale=rate / 4.0)
+    return float(poisson.cdf(events, n_cells * rates).mean())
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_cells=cells, rate=st.floats(1e-5, 0.01))
 def test_law_the_lob_holds_95_of_100_blanks_and_one_cell_less_does_not(n_cells, rate):
     events = round(limit_of_blank(rate, n_cells) * n_cells)
-    assert binom.cdf(events, n_cells, rate) >= 0.95 - 1e-9
-    assert events == 0 or binom.cdf(events - 1, n_cells, rate) < 0.95
+    assert blanks_at_most(events, n_cells, rate) >= 0.95 - 1e-3
+    assert events == 0 or blanks_at_most(events - 1, n_cells, rate) < 0.95 + 1e-3
 
 
 def test_a_control_counts_where_it_is_worse_than_the_model():
     model_alone = limit_of_blank(0.001, 5_000)
     assert limit_of_blank(0.001, 5_000, ((0, 3_000),)) == model_alone
     assert limit_of_blank(0.001, 5_000, ((60, 3_000),)) > model_alone
-    assert limit_of_blank(0.001, 5_000, ((60, 3_000), (0, 3_000))) == limit_of_blank(0.01, 5_000)
+    assert limit_of_blank(0.001, 5_000, ((60, 3_000), (0, 3_000))) >= limit_of_blank(0.01, 5_000)
     assert limit_of_blank(0.001, 5_000, ((0, 0),)) == model_alone
+
+
+def test_a_small_control_is_less_sure_than_a_large_one():
+    small, large = (limit_of_blank(0.0001, 5_000, ((n // 100, n),)) for n in (200, 20_000))
+    assert small > large > limit_of_blank(0.0001, 5_000)
+
+
+def test_matched_sets_count_where_they_are_worse():
+    alone = limit_of_blank(0.001, 5_000)
+    assert limit_of_blank(0.001, 5_000, matched=0.02) == 0.02
+    assert limit_of_blank(0.001, 5_000, matched=0.0) == alone == limit_of_blank(0.001, 5_000, matched=float("nan"))
+
+
+def test_a_number_needs_the_goal_for_its_cv():
+    said = {"blank": 0.0, "evidence_of_positives": 900.0}
+    assert verdict(80, 5_000, **said, cv=CV_GOAL) == "quantified"
+    assert verdict(80, 5_000, **said, cv=CV_GOAL + 0.01) == "detected"
+    assert verdict(80, 5_000, **said, cv=0.2, goal=0.15) == "detected"
+
+
+def test_the_cv_of_a_plain_count_has_no_excess():
+    low, high = (end / 5_000 for end in (200 - 1.96 * 200**0.5, 200 + 1.96 * 200**0.5))
+    cv = total_cv(0.04, low, high)
+    assert cv == pytest.approx(200**-0.5, rel=1e-3)
+    assert variance_excess(200, 5_000, cv) == pytest.approx(1 / 0.96, rel=1e-2)
+    assert variance_excess(200, 5_000, 2 * cv) == pytest.approx(4 / 0.96, rel=1e-2)
+    assert variance_excess(0, 5_000, float("inf")) == 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(n_cells=st.integers(500, 100_000), sensitivity=shares, excess=st.floats(1, 20))
+def test_law_a_batch_at_the_lloq_is_quantified_in_95_of_100(n_cells, sensitivity, excess):
+    lloq = quantification_limit(sensitivity, n_cells, 0.0, excess=excess)
+    needed = max(QUANTIFIABLE_EVENTS, int(np.ceil(excess / CV_GOAL**2)))
+    assert lloq == 1 or binom.sf(needed - 1, n_cells, lloq * sensitivity) == pytest.approx(0.95, abs=1e-6)
+    assert lloq >= events_limit(sensitivity, n_cells)
 
 
 def test_no_cells_have_no_limits():
@@ -254,5 +300,5 @@ def test_error_rates_of_few_cells_are_shares(known_fit, n_cells):
 def test_a_blank_and_a_full_batch_tell_what_the_other_would_give(known_fit):
     """The rates are those of the reference batch, whatever the batch itself holds."""
     blank, full = (error_rates(known_fit(8_000, prevalence=prevalence)) for prevalence in (0.0, 0.9))
-    assert blank[1] == pytest.approx(full[1], abs=0.08)
+    assert blank[1] == pytest.approx(full[1], abs=0.15)
     assert max(blank[0], full[0]) < 2e-3

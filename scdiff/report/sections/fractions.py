@@ -61,8 +61,9 @@ def _forest(headline: pd.DataFrame) -> Picture:
         "fractions",
         lambda ax: forest(headline, ax),
         caption="Prevalence and raw called fraction with 95 % intervals; the number of cells stands under each sample. Blue: LOB, the "
-        "highest fraction a blank gives; LOD, the least found with 95 % power; LLOQ, the least worth a number. An interval right of "
-        "the LOD is a finding. The scale is linear up to 0.1 %, logarithmic beyond.",
+        "highest fraction a blank gives; LOD, the least found with 95 % power; LLOQ, the least quantified with 95 % power (CV at most "
+        "30 %, 50 called cells). The interval says what the batch holds, the LOD what it could have shown. The scale is linear up to "
+        "0.1 %, logarithmic beyond.",
         alt="Forest plot of prevalence and raw fraction per sample with limits",
         table="fractions.csv",
         size=(3.5, 1.7 + 0.48 * len(headline)),
