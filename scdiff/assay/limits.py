@@ -29,6 +29,7 @@ __all__ = [
     "events_limit",
     "joint_evidence",
     "limit_of_blank",
+    "limits_by_cells",
     "quantification_limit",
     "total_cv",
     "typical_sensitivity",
@@ -166,9 +167,9 @@ def limit_of_blank(false_call_rate: float, n_cells: int, blanks: tuple[tuple[int
     return float(np.nanmax([*np.array(found) / n_cells, matched]).clip(max=1.0))
 
 
-def _blank_calls(shape: float, rate: float, n_cells: int) -> float:
+def _blank_calls(shape: float, rate: float, n_cells: Any) -> Any:
     """95th percentile of the calls of a blank whose rate has a gamma distribution."""
-    return float(nbinom.ppf(POWER, shape, shape / (shape + n_cells * rate))) if rate > 0 else 0.0
+    return nbinom.ppf(POWER, shape, shape / (shape + np.asarray(n_cells) * rate)) if rate > 0 else np.zeros(np.shape(n_cells))
 
 
 def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
@@ -177,14 +178,32 @@ def detection_limit(sensitivity: float, n_cells: int, blank: float) -> float:
     >>> round(detection_limit(1.0, 10_000, 0.0), 5)
     0.00063
     """
-    return _least_fraction(sensitivity, n_cells, max(int(np.floor(blank * n_cells + 1e-9)) + 1, DETECTABLE_CALLS))
+    return float(_least_fraction(sensitivity, n_cells, max(int(np.floor(blank * n_cells + 1e-9)) + 1, DETECTABLE_CALLS)))
 
 
-def _least_fraction(sensitivity: float, n_cells: int, needed: int) -> float:
-    """Least true fraction that gives ``needed`` calls with 95 % probability; 1 where there is none."""
-    if n_cells == 0 or sensitivity <= 0 or binom.sf(needed - 1, n_cells, sensitivity) < POWER:
-        return 1.0
-    return float(min(beta.ppf(POWER, needed, n_cells - needed + 1) / sensitivity, 1.0))
+def _least_fraction(sensitivity: float, n_cells: Any, needed: Any) -> Any:
+    """Least true fraction that gives ``needed`` calls with 95 % probability, broadcasting; 1 where there is none."""
+    cells, calls = np.asarray(n_cells), np.asarray(needed)
+    if sensitivity <= 0:
+        return np.ones(np.broadcast(cells, calls).shape)
+    reached = (cells >= calls) & (binom.sf(calls - 1, cells, sensitivity) >= POWER)
+    return np.where(reached, np.minimum(beta.ppf(POWER, calls, np.maximum(cells - calls, 0) + 1) / sensitivity, 1.0), 1.0)
+
+
+def limits_by_cells(false_call_rate: float, sensitivity: float, n_cells: Any) -> tuple[Floats, Floats]:
+    """Give the LOD, and the LLOQ, of batches of many sizes, without declared controls; each of shape (n_sizes,).
+
+    Parameters
+    ----------
+    false_call_rate, sensitivity
+        Share of negative, and of positive cells that are called, 0-1.
+    n_cells
+        Cells of each batch, shape (n_sizes,), 1 or more.
+    """
+    cells = np.asarray(n_cells)
+    needed = np.maximum(_blank_calls(BETWEEN_BLANKS, false_call_rate, cells) + 1, DETECTABLE_CALLS)
+    detection = _least_fraction(sensitivity, cells, needed)
+    return detection, np.maximum(_least_fraction(sensitivity, cells, QUANTIFIABLE_EVENTS), detection)
 
 
 def quantification_limit(sensitivity: float, n_cells: int, detection: float, *, excess: float = 1.0, goal: float = CV_GOAL) -> float:
@@ -211,7 +230,7 @@ def quantification_limit(sensitivity: float, n_cells: int, detection: float, *, 
     (0.124, 0.232)
     """
     events = max(QUANTIFIABLE_EVENTS, int(np.ceil(excess / goal**2)))
-    return max(_least_fraction(sensitivity, n_cells, events), detection)
+    return max(float(_least_fraction(sensitivity, n_cells, events)), detection)
 
 
 def events_limit(sensitivity: float, n_cells: int) -> float:

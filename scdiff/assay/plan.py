@@ -7,25 +7,28 @@ Cells are drawn from the prior mean of the mixture and pass the same caller as m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import binom, norm
+from scipy.stats import norm
 
 from scdiff.assay.fit import Fit, fit_at
-from scdiff.assay.limits import DETECTABLE_CALLS, FEWEST_CELLS, POWER, QUANTIFIABLE_EVENTS, error_rates
+from scdiff.assay.limits import FEWEST_CELLS, error_rates, limits_by_cells
 from scdiff.assay.mixture import Model
-from scdiff.assay.table import CellTable, MarkerTable, coarse_depth
+from scdiff.assay.table import CellTable, Floats, MarkerTable, coarse_depth
 from scdiff.errors import InputError
 
 __all__ = ["Plan", "plan_cells"]
 
 DEPTH_SPREAD = 0.4
 N_DEPTHS = 21
-N_REDRAWS = 5
+N_REDRAWS = 2
+GRID_FROM = 500.0
 TYPICAL_SOUP_SHARE = 0.1
 CONTAMINATION_SPREAD = 0.5
 MOST_CELLS = 10_000_000
+SIZES = np.unique(np.round(np.geomspace(FEWEST_CELLS, MOST_CELLS, 2_000))).astype(np.int64)
+"""Numbers of cells that a plan chooses from, 0.6 % apart."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,21 @@ def plan_cells(
         raise InputError(f"the contamination is {contamination:g}, but it is a share of the counts: 0 to below 1.")
     if not depths or min(depths) < 1:
         raise InputError(f"the depths are {', '.join(map(str, depths)) or 'none'}, but each must be 1 count per cell or more.")
-    return [_plan(model, float(depth), fraction, contamination, rate, seed) for depth in depths]
+    levels = sorted({level for depth in depths for level in _shallower(float(depth))} | {float(depth) for depth in depths})
+    at = {level: _plan(model, level, fraction, contamination, rate, seed) for level in levels}
+    return [_never_worse(at[float(depth)], [at[level] for level in _shallower(float(depth))]) for depth in depths]
+
+
+def _shallower(depth: float) -> list[float]:
+    """List depths up to ``depth`` that deeper cells could be thinned to, half of it at least; half-octaves from 500."""
+    steps = np.arange(np.ceil(2 * np.log2(depth / 2 / GRID_FROM) - 1e-9), np.floor(2 * np.log2(depth / GRID_FROM) + 1e-9) + 1)
+    return [float(level) for level in GRID_FROM * 2 ** (steps / 2) if level >= 1] or [depth]
+
+
+def _never_worse(plan: Plan, shallower: Sequence[Plan]) -> Plan:
+    """Take the fewest cells of all depths that the cells could be thinned to: more depth never asks for more cells."""
+    detect, quantify = ([n for n in (getattr(p, name) for p in shallower) if n] for name in ("cells_to_detect", "cells_to_quantify"))
+    return replace(plan, cells_to_detect=min(detect, default=0), cells_to_quantify=min(quantify, default=0))
 
 
 def _plan(model: Model, depth: float, fraction: float, contamination: float, rate: float, seed: int) -> Plan:
@@ -89,8 +106,8 @@ def _plan(model: Model, depth: float, fraction: float, contamination: float, rat
     fit = _typical_fit(model, depth, contamination, n_cells=min(round(20 / fraction), MOST_CELLS))
     rates = [error_rates(fit, rate=rate, seed=seed * N_REDRAWS + number) for number in range(N_REDRAWS)]
     false_rate, sensitivity = (float(np.mean(values)) for values in zip(*rates, strict=True))
-    to_detect = _fewest_to_detect(fraction, false_rate, sensitivity)
-    return Plan(depth, sensitivity, false_rate, to_detect, _fewest_to_quantify(fraction, to_detect, sensitivity))
+    detection, quantification = limits_by_cells(false_rate, sensitivity, SIZES)
+    return Plan(depth, sensitivity, false_rate, _fewest(detection, fraction), _fewest(quantification, fraction))
 
 
 def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: int) -> Fit:
@@ -110,19 +127,8 @@ def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: i
     return fit_at(table, model, theta, evidence_of_positives=0.0)
 
 
-def _fewest_to_detect(fraction: float, false_rate: float, sensitivity: float) -> int:
-    """Fewest cells from which on the calls of ``fraction`` exceed the blank with 95 % power; 0 where none are enough."""
-    cells = np.unique(np.round(np.geomspace(FEWEST_CELLS, MOST_CELLS, 2_000)))
-    most_of_blank = np.maximum(binom.ppf(POWER, cells, false_rate), DETECTABLE_CALLS - 1)
-    enough = binom.sf(most_of_blank, cells, fraction * sensitivity) >= POWER
-    last_failure = np.flatnonzero(~enough)[-1:]
-    start = int(last_failure[0]) + 1 if len(last_failure) else 0
-    return int(cells[start]) if start < len(cells) else 0
-
-
-def _fewest_to_quantify(fraction: float, to_detect: int, sensitivity: float) -> int:
-    """Fewest cells that are enough to detect and give 50 called cells on average; 0 where none are."""
-    if to_detect == 0 or sensitivity <= 0:
-        return 0
-    needed = max(to_detect, int(np.ceil(QUANTIFIABLE_EVENTS / (fraction * sensitivity))))
-    return needed if needed <= MOST_CELLS else 0
+def _fewest(limits: Floats, fraction: float) -> int:
+    """Fewest cells from which on a limit, one of each of ``SIZES``, is at most ``fraction``; 0 where none are."""
+    failed = np.flatnonzero(limits > fraction)[-1:]
+    start = int(failed[0]) + 1 if len(failed) else 0
+    return int(SIZES[start]) if start < len(SIZES) else 0

@@ -27,6 +27,8 @@ VARIATION = (
 )  # fmt: skip
 """Columns of the table of variation between donors, an interface."""
 
+NO_DONOR = "no donor is named: give the column donor in the sample sheet."
+
 
 @dataclass(frozen=True)
 class DonorShares:
@@ -58,7 +60,7 @@ class DonorShares:
 
 
 def pooled_donors(adata: AnnData, groups: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Name the donor of each sample within row ``all``; a sample whose donor is not given stands for one by itself.
+    """Name the donor of each sample within row ``all``; empty for a sample whose donor is not given: it is no donor.
 
     Parameters
     ----------
@@ -68,32 +70,37 @@ def pooled_donors(adata: AnnData, groups: Mapping[str, np.ndarray]) -> dict[str,
         Cells of each row of the table (:func:`scdiff.steps._markers.table_groups`).
     """
     inside = [name for name, group in groups.items() if name != POOLED and groups[POOLED][group].all()]
-    return {name: _donor(adata, groups[name], name) for name in inside}
+    return {name: _donor(adata, groups[name]) for name in inside}
 
 
-def _donor(adata: AnnData, cells: np.ndarray, sample: str) -> str:
-    """Name the donor of a sample."""
+def _donor(adata: AnnData, cells: np.ndarray) -> str:
+    """Name the donor of a sample; empty where it is not given."""
     donor = adata.obs["donor"][cells].iloc[0] if "donor" in adata.obs else None
-    return f"donor {donor}" if donor is not None and donor == donor and str(donor).strip() else f"sample {sample}"  # noqa: PLR0124
+    return f"donor {donor}" if donor is not None and donor == donor and str(donor).strip() else ""  # noqa: PLR0124
 
 
 def over_donors(donors: Any, bounds: Any, n_cells: Any) -> DonorShares:
-    """Take the samples of each donor together, by cells.
+    """Take the samples of each donor together, by cells; the interval of a donor is that of the mean of its samples.
 
     Parameters
     ----------
     donors
-        Donor of each sample, shape (n_samples,).
+        Donor of each sample, shape (n_samples,); samples without a name are left out.
     bounds
         Prevalence, lower and upper end of each sample, shape (3, n_samples), 0-1.
     n_cells
         Cells of each sample, shape (n_samples,).
     """
-    names, donor = np.unique(np.asarray(donors, dtype=str), return_inverse=True)
-    size = np.asarray(n_cells, dtype=float)
-    per_donor = np.bincount(donor, weights=size)
-    shares = (np.bincount(donor, weights=values * size) / np.maximum(per_donor, 1e-300) for values in np.asarray(bounds, dtype=float))
-    return DonorShares(names, np.bincount(donor), per_donor, *shares)
+    from scdiff.assay.intervals import interval_of_mean
+
+    named = np.asarray(donors, dtype=str)
+    values, size = np.asarray(bounds, dtype=float), np.asarray(n_cells, dtype=float)
+    names = np.unique(named[named != ""])
+    parts = [(values[:, named == name], np.maximum(size[named == name], 1e-300)) for name in names]
+    means = [interval_of_mean(part[0], part[1], part[2], weights) for part, weights in parts]
+    n_samples = np.array([(named == name).sum() for name in names], dtype=int)
+    cells = np.array([size[named == name].sum() for name in names], dtype=float)
+    return DonorShares(names, n_samples, cells, *np.array(means, dtype=float).reshape(-1, 3).T)
 
 
 def donor_tables(fractions: pd.DataFrame, donors: Mapping[str, str], reasons: Mapping[str, str]) -> dict[str, pd.DataFrame]:
@@ -141,6 +148,8 @@ def _variation(shares: DonorShares, pooled: Mapping[Any, Any], reason: str) -> d
     row: dict[str, Any] = dict.fromkeys(VARIATION[2:], np.nan)
     row |= {"n_donors": len(shares.names), "n_samples": int(shares.n_samples.sum())}
     row |= {name: float(pooled[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")}
+    if not len(shares.names):
+        return row | {"verdict": "not estimable", "reason": NO_DONOR}
     if pooled["verdict"] == "not measurable" or np.isnan(shares.prevalence).any():
         return row | {"verdict": "not measurable", "reason": reason or "a sample could not be measured"}
     row |= {"donor_least": float(shares.prevalence.min()), "donor_most": float(shares.prevalence.max())}

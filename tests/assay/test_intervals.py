@@ -112,9 +112,7 @@ def farthest_mean(estimates, lows, highs, weights, side):
         return near
 
     ends, share = (highs if side > 0 else lows), np.array(weights) / sum(weights)
-    found = []
-    for part in np.linspace(0, 1, 401):
-        found.append(share @ [reach(estimates[0], ends[0], part), reach(estimates[1], ends[1], 1 - part)])
+    found = [share @ [reach(estimates[0], ends[0], part), reach(estimates[1], ends[1], 1 - part)] for part in np.linspace(0, 1, 401)]
     return max(found) if side > 0 else min(found)
 
 

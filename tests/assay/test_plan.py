@@ -11,6 +11,7 @@ from scdiff.assay.limits import (
     DETECTABLE_CALLS,
     detection_limit,
     limit_of_blank,
+    limits_by_cells,
     quantification_limit,
 )
 from scdiff.assay.mixture import Model
@@ -30,7 +31,7 @@ def test_the_cells_meet_the_limits_and_fewer_do_not(plans):
         assert at[0] <= 0.001 * (1 + 1e-6)
         assert at[1] > 0.001
         assert quantification_limit(plan.sensitivity, plan.cells_to_quantify, at[0]) <= 0.001 * (1 + 1e-6)
-        assert quantification_limit(plan.sensitivity, plan.cells_to_quantify - 1, 0.0) > 0.001
+        assert quantification_limit(plan.sensitivity, int(plan.cells_to_quantify * 0.85), 0.0) > 0.001
 
 
 def test_depth_buys_sensitivity(plans):
@@ -39,6 +40,32 @@ def test_depth_buys_sensitivity(plans):
     assert sensitivity[0] < 0.5
     assert sensitivity[-1] > 0.85
     assert all(plan.false_call_rate < 0.002 for plan in plans)
+
+
+def test_law_more_depth_never_needs_more_cells(model):
+    depths = [500, 640, 900, 1_000, 1_400, 2_000, 2_900, 4_000, 7_000, 11_000, 20_000]
+    made = plan_cells(model, depths, fraction=0.002)
+    for name in ("cells_to_detect", "cells_to_quantify"):
+        needed = [getattr(plan, name) for plan in made]
+        assert needed == sorted(needed, reverse=True), name
+        assert min(needed) > 0
+
+
+@pytest.mark.parametrize("false_rate", [0.0, 1e-5, 1e-3])
+def test_law_more_cells_lower_the_limits(false_rate):
+    """From size to size the LOD may rise by what one more call of the blank costs, never over a doubling."""
+    sizes = 100 * 2 ** np.arange(14)
+    for limits in limits_by_cells(false_rate, 0.5, sizes):
+        assert (np.diff(limits) <= 0).all()
+        assert limits[-1] < 0.05 * limits[0]
+
+
+def test_limits_of_many_sizes_are_those_of_each():
+    sizes = [60, 700, 5_000, 90_000]
+    detection, quantification = limits_by_cells(2e-4, 0.4, sizes)
+    for n, lod, lloq in zip(sizes, detection, quantification, strict=True):
+        assert lod == detection_limit(0.4, n, limit_of_blank(2e-4, n))
+        assert lloq == quantification_limit(0.4, n, lod)
 
 
 def test_rarer_cells_need_more_cells(model):

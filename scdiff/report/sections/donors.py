@@ -144,7 +144,7 @@ def _picture(table: pd.DataFrame, values: pd.DataFrame) -> tuple[Picture, ...]:
 def _notes(adata: AnnData, table: pd.DataFrame) -> tuple[str, ...]:
     """Say what the reader must not miss."""
     undeclared = (
-        () if "donor" in adata.obs else ("No donors are declared (column donor of the sample sheet): each sample is taken for one.",)
+        () if "donor" in adata.obs else ("No donors are declared (column donor of the sample sheet), so nothing is said of donors.",)
     )
     few = int(table["n_donors"].iloc[0]) < 5
     return (
