@@ -19,6 +19,7 @@ __all__ = ["Genes", "MatchedSets", "draw_sets"]
 
 LARGEST_POOL = 500
 SMALLEST_POOL = 200
+ALIKE_POOL = 80
 NEAR_FOLD = 1.5
 BLOCK = 16
 
@@ -44,8 +45,18 @@ class MatchedSets:
     fold: Floats
 
 
-def draw_sets(totals: Any, squares: Any, names: Any, wanted: Any, *, excluded: Any = (), n_sets: int = 1_000, seed: int = 0) -> MatchedSets:
-    """Draw null sets of the programme's size from the genes nearest to each marker in abundance.
+def draw_sets(
+    totals: Any,
+    squares: Any,
+    names: Any,
+    wanted: Any,
+    *,
+    wanted_squares: Any = None,
+    excluded: Any = (),
+    n_sets: int = 1_000,
+    seed: int = 0,
+) -> MatchedSets:
+    """Draw null sets of the programme's size from the genes nearest to each marker in abundance, and in dispersion where it is given.
 
     Each marker has a pool in each half: the genes within a factor of 1.5, at least 200 and at most 500 of them. The genes
     of a pool are used equally often. Neither the order of the genes nor that of the cells matters.
@@ -61,6 +72,9 @@ def draw_sets(totals: Any, squares: Any, names: Any, wanted: Any, *, excluded: A
         Unique gene names, shape (n_genes,); they alone give the order.
     wanted
         Counts of each marker over the batch, shape (n_markers,), 0 or more.
+    wanted_squares
+        As ``squares``, of each marker, shape (n_markers,): of each pool the 80 genes nearest in dispersion are then used. A few counts
+        in few cells give higher sums than as many counts in many cells.
     excluded
         Genes (columns) that enter no pool: all those of the programme.
     n_sets
@@ -86,6 +100,10 @@ def draw_sets(totals: Any, squares: Any, names: Any, wanted: Any, *, excluded: A
             "programme cannot be drawn. Give a matrix with more genes, or set null_sets to 0."
         )
     pools = [[_nearest(half, abundance[half], goal, len(goals)) for goal in goals] for half in halves]
+    if wanted_squares is not None:
+        dispersion = np.log(np.asarray(squares, dtype=float) + 1.0) - 2 * abundance
+        aims = np.log(np.asarray(wanted_squares, dtype=float) + 1.0) - 2 * goals
+        pools = [[_like(pool, dispersion, aim, len(goals)) for pool, aim in zip(half, aims, strict=True)] for half in pools]
     fold = [max(np.abs(abundance[half[column]] - goal).max() for half in pools) for column, goal in enumerate(goals)]
     first = n_sets // 2
     drawn = [_draw(pool, size, generator) for pool, size in zip(pools, (first, n_sets - first), strict=True)]
@@ -111,6 +129,12 @@ def _nearest(half: Genes, abundance: Floats, goal: float, n_markers: int) -> Gen
     distance = np.abs(abundance - goal)
     near = int(np.clip((distance <= np.log(NEAR_FOLD)).sum(), max(SMALLEST_POOL, n_markers), max(LARGEST_POOL, n_markers)))
     return half[np.argsort(distance, kind="stable")[:near]]
+
+
+def _like(pool: Genes, dispersion: Floats, aim: float, n_markers: int) -> Genes:
+    """Keep the genes of a pool that are nearest in dispersion."""
+    near = np.argsort(np.abs(dispersion[pool] - aim), kind="stable")
+    return pool[near[: max(ALIKE_POOL, n_markers)]]
 
 
 def _draw(pools: list[Genes], n_sets: int, generator: np.random.Generator) -> Genes:

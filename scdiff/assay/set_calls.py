@@ -8,6 +8,7 @@ to the same sum over matched sets in cells of the same depth, never to 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from scdiff.assay.table import Floats, Ints
 
 __all__ = ["SetCalls", "call_set", "q_values", "root_table"]
 
-NULL_CELLS, BLANK_SETS = 5_000, 100
+NULL_CELLS, BLANK_SETS, N_SHUFFLES = 5_000, 500, 400
 SCALE, BINS_PER_UNIT = 1_024, 8
 SMALL = 3 / 8
 
@@ -42,12 +43,30 @@ class SetCalls:
         Called cells, shape (n_cells,).
     calibration
         P-values, held-out rates, and as blank the fraction of cells that each of some held-out sets gives.
+    shuffled
+        Fraction of cells that the set itself gives where each gene is shuffled among cells of like depth, shape (n_shuffles,).
     """
 
     score: Floats
     q_value: Floats
     positive: NDArray[np.bool_]
     calibration: Calibration
+    shuffled: Floats
+
+    @property
+    def limit_of_blank(self) -> float:
+        """Highest fraction that a set without a programme gives with 95 % probability, 0-1: of other genes, and of its own, shuffled."""
+        return max(float(np.quantile(found, POWER, method="higher")) if len(found) else 1.0 for found in self._blanks)
+
+    @property
+    def chance(self) -> float:
+        """Probability of as many called cells without a programme, 0-1: the higher one of other genes and of its own, shuffled."""
+        own = float(self.positive.mean())
+        return max(float((1 + (found >= own).sum()) / (1 + len(found))) for found in self._blanks)
+
+    @property
+    def _blanks(self) -> tuple[Floats, Floats]:
+        return self.calibration.blank, self.shuffled
 
 
 def call_set(batch: Batch, counts: Any, *, excluded: Any = (), n_sets: int = 1_000, rate: float = 0.05, seed: int = 0) -> SetCalls:
@@ -79,23 +98,32 @@ def call_set(batch: Batch, counts: Any, *, excluded: Any = (), n_sets: int = 1_0
     """
     own = np.asarray(counts, dtype=float)
     own = own[:, np.argsort(own.sum(axis=0), kind="stable")]  # the order in which genes were given leaves no trace
-    sets = draw_sets(batch.totals, batch.squares, batch.genes, own.sum(axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
+    squares = (code_of(own).astype(float) ** 2).sum(axis=0)
+    asked = {"wanted_squares": squares, "excluded": excluded, "n_sets": n_sets, "seed": seed}
+    sets = draw_sets(batch.totals, batch.squares, batch.genes, own.sum(axis=0), **asked)
     cells = batch.some_cells(MOST_CELLS)
     cells = cells[:: -(-len(cells) // NULL_CELLS)]
-    bins, null_bins = _bins(batch, own, sets.genes, cells)
+    rows, bins, null_bins = _bins(batch, own, sets.genes, cells)
     strata = depth_strata(batch.depth)
-    null = Null(strata, _tally(null_bins, strata.of(batch.depth[cells]), strata.n_strata, sets.n_calibration))
+    stratum = strata.of(batch.depth[cells])
+    null = Null(strata, _tally(null_bins, stratum, strata.n_strata, sets.n_calibration))
     uniform = np.empty(len(own))
     uniform[batch.by_name] = np.random.default_rng([seed, 1]).random(len(own))
     p_value = null.p_values(bins, batch.depth, uniform)
     q_value = q_values(p_value)
     held_out = null_bins[:, sets.n_calibration :][:, :BLANK_SETS]
-    blank = [(q_values(null.p_values(column, batch.depth[cells], uniform[cells])) <= rate).mean() for column in held_out.T]
+
+    def called(column: Ints) -> float:
+        """Share of ``cells`` that are called by some bins."""
+        return float((q_values(null.p_values(column, batch.depth[cells], uniform[cells])) <= rate).mean())
+
+    blank = [called(column) for column in held_out.T]
+    shuffled = [called(rows(codes)) for codes in _shuffles(code_of(own[cells]), stratum, seed)]
     own_tally = _tally(bins[:, None], strata.of(batch.depth), strata.n_strata, 1)[0]
     unknown = np.full((len(NOMINAL), len(GROUPS)), np.nan)
     shares = (null.held_out, unknown, null.share(own_tally))
     calibration = Calibration(p_value, *shares, np.array(blank), sets.fold, n_sets, (), 0)
-    return SetCalls((bins - BINS // 2 + 0.5) / BINS_PER_UNIT, q_value, q_value <= rate, calibration)
+    return SetCalls((bins - BINS // 2 + 0.5) / BINS_PER_UNIT, q_value, q_value <= rate, calibration, np.array(shuffled))
 
 
 def root_table(mean: Any, counts: Any) -> NDArray[np.int64]:
@@ -121,13 +149,23 @@ def q_values(p_value: Any) -> Floats:
     return np.minimum(found, 1.0)
 
 
-def limit_of_blank(calibration: Calibration) -> float:
-    """Take the 95th percentile of what held-out sets give, 0-1; 1 without any."""
-    return float(np.quantile(calibration.blank, POWER, method="higher")) if len(calibration.blank) else 1.0
+def _shuffles(codes: Any, stratum: Ints, seed: int) -> Iterator[Any]:
+    """Turn the cells of each stratum by a random number of places, each gene on its own; shape (n_cells, n_genes) each."""
+    generator = np.random.default_rng([seed, 3])
+    order = np.argsort(stratum, kind="stable")
+    size = np.bincount(stratum)
+    of_cell = stratum[order]
+    start = (np.cumsum(size) - size)[of_cell]
+    place, turned = np.arange(len(order)) - start, np.empty_like(codes)
+    for _ in range(N_SHUFFLES):
+        for gene in range(codes.shape[1]):
+            by = generator.integers(0, np.maximum(size, 1))[of_cell]
+            turned[order, gene] = codes[order[start + (place + by) % size[of_cell]], gene]
+        yield turned
 
 
-def _bins(batch: Batch, counts: Floats, sets: Ints, cells: Ints) -> tuple[Ints, NDArray[np.int16]]:
-    """Bin of the set itself in all cells, shape (n_cells,), and of the null sets in ``cells``, shape (n, n_sets)."""
+def _bins(batch: Batch, counts: Floats, sets: Ints, cells: Ints) -> tuple[Callable[[Any], Ints], Ints, NDArray[np.int16]]:
+    """Bin of the set itself in ``cells`` as a function of its codes, in all cells (n_cells,), and of the null sets (n, n_sets)."""
     genes, columns = np.unique(sets, return_inverse=True)
     total, depth_bin = max(float(batch.depth.sum()), 1.0), rate_bin(np.maximum(batch.depth, 1.0))
     gene_bin, own_bin = rate_bin((batch.totals[genes] + 0.5) / total), rate_bin((counts.sum(axis=0) + 0.5) / total)
@@ -140,8 +178,12 @@ def _bins(batch: Batch, counts: Floats, sets: Ints, cells: Ints) -> tuple[Ints, 
     column_of_gene[genes] = np.arange(len(genes))
     fill_codes(batch.csr.indptr, batch.csr.indices, batch.csr.data, column_of_gene, batch.held(cells), codes)
     null = root_bins(codes, columns.reshape(sets.shape), gene_bin - first, depth_bin[cells], roots, width)
-    own = root_bins(code_of(counts), np.arange(counts.shape[1])[None, :], own_bin - first, depth_bin, roots, width)
-    return own[:, 0].astype(np.int64), null
+    own = np.arange(counts.shape[1])[None, :], own_bin - first
+
+    def bins_of(coded: Any, depths: Ints) -> Ints:
+        return np.asarray(root_bins(coded, *own, depths, roots, width)[:, 0], dtype=np.int64)
+
+    return lambda coded: bins_of(coded, depth_bin[cells]), bins_of(code_of(counts), depth_bin), null
 
 
 def _counts_of_codes() -> Floats:

@@ -67,7 +67,7 @@ def _called(
 ) -> SetResult:
     """Call one programme."""
     from scdiff.assay.calibration import calibration_record
-    from scdiff.assay.set_calls import call_set, limit_of_blank
+    from scdiff.assay.set_calls import call_set
     from scdiff.errors import InputError
 
     reason = _why_not(program, adata, columns, null_sets)
@@ -79,7 +79,7 @@ def _called(
     if found is None:
         unknown = np.full(adata.n_obs, np.nan)
         return SetResult(unknown, unknown, unknown, np.zeros(adata.n_obs, dtype=bool), record)
-    record |= {"calibration": calibration_record(found.calibration), "lob": limit_of_blank(found.calibration)}
+    record |= {"calibration": calibration_record(found.calibration), "lob": found.limit_of_blank, "chance": found.chance}
     return SetResult(found.score, found.calibration.p_value, 1.0 - found.q_value, found.positive, record)
 
 

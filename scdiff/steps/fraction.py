@@ -38,6 +38,9 @@ WEAK_LEVELS = {"high_at_third": 1 / 3, "high_at_tenth": 1 / 10}
 LEAST_DOUBT, MOST_NAMED = 0.01, 3
 """Share of the cells in doubted samples that makes the whole doubtful, and how many of these samples are named."""
 
+FALSE_DISCOVERIES = 0.05
+"""Expected share of chance finds among the read-outs that are detected."""
+
 LEAST_SEEN = 1.0
 """Called cells, by their posterior, that a pattern needs to tell the share of a state in it."""
 
@@ -118,12 +121,34 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     record = adata.uns["scdiff"]["call"]
     programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.is_called]
     read = read_markers(adata, programs)
+    by_chance = _by_chance(programs, record)
     order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first
-    made = each(lambda program: _program_rows(adata, program, read, record, seed), order, worthwhile=many(adata))
+    made = each(
+        lambda program: _program_rows(adata, program, read, record, seed, likely=program.name not in by_chance),
+        order,
+        worthwhile=many(adata),
+    )
     rows = [row for program in programs for row in made[order.index(program)]]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
     adata.uns["scdiff"]["fractions"] = table
     adata.uns["scdiff"]["donors"] = _donor_tables(adata, programs, table)
+
+
+def _by_chance(programs: Sequence[Program], record: Mapping[str, Any]) -> set[str]:
+    """Name the read-outs beside the main one that many read-outs may show by chance: above a false discovery rate of 5 %."""
+    from scipy.stats import chi2
+
+    from scdiff.assay.set_calls import q_values
+
+    p_values = {}
+    for program in programs:
+        facts = record[program.name]
+        if program.name == record["main"] or not bool(facts["measurable"]):
+            continue
+        p_values[program.name] = (
+            float(chi2.sf(facts["fits"].loc[POOLED, "evidence_of_positives"], 1)) / 2 if program.markers else float(facts["chance"])
+        )
+    return {name for name, q in zip(p_values, q_values(list(p_values.values())), strict=True) if q > FALSE_DISCOVERIES}
 
 
 def _donor_tables(adata: AnnData, programs: list[Program], table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -133,8 +158,10 @@ def _donor_tables(adata: AnnData, programs: list[Program], table: pd.DataFrame) 
     return donor_tables(table[table["state"] == table["program"].map(positive)], pooled_donors(adata, table_groups(adata)), reasons)
 
 
-def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """All rows of one programme."""
+def _program_rows(
+    adata: AnnData, program: Program, read: MarkerCounts, record: dict[str, Any], seed: int, *, likely: bool = True
+) -> list[dict[str, Any]]:
+    """All rows of one programme; nothing is detected of one that is not ``likely``."""
     called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
     groups, measurable = table_groups(adata), bool(record[program.name]["measurable"])
     estimates: dict[str, _Estimate] = {}
@@ -143,6 +170,8 @@ def _program_rows(adata: AnnData, program: Program, read: MarkerCounts, record: 
     elif measurable:
         lob, fdr = float(record[program.name]["lob"]), float(record["fdr"])
         estimates = {name: _estimate_of_set(called[cells], lob, fdr) for name, cells in groups.items()}
+    if not likely:
+        estimates = {name: replace(estimate, evidence=0.0) for name, estimate in estimates.items()}
     rows = [_row(program, program.positive, name, called[cells], estimates.get(name)) for name, cells in groups.items()]
     if program.name != record["main"]:
         return rows
