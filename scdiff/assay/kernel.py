@@ -201,7 +201,7 @@ def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weig
     Markers that are on share the cell's activity, those that are off its contamination.
     """
     of_on, of_off, node = room
-    last, n_markers, n_activity, n_nodes = len(patterns) - 1, len(pairs), len(activity_weight), len(node_weight)
+    last = len(patterns) - 1
     _fill_products(pairs, activity_weight, derivatives[0], of_on)
     _fill_products(pairs, node_weight, derivatives[3], of_off)
     on[:], off[:], node[:] = 0.0, 0.0, 0.0
@@ -211,16 +211,20 @@ def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weig
         joint[p] = pattern_weight[p] * of_activity * of_node
         total += joint[p]
         by_activity, by_node = pattern_weight[p] * of_node, pattern_weight[p] * of_activity
-        for k in range(n_nodes):
+        for k in range(len(node)):
             node[k] += by_node * of_off[last - p, k]
-        for g in range(n_markers):
-            if patterns[p, g]:
-                for k in range(n_activity):
-                    on[g, k] += by_activity * of_on[p, k]
-            else:
-                for k in range(n_nodes):
-                    off[g, k] += by_node * of_off[last - p, k]
+        _share_out(on, patterns, p, True, by_activity, of_on, p)
+        _share_out(off, patterns, p, False, by_node, of_off, last - p)
     return total
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _share_out(target, patterns, p, state, factor, products, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Add a multiple of one row of the products to the markers that are in ``state`` in a pattern, in place."""
+    for g in range(target.shape[0]):
+        if patterns[p, g] == state:
+            for k in range(target.shape[1]):
+                target[g, k] += factor * products[row, k]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -29,8 +29,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, expit, gammaln, logit
+from scipy.special import digamma, gammaln
 
+from scdiff.assay.arithmetic import TINY, log_sum, shift_of_odds, softmax, student_cost
 from scdiff.assay.kernel import Derivatives, Means, fill_densities, sum_rows
 from scdiff.assay.table import CellTable, Floats
 
@@ -57,7 +58,7 @@ PARTIAL, PARTIAL_SD = np.log(0.003), 0.7
 POSITIVE, POSITIVE_SD = np.log(0.05), 1.0
 EXCESS_FREEDOM = 1.0
 MOST_NEWTON = 50
-TINY, LARGEST_EXPONENT = 1e-300, 700.0
+LARGEST_EXPONENT = 700.0
 
 
 class Parameters(NamedTuple):
@@ -292,12 +293,12 @@ class Model:
         depth, slope = np.log(table.depth / REFERENCE_DEPTH), theta[self.slope_at]
         logits = theta[self.logits] + slope * depth[:, None] * self.patterns.any(axis=1)
         if prevalence is None:
-            return Weights(_softmax(logits), depth, np.zeros(logits.shape[1]), 0.0)
+            return Weights(softmax(logits), depth, np.zeros(logits.shape[1]), 0.0)
         if not 0 < prevalence < 1:
-            held = _softmax(np.where(self.positive == bool(prevalence), logits, -np.inf))
+            held = softmax(np.where(self.positive == bool(prevalence), logits, -np.inf))
             return Weights(held, depth, np.zeros(logits.shape[1]), 0.0)
-        odds = _log_sum(logits[:, self.positive]) - _log_sum(logits[:, ~self.positive])
-        weight = _softmax(logits + np.where(self.positive, _shift(odds, table.weight, prevalence), 0.0))
+        odds = log_sum(logits[:, self.positive]) - log_sum(logits[:, ~self.positive])
+        weight = softmax(logits + np.where(self.positive, shift_of_odds(odds, table.weight, prevalence), 0.0))
         rate = weight[:, self.positive].sum(axis=1)
         steep = max(float(table.weight @ (rate * (1 - rate))), TINY)
         by_logit = -(table.weight @ (weight * (self.positive - rate[:, None]))) / steep
@@ -323,9 +324,9 @@ class Model:
         n, typical = self.n_markers, np.array(self.level)
         level, soup, leak, on_size, off_size = np.exp(theta[: 5 * n].reshape(5, n))
         activity, slope, tilt = theta[5 * n : 5 * n + 3]
-        nodes = (self.nodes, _softmax(theta[self.node_logits]), self.most)
+        nodes = (self.nodes, softmax(theta[self.node_logits]), self.most)
         sizes = (on_size, off_size, float(np.exp(activity)), float(slope), float(tilt))
-        return Parameters(level, typical * soup, typical * leak, *sizes, *nodes, _softmax(theta[self.logits]))
+        return Parameters(level, typical * soup, typical * leak, *sizes, *nodes, softmax(theta[self.logits]))
 
     def evaluate(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Likelihood:
         """Penalised negative log-likelihood of ``table`` at ``theta``, with gradient and curvature.
@@ -365,7 +366,7 @@ class Model:
         n = self.n_markers
         gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
         centre, spread = self.composition
-        cost, pull, bend = _student_cost((theta[n : 2 * n] - centre) / spread, FREEDOM)
+        cost, pull, bend = student_cost((theta[n : 2 * n] - centre) / spread, FREEDOM)
         gradient[n : 2 * n] = pull / spread
         curvature[range(n, 2 * n), range(n, 2 * n)] = bend / spread**2
         return cost, gradient, curvature
@@ -379,7 +380,7 @@ class Model:
         gradient, curvature = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
         if self.soup is None:
             return 0.0, gradient, curvature
-        weight, reached = _softmax(theta[self.node_logits]), -np.expm1(-self.nodes / self.most) * MOST_SOUP
+        weight, reached = softmax(theta[self.node_logits]), -np.expm1(-self.nodes / self.most) * MOST_SOUP
         mean = float(weight @ reached)
         excess = max(np.log(mean / MOST_MEAN_SOUP) / MOST_MEAN_SD, 0.0)
         by_theta = gradient.copy()
@@ -406,40 +407,8 @@ class Model:
         if held:  # then the total weight of the positive patterns is a constant
             by_theta[-1] = 0.0
         by_theta *= ((excess > 0) / total / typical[1])[:, None]
-        cost, pull, bend = _student_cost(excess, EXCESS_FREEDOM)
+        cost, pull, bend = student_cost(excess, EXCESS_FREEDOM)
         return cost, pull @ by_theta, (by_theta.T * bend) @ by_theta
-
-
-def _student_cost(away: Floats, freedom: float) -> tuple[float, Floats, Floats]:
-    """Cost of distances with Student's tails, with its gradient and a positive curvature of each."""
-    bend = (freedom + 1) / (freedom + away**2)
-    return float((freedom + 1) / 2 * np.log1p(away**2 / freedom).sum()), bend * away, bend
-
-
-def _softmax(logits: Floats) -> Floats:
-    """Weights that sum to 1 over the last axis; scipy's takes five times as long for so few."""
-    scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
-
-
-def _log_sum(logits: Floats) -> Floats:
-    """Logarithm of the summed exponentials over the last axis."""
-    most = logits.max(axis=-1)
-    return np.asarray(most + np.log(np.exp(logits - most[..., None]).sum(axis=-1)))
-
-
-def _shift(odds: Floats, weight: Floats, prevalence: float) -> float:
-    """Find what to add to the log-odds of the rows so that their rates have the mean ``prevalence``, by Newton's steps."""
-    goal = float(logit(prevalence))
-    found = goal - float(weight @ odds / weight.sum())
-    for _ in range(MOST_NEWTON):
-        rate = expit(found + odds)
-        mean = float(np.clip(weight @ rate / weight.sum(), 1e-15, 1 - 1e-15))
-        step = (goal - float(logit(mean))) * mean * (1 - mean) / max(float(weight @ (rate * (1 - rate))) / weight.sum(), TINY)
-        found += float(np.clip(step, -5.0, 5.0))
-        if abs(step) < 1e-10:
-            break
-    return found
 
 
 def _negative_binomial(counts: Any, mean: Any, size: Any) -> Floats:

@@ -206,7 +206,8 @@ def test_nothing_is_contested_without_a_witness_or_without_positives(truth, mode
     made = case(known_fit(counts, np.full(1_000, 5_000.0), parameters, scarce), prevalence=0.1)
     assert find("contested", made).value == 0
     low = case(known_fit(*contested_counts(0.35), dirty(truth, model, 0.1)), prevalence=0.001)
-    assert find("contested", low).value == 0
+    assert find("contested", low._replace(verdict="not detected")).value == 0
+    assert not find("contested", low._replace(verdict="detected")).passed
 
 
 # --- bounds ---------------------------------------------------------------------------------------

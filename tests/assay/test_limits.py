@@ -300,5 +300,5 @@ def test_error_rates_of_few_cells_are_shares(known_fit, n_cells):
 def test_a_blank_and_a_full_batch_tell_what_the_other_would_give(known_fit):
     """The rates are those of the reference batch, whatever the batch itself holds."""
     blank, full = (error_rates(known_fit(8_000, prevalence=prevalence)) for prevalence in (0.0, 0.9))
-    assert blank[1] == pytest.approx(full[1], abs=0.15)
+    assert blank[1] == pytest.approx(full[1], abs=0.2)
     assert max(blank[0], full[0]) < 2e-3

@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control
 
 from scdiff.assay.calibration import Batch
 from scdiff.assay.null_kernel import BINS, root_bins
-from scdiff.assay.set_calls import call_set, limit_of_blank, q_values, root_table
+from scdiff.assay.set_calls import call_set, q_values, root_table
 from scdiff.assay.statistic import code_of
 from scdiff.errors import InputError
 
@@ -42,7 +42,28 @@ def test_raised_cells_are_called_and_hardly_any_other(seed):
 def test_nothing_above_the_blank_where_nothing_is_raised(seed):
     batch, counts, _ = drawn(seed)
     found = call_set(batch, counts, excluded=SET)
-    assert found.positive.mean() <= max(limit_of_blank(found.calibration), 2 / N_CELLS)
+    assert found.positive.mean() <= max(found.limit_of_blank, 2 / N_CELLS)
+
+
+def test_the_chance_of_many_called_cells_is_small_and_that_of_few_is_not():
+    batch, counts, _ = drawn(0, share=0.1)
+    assert call_set(batch, counts, excluded=SET).chance < 0.01
+    batch, counts, _ = drawn(0)
+    assert call_set(batch, counts, excluded=SET).chance > 0.05
+
+
+def test_a_shuffled_set_is_found_as_seldom_as_said():
+    """A few genes of few high counts stand in the set: sets of other genes do not have such sums."""
+    found = 0
+    for seed in range(20):
+        batch, counts, _ = drawn(seed)
+        generator = np.random.default_rng(seed)
+        counts[:, :3] = np.where(generator.random((N_CELLS, 3)) < 0.02, 60, 0)
+        matrix = batch.counts.tolil()
+        matrix[:, SET] = counts
+        made = Batch(matrix.tocsr(), batch.cells, batch.genes)
+        found += call_set(made, counts, excluded=SET, n_sets=400).chance <= 0.05
+    assert found <= 4
 
 
 def test_held_out_sets_are_calibrated():

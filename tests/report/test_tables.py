@@ -13,9 +13,10 @@ def test_columns_of_fractions_are_an_interface(finished, tmp_path):
     table = finished.uns["scdiff"]["fractions"].assign(extra=1)
     write_table(fraction_columns(table[sorted(table.columns)]), tmp_path / "fractions.csv")
     assert (tmp_path / "fractions.csv").read_text().splitlines()[0] == (
-        "program,state,sample,n_cells,n_called,fraction,fraction_low,fraction_high,prevalence,prevalence_low,prevalence_high,lob,lod,lloq,verdict,reason"
+        "program,state,sample,n_cells,n_called,fraction,fraction_low,fraction_high,prevalence,prevalence_low,prevalence_high,lob,lod,lloq,verdict,reason,"
+        "prevalence_low_cells,prevalence_high_cells,lloq_events,high_at_third,high_at_tenth"
     )
-    assert len(FRACTION_COLUMNS) == 16
+    assert len(FRACTION_COLUMNS) == 21
 
 
 def test_a_missing_column_is_an_error(finished):

@@ -18,7 +18,8 @@ from scdiff.steps.fraction import COLUMNS, fraction
 MAIN = "pancreatic_progenitor"
 INTERFACE = (
     "program,state,sample,n_cells,n_called,fraction,fraction_low,fraction_high,"
-    "prevalence,prevalence_low,prevalence_high,lob,lod,lloq,verdict,reason"
+    "prevalence,prevalence_low,prevalence_high,lob,lod,lloq,verdict,reason,"
+    "prevalence_low_cells,prevalence_high_cells,lloq_events,high_at_third,high_at_tenth"
 )
 STATES = [rule.name for rule in load_program(MAIN).states]
 NUMBERS = ["double_positive", "triple_positive"]
@@ -201,12 +202,17 @@ def test_two_samples_of_one_donor_are_no_two_donors(donors):
     assert variation["reason"].iloc[0].startswith("1 donor for the variation between donors, and at least 2 are needed")
 
 
-def test_without_donors_each_sample_is_one():
+def test_a_sample_without_a_named_donor_is_no_donor():
     adata = batch(donors=2, n_cells=400)
-    by_donor = csv(measured(adata))
+    named = rows_of(measured(adata)).loc["all"]
     del adata.obs["donor"]
     fraction(adata)
-    assert csv(adata.uns["scdiff"]["fractions"]) == by_donor
+    unnamed = rows_of(adata.uns["scdiff"]["fractions"]).loc["all"]
+    cells = ["prevalence_low_cells", "prevalence_high_cells"]
+    assert unnamed[cells].tolist() == named[cells].tolist() == unnamed[["prevalence_low", "prevalence_high"]].tolist()
+    assert named["prevalence_low"] <= named[cells[0]]
+    assert named["prevalence_high"] > named[cells[1]]
+    assert "no donor is named" in adata.uns["scdiff"]["donors"]["variation"]["reason"].iloc[0]
 
 
 def test_one_sample_is_all(single):
@@ -284,7 +290,7 @@ def test_the_seed_moves_the_limits_only(single):
     first = adata.uns["scdiff"]["fractions"]
     fraction(adata, seed=7)
     other = adata.uns["scdiff"]["fractions"]
-    fixed = [name for name in COLUMNS if name not in ("lob", "lod", "lloq")]
+    fixed = [name for name in COLUMNS if name not in ("lob", "lod", "lloq", "lloq_events")]
     pd.testing.assert_frame_equal(first[fixed], other[fixed])
     np.testing.assert_allclose(other["lod"], first["lod"], rtol=0.25)
 
