@@ -1,7 +1,7 @@
 """Intervals over donors and comparisons of donor groups: coverage, false discoveries and power, by simulation.
 
 ``python tests/benchmarks/bench_donors.py [--quick]`` prints the tables and writes ``results/donors.csv`` and ``donors.md``.
-Donors' fractions are beta distributed around the truth with a known overdispersion, 500-3,000 cells each. ``corrected``
+Donors' fractions are beta distributed around the truth with a known CV (intervals) or overdispersion (comparisons), 500-3,000 cells each. ``corrected``
 stands for prevalences with a standard error: three in five positive cells are called, and the fraction is divided by that.
 """
 
@@ -22,7 +22,9 @@ from scdiff.assay.donors import beta_binomial_interval, compare_donors, compare_
 from scdiff.assay.intervals import clopper_pearson, donor_interval
 
 RESULTS = Path(__file__).parent / "results"
-TRUTHS, OVERDISPERSIONS, N_DONORS = (0.001, 0.01, 0.1, 0.5), (0.01, 0.03, 0.1), (2, 3, 5, 8)
+TRUTHS, CVS, N_DONORS = (0.005, 0.01, 0.04, 0.2), (0.1, 0.3, 0.5, 1.0), (2, 3, 5, 8)
+EARLIER_PRIOR = (0.03, 1.4)
+"""Median of the overdispersion, and standard deviation of its logarithm, that earlier versions took for the interval."""
 SENSITIVITY = 0.6
 LOGITS = np.linspace(-13, 9, 121)
 
@@ -51,8 +53,8 @@ def log_likelihood(values: np.ndarray, cells: np.ndarray, logits: np.ndarray, rh
 
 
 def profile_interval(values: np.ndarray, cells: np.ndarray) -> tuple[float, float]:
-    """Profile likelihood of the mean, penalised by the interval's prior on the overdispersion."""
-    median, spread = donors.INTERVAL_PRIOR
+    """Profile likelihood of the mean, penalised by the earlier prior on the overdispersion."""
+    median, spread = EARLIER_PRIOR
     penalty = ((np.log(donors.GRID / median) / spread) ** 2 / 2)[:, None]
     profile = (log_likelihood(values, cells, LOGITS, donors.GRID) - penalty).max(axis=0)
     place = LOGITS[profile.argmax()]
@@ -64,21 +66,31 @@ def profile_interval(values: np.ndarray, cells: np.ndarray) -> tuple[float, floa
     return low, expit(brentq(drop, place, LOGITS[-1])) if drop(LOGITS[-1]) > 0 else 1.0
 
 
+def known_interval(values: np.ndarray, cells: np.ndarray, cv: float) -> tuple[float, float]:
+    """Beta-binomial interval of somebody who knows how much donors differ."""
+    spreads, scale = donors.SPREADS, donors.DONOR_SD
+    donors.SPREADS, donors.DONOR_SD = np.array([cv]), 1e3
+    found = beta_binomial_interval(values, cells)
+    donors.SPREADS, donors.DONOR_SD = spreads, scale
+    return found
+
+
 INTERVALS = {"beta-binomial": beta_binomial_interval, "beta-binomial profile": profile_interval, "logit-t": donor_interval}
 
 
 def intervals(n_draws: int, seed: int) -> pd.DataFrame:
     """Coverage and width of each method in each corner."""
     rng, rows = np.random.default_rng(seed), []
-    corners = [(m, p, r, d) for m in ("called", "corrected") for p in TRUTHS for r in OVERDISPERSIONS for d in N_DONORS]
-    for measure, truth, rho, n_donors in corners:
+    corners = [(m, p, r, d) for m in ("called", "corrected") for p in TRUTHS for r in CVS for d in N_DONORS]
+    for measure, truth, cv, n_donors in corners:
+        rho = cv**2 * truth / (1 - truth)
         for _ in range(n_draws):
             values, cells = measured(rng, *drawn(rng, truth, rho, n_donors), corrected=measure == "corrected")
-            for method, interval in INTERVALS.items():
-                low, high = interval(values, cells)
-                rows.append((measure, truth, rho, n_donors, method, low <= truth <= high, 100 * (high - low)))
-    table = pd.DataFrame(rows, columns=["measure", "truth", "overdispersion", "n_donors", "method", "covered", "width_points"])
-    return table.groupby(["measure", "truth", "overdispersion", "n_donors", "method"], as_index=False).mean()
+            found = {method: interval(values, cells) for method, interval in INTERVALS.items()}
+            found["spread known"] = known_interval(values, cells, cv)
+            rows += [(measure, truth, cv, n_donors, name, low <= truth <= high, 100 * (high - low)) for name, (low, high) in found.items()]
+    table = pd.DataFrame(rows, columns=["measure", "truth", "cv", "n_donors", "method", "covered", "width_points"])
+    return table.groupby(["measure", "truth", "cv", "n_donors", "method"], as_index=False).mean()
 
 
 def pooled_t(a: np.ndarray, b: np.ndarray, *, welch: bool = False) -> float:
@@ -239,9 +251,7 @@ def main() -> None:
     beyond = [f"{r}: {100 * (x.loc[x['effect_size'] == 0, 'scdiff'] <= 0.05).mean():.1f} %" for r, x in outside.items()]
     paired = pairs(160 if quick else 6_000, 4).reset_index()
     paired.columns = [" ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in name).strip() for name in paired.columns]
-    by_donors = (
-        cover.pivot_table(index=["truth", "overdispersion"], columns=["method", "n_donors"], values="covered").mul(100).reset_index()
-    )
+    by_donors = cover.pivot_table(index=["truth", "cv"], columns=["method", "n_donors"], values="covered").mul(100).reset_index()
     by_donors.columns = [" ".join(map(str, name)).strip() for name in by_donors.columns]
     text = "\n\n".join(
         [

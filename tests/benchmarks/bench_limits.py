@@ -2,7 +2,10 @@
 
 The profile-likelihood interval stands beside the bootstrap: cells drawn again 39 times, lowest and highest estimate.
 
-Run: python tests/benchmarks/bench_limits.py [--quick] [--coverage]
+The printed limits are held to batches with exactly the LOD, and the LLOQ, of positive cells: real islet cells in real stromal cells,
+all ideal, or half of them without INS.
+
+Run: python tests/benchmarks/bench_limits.py [--quick] [--coverage] [--limits]
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from scdiff.simulate import keep_markers, pair_cells, titrate
 
 QUICK = "--quick" in sys.argv
 N_ZERO, N_RARE, N_COVER, N_BOOTSTRAP = (72, 12, 60, 5) if QUICK else (504, 100, 500, 10)
+N_PRINT, N_AT_LIMIT, MOST_LIMIT = (3, 20, 0.5) if QUICK else (10, 200, 0.5)
 N_AGAIN = 39
 """Of so many estimates the lowest and the highest hold 95 %."""
 SOUPS = [(0.0, 0.0), (0.02, 0.1), (0.05, 0.3), (0.1, 0.02), (0.1, 0.3), (0.2, 0.3)]
@@ -110,6 +114,51 @@ def bootstrap(counts: np.ndarray, depth: np.ndarray, generator: np.random.Genera
     return min(found), max(found)
 
 
+def mixed_positives(seed: int) -> Any:
+    """Islet beta cells, half of them without insulin, as the programme defines its positive cells."""
+    import anndata as ad
+
+    good = collapsed("islet")
+    half = np.random.default_rng(seed).random(good.n_obs) < 0.5
+    names = ["Pdx1", "Nkx6-1", "Ins1", "Ins2"]
+    bare = keep_markers(good[half], keep=["Pdx1", "Nkx6-1"], markers=[name for name in names if name in good.var_names])
+    warnings.simplefilter("ignore")
+    return ad.concat([good[~half], bare], join="outer", fill_value=0)
+
+
+def at_limit(task: tuple[str, float, int, float, str, int]) -> dict[str, Any]:
+    """One batch with a given fraction of positive cells: is it detected, and quantified?"""
+    kind, depth, n_cells, fraction, limit, seed = task
+    good = mixed_positives(seed) if kind == "mixed" else collapsed("islet")
+    options: dict[str, Any] = {"depth": depth, "contamination": 0.05, "soup_share": 0.1}
+    answer = assay(*marker_counts(titrate(good, collapsed("negative"), n_cells=n_cells, fraction=fraction, seed=seed, **options)))
+    said = {"detected": answer.verdict != "not detected", "quantified": answer.verdict == "quantified"}
+    key = {"kind": kind, "depth": depth, "cells": n_cells, "limit": limit, "fraction": fraction}
+    return key | said | {"prevalence": answer.prevalence, "lod": answer.lod, "lloq": answer.lloq}
+
+
+def printed_limits() -> None:
+    """Print the LOD of blanks and the LLOQ of batches of 3 %, then what batches at exactly these fractions give."""
+    conditions = list(product(("ideal", "mixed"), (1000.0, 4000.0, 15000.0), (1_000, 3_000)))
+    with multiprocessing.Pool(2) as pool:
+        prints = [(*c, fraction, "", seed) for c in conditions for fraction in (0.0, 0.03) for seed in range(N_PRINT)]
+        printed = pd.DataFrame(pool.map(at_limit, prints, chunksize=1))
+        blanks = printed[printed["fraction"] == 0].groupby(["kind", "depth", "cells"])["lod"].median()
+        full = printed[printed["fraction"] > 0].groupby(["kind", "depth", "cells"])["lloq"].median()
+        tasks = [(*c, float(limits[c]), name, 50_000 + seed) for c in conditions for name, limits in (("lod", blanks), ("lloq", full))
+                 if limits[c] < MOST_LIMIT for seed in range(N_AT_LIMIT)]  # fmt: skip
+        found = pd.DataFrame(pool.map(at_limit, tasks, chunksize=1))
+    keys = ["limit", "kind", "depth", "cells", "fraction"]
+    summary = found.groupby(keys, as_index=False).agg(
+        batches=("detected", "size"),
+        detected=("detected", "mean"),
+        quantified=("quantified", "mean"),
+        mean=("prevalence", "mean"),
+        sd=("prevalence", "std"),
+    )
+    write(summary.assign(cv=summary["sd"] / summary["fraction"]), "limits")
+
+
 def blanks_and_rare() -> None:
     """Batches without positives, and with one in a thousand."""
     with multiprocessing.Pool(2) as pool:
@@ -141,6 +190,10 @@ def coverage() -> None:
 
 
 if __name__ == "__main__":
-    if "--coverage" not in sys.argv:
+    chosen = {"--coverage", "--limits"} & set(sys.argv)
+    if not chosen:
         blanks_and_rare()
-    coverage()
+    if not chosen or "--limits" in chosen:
+        printed_limits()
+    if not chosen or "--coverage" in chosen:
+        coverage()

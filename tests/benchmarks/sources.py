@@ -17,7 +17,15 @@ from scipy import sparse
 from scdiff.assay.calls import call_cells
 from scdiff.assay.doublets import chance_positives, prevalence_of_cells
 from scdiff.assay.fit import fit_mixture, profile_interval
-from scdiff.assay.limits import error_rates, limit_of_blank, verdict
+from scdiff.assay.limits import (
+    detection_limit,
+    error_rates,
+    limit_of_blank,
+    quantification_limit,
+    total_cv,
+    variance_excess,
+    verdict,
+)
 from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
 from scdiff.programs import load_program
@@ -103,6 +111,8 @@ class Answer:
     called: np.ndarray
     evidence: float
     verdict: str
+    lod: float = float("nan")
+    lloq: float = float("nan")
 
 
 def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool = True, soup: Soup | None = None) -> Answer:
@@ -114,8 +124,11 @@ def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool 
     blank = limit_of_blank(false_rate + chance_positives(*rates) * sensitivity, len(calls))
     bounds = profile_interval(fit) if interval else (np.nan, np.nan)
     prevalence, low, high = (prevalence_of_cells(value, *rates) for value in (fit.prevalence, *bounds))
-    said = verdict(int(calls.sum()), len(calls), blank=blank, evidence_of_positives=fit.evidence_of_positives)
-    return Answer(prevalence, low, high, calls, fit.evidence_of_positives, said)
+    n_called, cv = int(calls.sum()), total_cv(prevalence, low, high) if interval else 0.0
+    said = verdict(n_called, len(calls), blank=blank, evidence_of_positives=fit.evidence_of_positives, cv=cv)
+    lod = detection_limit(sensitivity, len(calls), blank)
+    lloq = quantification_limit(sensitivity, len(calls), lod, excess=variance_excess(n_called, len(calls), cv))
+    return Answer(prevalence, low, high, calls, fit.evidence_of_positives, said, lod, lloq)
 
 
 def write(frame: pd.DataFrame, name: str, *, folder: Path = RESULTS, notes: Sequence[str] = ()) -> None:
