@@ -2,7 +2,8 @@
 
 ``python tests/benchmarks/bench_donors.py [--quick]`` prints the tables and writes ``results/donors.csv`` and ``donors.md``.
 Donors' fractions are beta distributed around the truth with a known CV (intervals) or overdispersion (comparisons), 500-3,000
-cells each. ``corrected`` stands for prevalences with a standard error: three in five positive cells are called, and the fraction is divided by that.
+cells each. ``corrected`` stands for prevalences with a standard error: three in five positive cells are called, and the
+fraction is divided by that.
 """
 
 from __future__ import annotations
