@@ -23,6 +23,7 @@ from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load import counts, dense, features, hdf5, join, names, robject, soup, text
 from scdiff.steps.load.archive import opened
+from scdiff.steps.load.identity import samples_of, told_samples
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
 from scdiff.steps.load.plan import Source, plan_inputs
@@ -141,10 +142,12 @@ def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) ->
     """Look into one file."""
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
     _refuse_too_small(path, table)
-    samples = _samples(sources, table)
+    samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
-    told, notes = join.told_species([join.Part(sources, table, samples)], species)
-    return [looked(source, table, int((samples == source.sample).sum()), told, notes) for source in sources]
+    part = join.Part(sources, table, samples)
+    told, notes = join.told_species([part], species)
+    said = [*notes, *told_samples(sources), *join.own_columns(part)[1]]
+    return [looked(source, table, int((samples == source.sample).sum()), told, said) for source in sources]
 
 
 def _refuse_same_cells(parts: Sequence[join.Part]) -> None:
@@ -188,8 +191,10 @@ def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, 
     path = at(sources[0]).path
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
     _refuse_too_small(path, table)
-    samples = _samples(sources, table)
+    samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
+    for said in told_samples(sources):
+        table = table.noted(said)
     table, soups = features.symbols_once(table), {}
     for source in sources:
         if source.raw is not None:
@@ -303,14 +308,6 @@ def _refuse_too_small(path: Path, table: Table) -> None:
         raise InputError(f"{path}: the file holds no genes.")
     if features.is_transposed(table):
         raise InputError(f"{path}: cells carry gene names ({some(table.barcodes)}): the matrix is transposed; give cells x genes.")
-
-
-def _samples(sources: tuple[Source, ...], table: Table) -> np.ndarray:
-    """Sample of each cell of one file."""
-    if not sources[0].label or table.obs is None:
-        return np.full(len(table.barcodes), sources[0].sample, dtype=object)
-    named = {source.label: source.sample for source in sources}
-    return np.array([named[str(label)] for label in table.obs[hdf5.LABELS]], dtype=object)
 
 
 def _refuse_twice(path: Path, samples: np.ndarray, barcodes: np.ndarray) -> None:

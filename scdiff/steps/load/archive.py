@@ -123,8 +123,8 @@ def _is_wanted(name: str, wanted: Collection[str]) -> bool:
 
 
 def _is_needed_whole(name: str) -> bool:
-    """Tell whether planning opens the file: HDF5 files and stores."""
-    return name.casefold().endswith(HDF5) or ".zarr/" in name
+    """Tell whether planning reads the file: HDF5 files and stores, tables about cells."""
+    return name.casefold().endswith(HDF5) or ".zarr/" in name or "metadata" in name.casefold()
 
 
 def _refuse_too_much(archive: Path, member: _Member, size: int, left: int, folder: Path) -> None:

@@ -16,6 +16,7 @@ from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.triple import MATRIX, triples
+from scdiff.steps.load.wells import labelled_cells, wells_told
 
 __all__ = ["ALLOWED", "sources_of"]
 
@@ -63,10 +64,10 @@ def _file(path: Path) -> list[Source]:
     if ARCHIVE.search(path.name):
         return _archived(path)
     if MATRIX.search(path.name):
-        return triples(path.parent, _files(path.parent), path)
+        return _with_samples(triples(path.parent, _files(path.parent), path))
     if path.suffix.lower() in HDF5:
         layout = hdf5_layout(path)
-        return _labelled(path, layout) if layout == "h5ad" else [Source("", path, layout, (path,))]
+        return _labelled(path, layout) if layout in ("h5ad", "loom") else wells_told([Source("", path, layout, (path,))])
     if R_FILE.search(path.name):
         refuse_without_rdata(path)
         return [Source("", path, "R object", (path,))]
@@ -92,7 +93,13 @@ def _packed(source: Source, archive: Path, folder: Path) -> Source:
 
 def _labelled(path: Path, layout: str) -> list[Source]:
     """One source for each sample that a store names itself, else one."""
-    return [Source(label, path, layout, (path,), label) for label in own_samples(path)] or [Source("", path, layout, (path,))]
+    column, labels = own_samples(path)
+    return [Source(label, path, layout, (path,), label, column=column) for label in labels] or [Source("", path, layout, (path,))]
+
+
+def _with_samples(sources: Sequence[Source]) -> list[Source]:
+    """Tell the samples of triples apart where their lists of cells, or a list of wells, do."""
+    return [told for source in sources for told in (labelled_cells(source) or wells_told([source]))]
 
 
 def _folder(path: Path) -> list[Source]:
@@ -145,8 +152,10 @@ def _below(folder: Path, root: Path) -> Iterator[Source]:
     """Yield the sources of the folders below a folder, then of the folder itself."""
     if len(folder.relative_to(root).parts) > _DEEPEST:
         raise InputError(f"{root}: its folders are nested more than {_DEEPEST} deep: name the one to load, or each of them.")
-    for child in _visible(folder):
-        if child.is_dir() and not _is_zarr(child) and child.name not in _PASSED_OVER:
+    children = _visible(folder)
+    pooled = {"multi"} if any(child.name == "per_sample_outs" for child in children) else set()  # cellranger multi: all samples in one
+    for child in children:
+        if child.is_dir() and not _is_zarr(child) and child.name not in {*_PASSED_OVER, *pooled}:
             yield from _below(child, root)
     yield from _here(folder)
 
@@ -155,7 +164,7 @@ def _here(folder: Path) -> Iterator[Source]:
     """Yield the sources of the files of one folder: its triples, where there are any; else every matrix."""
     files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and _is_zarr(child)]
     if any(MATRIX.search(file.name) for file in files):
-        yield from triples(folder, files)
+        yield from _with_samples(triples(folder, files))
         return
     for place in (*stores, *files):
         if place in stores or _may_hold_counts(place):

@@ -14,6 +14,7 @@ from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.chunks import whole_array
 from scdiff.steps.load.features import looks_stable, named, pick_genome
+from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.probe import probe
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["LABELS", "hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_stored"]
-
-LABELS = "sample"
-"""Column of an h5ad's obs that names the samples within the file."""
+__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_stored"]
 
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
@@ -81,31 +79,24 @@ def _opened(path: Path) -> Iterator[Any]:
         yield handle
 
 
-def own_samples(path: Path) -> list[str]:
-    """Sample names that an h5ad gives its cells in ``obs["sample"]``, sorted; empty where it gives none.
-
-    A column with fewer than two cells per name is no sample column.
+def own_samples(path: Path) -> tuple[str, list[str]]:
+    """Column about the cells that names their samples, and these names, sorted; no names where it gives none.
 
     Raises
     ------
     InputError
-        If only some of the cells have a name.
+        If only some of the cells have a name in ``obs["sample"]``.
     """
-    import pandas as pd
     from anndata.io import read_elem
 
-    with reading(path, "h5ad or zarr"), _opened(path) as handle:
+    with reading(path, "h5ad, zarr or loom"), _opened(path) as handle:
+        if "col_attrs" in handle:
+            cells = _attributes(handle["col_attrs"])
+            return own_labels(path, list(cells), lambda name: cells[name], exact=False)
         obs = handle["obs"]
-        if not hasattr(obs, "keys") or LABELS not in obs:
-            return []
-        labels = pd.Series(read_elem(obs[LABELS]))
-    missing = int(labels.isna().sum())
-    if 0 < missing < len(labels):
-        raise InputError(
-            f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(labels):,} cells: give each cell a sample, or drop the column.'
-        )
-    known = sorted({str(label) for label in labels.dropna()})
-    return known if len(known) <= len(labels) / 2 else []
+        if not hasattr(obs, "keys"):
+            return LABELS, []
+        return own_labels(path, list(obs), lambda name: read_elem(obs[name]), exact=True)
 
 
 def _refuse_claims(path: Path, handle: Any, names: Iterable[str]) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 from scdiff import genes, keys, programs
 from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps._days import DAY, days
 from scdiff.steps._states import gene_list
 from scdiff.steps.load import counts
+from scdiff.steps.load.identity import told_columns
 from scdiff.steps.load.lazy import first_block
 from scdiff.steps.load.plan import Source
 from scdiff.steps.load.table import Table, some
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     Files = tuple[Path, ...]
 
-__all__ = ["Part", "hashed", "joined", "sha256", "told_species"]
+__all__ = ["Part", "hashed", "joined", "own_columns", "sha256", "told_species"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -169,7 +171,7 @@ def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     """Gather what is known of every cell: the file's own columns, the sheet's, sample and control."""
     import pandas as pd
 
-    frames, notes = zip(*(_own_columns(part) for part in parts), strict=True)
+    frames, notes = zip(*(own_columns(part) for part in parts), strict=True)
     obs = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
     sources = [source for part in parts for source in part.sources]
     samples = np.concatenate([part.samples for part in parts])
@@ -197,8 +199,8 @@ def _mixed_donors(obs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
-    """Columns that the file itself gives, without those that scdiff or the sheet writes."""
+def own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
+    """Columns that the file itself gives, without those that scdiff or the sheet writes, and what there is to say of them."""
     import pandas as pd
 
     obs = part.table.obs if part.table.obs is not None else pd.DataFrame(index=range(len(part.samples)))
@@ -208,21 +210,21 @@ def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
     taken = [str(name) for name in obs if str(name) in ours | sheet or str(name).startswith("scdiff_")]
     told = [name for name in taken if not (name == "control" and keep_control) and not (name == "sample" and part.sources[0].label)]
     kept = obs[[name for name in obs if str(name) not in taken or (name == "control" and keep_control)]]
-    note = f"{part.sources[0].path.name}: columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
-    return kept.rename(columns=str), [note] if told else []
+    kept, said = told_columns(kept.rename(columns=str), part.samples, part.table.barcodes, sheet)
+    left_out = f"columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
+    return kept, [f"{part.sources[0].path.name}: {sentence}" for sentence in ([left_out] if told else []) + said]
 
 
 def _sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
-    """Column -> sample -> value; a column of numbers only becomes numbers, a blank is missing."""
+    """Column -> sample -> value: the day as a number, anything else as the text that it is; a blank is missing."""
     columns = dict.fromkeys(name for source in sources for name in source.fields)
-    return {name: _typed({source.sample: source.fields.get(name, "") for source in sources}) for name in columns}
-
-
-def _typed(texts: dict[str, str]) -> dict[str, Any]:
-    try:
-        return {sample: float(text) if text else np.nan for sample, text in texts.items()}
-    except ValueError:
-        return {sample: text or np.nan for sample, text in texts.items()}
+    texts = {name: {source.sample: source.fields.get(name, "") for source in sources} for name in columns}
+    return {
+        name: dict(zip(given, days(given.values()), strict=True))
+        if name == DAY
+        else {sample: text or np.nan for sample, text in given.items()}
+        for name, given in texts.items()
+    }
 
 
 def _plain(column: pd.Series) -> pd.Series:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scdiff import keys
 from scdiff.errors import ConfigError, did_you_mean
+from scdiff.steps._days import DAY, unreadable_days
 from scdiff.steps.load.table import READER_ERRORS
 
 __all__ = ["Row", "read_sheet"]
@@ -145,6 +146,8 @@ def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -
     ]
     odd = {name: value for name, value in values.items() if _FORMULA.match(value) or _UNPRINTABLE.search(value)}
     faults += [f"line {number}: {name} is {value!r}, a formula or unprintable: write a plain text." for name, value in odd.items()]
+    if odd_days := unreadable_days([values.get(DAY, "")]):
+        faults.append(f"line {number}: day is {odd_days[0]!r}, which cannot be read as a day: write a number, such as 7, d7 or day 7.")
     control = values.get("control", "")
     if control.casefold() not in _TRUTH:
         faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.")
