@@ -28,6 +28,7 @@ from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.table import Hold, Table, reading, some
+from scdiff.steps.load.twice import refuse_same_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Source", "load", "look_at", "plan_inputs"]
 
 logger = logging.getLogger(__name__)
-
-_FEW_CELLS = 10
-"""So many cells of two inputs may be alike by chance."""
 
 _SPECIES = ("auto", "human", "mouse")
 
@@ -106,9 +104,9 @@ def load(
     with join.hashed(list(dict.fromkeys(group[0].files for group in groups))) as hashes:
         with opened(sources) as at:
             parts = [_part(group, at, matrix, species, hold=hold, recover=recover) for group in groups]
+        refuse_same_cells(parts)
         told, notes = join.told_species(parts, species)
         adata = join.joined(parts, species=told, notes=notes, hashes=hashes)
-    _refuse_same_cells(parts)
     _log(adata.uns["scdiff"]["input"])
     return adata
 
@@ -128,44 +126,36 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     An entry for each sample that can be read, as far as the cells looked at tell; a sentence for each file that cannot.
     """
     looks: list[Look] = []
+    parts: list[join.Part] = []
     faults: list[str] = []
     for group in _by_file(sources):
         try:
             with opened(group) as at:
-                looks += _looks(group, at, species, matrix)
+                parts.append(_glance(group, at, species, matrix))
+            looks += _looks(parts[-1], species)
         except ScdiffError as error:
             faults.append(str(error))
+    try:
+        refuse_same_cells(parts)
+    except ScdiffError as error:
+        faults.append(str(error))
     return looks, faults
 
 
-def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> list[Look]:
-    """Look into one file."""
+def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> join.Part:
+    """Read some cells of one file."""
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
     _refuse_too_small(path, table)
     samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
-    part = join.Part(sources, table, samples)
+    return join.Part(sources, table, samples)
+
+
+def _looks(part: join.Part, species: str) -> list[Look]:
+    """Sum up what the cells of one file tell that were read."""
     told, notes = join.told_species([part], species)
-    said = [*notes, *told_samples(sources), *join.own_columns(part)[1]]
-    return [looked(source, table, int((samples == source.sample).sum()), told, said) for source in sources]
-
-
-def _refuse_same_cells(parts: Sequence[join.Part]) -> None:
-    """Refuse two inputs that hold the same cells, which would count twice: the same barcodes with the same number of counts."""
-    known: dict[tuple[str, float], int] = {}
-    for number, part in enumerate(parts if len(parts) > 1 else ()):
-        if is_lazy(part.table.entries):
-            return
-        depth = np.asarray(part.table.entries.sum(axis=1, dtype=np.float64)).ravel()
-        cells = [(soup.LANE.sub("", str(name)), total) for name, total in zip(part.table.barcodes, depth, strict=True)]
-        seen = [known[cell] for cell in cells if cell in known]
-        if len(seen) > max(_FEW_CELLS, len(cells) / 2):
-            other, this = (one.sources[0] for one in (parts[max(set(seen), key=seen.count)], part))
-            raise InputError(
-                f"{this.path}: {len(seen):,} of {len(cells):,} cells of {this.sample!r} stand in {other.sample!r} ({other.path}), too, "
-                "with as many counts: they would count twice. Give each cell once."
-            )
-        known |= dict.fromkeys(cells, number)
+    said = [*notes, *told_samples(part.sources), *join.own_columns(part)[1]]
+    return [looked(source, part.table, int((part.samples == source.sample).sum()), told, said) for source in part.sources]
 
 
 def _log(record: dict[str, Any]) -> None:
