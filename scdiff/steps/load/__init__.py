@@ -26,6 +26,7 @@ from scdiff.steps.load.archive import opened
 from scdiff.steps.load.identity import samples_of, told_samples
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
+from scdiff.steps.load.parts import is_sum, unmixed
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.table import Hold, Table, reading, some
 from scdiff.steps.load.twice import refuse_same_cells
@@ -76,6 +77,8 @@ def load(
     matrix
         Matrix of an h5ad that holds the counts: ``X``, ``raw`` or a layer. ``auto`` takes the first that
         holds integer counts of X, ``layers["counts"]``, the other layers, raw. Other layouts have one.
+        Where the counts stand in parts, a sum of spliced, unspliced and ambiguous ones: ``S+A``, as for cells, is what ``auto`` takes
+        of the rows of alevin-fry; ``S+U+A``, as for nuclei, what it takes of matrices and layers.
     engine
         ``memory`` holds the counts in memory. ``dask`` leaves them on disk (h5ad or zarr, stored by cell), as a dask
         array whose blocks are computed when a step passes over them.
@@ -145,6 +148,7 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
 def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> join.Part:
     """Read some cells of one file."""
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
+    _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
     samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
@@ -180,6 +184,7 @@ def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, 
         raise ConfigError(f"{sources[0].path}: the engine dask reads no archives: unpack it, or use the engine memory.")
     path = at(sources[0]).path
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
+    _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
     samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
@@ -188,14 +193,14 @@ def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, 
     table, soups = features.symbols_once(table), {}
     for source in sources:
         if source.raw is not None:
-            soups[source.sample], said = _soup(at(source.raw), table, samples == source.sample, species)
+            soups[source.sample], said = _soup(at(source.raw), table, samples == source.sample, species, matrix)
             table = table.noted(said)
     return join.Part(sources, table, samples, {sample: counts for sample, counts in soups.items() if counts is not None})
 
 
-def _soup(raw: Source, table: Table, cells: np.ndarray, species: str) -> tuple[Any, str]:
+def _soup(raw: Source, table: Table, cells: np.ndarray, species: str, matrix: str) -> tuple[Any, str]:
     """Sum the empty droplets on the genes of ``table``, None where they hold too little; and say so."""
-    unfiltered = features.symbols_once(_genes(raw, "auto", species))
+    unfiltered = features.symbols_once(_genes(raw, matrix if is_sum(matrix) else "auto", species))
     counted, said = soup.empty_droplets(unfiltered, table.barcodes[cells], raw.path)
     return None if counted is None else soup.on_genes(counted, unfiltered.symbols, table.symbols), said
 
@@ -245,6 +250,7 @@ def _tables(source: Source, matrix: str, species: str, *, hold: Hold) -> Iterato
             table = next(tables, None)
             if table is not None:
                 _refuse_unfit(table, hold)
+                table = unmixed(table, matrix)
         if table is None:
             return
         yield table
@@ -257,8 +263,11 @@ def _refuse_unfit(table: Table, hold: Hold) -> None:
         raise ValueError(
             f"{len(table.barcodes):,} cells and {len(table.symbols):,} genes are named, the matrix is {n_cells:,} x {n_genes:,}"
         )
-    if not is_lazy(table.entries):
-        table.entries.check_format()
+    for values in (table.entries, *table.layers.values()):
+        if values.shape != table.entries.shape:
+            raise ValueError(f"the layers {', '.join(table.layers)} are not all {n_cells:,} x {n_genes:,}, as the matrix is")
+        if not is_lazy(values):
+            values.check_format()
 
 
 def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:
@@ -280,13 +289,31 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
 
 def _exact(table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
-    clean = replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen))
+    clean = _checked_layers(replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen)))
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")
     if table.matrix:
         passed = f" ({'; '.join(faults)})" if faults else ""
         clean = clean.noted(f"Counts were taken from {table.matrix}{passed}.")
     return clean
+
+
+def _checked_layers(table: Table) -> Table:
+    """Keep the spliced and unspliced counts that are counts; say which are not."""
+    kept: dict[str, Any] = {}
+    for name, values in table.layers.items():
+        seen = survey_lazily(values) if is_lazy(values) else counts.survey(values)
+        if seen.minimum < 0 or seen.n_fractional or seen.n_not_finite:
+            table = table.noted(f"Layer {name} holds no counts and was left out.")
+        else:
+            kept[name] = (exact_lazily if is_lazy(values) else counts.exact)(values, seen)
+    return replace(table, layers=kept)
+
+
+def _refuse_no_parts(path: Path, table: Table, matrix: str) -> None:
+    """Refuse to take a sum of parts of what has none."""
+    if is_sum(matrix) and not table.layers:
+        raise ConfigError(f"{path}: load.matrix is {matrix!r}, but the input has no spliced and unspliced counts to add: leave it out.")
 
 
 def _refuse_too_small(path: Path, table: Table) -> None:

@@ -195,12 +195,13 @@ def symbols_once(table: Table) -> Table:
         )
     exact_sums = table.entries.dtype if float(table.entries.max()) * np.bincount(codes).max() < 2**24 else np.float64
     gather = sparse.csr_matrix((np.ones(len(codes), dtype=exact_sums), (np.arange(len(codes)), codes)), shape=(len(codes), len(unique)))
-    entries = sparse.csr_matrix(table.entries @ gather)
+    entries, *others = (sparse.csr_matrix(values @ gather) for values in (table.entries, *table.layers.values()))
     entries.sort_indices()
     ids, written = (_listed(names, codes) for names in (table.gene_ids, table.symbols if table.written is None else table.written))
     repeated = sorted(unique[np.bincount(codes) > 1])
     symbols = np.asarray(unique, dtype=object)
-    merged = replace(table, entries=entries, symbols=symbols, gene_ids=ids, kinds=None, genomes=None, written=written)
+    layers = dict(zip(table.layers, others, strict=True))
+    merged = replace(table, entries=entries, symbols=symbols, gene_ids=ids, kinds=None, genomes=None, written=written, layers=layers)
     return merged.repaired(
         f"{len(repeated)} gene symbols stood on several rows ({some(repeated)}); their counts were summed: "
         f"{len(codes):,} rows became {len(unique):,} genes."

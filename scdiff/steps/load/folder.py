@@ -12,6 +12,7 @@ from pathlib import Path
 from scdiff.errors import InputError
 from scdiff.steps.load.archive import ARCHIVE, unpacked
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
+from scdiff.steps.load.parts import part_of
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
 from scdiff.steps.load.stream import open_text
@@ -105,6 +106,7 @@ def _with_samples(sources: Sequence[Source]) -> list[Source]:
 def _folder(path: Path) -> list[Source]:
     """Find the samples of a folder and the folders below: all of one kind, each named differently."""
     found = list(_below(path, path))
+    found = _with_velocity(found, path)
     twins = {source.path: _twin(source.path, path) for source in found}
     places = {source.path for source in found}
     raw = {place for place in twins.values() if place in places}
@@ -121,6 +123,20 @@ def _folder(path: Path) -> list[Source]:
         return [replace(source, path=path) for source in kept]
     _refuse_unclear(path, kept)
     return kept
+
+
+def _with_velocity(found: Sequence[Source], root: Path) -> list[Source]:
+    """Put the parts that STARsolo counts into ``Velocyto`` to the counts of the same cells in ``Gene``, where both stand."""
+    places = {source.files[0].parent: source for source in found}
+    beside: dict[Path, Source] = {}
+    for place in places:
+        parts = place.relative_to(root).parts
+        whole = root.joinpath(*("Gene" if part == "Velocyto" else part for part in parts))
+        if "Velocyto" in parts and whole in places:
+            beside[place] = places[whole]
+    kept = [source for source in found if source.files[0].parent not in beside]
+    extra = {id(whole): places[place].files for place, whole in beside.items() if part_of(places[place].files[0].name)}
+    return [replace(source, files=(*source.files, *extra.get(id(source), ()))) for source in kept]
 
 
 def _only(found: Sequence[Source], place: Path | None) -> Source:

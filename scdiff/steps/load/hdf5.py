@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from scdiff.steps.load.chunks import whole_array
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
+from scdiff.steps.load.parts import KEPT, is_sum, part_of, parts_of, summed
 from scdiff.steps.load.probe import probe
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
@@ -28,9 +31,6 @@ __all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_store
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
 _CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
-_PARTIAL = ("spliced", "unspliced", "ambiguous", "spanning")
-"""Layers of RNA velocity: whole numbers, but only a part of the counts, so never taken unasked."""
-
 _BLOCK_VALUES = 1 << 24
 """Values of a dense matrix that are held at once."""
 
@@ -145,14 +145,49 @@ def read_stored(path: Path, matrix: str, *, hold: Hold = "memory") -> Iterator[T
 
 
 def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]:
-    """Yield the matrices of an open file."""
+    """Yield the matrices of an open file, last the sum of parts where one of these stands in the place of the counts."""
     from anndata.io import read_elem
 
     obs, places = read_elem(handle["obs"]), _places(handle)
-    for name in _asked(path, matrix, list(places)):
+    parts = _parts(places)
+    read = {part: partial(_stored_values, handle[places[name]], path, name, hold) for part, name in parts.items()}
+    layers = {part: read[part] for part in KEPT if part in parts}
+    alone = _alone(handle, path, places, parts) if matrix == "auto" and len(layers) == len(KEPT) else []
+    added = bool(alone) or (is_sum(matrix) and bool(parts))
+    asked = _asked(path, "auto" if is_sum(matrix) else matrix, list(places))
+    for name in (name for name in asked if not added or (alone and name not in (*alone, "raw"))):
         where = places[name]
         var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
-        yield _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+        table = _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+        yield table if name == "raw" else replace(table, layers={part: values() for part, values in layers.items()})
+    if added:
+        found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
+        table = _from_frames(summed(found, wanted), obs, read_elem(handle["var"]), " + ".join(parts[one] for one in wanted if one in parts))
+        table = table.noted(f"{' and '.join(alone)} hold{'s' * (len(alone) == 1)} a part of the counts, not all.") if alone else table
+        yield replace(table, layers={part: found[part] for part in layers})
+
+
+def _parts(places: dict[str, str]) -> dict[str, str]:
+    """Part of the counts -> the layer that holds it, of several the one with the shortest name."""
+    layers = sorted((name for name, where in places.items() if where.startswith("layers/")), key=lambda name: (-len(name), name))
+    return {part: name for name in layers if (part := part_of(name))}
+
+
+def _stored_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
+    """Read a stored matrix by cell."""
+    values = _values(stored, path, name, hold)
+    return values if is_lazy(values) else _by_cell(values)
+
+
+def _alone(handle: Any, path: Path, places: dict[str, str], parts: dict[str, str]) -> list[str]:
+    """Find the matrices that are but one of the parts, as far as some cells tell."""
+    read = {name: _values(handle[where], path, name, "some") for name, where in places.items() if name != "raw"}
+    return [
+        name
+        for name, values in read.items()
+        if name not in parts.values()
+        and any(values.shape == read[part].shape and not (values != read[part]).nnz for part in parts.values())
+    ]
 
 
 def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
@@ -219,8 +254,8 @@ def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
 def _places(handle: Any) -> dict[str, str]:
     """Name -> place in the file of every matrix, the likeliest holder of counts first."""
     layers = sorted(handle["layers"], key=lambda name: (name != "counts", name)) if "layers" in handle else []
-    whole = {name: f"layers/{name}" for name in layers if name not in _PARTIAL}
-    partial = {name: f"layers/{name}" for name in layers if name in _PARTIAL}
+    whole = {name: f"layers/{name}" for name in layers if not part_of(name)}
+    partial = {name: f"layers/{name}" for name in layers if part_of(name)}
     places = {"X": "X", **whole, "raw": "raw/X", **partial}
     return {name: where for name, where in places.items() if where in handle}
 
@@ -228,7 +263,7 @@ def _places(handle: Any) -> dict[str, str]:
 def _asked(path: Path, matrix: str, known: list[str]) -> list[str]:
     """Matrices to try: all whole ones, or the one that the user named."""
     if matrix == "auto":
-        return [name for name in known if name not in _PARTIAL]
+        return [name for name in known if not part_of(name)]
     if matrix not in known:
         raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
     return [matrix]
@@ -329,7 +364,23 @@ def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa
             )
         symbols, gene_ids = _names(_strings(rows[index]), rows)
         obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
-        yield Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
+        table = Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
+        yield _with_parts(handle, table, matrix)
+
+
+def _with_parts(handle: h5py.File, table: Table, matrix: str) -> Table:
+    """Add the layers of spliced and unspliced counts to the main matrix; where it is one of them, their sum is taken in its place."""
+    parts = {part: name for name in handle.get("layers", {}) if (part := part_of(name)) and handle["layers"][name].ndim == 2}
+    if not set(KEPT) <= set(parts):
+        return table
+    found = {part: _blocks(handle[f"layers/{name}"]) for part, name in parts.items()}
+    table = replace(table, layers={part: found[part] for part in KEPT})
+    alone = [name for part, name in parts.items() if found[part].shape == table.entries.shape and not (found[part] != table.entries).nnz]
+    if not alone and not is_sum(matrix):
+        return table
+    wanted = parts_of(matrix, "S+U+A")
+    told = f"The matrix is the layer {alone[0]}, a part of the counts; c" if alone else "C"
+    return replace(table, entries=summed(found, wanted)).noted(f"{told}ounts are {' + '.join(part for part in wanted if part in parts)}.")
 
 
 def _strings(values: np.ndarray) -> np.ndarray:

@@ -103,12 +103,12 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes:
     symbols, rows, lost = _shared_genes(parts)
     values = [part.table.entries if row is None else part.table.entries[:, row] for part, row in zip(parts, rows, strict=True)]
     matrix = values[0] if len(values) == 1 else _stacked(values)
-    obs, dropped = _obs(parts)
+    (obs, dropped), (layers, apart) = _obs(parts), _layers(parts, rows)
     first, kept = parts[0].table, slice(None) if rows[0] is None else rows[0]
     written = first.symbols if first.written is None else first.written
     columns = {keys.GENE_ID.name: first.gene_ids[kept], keys.NAME_IN_FILE.name: written[kept]}
     var = pd.DataFrame({name: values.astype(object) for name, values in columns.items()}, index=pd.Index(symbols, dtype=object))
-    adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
+    adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix, **layers})
     technology, reads = counts.technology(first_block(matrix))
     record = {
         "species": species,
@@ -121,9 +121,21 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes:
     soups = {name: soup if row is None else soup[row] for part, row in zip(parts, rows, strict=True) for name, soup in part.soups.items()}
     if soups:
         record["soup"] = {"samples": _texts(list(soups)), "genes": symbols.astype(object), "counts": np.column_stack(list(soups.values()))}
-    told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
+    told = [*notes, *lost, *dropped, *apart, *_collected(parts, "notes"), *([reads] if reads else [])]
     adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
     return adata
+
+
+def _layers(parts: Sequence[Part], rows: Sequence[np.ndarray | None]) -> tuple[dict[str, Any], list[str]]:
+    """Spliced and unspliced counts, where every part has them; say which were left out."""
+    every = list(dict.fromkeys(name for part in parts for name in part.table.layers))
+    shared = [name for name in every if all(name in part.table.layers for part in parts)]
+    found = {
+        name: [part.table.layers[name] if row is None else part.table.layers[name][:, row] for part, row in zip(parts, rows, strict=True)]
+        for name in shared
+    }
+    left_out = [f"Layer {name} was left out: not every input has it." for name in every if name not in shared]
+    return {name: values[0] if len(values) == 1 else _stacked(values) for name, values in found.items()}, left_out
 
 
 def _stacked(values: Sequence[Any]) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.steps.load.features import is_common
 from scdiff.steps.load.lists import about_cells, read_cells, read_genes, read_rows, without_heading
+from scdiff.steps.load.parts import assembled, part_of
 from scdiff.steps.load.stream import most_bytes, open_bytes
 from scdiff.steps.load.table import Table
 
@@ -25,7 +26,19 @@ _ENOUGH_COMMON, _HIGH = 5, 0.7
 
 
 def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrix of the triple ``files``: matrix, barcodes, features.
+    """Yield the matrix of the triple ``files``: matrix, barcodes, features; triples of parts of the counts may follow.
+
+    Raises
+    ------
+    InputError
+        If the lists of cells and genes do not fit the matrix.
+    """
+    tables = [_read_triple(files[start : start + 3]) for start in range(0, len(files), 3)]
+    yield assembled(tables, [part_of(path.name) for path in files[::3]], matrix)
+
+
+def _read_triple(files: Sequence[Path]) -> Table:
+    """Read one matrix with its lists.
 
     Raises
     ------
@@ -49,7 +62,7 @@ def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[T
     table = table.repaired("The matrix stood cells x genes and was turned.") if turned else table
     headed = [path.name for path, taken in ((files[1], cells_headed), (files[2], genes_headed)) if taken]
     taken = f"The first line of {' and '.join(headed)} was taken for a heading: the matrix has one entry less."
-    yield table.repaired(taken) if headed else table
+    return table.repaired(taken) if headed else table
 
 
 def _checked(path: Path) -> Path | BytesIO:
