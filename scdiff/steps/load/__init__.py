@@ -107,9 +107,9 @@ def load(
     with join.hashed(list(dict.fromkeys(group[0].files for group in groups))) as hashes:
         with opened(sources) as at:
             parts = [_part(group, at, matrix, species, hold=hold, recover=recover) for group in groups]
-        refuse_same_cells(parts)
         told, notes = join.told_species(parts, species)
         adata = join.joined(parts, species=told, notes=notes, hashes=hashes)
+    refuse_same_cells(parts)
     _log(adata.uns["scdiff"]["input"])
     return adata
 
