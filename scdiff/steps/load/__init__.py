@@ -23,6 +23,7 @@ from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load import counts, dense, features, hdf5, join, names, robject, soup, text
 from scdiff.steps.load.archive import opened
+from scdiff.steps.load.called import cleaned, refuse_unknown
 from scdiff.steps.load.identity import samples_of, told_samples
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
@@ -150,6 +151,7 @@ def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
     _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
+    table = refuse_unknown(path, table, species)
     samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
     return join.Part(sources, table, samples)
@@ -186,6 +188,7 @@ def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, 
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
     _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
+    table = refuse_unknown(path, table, species)
     samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
     for said in told_samples(sources):
@@ -208,7 +211,8 @@ def _soup(raw: Source, table: Table, cells: np.ndarray, species: str, matrix: st
 def _genes(source: Source, matrix: str, species: str, *, hold: Hold = "memory", recover: bool = False) -> Table:
     """Read one matrix of counts, genes only, by their approved symbols; what is wrong with it names the file."""
     try:
-        return names.approved(features.genes_only(_counts(source, matrix, species, hold=hold, recover=recover), species), species)
+        table = cleaned(_counts(source, matrix, species, hold=hold, recover=recover))
+        return names.approved(features.genes_only(table, species), species)
     except InputError as error:
         raise (error if str(error).startswith(str(source.path)) else InputError(f"{source.path}: {error}")) from error.__cause__
 

@@ -32,7 +32,10 @@ _BARCODE = re.compile(r"(^|[^A-Za-z])[ACGTN]{6,}([^A-Za-z]|$)")
 _NOT_A_GENE = re.compile(
     r"^(ERCC-\d{5}|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous))$"
 )
-_DATE = re.compile(r"^\d{1,2}-(Mar|Sep|Dec)$", re.IGNORECASE)
+_DATE = re.compile(
+    r"^(\d{1,2}[-. ](Mar|Sep|Dec|Oct|Feb|Apr)|(Mar|Sep|Dec)[-. ]\d{1,2}|\d{4}[-/](0?[2349]|1[02])[-/]\d{1,2}( 00:00:00)?)$",
+    re.IGNORECASE,
+)
 _COMMON = re.compile(
     r"^(MT-|RP[LS]\d|(ACTB|ACTG1|B2M|CD63|COL1A[12]|COL3A1|EEF1A1|FTL1?|FTH1|GAPDH|LGALS1|LUM|MALAT1|S100A6|SPARC|TMSB4X|TMSB10|TPT1|VIM)$)",
     re.IGNORECASE,
@@ -148,10 +151,37 @@ def _one_genome(table: Table, species: str) -> Table:
         return table
     totals = {genome: float(table.entries[:, np.flatnonzero(table.genomes == genome)].sum()) for genome in known}
     chosen, note = pick_genome(totals, species)
-    kept = table.genes(table.genomes == chosen)
+    genomes = table.genomes
+    table = _with_shares(table, [genome for genome in known if genome != chosen])
+    kept = table.genes(np.isin(genomes, [chosen, ""]))
     symbols = np.array([re.sub(rf"^{re.escape(chosen)}_+", "", name) for name in kept.symbols], dtype=object)
     gene_ids = np.array([re.sub(rf"^{re.escape(chosen)}_+", "", name) for name in kept.gene_ids], dtype=object)
     return replace(kept, symbols=symbols, gene_ids=gene_ids).noted(note)
+
+
+def _with_shares(table: Table, others: Sequence[str]) -> Table:
+    """Add the share of each cell's counts that other genomes have, 0-1, as columns ``share_<genome>``; say how much it is."""
+    import pandas as pd
+
+    if is_lazy(table.entries) or table.genomes is None:
+        return table
+    total = np.maximum(np.asarray(table.entries.sum(axis=1), dtype=float).ravel(), 1)
+    shares = {
+        genome: np.asarray(table.entries[:, np.flatnonzero(table.genomes == genome)].sum(axis=1), dtype=float).ravel() / total
+        for genome in others
+    }
+    for genome, share in shares.items():
+        n_most = int((share > 0.5).sum())
+        table = table.noted(
+            f"{genome} has {100 * np.median(share):.1f} % of the counts of the median cell, and more than half in {n_most:,} of "
+            f"{len(share):,} cells, which are not left out."
+        )
+    if len(total) != len(table.barcodes):
+        return table
+    obs = pd.DataFrame(index=range(len(total))) if table.obs is None else table.obs.copy(deep=False)
+    for genome, share in shares.items():
+        obs[f"share_{genome}"] = share
+    return replace(table, obs=obs)
 
 
 def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:

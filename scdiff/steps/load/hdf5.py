@@ -14,6 +14,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps.load.called import best_names
 from scdiff.steps.load.chunks import whole_array
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.identity import LABELS, own_labels
@@ -286,25 +287,29 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     """Build the table of one matrix and its frames."""
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
-    symbols, gene_ids = _names(index, columns)
-    return Table(
+    symbols, gene_ids, told = _names(index, columns)
+    table = Table(
         entries=values if is_lazy(values) else _by_cell(values),
         barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
         symbols=symbols,
         gene_ids=gene_ids,
         obs=obs,
         kinds=np.asarray(columns["feature_types"].astype(object)) if "feature_types" in columns else None,
+        genomes=np.asarray(columns["genome"].astype(str).astype(object)) if "genome" in columns else None,
         matrix=name,
     )
+    return table.repaired(told) if told else table
 
 
-def _names(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols and identifiers, from the index and the columns (casefolded) beside it."""
+def _names(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, str]:
+    """Symbols and identifiers, from the index and the columns (casefolded) beside it, and what there is to say of them."""
+    if (found := best_names(index, columns)) is not None:
+        return *named(*found[:2]), found[2]
     symbol_column = _first(_SYMBOLS, columns)
     if symbol_column is not None and looks_stable(index):
-        return named(np.asarray(columns[symbol_column], dtype=object), index)
+        return *named(np.asarray(columns[symbol_column], dtype=object), index), ""
     id_column = _first(_IDS, columns)
-    return named(index, index if id_column is None else np.asarray(columns[id_column], dtype=object))
+    return *named(index, index if id_column is None else np.asarray(columns[id_column], dtype=object)), ""
 
 
 def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
@@ -362,10 +367,10 @@ def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa
             raise InputError(
                 f"{path}: this loom file does not name its {'genes' if index is None else 'cells'}: add the attribute Gene or CellID."
             )
-        symbols, gene_ids = _names(_strings(rows[index]), rows)
+        symbols, gene_ids, told = _names(_strings(rows[index]), rows)
         obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
         table = Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
-        yield _with_parts(handle, table, matrix)
+        yield _with_parts(handle, table.repaired(told) if told else table, matrix)
 
 
 def _with_parts(handle: h5py.File, table: Table, matrix: str) -> Table:
