@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.errors import ConfigError, InputError, did_you_mean
+from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.called import best_names
 from scdiff.steps.load.chunks import whole_array
@@ -21,6 +21,7 @@ from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.parts import KEPT, is_sum, part_of, parts_of, summed
 from scdiff.steps.load.probe import probe
+from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
 if TYPE_CHECKING:
@@ -149,17 +150,19 @@ def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]
     """Yield the matrices of an open file, last the sum of parts where one of these stands in the place of the counts."""
     from anndata.io import read_elem
 
-    obs, places = read_elem(handle["obs"]), _places(handle)
-    parts = _parts(places)
-    read = {part: partial(_stored_values, handle[places[name]], path, name, hold) for part, name in parts.items()}
+    obs, places = read_elem(handle["obs"]), places_of(handle)
+    parts = part_layers(places)
+    read = {part: cache(partial(_stored_values, handle[places[name]], path, name, hold)) for part, name in parts.items()}
     layers = {part: read[part] for part in KEPT if part in parts}
-    alone = _alone(handle, path, places, parts) if matrix == "auto" and len(layers) == len(KEPT) else []
+    alone = parts_alone(_glances(handle, path, places), parts) if matrix == "auto" and len(layers) == len(KEPT) else []
     added = bool(alone) or (is_sum(matrix) and bool(parts))
-    asked = _asked(path, "auto" if is_sum(matrix) else matrix, list(places))
+    asked = asked_of(path, "auto" if is_sum(matrix) else matrix, list(places))
+    asked, cut = fuller_first(handle, places, asked) if matrix == "auto" and not added else (asked, "")
     for name in (name for name in asked if not added or (alone and name not in (*alone, "raw"))):
         where = places[name]
-        var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
+        var = genes_of_raw(handle, where) if name == "raw" else read_elem(handle["var"])
         table = _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+        table = table.noted(cut) if cut else table
         yield table if name == "raw" else replace(table, layers={part: values() for part, values in layers.items()})
     if added:
         found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
@@ -168,27 +171,15 @@ def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]
         yield replace(table, layers={part: found[part] for part in layers})
 
 
-def _parts(places: dict[str, str]) -> dict[str, str]:
-    """Part of the counts -> the layer that holds it, of several the one with the shortest name."""
-    layers = sorted((name for name, where in places.items() if where.startswith("layers/")), key=lambda name: (-len(name), name))
-    return {part: name for name in layers if (part := part_of(name))}
+def _glances(handle: Any, path: Path, places: dict[str, str]) -> dict[str, Any]:
+    """Read some cells of each matrix but raw."""
+    return {name: _values(handle[where], path, name, "some") for name, where in places.items() if name != "raw"}
 
 
 def _stored_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     """Read a stored matrix by cell."""
     values = _values(stored, path, name, hold)
     return values if is_lazy(values) else _by_cell(values)
-
-
-def _alone(handle: Any, path: Path, places: dict[str, str], parts: dict[str, str]) -> list[str]:
-    """Find the matrices that are but one of the parts, as far as some cells tell."""
-    read = {name: _values(handle[where], path, name, "some") for name, where in places.items() if name != "raw"}
-    return [
-        name
-        for name, values in read.items()
-        if name not in parts.values()
-        and any(values.shape == read[part].shape and not (values != read[part]).nnz for part in parts.values())
-    ]
 
 
 def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
@@ -252,24 +243,6 @@ def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
     return sparse.vstack(parts, format="csr")
 
 
-def _places(handle: Any) -> dict[str, str]:
-    """Name -> place in the file of every matrix, the likeliest holder of counts first."""
-    layers = sorted(handle["layers"], key=lambda name: (name != "counts", name)) if "layers" in handle else []
-    whole = {name: f"layers/{name}" for name in layers if not part_of(name)}
-    partial = {name: f"layers/{name}" for name in layers if part_of(name)}
-    places = {"X": "X", **whole, "raw": "raw/X", **partial}
-    return {name: where for name, where in places.items() if where in handle}
-
-
-def _asked(path: Path, matrix: str, known: list[str]) -> list[str]:
-    """Matrices to try: all whole ones, or the one that the user named."""
-    if matrix == "auto":
-        return [name for name in known if not part_of(name)]
-    if matrix not in known:
-        raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
-    return [matrix]
-
-
 def _legacy(path: Path, matrix: str) -> Iterator[Table]:
     """Do the same for files whose frames anndata has to translate."""
     import anndata
@@ -279,7 +252,7 @@ def _legacy(path: Path, matrix: str) -> Iterator[Table]:
     frames: dict[str, tuple[Any, Any]] = {"X": (adata.X, adata.var)} if adata.X is not None else {}
     frames |= {name: (adata.layers[name], adata.var) for name in layers}
     frames |= {"raw": (adata.raw.X, adata.raw.var)} if adata.raw is not None else {}
-    for name in _asked(path, matrix, list(frames)):
+    for name in asked_of(path, matrix, list(frames)):
         yield _from_frames(frames[name][0], adata.obs, frames[name][1], name)
 
 
