@@ -64,8 +64,8 @@ def load(
     ----------
     inputs
         h5ad, zarr, 10x h5, loom, rds, rda, csv, tsv or txt (also .gz) files, folders with a 10x matrix, folders of several
-        samples, or archives of these (tar, tar.gz, zip); each is a sample, unless an h5ad names its own in
-        ``obs["sample"]``, or a folder or archive holds several.
+        samples, or archives of these (tar, tar.gz, zip); each is a sample, unless a file names its own (``obs["sample"]``,
+        ``sample_id``, ``orig.ident``, Parse's table of the cells, the list of ``cellranger aggr``), or a folder or archive holds several.
         Beside ``filtered_...`` the unfiltered ``raw_...`` is read too, for the soup of its empty droplets.
     samples
         Sample sheet (csv, tsv or xlsx): ``sample`` and any of ``path,raw,donor,condition,day,control,...``; ``raw``
@@ -89,14 +89,15 @@ def load(
 
     Writes
     ------
-    layers["counts"] (CSR, or a dask array of CSR blocks; exact integers), obs["sample"], obs["control"], columns of the sheet in obs,
+    layers["counts"] (CSR, or a dask array of CSR blocks; exact integers), layers["spliced"] and layers["unspliced"] where every
+    input has them, obs["sample"], obs["control"], columns of the sheet in obs,
     var["gene_id"], var["name_in_file"], uns["scdiff"]["input"]; X stays empty.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, holds no counts, fewer than two cells, a barcode twice in a sample, or the cells of another;
-        or if the inputs share no gene.
+        If a file is missing, damaged, holds no counts, fewer than two cells, a barcode twice in a sample, the cells of another, or
+        names of no genes; or if the inputs share no gene.
     ConfigError
         If the sheet has faults, or an option names something unknown.
     """

@@ -18,11 +18,11 @@ from scdiff.steps.load.table import Table, some
 __all__ = ["best_names", "cleaned", "known_share", "refuse_unknown"]
 
 _GENOME = re.compile(
-    r"^((?:GRC[hmrz]\d+|hg\d\d|mm\d{1,2}|rn\d|mRatBN\d(?:\.\d)?|Rnor_\d(?:\.\d)?|Sscrofa\d+(?:\.\d)?)"
-    r"(?:[._\-]?(?:p\d+|pre_?mrna|20\d\d-[A-Z]|\d\.\d\.\d))?)[_\-.]+(?=\S)",
+    r"^((?:GRC[hmrz]\d+|hg\d\d|mm\d{1,2}|rn\d|mRatBN\d(?:\.\d)?|Rnor_\d(?:\.\d)?|Sscrofa\d+(?:\.\d)?|HUMAN|MOUSE)"
+    r"(?:[._\-]?(?:p\d+|pre_?mrna|20\d\d-[A-Z]|\d\.\d\.\d))?)[_\-.:]+(?=\S)",
     re.IGNORECASE,
 )
-"""A reference before the name of a gene: ``GRCh38_INS``, ``mm10___Ins1``, ``GRCh38-INS`` of Seurat."""
+"""A reference before the name of a gene: ``GRCh38_INS``, ``mm10___Ins1``, ``GRCh38-INS`` of Seurat, ``HUMAN_INS`` of GSE100866."""
 
 _ID = r"ENS[A-Z]{0,4}G\d{11}(?:\.\d+)?"
 _MARK = r"[\s._|;:,/\-]+"

@@ -201,7 +201,9 @@ def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
 
 def _is_genome_of(genome: str, species: str) -> bool:
     """Tell whether a reference name is one of ``species``, such as GRCh38 or mm10_chr1."""
-    return bool(re.match(rf"({'|'.join(_SPECIES_OF_GENOME.get(species, ('(?!)',)))})\d", genome, re.IGNORECASE))
+    return genome.casefold() == species or bool(
+        re.match(rf"({'|'.join(_SPECIES_OF_GENOME.get(species, ('(?!)',)))})\d", genome, re.IGNORECASE)
+    )
 
 
 def symbols_once(table: Table) -> Table:

@@ -21,7 +21,7 @@ from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.parts import KEPT, is_sum, part_of, parts_of, summed
 from scdiff.steps.load.probe import probe
-from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of
+from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of, unspliced_alone
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
 if TYPE_CHECKING:
@@ -155,16 +155,17 @@ def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]
     read = {part: cache(partial(_stored_values, handle[places[name]], path, name, hold)) for part, name in parts.items()}
     layers = {part: read[part] for part in KEPT if part in parts}
     alone = parts_alone(_glances(handle, path, places), parts) if matrix == "auto" and len(layers) == len(KEPT) else []
-    added = bool(alone) or (is_sum(matrix) and bool(parts))
-    asked = asked_of(path, "auto" if is_sum(matrix) else matrix, list(places))
-    asked, cut = fuller_first(handle, places, asked) if matrix == "auto" and not added else (asked, "")
-    for name in (name for name in asked if not added or (alone and name not in (*alone, "raw"))):
-        where = places[name]
-        var = genes_of_raw(handle, where) if name == "raw" else read_elem(handle["var"])
-        table = _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+    asked = [] if is_sum(matrix) and parts else asked_of(path, "auto" if is_sum(matrix) else matrix, list(places))
+    asked, cut = fuller_first(handle, places, asked) if matrix == "auto" and not alone else (asked, "")
+    cut = cut or unspliced_alone(parts, asked)
+    for name in asked:
+        if alone and name in (*alone, "raw"):
+            continue
+        var = genes_of_raw(handle, places[name]) if name == "raw" else read_elem(handle["var"])
+        table = _from_frames(_values(handle[places[name]], path, name, hold), obs, var, name)
         table = table.noted(cut) if cut else table
         yield table if name == "raw" else replace(table, layers={part: values() for part, values in layers.items()})
-    if added:
+    if (is_sum(matrix) and parts) or (matrix == "auto" and len(layers) == len(KEPT)):
         found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
         table = _from_frames(summed(found, wanted), obs, read_elem(handle["var"]), " + ".join(parts[one] for one in wanted if one in parts))
         table = table.noted(f"{' and '.join(alone)} hold{'s' * (len(alone) == 1)} a part of the counts, not all.") if alone else table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from scdiff.errors import ConfigError, did_you_mean
 from scdiff.steps.load.lists import counts_up
-from scdiff.steps.load.parts import part_of
+from scdiff.steps.load.parts import SPLICED, UNSPLICED, part_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["asked_of", "fuller_first", "genes_of_raw", "part_layers", "parts_alone", "places_of"]
+__all__ = ["asked_of", "fuller_first", "genes_of_raw", "part_layers", "parts_alone", "places_of", "unspliced_alone"]
 
 _PEEKED, _PEEKED_CELLS = 100_000, 100
 """Values of a sparse matrix, and cells of a dense one, that tell whether it holds counts."""
@@ -94,3 +94,12 @@ def parts_alone(read: Mapping[str, Any], parts: dict[str, str]) -> list[str]:
         if name not in parts.values()
         and any(values.shape == read[part].shape and not (values != read[part]).nnz for part in parts.values())
     ]
+
+
+def unspliced_alone(parts: Mapping[str, str], asked: Sequence[str]) -> str:
+    """Say that what is taken for the counts may be spliced ones alone, where only the unspliced ones stand beside; else nothing."""
+    if UNSPLICED not in parts or SPLICED in parts or not asked:
+        return ""
+    return (
+        f"Layer {parts[UNSPLICED]} stands beside {asked[0]}, but none of spliced counts: {asked[0]} may hold these, a part of the counts."
+    )

@@ -55,7 +55,9 @@ def is_right(adata: anndata.AnnData) -> bool:
 # ---------------------------------------------------------------- genomes
 
 
-@pytest.mark.parametrize("mark", ["GRCh38_", "GRCh38______", "GRCh38-", "hg19_", "hg38_", "GRCh38.p13_", "GRCh38_premrna_", "GRCh38."])
+@pytest.mark.parametrize(
+    "mark", ["GRCh38_", "GRCh38______", "GRCh38-", "hg19_", "hg38_", "GRCh38.p13_", "GRCh38_premrna_", "GRCh38.", "HUMAN_", "hg19:"]
+)
 def test_one_genome_is_cut_off(tmp_path, mark) -> None:
     """scverse/scanpy#2393: Cell Ranger puts the genome before id and symbol; Seurat turns _ into -."""
     adata = loaded(tmp_path, made([f"{mark}{name}" for name in IDS], gene_ids=[f"{mark}{stable}" for stable in IDS.values()]))
@@ -64,9 +66,9 @@ def test_one_genome_is_cut_off(tmp_path, mark) -> None:
     assert "was cut off the names of 6 genes" in said(adata)
 
 
-def barnyard() -> anndata.AnnData:
+def barnyard(marks: tuple[str, str] = ("GRCh38_", "mm10___")) -> anndata.AnnData:
     """Human cells, three of them mouse ones, on a mixed reference."""
-    names = [*(f"GRCh38_{name}" for name in IDS), *(f"mm10___{name}" for name in MOUSE)]
+    names = [*(f"{marks[0]}{name}" for name in IDS), *(f"{marks[1]}{name}" for name in MOUSE)]
     return made(names, np.hstack([HUMAN_COUNTS, MOUSE_COUNTS]))
 
 
@@ -77,6 +79,11 @@ def test_of_two_genomes_one_is_taken_and_the_share_of_the_other_reported(tmp_pat
     np.testing.assert_allclose(adata.obs["share_mm10"], share)
     assert "mm10 has" in said(adata)
     assert "more than half in 3 of 20 cells, which are not left out" in said(adata)
+
+
+def test_genomes_may_be_called_by_their_species(tmp_path) -> None:
+    """GSE100866 (CITE-seq of cord blood): HUMAN_ and MOUSE_ before the symbols."""
+    assert is_right(loaded(tmp_path, barnyard(("HUMAN_", "MOUSE_")), species="human"))
 
 
 def test_the_asked_genome_is_taken(tmp_path) -> None:

@@ -184,6 +184,20 @@ def test_x_that_is_the_whole_stays_and_keeps_the_parts(tmp_path) -> None:
     np.testing.assert_array_equal(counts(load([tmp_path / "a.h5ad"], matrix="S+A")), OF_CELLS)
 
 
+def test_parts_are_added_where_x_is_missing_or_holds_no_counts(tmp_path) -> None:
+    for name, x in (("log", np.log1p(TOTAL)), ("none", None)):
+        made = stored(TOTAL if x is None else x, **PARTS)
+        if x is None:
+            made.X = None
+        made.write_h5ad(tmp_path / f"{name}.h5ad")
+        np.testing.assert_array_equal(counts(load([tmp_path / f"{name}.h5ad"])), TOTAL)
+
+
+def test_unspliced_counts_beside_x_alone_are_said(tmp_path) -> None:
+    stored(PARTS["spliced"], unspliced=PARTS["unspliced"]).write_h5ad(tmp_path / "a.h5ad")
+    assert "X may hold these, a part of the counts" in said(load([tmp_path / "a.h5ad"]))
+
+
 def test_layers_that_hold_no_counts_are_left_out(tmp_path) -> None:
     stored(TOTAL, spliced=PARTS["spliced"] / 3, unspliced=PARTS["unspliced"]).write_h5ad(tmp_path / "a.h5ad")
     adata = load([tmp_path / "a.h5ad"])
