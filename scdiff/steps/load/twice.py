@@ -12,6 +12,7 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.join import Part
+from scdiff.steps.load.lazy import first_block
 from scdiff.steps.load.soup import LANE
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, looked_at
@@ -36,6 +37,9 @@ wells of a plate, made of the barcode of a row and that of a column, have hardly
 _COMPARED = 200
 """Cells whose counts are compared."""
 
+_UNLIKE, _UNLIKE_DEPTH = 0.2, 0.4
+"""Cells of the same barcodes whose counts are no more alike than this, in kind and in depth, are others: spots of two slides."""
+
 
 @dataclass(frozen=True)
 class _Cells:
@@ -49,7 +53,8 @@ class _Cells:
 def refuse_same_cells(parts: Sequence[Part]) -> None:
     """Refuse two inputs that hold the same cells, however these were counted.
 
-    Barcodes of droplets are proof: two samples share a few in a hundred by chance. Names of wells, numbers and other names of a
+    Barcodes of droplets are proof, unless the counts have nothing in common: two samples share a few in a hundred by chance, slides
+    with printed barcodes and simulated batches share all. Names of wells, numbers and other names of a
     small space are none, so the counts must agree too: most cells are more like their namesake than like any other cell.
 
     Parameters
@@ -71,7 +76,8 @@ def refuse_same_cells(parts: Sequence[Part]) -> None:
             if len(shared) <= max(_FEW_CELLS, _MOST * min(len(this.rows), len(other.rows))):
                 continue
             proof = _are_proof(shared, max(len(this.rows), len(other.rows)))
-            if proof or _agree(this, other, shared):
+            alike, depth = _likeness(this, other, shared)
+            if alike > _MOST or (proof and not (alike < _UNLIKE and depth < _UNLIKE_DEPTH)):
                 raise InputError(
                     f"{_place(this.source)}: {len(shared):,} of {len(this.rows):,} cells of {this.source.sample!r} stand in "
                     f"{other.source.sample!r} ({_place(other.source)}), too, by their {'barcodes' if proof else 'names and counts'}: "
@@ -119,29 +125,38 @@ def _are_proof(shared: Sequence[str], n_cells: int) -> bool:
     return n_first * n_second > _SPARSE * len(looked)
 
 
-def _agree(this: _Cells, other: _Cells, shared: Sequence[str]) -> bool:
-    """Tell whether most cells are more like their namesake in the other sample than like any other of its cells."""
-    if is_lazy(this.table.entries) or is_lazy(other.table.entries):
-        return False
-    read = [_read(cells.table) for cells in (this, other)]
+def _likeness(this: _Cells, other: _Cells, shared: Sequence[str]) -> tuple[float, float]:
+    """Compare cells with their namesakes in the other sample; NaN where too few were read.
+
+    Returns
+    -------
+    Share of cells that are more like their namesake than like any other cell, less what chance gives, and rank correlation of depth.
+    """
+    from scipy.stats import rankdata
+
+    entries = [first_block(cells.table.entries) for cells in (this, other)]
+    read = [_read(cells.table, values.shape[0]) for cells, values in zip((this, other), entries, strict=True)]
     known = [name for name in shared if this.rows[name] in read[0] and other.rows[name] in read[1]]
     known = known[:: max(1, len(known) // _COMPARED)]
-    first, at_first, at_second = np.intersect1d(this.table.symbols, other.table.symbols, return_indices=True)
-    if len(known) <= _FEW_CELLS or not len(first):
-        return False
-    profiles = [
-        _profiles(cells.table.entries[[rows[cells.rows[name]] for name in known]][:, genes])
-        for cells, rows, genes in ((this, read[0], at_first), (other, read[1], at_second))
+    symbols, at_first, at_second = np.intersect1d(this.table.symbols, other.table.symbols, return_indices=True)
+    if len(known) <= _FEW_CELLS or not len(symbols):
+        return np.nan, np.nan
+    counts = [
+        values[[rows[cells.rows[name]] for name in known]][:, genes]
+        for cells, values, rows, genes in ((this, entries[0], read[0], at_first), (other, entries[1], read[1], at_second))
     ]
-    return bool(np.mean(np.argmax(profiles[0] @ profiles[1].T, axis=1) == np.arange(len(known))) > _MOST)
+    ranks = [rankdata(np.asarray(values.sum(axis=1)).ravel()) for values in counts]
+    depth = float(np.corrcoef(ranks)[0, 1]) if all(len(set(rank)) > 1 for rank in ranks) else np.nan
+    first, second = map(_profiles, counts)
+    return float(np.mean(np.argmax(first @ second.T, axis=1) == np.arange(len(known)))) - 1 / len(known), depth
 
 
-def _read(table: Table) -> dict[int, int]:
+def _read(table: Table, n_rows: int) -> dict[int, int]:
     """Cell -> row of the entries, for the cells that were read."""
     n_cells = len(table.barcodes)
-    stretches = [slice(0, n_cells)] if table.entries.shape[0] == n_cells else looked_at(n_cells)
+    stretches = [slice(0, n_rows)] if is_lazy(table.entries) or n_rows == n_cells else looked_at(n_cells)
     cells = [cell for stretch in stretches for cell in range(stretch.start, stretch.stop)]
-    return dict(zip(cells, range(table.entries.shape[0]), strict=False))
+    return dict(zip(cells, range(n_rows), strict=False))
 
 
 def _profiles(counts: Any) -> np.ndarray:

@@ -111,6 +111,24 @@ def test_samples_that_share_barcodes_by_chance_are_loaded(tmp_path) -> None:
     assert not faults(paths)
 
 
+def test_slides_share_their_printed_barcodes(tmp_path) -> None:
+    """Visium prints the same 4,992 barcodes on every slide: counts that have nothing in common are of other cells."""
+    paths = written(tmp_path, cells(bases(N_CELLS)), cells(bases(N_CELLS), seed=1))
+    assert load(paths).n_obs == 2 * N_CELLS
+    assert not faults(paths)
+
+
+def test_spliced_and_unspliced_counts_of_the_same_cells_are_refused(tmp_path) -> None:
+    """Molecules differ, but the depth of the cells agrees."""
+    rng = np.random.default_rng(0)
+    depth = rng.lognormal(0, 0.7, (N_CELLS, 1))
+    made = [cells(bases(N_CELLS)) for _ in range(2)]
+    for one in made:
+        one.X = sparse.csr_matrix(rng.poisson(2 * depth * np.ones((1, N_GENES))).astype(np.float32))
+    with pytest.raises(InputError, match=TWICE):
+        load(written(tmp_path, *made))
+
+
 WELLS = [f"{row}{column}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)][:N_CELLS]
 ROWS, COLUMNS = bases(8, seed=3, length=8), bases(12, seed=4, length=8)
 
@@ -145,3 +163,11 @@ def test_cells_ordered_by_depth_are_no_copies(tmp_path) -> None:
     for one in ordered:
         one.obs_names = [f"c{number}" for number in range(N_CELLS)]
     assert load(written(tmp_path, *ordered)).n_obs == 2 * N_CELLS
+
+
+def test_counts_that_stay_on_disk_are_compared_too(tmp_path) -> None:
+    first = cells(bases(N_CELLS))
+    paths = written(tmp_path, first, cells(bases(N_CELLS), seed=1), counted_otherwise(first))
+    assert load(paths[:2], engine="dask").n_obs == 2 * N_CELLS
+    with pytest.raises(InputError, match="count twice"):
+        load([paths[0], paths[2]], engine="dask")
