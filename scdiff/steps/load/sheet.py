@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scdiff import keys
+from scdiff.bounded import plain_file, read_text
 from scdiff.errors import ConfigError, did_you_mean
 from scdiff.steps.load.table import READER_ERRORS
 
@@ -81,6 +82,8 @@ def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
 
 def _lines(path: Path) -> list[list[str]]:
     """All lines as fields."""
+    if kind := plain_file(path):
+        raise ConfigError(f"{path}: the sample sheet is {kind}, not a plain file: give a csv, tsv or xlsx file.")
     try:
         lines = _cells_of_xlsx(path) if path.suffix.lower() == ".xlsx" else _fields_of_text(path)
     except OSError as error:
@@ -95,7 +98,7 @@ def _lines(path: Path) -> list[list[str]]:
 def _fields_of_text(path: Path) -> list[list[str]]:
     """Fields of a text; the separator is the one the heading uses."""
     _refuse_large(path, path.stat().st_size)
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
     separator = max(",\t;", key=text.partition("\n")[0].count)
     return list(csv.reader(text.splitlines(), delimiter=separator))
 
