@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from scdiff.bounded import plain_file
 from scdiff.errors import InputError
 from scdiff.steps.load.archive import ARCHIVE, unpacked
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
+from scdiff.steps.load.store import is_zarr, refuse_unsafe_store
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.triple import MATRIX, triples
 
@@ -23,7 +25,6 @@ ALLOWED = (
     "h5ad, zarr, 10x h5, loom, rds and rda of R, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
     "a csv, tsv or txt table (also .gz), or a tar or zip archive of these"
 )
-_ZARR = (".zgroup", "zarr.json")
 _DEEPEST = 6
 _MOST_ENTRIES = 20_000
 _PASSED_OVER = ("__MACOSX", "analysis", "spatial")
@@ -39,7 +40,7 @@ def sources_of(path: Path) -> list[Source]:
     InputError
         If there is none, a file is empty, damaged or of no known layout, or it cannot be told which is meant.
     """
-    sources = _folder(path) if path.is_dir() and not _is_zarr(path) else _file(path)
+    sources = _folder(path) if path.is_dir() and not is_zarr(path) else _file(path)
     return [source if source.sample else replace(source, sample=_named(source)) for source in sources]
 
 
@@ -48,14 +49,13 @@ def _named(source: Source) -> str:
     return sample_name(source.files[0].parent if source.layout == "10x mtx" else source.files[0])
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in _ZARR)
-
-
 def _file(path: Path) -> list[Source]:
     """Find the samples of one file, or of a zarr store."""
-    if _is_zarr(path):
+    if is_zarr(path):
+        refuse_unsafe_store(path)
         return _labelled(path, "zarr")
+    if kind := plain_file(path):
+        raise InputError(f"{path}: this is {kind}, not a file or folder with data: write the data to a file first.")
     if not path.is_file():
         raise InputError(f"{path}: there is no such file or folder.")
     if path.stat().st_size == 0:
@@ -146,14 +146,14 @@ def _below(folder: Path, root: Path) -> Iterator[Source]:
     if len(folder.relative_to(root).parts) > _DEEPEST:
         raise InputError(f"{root}: its folders are nested more than {_DEEPEST} deep: name the one to load, or each of them.")
     for child in _visible(folder):
-        if child.is_dir() and not _is_zarr(child) and child.name not in _PASSED_OVER:
+        if child.is_dir() and not is_zarr(child) and child.name not in _PASSED_OVER:
             yield from _below(child, root)
     yield from _here(folder)
 
 
 def _here(folder: Path) -> Iterator[Source]:
     """Yield the sources of the files of one folder: its triples, where there are any; else every matrix."""
-    files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and _is_zarr(child)]
+    files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and is_zarr(child)]
     if any(MATRIX.search(file.name) for file in files):
         yield from triples(folder, files)
         return
