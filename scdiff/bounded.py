@@ -56,7 +56,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_BYTES, *, encoding: str = "utf-8") -> str:
-    """Read a small text, its ends of lines as ``\\n``.
+    r"""Read a small text, its ends of lines as ``\n``.
 
     Raises
     ------

@@ -21,7 +21,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
-from scdiff.steps.load import counts, dense, features, hdf5, join, names, robject, soup, text
+from scdiff.steps.load import counts, dense, features, hdf5, join, loom, names, robject, soup, text
 from scdiff.steps.load.archive import opened
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
@@ -128,23 +128,31 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     """
     looks: list[Look] = []
     faults: list[str] = []
+    parts: list[join.Part] = []
     for group in _by_file(sources):
         try:
             with opened(group) as at:
-                looks += _looks(group, at, species, matrix)
+                found, part = _looks(group, at, species, matrix)
+            looks, parts = [*looks, *found], [*parts, part]
         except ScdiffError as error:
             faults.append(str(error))
+    try:
+        if not faults:
+            join.refuse_apart(parts, species)
+    except InputError as error:
+        faults.append(str(error))
     return looks, faults
 
 
-def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> list[Look]:
+def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> tuple[list[Look], join.Part]:
     """Look into one file."""
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
     _refuse_too_small(path, table)
     samples = _samples(sources, table)
     _refuse_twice(path, samples, table.barcodes)
-    told, notes = join.told_species([join.Part(sources, table, samples)], species)
-    return [looked(source, table, int((samples == source.sample).sum()), told, notes) for source in sources]
+    part = join.Part(sources, features.symbols_once(table), samples)
+    told, notes = join.told_species([part], species)
+    return [looked(source, table, int((samples == source.sample).sum()), told, notes) for source in sources], part
 
 
 def _refuse_same_cells(parts: Sequence[join.Part]) -> None:
@@ -273,7 +281,7 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     if hold == "disk":
         raise ConfigError(f"{source.path}: the engine dask reads h5ad and zarr, not {source.layout}. Use the engine memory, or convert it.")
     if source.layout == "loom":
-        return hdf5.read_loom(source.files[0], matrix, species)
+        return loom.read_loom(source.files[0], matrix, species)
     if source.layout.startswith("10x h5"):
         return hdf5.read_10x_h5(source.files[0], matrix, species, hold=hold)
     if source.layout == "10x mtx":

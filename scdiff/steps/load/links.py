@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_LINKS", "foreign"]
 
-MOST_LINKS, MOST_PATHS, DEEPEST = 200_000, 1_000_000, 64
+MOST_LINKS, MOST_PATHS, DEEPEST = 100_000, 100_000, 64
 """Links that are looked at; ways from the root to something, of which links to the same group make many; groups within each other."""
 
 _LIBRARY_LINKS = 64

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import looks_stable, mostly_barcodes, named
+from scdiff.steps.load.features import is_gene_kind, looks_stable, mostly_barcodes, named
 from scdiff.steps.load.stream import open_text
 
 __all__ = ["GeneList", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
@@ -111,7 +111,7 @@ def _is_heading(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _are_kinds(fields: Sequence[str]) -> bool:
-    named = len(set(fields)) <= _MOST_KINDS and any(field.casefold() == "gene expression" for field in fields)
+    named = len(set(fields)) <= _MOST_KINDS and any(map(is_gene_kind, fields))
     return named or (any(fields) and all(map(_KINDS.match, fields)))
 
 
