@@ -228,7 +228,7 @@ def _counts(source: Source, matrix: str, species: str, *, hold: Hold, recover: b
         seen = survey_lazily(table.entries) if is_lazy(table.entries) else counts.survey(table.entries)
         fault = "" if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
         if not fault:
-            return _exact(table, seen, faults)
+            return _exact(source, table, seen, faults)
         faults.append(f"{table.matrix or 'the matrix'} {fault}")
     cause, cure = "; ".join(faults) or "the file holds no matrix", "Give the raw counts, before normalisation."
     if "log-normalised" in cause and hold == "memory":
@@ -245,7 +245,7 @@ def _recovered(source: Source, matrix: str, species: str, faults: Sequence[str])
         entries, said = counts.recovered(table.entries) if "log-normalised" in fault else (None, fault)
         if entries is not None:
             whole = replace(table, entries=entries)
-            return _exact(whole.repaired(said), counts.survey(entries), faults)
+            return _exact(source, whole.repaired(said), counts.survey(entries), faults)
         against.append(f"{table.matrix or 'the matrix'}: {said}")
     raise InputError(f"{source.path}: no integer counts: {'; '.join(against)}. Give the raw counts, before normalisation.")
 
@@ -291,8 +291,10 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     return dense.read_dense(source.files[0], matrix, species)
 
 
-def _exact(table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
+def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
+    for sentence in source.said:
+        table = table.noted(sentence)
     clean = replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen))
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")

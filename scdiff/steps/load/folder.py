@@ -12,12 +12,15 @@ from pathlib import Path
 from scdiff.bounded import plain_file
 from scdiff.errors import InputError
 from scdiff.steps.load.archive import ARCHIVE, unpacked
+from scdiff.steps.load.dense import describes, heading_and_values
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
 from scdiff.steps.load.store import is_zarr, refuse_unsafe_store
 from scdiff.steps.load.stream import open_text
+from scdiff.steps.load.table import some
 from scdiff.steps.load.triple import MATRIX, triples
+from scdiff.steps.load.unread import refuse_unread
 
 __all__ = ["ALLOWED", "sources_of"]
 
@@ -28,7 +31,14 @@ ALLOWED = (
 _DEEPEST = 6
 _MOST_ENTRIES = 20_000
 _PASSED_OVER = ("__MACOSX", "analysis", "spatial")
-_NO_MATRIX = ("molecule_info.h5",)
+_NO_MATRIX = ("molecule_info.h5", "_posterior.h5")
+_CHECKPOINT = "ckpt.tar.gz"
+_COPY = re.compile(r"(\.(seurat|sce))?\.(h5ad|rds)$", re.IGNORECASE)
+"""Endings of the same matrix in several formats, as nf-core/scrnaseq writes them (https://nf-co.re/scrnaseq/docs/output)."""
+
+_COMBINED = re.compile(r"^combined_.*\.(h5ad|rds)$", re.IGNORECASE)
+"""All samples of a run in one file, beside the files of each."""
+
 _STATE = re.compile(r"(^|[/._\- ])(raw|filtered)(?=_(feature|gene)_bc|_matrix|_barcodes|[/.]|$)")
 
 
@@ -60,6 +70,7 @@ def _file(path: Path) -> list[Source]:
         raise InputError(f"{path}: there is no such file or folder.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty.")
+    refuse_unread(path)
     if ARCHIVE.search(path.name):
         return _archived(path)
     if MATRIX.search(path.name):
@@ -78,7 +89,8 @@ def _file(path: Path) -> list[Source]:
 def _archived(path: Path) -> list[Source]:
     """Find the samples of an archive as of the folder that it unpacks to; they are named by it, not by that folder."""
     with unpacked(path, heads=True) as folder:
-        return [_packed(source, path, folder) for source in _folder(folder)]
+        found = _file(folder) if is_zarr(folder) else _folder(folder)
+        return [_packed(source, path, folder) for source in found]
 
 
 def _packed(source: Source, archive: Path, folder: Path) -> Source:
@@ -97,23 +109,54 @@ def _labelled(path: Path, layout: str) -> list[Source]:
 
 def _folder(path: Path) -> list[Source]:
     """Find the samples of a folder and the folders below: all of one kind, each named differently."""
-    found = list(_below(path, path))
+    refuse_unread(path)
+    found, passed = _strongest(path, list(_below(path, path)))
     twins = {source.path: _twin(source.path, path) for source in found}
     places = {source.path for source in found}
     raw = {place for place in twins.values() if place in places}
     kept = [source for source in found if source.path not in raw and source.path.with_name(f"{source.path.name}.h5") not in places]
-    kept = [replace(source, raw=_only(found, twins[source.path])) if twins[source.path] in raw else source for source in kept]
-    if archives := [file for file in _files(path) if ARCHIVE.search(file.name)]:
+    kept = [
+        replace(source, raw=_only(found, twins[source.path])) if twins[source.path] in raw and not source.label else source
+        for source in kept
+    ]
+    if archives := [file for file in _files(path) if ARCHIVE.search(file.name) and not _may_hold_counts(file) and file.name != _CHECKPOINT]:
         if len(archives) == 1 and not kept:
             return _archived(archives[0])
         listed = ", ".join(file.name for file in archives[:3])
         raise InputError(f"{path}: the folder holds archives beside other inputs ({listed}): name the one to load, or each of them.")
     if not kept:
         raise InputError(f"{path}: the folder holds no matrix.mtx or matrix.mtx.gz; allowed: {ALLOWED}.")
+    kept = [replace(source, said=(*source.said, *passed)) for source in kept]
     if len({source.files for source in kept}) == 1:
         return [replace(source, path=path) for source in kept]
     _refuse_unclear(path, kept)
     return kept
+
+
+def _strongest(path: Path, found: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
+    """Pass over what only repeats or describes the counts that stand beside it; say so."""
+    kept = [source for source in found if source.layout != "dense table" or not _describes(source.files[0])] or list(found)
+    copies = {_COPY.sub("", source.path.name) for source in kept if source.layout == "h5ad"}
+    kept = [source for source in kept if source.layout != "R object" or _COPY.sub("", source.path.name) not in copies]
+    names = {source.path.name for source in kept}
+    twice = {name for name in names if name.endswith("_filtered.h5") and name.replace("_filtered.h5", ".h5") in names}  # CellBender
+    kept = [source for source in kept if source.path.name.replace(".h5", "_filtered.h5") not in twice]
+    parts = [source for source in kept if not _COMBINED.match(source.path.name)]
+    kept = parts or kept
+    places = [[source.path.relative_to(path).as_posix() for source in sources] for sources in (found, kept)]
+    passed = sorted(set(places[0]) - set(places[1]))
+    return kept, (f"Beside the counts were passed over: {some(passed, 6)}.",) if passed else ()
+
+
+def _describes(file: Path) -> bool:
+    """Tell by its heading whether a table describes cells or genes."""
+    try:
+        with open_text(file) as handle:
+            lines, values = heading_and_values(handle)
+        separator = max("\t,; ", key=values[0].count)
+        return describes(next(csv.reader([lines[-1]], delimiter=separator), []))
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
+        return False
 
 
 def _only(found: Sequence[Source], place: Path | None) -> Source:
@@ -176,7 +219,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _may_hold_counts(file: Path) -> bool:
     """Tell by its suffix, for texts by their second line, whether a file of a folder may be an input."""
-    if file.suffix.lower() in HDF5:
+    if Path(file.name.removesuffix(".gz")).suffix.lower() in HDF5:
         return not file.name.endswith(_NO_MATRIX)
     return bool(R_FILE.search(file.name)) or (bool(DENSE.search(file.name)) and _is_numeric(file))
 

@@ -31,6 +31,9 @@ LABELS = "sample"
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
 _KINDS = ("feature_types", "feature_type", "modality", "feature_biotype")
+_RNA = ("rna", "gex", "gene expression", "gene_expression", "mrna", "expression")
+"""What the modality of genes is called in MuData (https://mudata.readthedocs.io)."""
+
 _PARTIAL = ("spliced", "unspliced", "ambiguous", "spanning")
 """Layers of RNA velocity: whole numbers, but only a part of the counts, so never taken unasked."""
 
@@ -50,8 +53,12 @@ def hdf5_layout(path: Path) -> str:
 
     probe(path)
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
-        if "obs" in handle and "var" in handle:
+        if ("obs" in handle and "var" in handle) or "mod" in handle:
             return "h5ad"
+        if {"assays", "cell.names"} <= set(handle):
+            raise InputError(
+                f'{path}: this is h5Seurat, which scdiff does not read. Convert it: SeuratDisk::Convert("{path.name}", dest = "h5ad") in R.'
+            )
         if "row_attrs" in handle and "matrix" in handle:
             return "loom"
         if "matrix" in handle and "features" in handle["matrix"]:
@@ -73,10 +80,31 @@ def _opened(path: Path) -> Iterator[Any]:
     import zarr
 
     if path.is_dir():
-        yield zarr.open_group(path, mode="r")
+        yield _annotated(path, zarr.open_group(path, mode="r"))
         return
     with h5py.File(path) as handle:
-        yield handle
+        yield _annotated(path, handle)
+
+
+def _annotated(path: Path, handle: Any) -> Any:
+    """Return the group that holds cells and genes: of MuData the modality of genes, of SpatialData its one table.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several could be meant.
+    """
+    if "obs" in handle and "mod" not in handle:
+        return handle
+    place = next((name for name in ("mod", "tables", "table") if name in handle), "")
+    found = sorted(name for name in handle[place] if "obs" in handle[place][name]) if place else []
+    what = "modality" if place == "mod" else "table"
+    chosen = [name for name in found if name.casefold() in _RNA] or found
+    if len(chosen) == 1:
+        return handle[place][chosen[0]]
+    if not found:
+        raise InputError(f"{path}: this file or store holds no AnnData with cells and genes (it holds {', '.join(handle) or 'nothing'}).")
+    raise InputError(f"{path}: no {what} is called rna, and there are several ({', '.join(found)}): write the one with the counts as h5ad.")
 
 
 def own_samples(path: Path) -> list[str]:

@@ -63,7 +63,7 @@ def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
     ConfigError
         If there is no table with a column ``sample`` to look at.
     """
-    lines = _lines(path)
+    lines = _without_blanks(_lines(path))
     heading = [name.strip() for name in lines[0]]
     faults = _heading_faults(path, heading)
     rows: list[Row] = []
@@ -93,6 +93,15 @@ def _lines(path: Path) -> list[list[str]]:
     if not lines:
         raise ConfigError(f"{path}: the sample sheet is empty.")
     return lines
+
+
+def _without_blanks(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Leave out columns without a name and without a value, which spreadsheets write."""
+    width = len(lines[0])
+    filled = {at for line in lines for at, cell in enumerate(line) if cell.strip()}
+    blank = {at for at, name in enumerate(lines[0]) if not name.strip() and at not in filled}
+    ends = max(filled, default=0) + 1
+    return [[cell for at, cell in enumerate(line) if at not in blank and (at < width or at < ends)] for line in lines]
 
 
 def _fields_of_text(path: Path) -> list[list[str]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import tarfile
+import zipfile
 from pathlib import Path
 
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import zarr
 from scipy import sparse
 
 from scdiff.errors import InputError, ScdiffError
@@ -160,3 +165,179 @@ def test_check_refuses_inputs_that_run_cannot_join(batch, write) -> None:
     with pytest.raises(InputError, match="share no gene") as caught:
         load(paths)
     assert look_at(plan_inputs(paths))[1] == [str(caught.value)]
+
+
+@pytest.mark.parametrize("suffix", ["h5ad", "h5", "loom"])
+def test_gzipped_single_files_are_unpacked(batch, write, tmp_path, suffix: str) -> None:
+    """GEO gzips single files (GSE..._all.h5ad.gz, GSM..._filtered_feature_bc_matrix.h5.gz), also within GSE..._RAW.tar."""
+    path, dense = write(batch()), batch().X.toarray()
+    if suffix == "loom":
+        loom(path, batch(), dense)
+    elif suffix == "h5":
+        ten_h5(path, batch())
+    (tmp_path / f"GSE1_all.{suffix}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    loaded = load(tmp_path / f"GSE1_all.{suffix}.gz")
+    np.testing.assert_array_equal(counts_of(loaded), dense)
+    assert set(loaded.obs["sample"]) == {"GSE1_all"}
+    with tarfile.open(tmp_path / "GSE1_RAW.tar", "w") as archive:
+        for name in ("GSM1_a", "GSM2_b"):
+            archive.add(tmp_path / f"GSE1_all.{suffix}.gz", f"{name}.{suffix}.gz")
+    assert [source.sample for source in plan_inputs(tmp_path / "GSE1_RAW.tar")] == ["GSM1_a", "GSM2_b"]
+
+
+def ten_h5(path: Path, adata: anndata.AnnData) -> Path:
+    """Write a Cell Ranger h5 (https://www.10xgenomics.com/support: Feature-barcode matrices, HDF5)."""
+    matrix = sparse.csc_matrix(adata.X.T.astype(np.int32))
+    with h5py.File(path, "w") as handle:
+        group = handle.create_group("matrix")
+        group["barcodes"] = np.array(list(adata.obs_names), dtype="S20")
+        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group["shape"] = np.array(matrix.shape, dtype=np.int32)
+        features = group.create_group("features")
+        features["id"] = features["name"] = np.array(list(adata.var_names), dtype="S20")
+        features["feature_type"] = np.array(["Gene Expression"] * adata.n_vars, dtype="S20")
+    return path
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_zip_of_a_zarr_store_is_read(batch, tmp_path, zarr_format: int) -> None:
+    """zarr.storage.ZipStore keeps the groups at the root of the zip (scverse/anndata#2152)."""
+    with anndata.settings.override(zarr_write_format=zarr_format):
+        batch().write_zarr(tmp_path / "x.zarr")
+    with zipfile.ZipFile(tmp_path / "atlas.zarr.zip", "w") as archive:
+        for file in sorted((tmp_path / "x.zarr").rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(tmp_path / "x.zarr").as_posix())
+    loaded = load(tmp_path / "atlas.zarr.zip")
+    np.testing.assert_array_equal(counts_of(loaded), batch().X.toarray())
+    assert set(loaded.obs["sample"]) == {"atlas"}
+
+
+def mudata(path: Path, source: Path, names: tuple[str, ...]) -> Path:
+    """Write a MuData file: https://mudata.readthedocs.io, section on the on-disk format."""
+    with h5py.File(source) as given, h5py.File(path, "w") as handle:
+        handle.attrs["encoding-type"] = "MuData"
+        modalities = handle.create_group("mod")
+        for name in names:
+            given.copy(given["/"], modalities, name)
+        for name in ("obs", "var", "obsm", "varm", "uns"):
+            given.copy(given[name], handle, name)
+    return path
+
+
+def test_the_modality_of_genes_is_read_of_mudata(batch, write, tmp_path) -> None:
+    """scverse/mudata; also saved as .h5ad (openpipelines-bio/openpipeline#586)."""
+    source = write(batch())
+    for name, modalities in (("a.h5mu", ("prot", "rna")), ("b.h5ad", ("gex",)), ("c.h5mu", ("only",))):
+        np.testing.assert_array_equal(counts_of(load(mudata(tmp_path / name, source, modalities))), batch().X.toarray())
+    agreed(mudata(tmp_path / "d.h5mu", source, ("first", "second")), r"no modality is called rna, and there are several \(first, second\)")
+
+
+def test_the_one_table_of_spatialdata_is_read(batch, tmp_path) -> None:
+    """SpatialData stores keep an AnnData below tables/ (https://spatialdata.scverse.org, design document)."""
+    store = tmp_path / "s.zarr"
+    zarr.open_group(store, mode="w", zarr_format=2).create_group("images")
+    batch().write_zarr(store / "tables" / "table")
+    (store / "tables" / ".zgroup").write_text('{"zarr_format": 2}')
+    np.testing.assert_array_equal(counts_of(load(store)), batch().X.toarray())
+
+
+def test_a_zarr_store_of_something_else_is_named(tmp_path) -> None:
+    zarr.open_group(tmp_path / "s.zarr", mode="w").create_group("images")
+    with pytest.raises(InputError, match=r"holds no AnnData with cells and genes \(it holds images\)"):
+        plan_inputs(tmp_path / "s.zarr")
+
+
+def table(batch, path: Path, ending: str = "") -> Path:
+    frame = pd.DataFrame(batch().X.toarray().astype(int).T, index=batch().var_names, columns=batch().obs_names)
+    lines = frame.rename_axis("gene").to_csv().splitlines()
+    path.write_text("".join(f"{line}{ending}\n" for line in lines))
+    return path
+
+
+def test_a_table_about_the_cells_beside_the_counts_is_passed_over(batch, tmp_path) -> None:
+    """A folder for a cell browser: the matrix and meta.tsv (maximilianh/cellBrowser#267)."""
+    (tmp_path / "f").mkdir()
+    table(batch, tmp_path / "f" / "GSE7_counts.csv")
+    about = pd.DataFrame({"nCount_RNA": 1, "nFeature_RNA": 2, "cluster": 3}, index=batch().obs_names)
+    about.to_csv(tmp_path / "f" / "GSE7_metadata.csv")
+    loaded = load(tmp_path / "f")
+    np.testing.assert_array_equal(counts_of(loaded), batch().X.toarray())
+    assert "Beside the counts were passed over: GSE7_metadata.csv." in told(loaded)
+
+
+@pytest.mark.parametrize("mark", ["#", "# ", "# made by a program\n#"])
+def test_a_heading_that_starts_with_a_hash_is_read(batch, tmp_path, mark: str) -> None:
+    """biom convert writes '#OTU ID', Drop-seq tools comments before it."""
+    path = table(batch, tmp_path / "h.csv")
+    path.write_text(mark + path.read_text())
+    np.testing.assert_array_equal(counts_of(load(path)), batch().X.toarray())
+
+
+def test_comments_before_a_heading_are_no_heading(batch, tmp_path) -> None:
+    path = table(batch, tmp_path / "h.csv")
+    path.write_text("# a, comment, with, commas\n" + path.read_text())
+    np.testing.assert_array_equal(counts_of(load(path)), batch().X.toarray())
+
+
+def test_blank_columns_and_rows_of_a_spreadsheet_are_left_out(batch, tmp_path) -> None:
+    path = table(batch, tmp_path / "s.csv", ending=",,,")
+    with path.open("a") as handle:
+        handle.write("," * 15 + "\n")
+    np.testing.assert_array_equal(counts_of(load(path)), batch().X.toarray())
+
+
+def test_blank_columns_of_a_sheet_are_left_out(batch, write, tmp_path) -> None:
+    write(batch(), "a.h5ad")
+    (tmp_path / "sheet.csv").write_text("sample,path,donor,,\ns1,a.h5ad,d1,,\n,,,,\n")
+    assert [source.sample for source in plan_inputs((), samples=tmp_path / "sheet.csv")] == ["s1"]
+    (tmp_path / "sheet.csv").write_text("sample,path,donor,\ns1,a.h5ad,d1,x\n")
+    with pytest.raises(ScdiffError, match="a column has no name"):
+        plan_inputs((), samples=tmp_path / "sheet.csv")
+
+
+def test_the_folder_of_cellbender_gives_its_filtered_matrix(batch, tmp_path) -> None:
+    """https://cellbender.readthedocs.io, section on the outputs of remove-background."""
+    folder = tmp_path / "s1"
+    folder.mkdir()
+    for name in ("out.h5", "out_filtered.h5"):
+        ten_h5(folder / name, batch())
+    with h5py.File(folder / "out_posterior.h5", "w") as handle:
+        handle["cell_probability"] = np.ones(3)
+    (folder / "out_cell_barcodes.csv").write_text("\n".join(batch().obs_names) + "\n")
+    (folder / "out_metrics.csv").write_text("total_raw_counts,11000\ntotal_output_counts,9000\nfraction_counts_removed,0.1\n")
+    (folder / "out.log").write_text("cellbender:remove-background: done\n")
+    (folder / "ckpt.tar.gz").write_bytes(gzip.compress(b"weights"))
+    loaded = load(folder)
+    np.testing.assert_array_equal(counts_of(loaded), batch().X.toarray())
+    assert "Beside the counts were passed over: out.h5, out_metrics.csv." in told(loaded)
+
+
+def test_the_conversions_of_nf_core_scrnaseq_give_a_sample_each(batch, write, tmp_path) -> None:
+    """https://nf-co.re/scrnaseq/docs/output: per sample raw and filtered as h5ad and rds, and all samples combined."""
+    for name in ("s1", "s2"):
+        for state in ("raw", "filtered"):
+            write(batch(seed=int(name[1])), f"mtx_conversions/{name}/{name}_{state}_matrix.h5ad")
+            (tmp_path / f"mtx_conversions/{name}/{name}_{state}_matrix.seurat.rds").write_bytes(gzip.compress(b"X\n"))
+    write(batch(n_cells=24), "mtx_conversions/combined_filtered_matrix.h5ad")
+    loaded = load(tmp_path / "mtx_conversions")
+    assert loaded.obs["sample"].value_counts().to_dict() == {"s1": 12, "s2": 12}
+    assert "combined_filtered_matrix.h5ad" in told(loaded)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("x.h5seurat",), r"this is h5Seurat, which scdiff does not read\. Convert it: SeuratDisk::Convert"),
+        (("m/storage_order", "m/version", "m/val"), r"this is a matrix of BPCells.*write_matrix_10x_hdf5"),
+        (("e/__tiledb_group.tdb", "e/ms/RNA"), r"this is a SOMA experiment of TileDB.*tiledbsoma\.io\.to_h5ad"),
+        (("x.csv.bz2",), r"scdiff unpacks gz, tar and zip only: unpack this file first"),
+        (("x.xlsx",), r"this is a spreadsheet.*save the sheet as csv"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_the_line_that_converts_it(tmp_path, names: tuple[str, ...], said: str) -> None:
+    """bnprks/BPCells, single-cell-data/TileDB-SOMA, mojaveazure/seurat-disk: the formats as their documentation lists the files."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    agreed(tmp_path / names[0].split("/")[0], said)
