@@ -112,14 +112,16 @@ def load(
     return adata
 
 
-def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto") -> tuple[list[Look], list[str]]:
+def look_at(
+    sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto", engine: str = "memory"
+) -> tuple[list[Look], list[str]]:
     """Tell what :func:`load` would read, from some cells of each file where its layout allows to read only some.
 
     Parameters
     ----------
     sources
         From :func:`plan_inputs`.
-    species, matrix
+    species, matrix, engine
         As for :func:`load`.
 
     Returns
@@ -131,6 +133,8 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     parts: list[join.Part] = []
     for group in _by_file(sources):
         try:
+            if engine == "dask":
+                _refuse_off_disk(group[0], matrix, species)
             with opened(group) as at:
                 found, part = _looks(group, at, species, matrix)
             looks, parts = [*looks, *found], [*parts, part]
@@ -142,6 +146,17 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     except InputError as error:
         faults.append(str(error))
     return looks, faults
+
+
+def _refuse_off_disk(source: Source, matrix: str, species: str) -> None:
+    """Refuse what the engine dask does not read."""
+    _refuse_packed(source)
+    next(_tables(source, matrix, species, hold="disk"), None)
+
+
+def _refuse_packed(source: Source) -> None:
+    if source.members:
+        raise ConfigError(f"{source.path}: the engine dask reads no archives: unpack it, or use the engine memory.")
 
 
 def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> tuple[list[Look], join.Part]:
@@ -191,8 +206,8 @@ def _by_file(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 
 def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, hold: Hold, recover: bool) -> join.Part:
     """Read and check one file; ``at`` says where the files of a source are to be read."""
-    if hold == "disk" and sources[0].members:
-        raise ConfigError(f"{sources[0].path}: the engine dask reads no archives: unpack it, or use the engine memory.")
+    if hold == "disk":
+        _refuse_packed(sources[0])
     path = at(sources[0]).path
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
     _refuse_too_small(path, table)

@@ -25,8 +25,8 @@ from scdiff.steps.load.unread import refuse_unread
 __all__ = ["ALLOWED", "sources_of"]
 
 ALLOWED = (
-    "h5ad, zarr, 10x h5, loom, rds and rda of R, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
-    "a csv, tsv or txt table (also .gz), or a tar or zip archive of these"
+    "h5ad, zarr, 10x h5, loom, rds and rda of R, h5mu, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
+    "a csv, tsv or txt table (each also as .gz), or a tar or zip archive of these"
 )
 _DEEPEST = 6
 _MOST_ENTRIES = 20_000

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
+from scipy import sparse
 
+from scdiff.cli import main
 from scdiff.errors import ScdiffError
 from scdiff.steps.load import load, look_at, plan_inputs
 from scdiff.steps.load.links import foreign
@@ -176,8 +177,17 @@ def test_a_codec_that_runs_code_is_refused(batch, tmp_path, name: str, text: str
         load(store)
 
 
-def test_check_refuses_what_load_refuses(write, tmp_path) -> None:
+def test_a_result_that_leads_out_is_not_read(write, tmp_path, capsys) -> None:
     path = write()
-    with h5py.File(path, "a") as handle:
-        handle["obs/x"] = np.zeros(12)
-    assert look_at(plan_inputs(path))[1] == []
+    external_storage(path, tmp_path / "secret")
+    assert main(["report", str(path)]) == 3
+    assert "keeps its values in another file" in capsys.readouterr().err
+    assert main(["report", "/dev/zero"]) == 3
+
+
+def test_check_refuses_what_the_engine_dask_does_not_read(batch, write, write_mtx) -> None:
+    for path in (write_mtx(batch()), write(sparse.csc_matrix(batch().X))):
+        with pytest.raises(ScdiffError) as caught:
+            load(path, engine="dask")
+        assert look_at(plan_inputs(path), engine="dask")[1] == [str(caught.value)]
+        assert look_at(plan_inputs(path))[1] == []
