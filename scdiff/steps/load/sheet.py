@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ _COLUMNS = ("sample", "path", "raw", "control")
 _KNOWN = (*_COLUMNS, "donor", "condition", "day")
 _FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 """What a spreadsheet would run when it opens a table of the results."""
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Signs of control, line breaks among them, and those that turn the direction of a text."""
 _MOST_BYTES = 50_000_000
 """A sheet of more is no sample sheet; an xlsx is held to it unzipped."""
 
@@ -109,7 +111,7 @@ def _fields_of_text(path: Path) -> list[list[str]]:
     _refuse_large(path, path.stat().st_size)
     text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
     separator = max(",\t;", key=text.partition("\n")[0].count)
-    return list(csv.reader(text.splitlines(), delimiter=separator))
+    return list(csv.reader(io.StringIO(text), delimiter=separator))
 
 
 def _cells_of_xlsx(path: Path) -> list[list[str]]:

@@ -341,3 +341,11 @@ def test_what_is_not_read_is_refused_with_the_line_that_converts_it(tmp_path, na
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     agreed(tmp_path / names[0].split("/")[0], said)
+
+
+@pytest.mark.parametrize("name", ['"a\nb"', "a\u2028b", "a\u202eb", "a\x07b"])
+def test_a_name_with_a_line_break_or_a_turn_of_direction_is_refused(batch, write, tmp_path, name: str) -> None:
+    write(batch(), "a.h5ad")
+    (tmp_path / "sheet.csv").write_text(f"sample,path\n{name},a.h5ad\n")
+    with pytest.raises(ScdiffError, match=r"line 2: sample is .*, a formula or unprintable: write a plain text"):
+        plan_inputs((), samples=tmp_path / "sheet.csv")
