@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
-from scdiff.steps.load import counts, dense, features, hdf5, join, names, robject, soup, text
+from scdiff.steps.load import counts, dense, features, hdf5, join, loom, names, robject, soup, text
 from scdiff.steps.load.archive import opened
 from scdiff.steps.load.called import cleaned, refuse_unknown
 from scdiff.steps.load.identity import samples_of, told_samples
@@ -116,14 +117,16 @@ def load(
     return adata
 
 
-def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto") -> tuple[list[Look], list[str]]:
+def look_at(
+    sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto", engine: str = "memory"
+) -> tuple[list[Look], list[str]]:
     """Tell what :func:`load` would read, from some cells of each file where its layout allows to read only some.
 
     Parameters
     ----------
     sources
         From :func:`plan_inputs`.
-    species, matrix
+    species, matrix, engine
         As for :func:`load`.
 
     Returns
@@ -135,16 +138,35 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     faults: list[str] = []
     for group in _by_file(sources):
         try:
+            if engine == "dask":
+                _refuse_off_disk(group[0], matrix, species)
             with opened(group) as at:
                 parts.append(_glance(group, at, species, matrix))
             looks += _looks(parts[-1], species)
         except ScdiffError as error:
             faults.append(str(error))
-    try:
-        refuse_same_cells(parts)
-    except ScdiffError as error:
-        faults.append(str(error))
+    for refuse in (partial(_refuse_apart, species=species), refuse_same_cells) if not faults else (refuse_same_cells,):
+        try:
+            refuse(parts)
+        except ScdiffError as error:
+            faults.append(str(error))
     return looks, faults
+
+
+def _refuse_apart(parts: Sequence[join.Part], species: str) -> None:
+    """Refuse inputs that cannot be put together, from some cells of each."""
+    join.refuse_apart([replace(part, table=features.symbols_once(part.table)) for part in parts], species)
+
+
+def _refuse_off_disk(source: Source, matrix: str, species: str) -> None:
+    """Refuse what the engine dask does not read."""
+    _refuse_packed(source)
+    next(_tables(source, matrix, species, hold="disk"), None)
+
+
+def _refuse_packed(source: Source) -> None:
+    if source.members:
+        raise ConfigError(f"{source.path}: the engine dask reads no archives: unpack it, or use the engine memory.")
 
 
 def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> join.Part:
@@ -183,8 +205,8 @@ def _by_file(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 
 def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, hold: Hold, recover: bool) -> join.Part:
     """Read and check one file; ``at`` says where the files of a source are to be read."""
-    if hold == "disk" and sources[0].members:
-        raise ConfigError(f"{sources[0].path}: the engine dask reads no archives: unpack it, or use the engine memory.")
+    if hold == "disk":
+        _refuse_packed(sources[0])
     path = at(sources[0]).path
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
     _refuse_no_parts(path, table, matrix)
@@ -225,7 +247,7 @@ def _counts(source: Source, matrix: str, species: str, *, hold: Hold, recover: b
         seen = survey_lazily(table.entries) if is_lazy(table.entries) else counts.survey(table.entries)
         fault = "" if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
         if not fault:
-            return _exact(table, seen, faults)
+            return _exact(source, table, seen, faults)
         faults.append(f"{table.matrix or 'the matrix'} {fault}")
     cause, cure = "; ".join(faults) or "the file holds no matrix", "Give the raw counts, before normalisation."
     if "log-normalised" in cause and hold == "memory":
@@ -242,7 +264,7 @@ def _recovered(source: Source, matrix: str, species: str, faults: Sequence[str])
         entries, said = counts.recovered(table.entries) if "log-normalised" in fault else (None, fault)
         if entries is not None:
             whole = replace(table, entries=entries)
-            return _exact(whole.repaired(said), counts.survey(entries), faults)
+            return _exact(source, whole.repaired(said), counts.survey(entries), faults)
         against.append(f"{table.matrix or 'the matrix'}: {said}")
     raise InputError(f"{source.path}: no integer counts: {'; '.join(against)}. Give the raw counts, before normalisation.")
 
@@ -282,7 +304,7 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     if hold == "disk":
         raise ConfigError(f"{source.path}: the engine dask reads h5ad and zarr, not {source.layout}. Use the engine memory, or convert it.")
     if source.layout == "loom":
-        return hdf5.read_loom(source.files[0], matrix, species)
+        return loom.read_loom(source.files[0], matrix, species)
     if source.layout.startswith("10x h5"):
         return hdf5.read_10x_h5(source.files[0], matrix, species, hold=hold)
     if source.layout == "10x mtx":
@@ -292,8 +314,10 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     return dense.read_dense(source.files[0], matrix, species)
 
 
-def _exact(table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
+def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
+    for sentence in source.said:
+        table = table.noted(sentence)
     clean = _checked_layers(replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen)))
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")

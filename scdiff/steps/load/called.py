@@ -158,6 +158,8 @@ def _stable_share(names: Iterable[str]) -> float:
 def refuse_unknown(path: Path, table: Table, species: str) -> Table:
     """Refuse genes that are called like none of human or mouse; where the species was given, say so.
 
+    Genes of a species that can be named are left to what names it, :func:`scdiff.steps.load.join.told_species`.
+
     Raises
     ------
     InputError
@@ -168,6 +170,8 @@ def refuse_unknown(path: Path, table: Table, species: str) -> Table:
     told = f"hardly any of the {len(table.symbols):,} genes is called like a gene of human or mouse ({some(table.symbols, 5)})"
     if species != "auto":
         return table.noted(f"{told[0].upper()}{told[1:]}: markers are sought by these names.")
+    if genes.foreign_species(table.symbols, table.gene_ids):
+        return table
     raise InputError(
         f"{path}: {told}: name them by symbol or Ensembl id, where they stand in another column make it the index; "
         "or give the option species to go on with these names."

@@ -19,6 +19,7 @@ __all__ = [
     "genes_only",
     "is_barcode",
     "is_common",
+    "is_gene_kind",
     "is_transposed",
     "looks_stable",
     "mostly_barcodes",
@@ -30,8 +31,19 @@ __all__ = [
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G[\d_]")
 _BARCODE = re.compile(r"(^|[^A-Za-z])[ACGTN]{6,}([^A-Za-z]|$)")
 _NOT_A_GENE = re.compile(
-    r"^(ERCC-\d{5}|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous))$"
+    r"^(ERCC-\d{5}|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous)"
+    r"|unmapped|(ADT|HTO)[-_.].*|CMO3\d\d|.*[-_.][ACGT]{15}|(?i:hashtag.*|.*[-_.]hashtag.*|.*totalseq.*|.*anti[-_.](human|mouse).*))$"
 )
+_GENE_KINDS = frozenset(
+    ("gene expression", "gex", "rna", "mrna", "gene", "genes", "expression", "transcript", "transcripts", "transcriptome", "scrna")
+)
+_OTHER_KINDS = re.compile(
+    r"antibod|^adt|protein(?!.coding)|^prot$|^ab$|hto|hashtag|hashing|crispr|guide|grna|multiplex|cell.?plex|cmo|custom|peak|atac|"
+    r"chromatin|vdj|antigen|spike|ercc|barcode|tag",
+    re.IGNORECASE,
+)
+"""How files call features that are genes, and features that are not; what is called otherwise, such as ``lncRNA``, tells neither."""
+
 _DATE = re.compile(
     r"^(\d{1,2}[-. ](Mar|Sep|Dec|Oct|Feb|Apr)|(Mar|Sep|Dec)[-. ]\d{1,2}|\d{4}[-/](0?[2349]|1[02])[-/]\d{1,2}( 00:00:00)?)$",
     re.IGNORECASE,
@@ -129,12 +141,22 @@ def genes_only(table: Table, species: str) -> Table:
     return table.noted(f"{len(dates)} gene names were turned into dates by a spreadsheet ({some(dates)}).") if dates else table
 
 
+def is_gene_kind(kind: str) -> bool:
+    """Tell whether a type of features is that of genes.
+
+    >>> is_gene_kind("Gene Expression"), is_gene_kind("GEX"), is_gene_kind("Antibody Capture")
+    (True, True, False)
+    """
+    return kind.casefold().replace("_", " ") in _GENE_KINDS
+
+
 def _expression_only(table: Table) -> Table:
     """Keep the features of type Gene Expression, where the file has types."""
     if table.kinds is None:
         return table
     kinds = np.array(_texts(table.kinds), dtype=object)
-    keep = np.array([kind.casefold() in {"gene expression", ""} for kind in kinds], dtype=bool)
+    are_genes = np.array([is_gene_kind(kind) for kind in kinds], dtype=bool)
+    keep = are_genes | (kinds == "") if are_genes.any() else np.array([not _OTHER_KINDS.search(kind) for kind in kinds], dtype=bool)
     if not keep.any():
         raise InputError(f"no feature is of type 'Gene Expression' (types: {some(sorted(set(kinds)))}): the file holds another assay.")
     if keep.all():

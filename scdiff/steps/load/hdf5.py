@@ -1,4 +1,4 @@
-"""Readers of HDF5 files: h5ad, 10x h5 of both versions, loom. Nothing in them is unpickled or run."""
+"""Readers of HDF5 files: h5ad, 10x h5 of both versions. Nothing in them is unpickled or run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.called import best_names
 from scdiff.steps.load.chunks import whole_array
+from scdiff.steps.load.counts import widened
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
-from scdiff.steps.load.parts import KEPT, is_sum, part_of, parts_of, summed
+from scdiff.steps.load.parts import KEPT, is_sum, parts_of, summed
 from scdiff.steps.load.probe import probe
 from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of, unspliced_alone
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_stored"]
+__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_stored"]
 
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
-_CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
-_BLOCK_VALUES = 1 << 24
-"""Values of a dense matrix that are held at once."""
+_KINDS = ("feature_types", "feature_type", "modality", "feature_biotype")
+_RNA = ("rna", "gex", "gene expression", "gene_expression", "mrna", "expression")
+"""What the modality of genes is called in MuData (https://mudata.readthedocs.io)."""
 
 _MOST_RATIO, _FREE_BYTES = 2_000, 1 << 26
 """Bytes of arrays that one byte of a file can hold (deflate packs at most 1,032 into one), and bytes that any file may claim."""
@@ -52,8 +53,12 @@ def hdf5_layout(path: Path) -> str:
 
     probe(path)
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
-        if "obs" in handle and "var" in handle:
+        if ("obs" in handle and "var" in handle) or "mod" in handle:
             return "h5ad"
+        if {"assays", "cell.names"} <= set(handle):
+            raise InputError(
+                f'{path}: this is h5Seurat, which scdiff does not read. Convert it: SeuratDisk::Convert("{path.name}", dest = "h5ad") in R.'
+            )
         if "row_attrs" in handle and "matrix" in handle:
             return "loom"
         if "matrix" in handle and "features" in handle["matrix"]:
@@ -75,10 +80,31 @@ def _opened(path: Path) -> Iterator[Any]:
     import zarr
 
     if path.is_dir():
-        yield zarr.open_group(path, mode="r")
+        yield _annotated(path, zarr.open_group(path, mode="r"))
         return
     with h5py.File(path) as handle:
-        yield handle
+        yield _annotated(path, handle)
+
+
+def _annotated(path: Path, handle: Any) -> Any:
+    """Return the group that holds cells and genes: of MuData the modality of genes, of SpatialData its one table.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several could be meant.
+    """
+    if "obs" in handle and "mod" not in handle:
+        return handle
+    place = next((name for name in ("mod", "tables", "table") if name in handle), "")
+    found = sorted(name for name in handle[place] if "obs" in handle[place][name]) if place else []
+    what = "modality" if place == "mod" else "table"
+    chosen = [name for name in found if name.casefold() in _RNA] or found
+    if len(chosen) == 1:
+        return handle[place][chosen[0]]
+    if not found:
+        raise InputError(f"{path}: this file or store holds no AnnData with cells and genes (it holds {', '.join(handle) or 'nothing'}).")
+    raise InputError(f"{path}: no {what} is called rna, and there are several ({', '.join(found)}): write the one with the counts as h5ad.")
 
 
 def own_samples(path: Path) -> tuple[str, list[str]]:
@@ -91,10 +117,7 @@ def own_samples(path: Path) -> tuple[str, list[str]]:
     """
     from anndata.io import read_elem
 
-    with reading(path, "h5ad, zarr or loom"), _opened(path) as handle:
-        if "col_attrs" in handle:
-            cells = _attributes(handle["col_attrs"])
-            return own_labels(path, list(cells), lambda name: cells[name], exact=False)
+    with reading(path, "h5ad or zarr"), _opened(path) as handle:
         obs = handle["obs"]
         if not hasattr(obs, "keys"):
             return LABELS, []
@@ -185,33 +208,41 @@ def _stored_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
 
 def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     """Read as much of a stored matrix as is asked for."""
-    from anndata.io import read_elem
-
     if hold == "disk":
         return lazy_counts(stored, path, name)
     if hold == "memory":
-        matrix = _sparse(stored)
-        return read_elem(stored) if matrix is None else matrix
+        return _whole(stored)
     if stored.attrs.get("encoding-type") == "csr_matrix":
         n_cells, n_genes = (int(size) for size in stored.attrs["shape"])
         return _some_rows(stored, (n_cells, n_genes))
-    return _looked_at(stored if hasattr(stored, "shape") else read_elem(stored))
+    return _looked_at(stored if hasattr(stored, "shape") else _whole(stored))
+
+
+def _whole(stored: Any) -> Any:
+    """Read all values of a stored matrix."""
+    from anndata.io import read_elem
+
+    matrix = _sparse(stored)
+    return read_elem(stored) if matrix is None else matrix
 
 
 def _sparse(stored: Any) -> Any:
-    """Read a sparse matrix of an HDF5 file; None for a dense one, and for a store."""
+    """Read a sparse matrix of an HDF5 file, or of a store in numbers that anndata does not read; None for any other."""
     import h5py
     from scipy import sparse
 
     made = {"csr_matrix": sparse.csr_matrix, "csc_matrix": sparse.csc_matrix}.get(stored.attrs.get("encoding-type"))
-    if made is None or not isinstance(stored, h5py.Group):
+    if made is None or not (isinstance(stored, h5py.Group) or stored["data"].dtype == np.float16):
         return None
     return made(_arrays(stored), shape=tuple(int(size) for size in stored.attrs["shape"]))
 
 
-def _arrays(group: h5py.Group) -> tuple[np.ndarray, ...]:
+def _arrays(group: Any) -> tuple[np.ndarray, ...]:
     """Values, indices and pointers of a sparse matrix."""
-    return tuple(whole_array(group[name]) for name in ("data", "indices", "indptr"))
+    import h5py
+
+    read = whole_array if isinstance(group, h5py.Group) else np.asarray
+    return tuple(widened(read(group[name])) for name in ("data", "indices", "indptr"))
 
 
 def _looked_at(matrix: Any) -> Any:
@@ -219,7 +250,7 @@ def _looked_at(matrix: Any) -> Any:
     from scipy import sparse
 
     rows = _by_cell(matrix) if sparse.issparse(matrix) else matrix
-    return sparse.vstack([sparse.csr_matrix(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
+    return sparse.vstack([_by_cell(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
 
 
 def _by_cell(matrix: Any) -> Any:
@@ -228,7 +259,7 @@ def _by_cell(matrix: Any) -> Any:
 
     if sparse.issparse(matrix) and matrix.format != "csr":
         matrix.check_format()  # turned with an index out of range, it would read foreign memory
-    return sparse.csr_matrix(matrix)
+    return sparse.csr_matrix(matrix if sparse.issparse(matrix) else widened(np.asarray(matrix)))
 
 
 def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
@@ -239,7 +270,7 @@ def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
     for stretch in looked_at(shape[0]):
         ends = indptr[stretch.start : stretch.stop + 1]
         inside = slice(int(ends[0]), int(ends[-1]))
-        arrays = (group["data"][inside], group["indices"][inside], ends - ends[0])
+        arrays = (widened(group["data"][inside]), group["indices"][inside], ends - ends[0])
         parts.append(sparse.csr_matrix(arrays, shape=(len(ends) - 1, shape[1])))
     return sparse.vstack(parts, format="csr")
 
@@ -262,13 +293,14 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
     symbols, gene_ids, told = _names(index, columns)
+    kinds = _first(_KINDS, columns)
     table = Table(
         entries=values if is_lazy(values) else _by_cell(values),
         barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
         symbols=symbols,
         gene_ids=gene_ids,
         obs=obs,
-        kinds=np.asarray(columns["feature_types"].astype(object)) if "feature_types" in columns else None,
+        kinds=None if kinds is None else np.asarray(columns[kinds].astype(object)),
         genomes=np.asarray(columns["genome"].astype(str).astype(object)) if "genome" in columns else None,
         matrix=name,
     )
@@ -319,65 +351,3 @@ def _from_10x(group: h5py.Group, hold: Hold, symbols: Any, gene_ids: Any, **feat
     values = _some_rows(group, shape) if hold == "some" else sparse.csr_matrix(_arrays(group), shape=shape)
     names = named(symbols.asstr()[:], gene_ids.asstr()[:])
     return Table(values, group["barcodes"].asstr()[:], *names, **features)
-
-
-def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the main matrix of a loom file, read a block of genes at a time.
-
-    Raises
-    ------
-    InputError
-        If the file names no genes or no cells.
-    """
-    import h5py
-    import pandas as pd
-
-    with h5py.File(path) as handle:
-        _refuse_claims(path, handle, ("matrix", "row_attrs", "col_attrs"))
-        rows, cells = (_attributes(handle[name]) for name in ("row_attrs", "col_attrs"))
-        index = _first(("var_names", "gene", *_SYMBOLS, *_IDS), rows)
-        barcode = _first(_CELLS, cells)
-        if index is None or barcode is None:
-            raise InputError(
-                f"{path}: this loom file does not name its {'genes' if index is None else 'cells'}: add the attribute Gene or CellID."
-            )
-        symbols, gene_ids, told = _names(_strings(rows[index]), rows)
-        obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
-        table = Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
-        yield _with_parts(handle, table.repaired(told) if told else table, matrix)
-
-
-def _with_parts(handle: h5py.File, table: Table, matrix: str) -> Table:
-    """Add the layers of spliced and unspliced counts to the main matrix; where it is one of them, their sum is taken in its place."""
-    parts = {part: name for name in handle.get("layers", {}) if (part := part_of(name)) and handle["layers"][name].ndim == 2}
-    if not set(KEPT) <= set(parts):
-        return table
-    found = {part: _blocks(handle[f"layers/{name}"]) for part, name in parts.items()}
-    table = replace(table, layers={part: found[part] for part in KEPT})
-    alone = [name for part, name in parts.items() if found[part].shape == table.entries.shape and not (found[part] != table.entries).nnz]
-    if not alone and not is_sum(matrix):
-        return table
-    wanted = parts_of(matrix, "S+U+A")
-    told = f"The matrix is the layer {alone[0]}, a part of the counts; c" if alone else "C"
-    return replace(table, entries=summed(found, wanted)).noted(f"{told}ounts are {' + '.join(part for part in wanted if part in parts)}.")
-
-
-def _strings(values: np.ndarray) -> np.ndarray:
-    return np.array([str(value) for value in values], dtype=object)
-
-
-def _attributes(group: h5py.Group) -> dict[str, np.ndarray]:
-    """One-dimensional attributes by casefolded name, texts as str."""
-    flat = {name.casefold(): item for name, item in group.items() if item.ndim == 1}
-    return {name: item.asstr()[:] if item.dtype.kind in "SO" else item[:] for name, item in flat.items()}
-
-
-def _blocks(matrix: h5py.Dataset) -> Any:
-    """CSR of cells x genes from a dense genes x cells dataset, without ever holding all of it dense."""
-    from scipy import sparse
-
-    n_rows = max(1, _BLOCK_VALUES // max(matrix.shape[1], 1))
-    starts = range(0, matrix.shape[0], n_rows)
-    parts = [sparse.csr_matrix(matrix[start : start + n_rows]) for start in starts]
-    stacked = sparse.vstack(parts) if parts else sparse.csr_matrix(matrix.shape)
-    return sparse.csr_matrix(stacked.T)

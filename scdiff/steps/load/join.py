@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Files = tuple[Path, ...]
 
-__all__ = ["Part", "hashed", "joined", "own_columns", "sha256", "told_species"]
+__all__ = ["Part", "hashed", "joined", "own_columns", "refuse_apart", "sha256", "told_species"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -71,11 +71,33 @@ def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...
         listed = ", ".join(f"{name} {species or 'unknown'}" for name, species in found.items())
         raise InputError(f"the inputs are of different species ({listed}): run each species by itself.")
     told = next((species for species in found.values() if species), None)
+    foreign = {part.sources[0].path: genes.foreign_species(part.table.symbols, part.table.gene_ids) for part in parts}
+    path, other = next(((path, species) for path, species in foreign.items() if species), (None, ""))
+    if other and asked == "auto":
+        raise InputError(
+            f"{path}: the genes are those of {other}; scdiff knows the genes of human and mouse. If those of the programmes go by "
+            "their human or mouse symbols here, too, say which with --species human or --species mouse; else give another file."
+        )
+    if other:
+        return asked, (f"The species was given as {asked}, but the genes are those of {other}: only genes of the same symbol are found.",)
     if asked == "auto":
         unknown = ("The species cannot be told from the gene names; give it with the option species.",)
         return (told, ()) if told else ("unknown", unknown)
     differs = f"The species was given as {asked}, but the gene names look like {told}."
     return asked, (differs,) if told and told != asked else ()
+
+
+def refuse_apart(parts: Sequence[Part], species: str) -> None:
+    """Refuse what cannot be put together, as :func:`joined` would, from some cells of each part.
+
+    Raises
+    ------
+    InputError
+        If the parts are of different species or share no gene.
+    """
+    told_species(parts, species)
+    _shared_genes(parts)
+    _obs(parts)
 
 
 def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes: Callable[[Files], str] | None = None) -> AnnData:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import looks_stable, mostly_barcodes, named
+from scdiff.steps.load.features import is_gene_kind, looks_stable, mostly_barcodes, named
 from scdiff.steps.load.identity import looks_like_identity
 from scdiff.steps.load.stream import open_text
 
@@ -116,7 +116,7 @@ def _is_heading(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _are_kinds(fields: Sequence[str]) -> bool:
-    named = len(set(fields)) <= _MOST_KINDS and any(field.casefold() == "gene expression" for field in fields)
+    named = len(set(fields)) <= _MOST_KINDS and any(map(is_gene_kind, fields))
     return named or (any(fields) and all(map(_KINDS.match, fields)))
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 __all__ = ["DENSE", "HDF5", "Source", "bare", "chosen_name", "sample_name"]
 
-HDF5 = (".h5ad", ".h5", ".hdf5", ".loom")
+HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5", ".loom")
 DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
-_SUFFIXES = re.compile(r"(\.(h5ad|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
+_SUFFIXES = re.compile(r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
 _PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
 _GENERIC = re.compile(
     rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
@@ -20,7 +20,7 @@ _GENERIC = re.compile(
 )
 """Names that programs give to files and folders; the sample is named by the folder above."""
 
-_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|filtered|raw)$", re.IGNORECASE)
+_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|(filtered|raw|cellbender_filter|emptydrops_filter)(_matrix)?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Source:
         The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
     members
         Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+    said
+        Sentences on what was chosen or passed over.
     """
 
     sample: str
@@ -68,6 +70,7 @@ class Source:
     members: tuple[str, ...] = ()
     column: str = "sample"
     wells: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def bare(name: str) -> str:

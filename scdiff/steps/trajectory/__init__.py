@@ -15,7 +15,8 @@ from scdiff.steps._blocks import counts_of, is_lazy, rows_of, values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._days import DAY, unreadable_days
-from scdiff.steps._markers import main_program, read_markers, table_groups
+from scdiff.steps._markers import read_markers, table_groups
+from scdiff.steps._programs import main_program
 from scdiff.steps._sketch import carried, majority, sketched
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips

@@ -161,11 +161,17 @@ def test_an_index_that_names_genes_is_kept() -> None:
 # ---------------------------------------------------------------- no genes
 
 
-@pytest.mark.parametrize("names", [["Hashtag1-ACCCACCAGTAAGAC", "unmapped", "x", "y", "z", "w"], [f"chr1:{n}00-{n}99" for n in range(6)]])
-def test_names_of_no_genes_are_refused_and_shown(tmp_path, names) -> None:
-    """scverse/scanpy#1916: umi_count of CITE-seq-Count holds antibodies; peaks are no genes either."""
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["Hashtag1-ACCCACCAGTAAGAC", "unmapped", "x", "y", "z", "w"], r"4 genes is called like a gene of human or mouse \(x"),
+        ([f"chr1:{n}00-{n}99" for n in range(6)], r"6 genes is called like a gene of human or mouse \(chr1:000-099"),
+    ],
+)
+def test_names_of_no_genes_are_refused_and_shown(tmp_path, names, shown) -> None:
+    """scverse/scanpy#1916: umi_count of CITE-seq-Count holds antibodies, left out as no genes; peaks are no genes either."""
     made(names).write_h5ad(tmp_path / "a.h5ad")
-    with pytest.raises(InputError, match=rf"hardly any of the 6 genes is called like a gene of human or mouse \({names[0]}"):
+    with pytest.raises(InputError, match=f"hardly any of the {shown}"):
         load([tmp_path / "a.h5ad"])
     assert "hardly any" in " ".join(look_at(plan_inputs([tmp_path / "a.h5ad"]))[1])
 

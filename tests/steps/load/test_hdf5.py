@@ -12,7 +12,7 @@ import scanpy as sc
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import hdf5, load
+from scdiff.steps.load import load, loom
 
 
 def test_10x_h5_agrees_with_scanpy(batch, write_10x_h5) -> None:
@@ -51,7 +51,7 @@ def test_loom_under_any_attribute_names(batch, write_loom, gene: str, cell: str)
 
 
 def test_loom_larger_than_one_block(batch, write_loom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "_BLOCK_VALUES", 30)
+    monkeypatch.setattr(loom, "_BLOCK_VALUES", 30)
     assert (load([write_loom(batch())]).layers["counts"] != batch().X).nnz == 0
 
 
