@@ -26,7 +26,7 @@ app = typer.Typer(
 
 Inputs = Annotated[
     list[Path] | None,
-    typer.Argument(help="Files or folders: h5ad, zarr, 10x h5, 10x mtx, loom, csv, tsv, rds, tar or zip; a sample each, or several."),
+    typer.Argument(help="Files or folders: h5ad, h5mu, zarr, 10x h5 or mtx, loom, csv, tsv, rds, tar or zip; a sample each, or several."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
@@ -147,7 +147,7 @@ def check(
 
     resolved: Any = resolve(joined(inputs, config, samples, control, species, settings), where=str(config or "command line"))
     sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
-    looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix)
+    looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine)
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
     if looks:
         _echo_table([heading, *(_look_row(look) for look in looks)])
@@ -330,6 +330,13 @@ def _read_result(path: Path) -> Any:
     """
     import anndata
 
+    from scdiff.bounded import plain_file
+    from scdiff.steps.load.probe import probe
+
+    if kind := plain_file(path):
+        raise InputError(f"{path}: this is {kind}, not the result.h5ad of a run.")
+    if path.is_file():
+        probe(path)
     try:
         adata = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:

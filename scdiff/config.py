@@ -14,10 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from scdiff import keys
+from scdiff.bounded import read_text, shown, yaml_of
 from scdiff.errors import ConfigError, did_you_mean
 
 __all__ = ["RunOptions", "options_model", "read_yaml", "run_model", "step", "validated"]
@@ -25,6 +25,9 @@ __all__ = ["RunOptions", "options_model", "read_yaml", "run_model", "step", "val
 P = ParamSpec("P")
 A = TypeVar("A")
 R = TypeVar("R")
+
+MOST_FAULTS, MOST_NAMED = 20, 80
+"""Faults that are listed, and signs of a name in one."""
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -116,23 +119,25 @@ def validated(model: type[BaseModel], options: Mapping[str, Any], *, where: str)
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        faults = [_fault(model, dict(fault), where) for fault in error.errors()]
-        raise ConfigError("\n".join(faults)) from None
+        found = error.errors()
+        faults = [_fault(model, dict(fault), where) for fault in found[:MOST_FAULTS]]
+        more = [f"{where}: {len(found) - MOST_FAULTS:,} more faults."] if len(found) > MOST_FAULTS else []
+        raise ConfigError("\n".join([*faults, *more])) from None
 
 
 def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
     """Say one pydantic fault as a sentence."""
-    path = [str(part) for part in fault["loc"]]
+    path = [str(part)[:MOST_NAMED] for part in fault["loc"]]
     place = f"{where} [{'.'.join(path[:-1])}]" if path[:-1] else where
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown option {path[-1]!r}. {did_you_mean(path[-1], _known(model, path[:-1]))}"
+        return f"{place}: unknown option {shown(path[-1])}. {did_you_mean(path[-1], _known(model, path[:-1]))}"
     if fault["type"] == "invalid_key":
-        return f"{where}: {fault['input']!r} is no option name: write words."
+        return f"{where}: {shown(fault['input'])} is no option name: write words."
     if fault["type"] == "missing":
         return f"{place}: option {path[-1]!r} is required."
     last = fault["loc"][-1] if path else ""
     name = f"item {last + 1}" if isinstance(last, int) else f"option {last!r}"
-    return f"{place}: {name} is {fault['input']!r}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    return f"{place}: {name} is {shown(fault['input'])}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
 
 
 def _known(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -154,11 +159,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, is no YAML, or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_of(read_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: the configuration file cannot be read ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: this is not a YAML text: {' '.join(str(error).split())}.") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: this is not a YAML text: {error}.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -42,6 +42,12 @@ LONGEST_WAIT_S = 120.0
 WORTH = 1 << 20
 CHUNK = 1 << 16
 LARGEST_PAGE = 1 << 23
+LARGEST_UNSAID = 1 << 36
+"""Bytes: so much of a page, and of a file whose size is not said."""
+
+LONGEST_SIZE, LONGEST_SAID_S = 15, 1e9
+"""Digits of a size that a file can have; seconds that are shown of a wait."""
+
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that may be another one in a moment."""
@@ -192,7 +198,7 @@ class Link:
         except (requests.ConnectionError, HTTPError) as error:
             unknown = isinstance(_cause(error), NameResolutionError)
             raise _PassingError("no server of this name can be found" if unknown else "the connection was refused or broke off") from None
-        except requests.RequestException as error:  # a redirect in circles, or to another scheme than http and https
+        except (requests.RequestException, ValueError) as error:  # a redirect in circles, or to another scheme than http and https
             raise InputError(f"{url}: cannot be fetched ({_plain(error)}). Give an http or https address that leads to the file.") from None
 
     def _pull(self, url: str, partial: Path) -> Facts:
@@ -210,6 +216,11 @@ class Link:
                 start = 0
             _check_room(partial, facts, start)
             _store(response, url, facts, partial, start)
+        if facts.size is None and _size(partial) - start > LARGEST_UNSAID:
+            discard(partial)
+            raise InputError(
+                f"{url}: more than {LARGEST_UNSAID:,} bytes came, and the server does not say how many there are. Check the address."
+            )
         if facts.size not in {None, _size(partial)}:
             if _size(partial) > (facts.size or 0):
                 discard(partial)
@@ -244,7 +255,9 @@ def _retry_after(response: Response) -> float | None:
     from urllib3.util import Retry
 
     try:
-        return Retry().parse_retry_after(response.headers["Retry-After"])
+        return min(float(Retry().parse_retry_after(response.headers["Retry-After"])), LONGEST_SAID_S)
+    except OverflowError:
+        return LONGEST_SAID_S
     except (KeyError, ValueError, HTTPError):
         return None
 
@@ -253,6 +266,8 @@ def _facts(response: Response) -> Facts:
     """Take what an answer says of the whole file."""
     text = response.headers.get("Content-Length", "") if response.status_code == 200 else _range(response)[1]
     modified, etag = (_plain(response.headers.get(name, "")) for name in ("Last-Modified", "ETag"))
+    if text.isdecimal() and len(text) > LONGEST_SIZE:
+        raise InputError(f"{response.url}: the server says a size of {len(text):,} digits, which no file has. Check the address.")
     return Facts(int(text) if text.isdecimal() else None, modified, etag)
 
 
@@ -297,8 +312,12 @@ def _store(response: Response, url: str, facts: Facts, partial: Path, start: int
                 _note(partial).write_text(json.dumps({"url": url} | asdict(facts)), encoding="utf-8")
             write: Callable[[bytes], Any] = handle.write
             write = write if facts.size is None else counted(write, facts.size - start, "bytes", len)
+            most, n_written = (LARGEST_UNSAID if facts.size is None else facts.size - start), 0
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 write(chunk)
+                n_written += len(chunk)
+                if n_written > most:
+                    break
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:

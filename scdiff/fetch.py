@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from scdiff.census import Census, Query, is_query
 from scdiff.checkpoint import Checkpoints, replaced
-from scdiff.download import Facts, Link, NotThereError, discard
+from scdiff.download import LONGEST_SIZE, Facts, Link, NotThereError, discard
 from scdiff.errors import ConfigError, InputError, OutputError
 
 __all__ = ["LOCK_FILE", "Fetched", "Offered", "fetch", "fetched_sentences", "offered", "offered_view"]
@@ -314,9 +314,17 @@ def _in_folder(page: str, address: str) -> list[Remote]:
     """Find the files that an index page links to in its own folder; links to elsewhere, and for sorting, are none."""
     parser = _Addresses()
     parser.feed(page)
-    urls = dict.fromkeys(urljoin(address, link) for link in parser.found if "?" not in link and "#" not in link)
+    urls = dict.fromkeys(url for link in parser.found if "?" not in link and "#" not in link and (url := _joined(address, link)))
     inside = [url for url in urls if url.rpartition("/")[0] == address.rstrip("/") and not url.endswith("/")]
     return [Remote(_safe(unquote(url.rpartition("/")[2]), address), url) for url in inside]
+
+
+def _joined(address: str, link: str) -> str:
+    """Address that a link of a page leads to; empty where it is none."""
+    try:
+        return urljoin(address, link)
+    except ValueError:
+        return ""
 
 
 def _members(remote: Remote, link: Link) -> tuple[tuple[str, int], ...]:
@@ -326,7 +334,7 @@ def _members(remote: Remote, link: Link) -> tuple[tuple[str, int], ...]:
     except NotThereError:
         return ()
     rows = [line.split("\t") for line in text.splitlines() if line.startswith("File\t") and line.count("\t") >= 3]
-    return tuple((row[1], int(row[3])) for row in rows if row[1].isprintable() and row[3].isdecimal())
+    return tuple((row[1], int(row[3])) for row in rows if row[1].isprintable() and row[3].isdecimal() and len(row[3]) <= LONGEST_SIZE)
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------------

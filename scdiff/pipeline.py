@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from scdiff.bounded import MOST_TABLE_BYTES, read_text
 from scdiff.checkpoint import Checkpoints, replaced, take_counts
 from scdiff.cluster import cluster
 from scdiff.config import RunOptions, options_model, run_model, validated
@@ -166,7 +167,7 @@ def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: 
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     chain, prints = _digest([installed_versions(), states]), {}
     for name in STEPS:
-        tables = [path.read_text(encoding="utf-8") for path in map(Path, options[name].get("receivers", ())) if path.suffix == ".csv"]
+        tables = [read_text(path, MOST_TABLE_BYTES) for path in map(Path, options[name].get("receivers", ())) if path.suffix == ".csv"]
         chain = _digest([chain, name, options[name], programs if "programs" in options[name] else [], *tables])
         prints[name] = chain
     return prints

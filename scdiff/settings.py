@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from scdiff.bounded import shown, yaml_of
 from scdiff.errors import ConfigError
 
 __all__ = ["joined", "report_options"]
@@ -28,7 +29,7 @@ def joined(
     """
     from scdiff.config import read_yaml
 
-    options = _from_its_folder(read_yaml(config), config.parent) if config else {}
+    options = _from(read_yaml(config), config.parent.resolve()) if config else {}
     given = {
         "inputs": [Path(os.path.realpath(path)) for path in inputs or []],
         "samples": samples and Path(os.path.realpath(samples)),
@@ -36,39 +37,46 @@ def joined(
         "species": species,
     }
     options |= {key: value for key, value in given.items() if value}
+    said: dict[str, Any] = {}
     for setting in settings or []:
-        _set(options, setting)
+        _set(said, setting)
+    return _merged(options, _from(said, Path.cwd()))
+
+
+def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Put what the command line says over the options, section by section."""
+    for name, value in said.items():
+        inside = options.get(name)
+        options[name] = inside | value if isinstance(inside, dict) and isinstance(value, dict) else value
     return options
 
 
-def _from_its_folder(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Take the relative paths of a configuration file from where the file is, as those of a sample sheet."""
+def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take relative paths from a folder: those of a configuration file from where it is, as those of a sample sheet."""
     if isinstance(options.get("inputs"), list):
-        options["inputs"] = [folder.resolve() / path if isinstance(path, str) else path for path in options["inputs"]]
+        options["inputs"] = [folder / path if isinstance(path, str) else path for path in options["inputs"]]
     if isinstance(options.get("samples"), str):
-        options["samples"] = folder.resolve() / options["samples"]
+        options["samples"] = folder / options["samples"]
     if isinstance(options.get("programs"), list):
-        options["programs"] = [str(folder.resolve() / name) if str(name).endswith(".toml") else name for name in options["programs"]]
+        options["programs"] = [str(folder / name) if str(name).endswith(".toml") else name for name in options["programs"]]
     return options
 
 
 def _set(options: dict[str, Any], setting: str) -> None:
     """Put one ``section.option=value`` into the options."""
-    import yaml
-
     path, equals, text = setting.partition("=")
     *sections, name = path.split(".")
     if not equals or not all([*sections, name]):
-        raise ConfigError(f"--set {setting!r}: write it as option=value or section.option=value.")
+        raise ConfigError(f"--set {shown(setting)}: write it as option=value or section.option=value.")
     for section in sections:
         options[section] = options.get(section) or {}
         options = options[section]
         if not isinstance(options, dict):
-            raise ConfigError(f"--set {setting!r}: {section!r} is an option, not a section of options.")
+            raise ConfigError(f"--set {shown(setting)}: {section!r} is an option, not a section of options.")
     try:
-        options[name] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting!r}: the value is not a YAML text: {' '.join(str(error).split())}.") from None
+        options[name] = yaml_of(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {shown(setting)}: the value is not a YAML text: {error}.") from None
 
 
 def report_options(settings: list[str] | None) -> dict[str, Any]:

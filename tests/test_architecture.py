@@ -23,7 +23,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 
 LAYERS = (
     ("scdiff.errors",),
-    ("scdiff.registry", "scdiff._compat"),
+    ("scdiff.registry", "scdiff._compat", "scdiff.bounded"),
     ("scdiff.keys",),
     ("scdiff.genes",),
     ("scdiff.programs",),

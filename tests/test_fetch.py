@@ -922,3 +922,38 @@ def test_an_h5ad_loads(site: Site, out: Path, small_input: Path, small_batch: An
     url = site.put("/small.h5ad", small_input.read_bytes(), faults=[breaks_off(20_000)])
     fetch([url], out)
     assert scdiff.io.load(out / "small.h5ad").shape == small_batch.shape
+
+
+def test_a_size_that_no_file_has_is_refused(site: Site, out: Path) -> None:
+    address = site.put("/a.h5ad", headers={"Content-Length": "9" * 5_000, "Connection": "close"})
+    with pytest.raises(InputError, match="the server says a size of 5,000 digits, which no file has"):
+        fetch([address], out)
+    with pytest.raises(InputError, match="a size of 5,000 digits"):
+        offered([address])
+
+
+def test_a_bad_link_on_a_page_is_passed_over(site: Site, out: Path) -> None:
+    page = b'<a href="http://[::1">broken</a> <a href="//[">too</a> <a href="a.csv">a.csv</a>'
+    site.put(f"{SERIES}/suppl/", page, headers={"Content-Type": "text/html"})
+    site.put(f"{SERIES}/suppl/a.csv")
+    assert [file.name for file in fetch(["GSE114412"], out)] == ["a.csv"]
+
+
+def test_a_redirect_to_what_is_no_address_is_refused(site: Site, out: Path) -> None:
+    site.put("/a.h5ad", faults=[Fault(302, {"Location": "http://[::1"})])
+    with pytest.raises(InputError, match="cannot be fetched"):
+        fetch([f"{site.url}/a.h5ad"], out)
+
+
+def test_a_body_without_a_size_has_a_bound(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST_UNSAID", 100_000)
+    address = site.put("/a.h5ad", headers={"Content-Length": "", "Connection": "close"})
+    with pytest.raises(InputError, match="more than 100,000 bytes came, and the server does not say how many there are"):
+        fetch([address], out)
+    assert visible(out) == []
+
+
+def test_a_wait_of_many_digits_is_said(site: Site, out: Path) -> None:
+    site.put("/a.h5ad", faults=[Fault(503, {"Retry-After": "9" * 4_000})])
+    with pytest.raises(InputError, match=r"asks to wait [\d,]+ s"):
+        fetch([f"{site.url}/a.h5ad"], out)

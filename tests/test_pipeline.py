@@ -24,6 +24,8 @@ from scdiff.cli import main
 from scdiff.config import read_yaml
 from scdiff.errors import ConfigError, InputError, OutputError, UnknownNameError
 from scdiff.pipeline import STEPS, resolve, run, step_functions
+from scdiff.settings import joined
+from scdiff.steps._programs import main_program
 
 FINISHED = ("report.html", "tables", "result.h5ad")
 
@@ -213,7 +215,6 @@ def test_other_files_recompute_what_depends_on_them(watched, toy_steps, small_in
         sheet.write_text(sheet.read_text().replace(",sample1\n", ",other\n"))
     elif what == "programme":
         programme.write_text(programme.read_text().replace('summary = "', 'summary = "Changed. '))
-        monkeypatch.setattr("scdiff.programs._parse", __import__("scdiff.programs", fromlist=["_parse"])._parse.__wrapped__)
     else:
         monkeypatch.setattr("scdiff.report.versions.installed_versions", lambda: {"scanpy": "0"})
     watched(options)
@@ -477,3 +478,59 @@ def test_a_second_run_is_the_same_whatever_the_order_of_cells_and_genes(referenc
     same = shuffled.obs.loc[whole.obs_names]
     for name in ("leiden", "scdiff_state", "dpt_pseudotime", "scdiff_probability", "predicted_doublet", "doublet_score"):
         assert same[name].astype(str).tolist() == whole.obs[name].astype(str).tolist(), name
+
+
+OWN = """name = "mine"
+title = "Mine"
+summary = "A programme of one's own."
+positive = "mine_like"
+min_markers = 2
+source = "field convention"
+
+[[markers]]
+name = "PDX1"
+human = ["PDX1"]
+level_cp10k = 1.5
+source = "field convention"
+
+[[markers]]
+name = "INS"
+human = ["INS"]
+level_cp10k = 100
+source = "field convention"
+"""
+
+
+def test_a_programme_of_ones_own_in_first_place_runs_to_a_report(small_input, tmp_path, monkeypatch) -> None:
+    """Looked up by its name among the shipped ones, it ended the run after the calls."""
+    (tmp_path / "mine.toml").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(small_input), "--out", "out", "--set", "programs=[mine.toml]", "--set", "call.null_sets=0", "-q"]) == 0
+    table = pd.read_csv("out/tables/fractions.csv")
+    assert {"mine"} == set(table["program"])
+    assert table["state"].iloc[0] == "mine_like"
+    assert "mine-like" in Path("out/report.html").read_text()
+
+    result = anndata.read_h5ad("out/result.h5ad")
+    (tmp_path / "mine.toml").unlink()  # the record holds the programme: report and comparison need no file
+    assert main_program(result).positive == "mine_like"
+    assert main(["report", "out/result.h5ad", "--out", "again"]) == 0
+    assert Path("again/report.html").is_file()
+
+
+def test_an_edited_programme_is_read_again_by_a_resumed_run(watched, small_input, tmp_path, no_figures) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(OWN)
+    options = {"inputs": [small_input], "programs": [str(own)], "call": {"null_sets": 0}, "qc": {"doublets": "skip"}}
+    watched(options)
+    own.write_text(OWN.replace("mine_like", "other_like"))
+    adata = watched(options)
+    assert watched.computed[0] == "score"
+    assert adata.uns["scdiff"]["fractions"]["state"].iloc[0] == "other_like"
+
+
+def test_a_programme_given_on_the_command_line_is_found_from_another_folder(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    said = joined([], None, None, None, None, ["programs=[mine.toml, il10]"])
+    assert said["programs"] == [str(tmp_path / "mine.toml"), "il10"]

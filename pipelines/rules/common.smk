@@ -15,6 +15,9 @@ validate(config, workflow.source_path("../schemas/config.schema.yaml"))
 RESULTS = config["results"].rstrip("/")
 
 
+FILES = ("path", "raw")  # columns that name files
+
+
 def read_sheet(path):
     """Read the rows of the sheet; every row is checked against its schema, which is read once: a sheet may hold hundreds."""
     schema = Draft202012Validator(yaml.safe_load(Path(workflow.source_path("../schemas/sheet.schema.yaml")).read_text(encoding="utf-8")))
@@ -27,12 +30,14 @@ def read_sheet(path):
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise WorkflowError(f"{path}, line {number}: the line has not as many fields as the header.")
+        for name, value in row.items():
+            if not value.isprintable():
+                raise WorkflowError(f"{path}, line {number}: {name} is {value!r}, with a line break or another sign that cannot be printed.")
+            if name in FILES and set("{}") & set(value):
+                raise WorkflowError(f"{path}, line {number}: {name} is {value!r}; Snakemake takes braces for wildcards: rename the file.")
         if faults := [fault.message for fault in schema.iter_errors(row)]:
             raise WorkflowError(f"{path}, line {number}: {'; '.join(faults)}")
     return rows
-
-
-FILES = ("path", "raw")  # columns that name files
 
 
 def batch_sheet(rows, folder):
@@ -49,7 +54,7 @@ def present_files(rows, folder):
     """Input files of one batch that are there; what is missing is for scdiff to say, and stops that batch alone."""
     paths = [folder / row[name] for row in rows for name in FILES if row.get(name)]
     inside = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
-    return [str(path.resolve()) for group in inside for path in group if path.is_file()]
+    return [str(path.resolve()) for group in inside for path in group if path.is_file() and not set("{}") & set(str(path))]
 
 
 SHEET = Path(config["sheet"])

@@ -14,9 +14,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from scdiff.genes.species import foreign_species
 from scdiff.genes.table import Annotation, annotation, folded_all
 
-__all__ = ["Annotation", "Lookup", "annotation", "canonical", "detect_species", "is_stable", "ortholog", "strip_version"]
+__all__ = ["Annotation", "Lookup", "annotation", "canonical", "detect_species", "foreign_species", "is_stable", "ortholog", "strip_version"]
 
 _SAMPLE = 5_000
 _FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa

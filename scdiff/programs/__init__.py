@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scdiff.bounded import read_text
 from scdiff.errors import ProgramError, UnknownNameError, did_you_mean
 from scdiff.genes import ortholog
 
@@ -29,7 +30,7 @@ Species = Literal["human", "mouse"]
 DEFAULT_PROGRAMS = ("pancreatic_progenitor", "il10", "vegf", "hgf", "msc_identity", "homing", "cell_cycle")
 """The programmes of a run that names none; the first is the main one."""
 
-RESERVED = ("main", "fdr", "absent_as_zero", "programs", "doublet_rates")
+RESERVED = ("main", "fdr", "absent_as_zero", "programs", "definitions", "doublet_rates")
 """Names that the record of the calls has for its options."""
 
 SCORECARDS = {
@@ -47,6 +48,9 @@ SCORECARDS = {
 
 EVERYTHING = "all"
 """Stands for all shipped programmes."""
+
+_LONGEST, _MOST_FAULTS = 400, 10
+"""Signs of a message, and faults that are listed."""
 
 _NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 
@@ -252,17 +256,26 @@ def load_program(name: str) -> Program:
     raise UnknownNameError(f"unknown programme {name!r}. {did_you_mean(name, known)} Or give the path of a .toml file.")
 
 
-@cache
 def _parse(path: Path) -> Program:
+    """Read a programme file; an edited one is read again."""
     try:
-        return Program.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _validated(read_text(path))
     except OSError as error:
         raise ProgramError(f"{path}: the programme file cannot be read ({error.strerror}).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProgramError(f"{path}: this is not a TOML text: {error}.") from None
+        raise ProgramError(f"{path}: this is not a TOML text: {str(error)[:_LONGEST]}.") from None
+    except RecursionError:
+        raise ProgramError(f"{path}: lists stand too deep within each other: this is no programme.") from None
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'programme'}: {fault['msg']}" for fault in error.errors())
+        found = [f"{'.'.join(map(str, fault['loc'])) or 'programme'}: {fault['msg']}"[:_LONGEST] for fault in error.errors()]
+        faults = "; ".join(found[:_MOST_FAULTS]) + (f"; {len(found) - _MOST_FAULTS:,} more" if len(found) > _MOST_FAULTS else "")
         raise ProgramError(f"{path}: {faults}.") from None
+
+
+@cache
+def _validated(text: str) -> Program:
+    """Make a programme of the text of its file."""
+    return Program.model_validate(tomllib.loads(text))
 
 
 def load_programs(names: Iterable[str] | None = None) -> tuple[Program, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scdiff.bounded import MOST_TABLE_BYTES, read_text, shown
 from scdiff.errors import ConfigError, UnknownNameError, did_you_mean
 from scdiff.genes import canonical
 from scdiff.programs import Species
@@ -156,8 +157,8 @@ def _named(name: str) -> tuple[Receiver, ...]:
 def _read(path: Path) -> tuple[Receiver, ...]:
     """Read the profiles of a file, in their order."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(_rows(path, csv.DictReader(handle)))
+        text = read_text(path, MOST_TABLE_BYTES, encoding="utf-8-sig")
+        rows = list(_rows(path, csv.DictReader(text.splitlines(keepends=True))))
     except OSError as error:
         raise ConfigError(f"{path}: the receiver file cannot be read ({error.strerror}).") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -196,5 +197,5 @@ def _checked(where: str, row: Mapping[Any, Any]) -> Seen:
     except ValidationError as error:
         fault = error.errors()[0]
         name = f"{fault['loc'][0]} " if fault["loc"] else ""
-        given = f"is {fault['input']!r}: " if fault["loc"] and fault["type"] != "missing" else ""
+        given = f"is {shown(fault['input'])}: " if fault["loc"] and fault["type"] != "missing" else ""
         raise ConfigError(f"{where}: {name}{given}{fault['msg'].removeprefix('Value error, ')}.") from None

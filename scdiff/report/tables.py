@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from isal.igzip import IGzipFile
 
-__all__ = ["FRACTION_COLUMNS", "cells_table", "csv_text", "fraction_columns", "main_evidence", "marker_counts", "write_table"]
+__all__ = ["FRACTION_COLUMNS", "cells_table", "csv_text", "fraction_columns", "harmless", "main_evidence", "marker_counts", "write_table"]
 
 FRACTION_COLUMNS = (
     "program",
@@ -41,6 +42,11 @@ FRACTION_COLUMNS = (
     "high_at_tenth",
 )
 """Columns of ``fractions.csv``: an interface."""
+
+FORMULA_SIGNS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""Signs at the start of a cell that make a spreadsheet run it; the last four are the wide forms of the first."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 ROWS = 50_000
 """Rows that are formatted at once."""
@@ -136,7 +142,19 @@ def csv_text(frame: pd.DataFrame) -> str:
     import pandas as pd
 
     texts = pd.DataFrame({place: _texts(frame.iloc[:, place]) for place in range(frame.shape[1])}, index=frame.index)
-    return texts.set_axis(frame.columns, axis=1).to_csv(index=False, lineterminator="\n")
+    return texts.set_axis([harmless(str(name)) for name in frame.columns], axis=1).to_csv(index=False, lineterminator="\n")
+
+
+def harmless(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula; numbers and a dash alone stay as they are.
+
+    See CSV injection at https://owasp.org/www-community/attacks/CSV_Injection.
+
+    >>> harmless("=HYPERLINK(1)"), harmless("-2+3"), harmless("-1.5e-3"), harmless("day 7")
+    ("'=HYPERLINK(1)", "'-2+3", '-1.5e-3', 'day 7')
+    """
+    runs = text[:1] in FORMULA_SIGNS and text != "-" and not _NUMBER.fullmatch(text)
+    return f"'{text}".replace("\r", " ") if runs else text.replace("\r", " ")  # csv takes a bare carriage return for the end of a row
 
 
 def _texts(column: pd.Series) -> Any:
@@ -144,11 +162,20 @@ def _texts(column: pd.Series) -> Any:
     import pandas as pd
 
     if not pd.api.types.is_float_dtype(column.dtype):
-        return column
+        return column if pd.api.types.is_numeric_dtype(column.dtype) else _harmless_column(column)
     values = column.to_numpy(dtype=float, na_value=np.nan)
     texts = np.array(("%.6g\n" * len(values) % tuple(values)).split("\n")[:-1], dtype=object)
     texts[np.isnan(values)] = None
     return texts
+
+
+def _harmless_column(column: pd.Series) -> pd.Series:
+    """Make the texts of a column harmless; the same column where all are."""
+    import pandas as pd
+
+    kinds = pd.unique(column.dropna())
+    changed = {text: safe for text in kinds if isinstance(text, str) and (safe := harmless(text)) != text}
+    return column.astype(object).map(lambda value: changed.get(value, value)) if changed else column
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from scdiff import keys
 from scdiff.assay.dose import Dose, upper_bound
 from scdiff.assay.limits import NO_NUMBER
-from scdiff.errors import InputError, UnknownNameError
-from scdiff.programs import load_program
+from scdiff.errors import InputError
 from scdiff.report.text import count, interval, large, percent
+from scdiff.steps._programs import positive_of
 from scdiff.steps.dose import recorded_dose
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = [
     "explanation",
     "main_row",
     "path_sentence",
-    "positive_state",
     "state_phrase",
     "verdict_number",
     "verdict_sentence",
@@ -65,19 +64,11 @@ def main_row(adata: AnnData) -> dict[str, Any]:
     rows = fractions[(fractions["program"].astype(str) == main) & (fractions["sample"].astype(str) == "all")]
     if rows.empty:
         raise InputError(f"the table of fractions has no row of programme {main!r} with sample 'all': run fraction again.")
-    named = rows[rows["state"].astype(str) == positive_state(main)]
+    named = rows[rows["state"].astype(str) == positive_of(adata, main)]
     row = (rows if named.empty else named).iloc[0].to_dict()
     reason = str(row.get("reason") or "") or str(call.get(main, {}).get("reason", ""))
     found = {str(key): value for key, value in row.items()} | {"reason": reason}
     return found | recorded_dose(adata)
-
-
-def positive_state(program: str) -> str:
-    """Name the state that all positive cells of a shipped ``program`` share; empty where it is not shipped."""
-    try:
-        return load_program(program).positive
-    except UnknownNameError:
-        return ""
 
 
 def verdict_sentence(row: Mapping[str, Any]) -> str:

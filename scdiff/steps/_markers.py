@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scdiff.genes import Lookup
-from scdiff.programs import DEFAULT_PROGRAMS, GeneSet, Marker, Program, Species, load_program
+from scdiff.programs import GeneSet, Marker, Program, Species
 from scdiff.steps._blocks import cell_measures, columns_of, counts_of
-from scdiff.steps._common import recorded
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scdiff.assay.mixture import Soup
 
-__all__ = ["POOLED", "MarkerCounts", "control_cells", "main_program", "marker_columns", "pooled_cells", "read_markers", "table_groups"]
+__all__ = ["POOLED", "MarkerCounts", "control_cells", "marker_columns", "pooled_cells", "read_markers", "table_groups"]
 
 POOLED = "all"
 """Row of the tables that holds every sample that is no control."""
@@ -101,11 +100,6 @@ def table_groups(adata: AnnData) -> dict[str, np.ndarray]:
     """Cells of each row of a table, shape (n_cells,): ``all`` (no controls unless there is nothing else), then each sample, sorted."""
     samples = adata.obs["sample"].astype(str).to_numpy()
     return {POOLED: pooled_cells(adata)} | {str(name): samples == name for name in np.unique(samples)}
-
-
-def main_program(adata: AnnData) -> Program:
-    """Load the programme that carries the verdict: the first that was called, the first shipped one before the calls."""
-    return load_program(str(recorded(adata, "call").get("main", DEFAULT_PROGRAMS[0])))
 
 
 def marker_columns(adata: AnnData, program: Program) -> list[int]:

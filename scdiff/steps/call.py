@@ -19,6 +19,7 @@ from scdiff.steps._controls import corrected_by_controls
 from scdiff.steps._foreign import find_foreign
 from scdiff.steps._markers import MarkerCounts, control_cells, pooled_cells, read_markers
 from scdiff.steps._parallel import each, many
+from scdiff.steps._programs import DEFINITIONS, as_text
 from scdiff.steps._sets import SetResult, called_sets
 from scdiff.steps._states import marker_states, names_in_file
 
@@ -119,7 +120,8 @@ def call(
 
     from scdiff.errors import ProgramError
 
-    called = [program for program in load_programs(programs) if program.is_called]
+    every = load_programs(programs)
+    called = [program for program in every if program.is_called]
     loaded = [program for program in called if program.markers]
     if not loaded:
         raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
@@ -148,6 +150,7 @@ def call(
         "fdr": fdr,
         "absent_as_zero": absent_as_zero,
         "programs": np.array(list(programs), dtype=str),
+        DEFINITIONS: as_text(every),
     }
     options["doublet_rates"] = pd.Series(doublets, dtype=float).rename("rate").to_frame()
     adata.uns["scdiff"]["call"] = records | options

@@ -10,12 +10,13 @@ import numpy as np
 from annotated_types import Ge
 
 from scdiff.config import step
-from scdiff.programs import Program, StateRule, load_programs
+from scdiff.programs import Program, StateRule
 from scdiff.steps._common import recorded
 from scdiff.steps._controls import positive_controls
 from scdiff.steps._donors import donor_tables, over_donors, pooled_donors
 from scdiff.steps._markers import POOLED, MarkerCounts, control_cells, read_markers, table_groups
 from scdiff.steps._parallel import each, many
+from scdiff.steps._programs import called_programs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     import pandas as pd
 
     record = adata.uns["scdiff"]["call"]
-    programs = [program for program in load_programs([str(name) for name in record["programs"]]) if program.is_called]
+    programs = [program for program in called_programs(adata).values() if program.is_called]
     read = read_markers(adata, programs)
     by_chance = _by_chance(programs, record)
     order = sorted(programs, key=lambda program: -len(program.markers))  # the longest first

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff.assay.limits import NO_NUMBER
 from scdiff.config import step
-from scdiff.errors import ScdiffError, UnknownNameError, did_you_mean
-from scdiff.programs import SCORECARDS, Program, load_programs
+from scdiff.errors import UnknownNameError, did_you_mean
+from scdiff.programs import SCORECARDS, Program
 from scdiff.steps._common import recorded
+from scdiff.steps._programs import called_programs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,26 +59,15 @@ def scorecard(adata: AnnData, *, name: str) -> pd.DataFrame:
 
 
 def programs_on(adata: AnnData, name: str) -> list[Program]:
-    """Load the called programmes of a run that are on a scorecard."""
-    return [program for program in _run_programs(adata).values() if program.scorecard == name and program.is_called]
-
-
-def _run_programs(adata: AnnData) -> dict[str, Program]:
-    """Load the programmes of a run by name; without those whose file is gone."""
-    found: dict[str, Program] = {}
-    for name in [str(name) for name in recorded(adata, "call").get("programs", ())] or [""]:
-        try:
-            found |= {program.name: program for program in load_programs([name] if name else None)}
-        except ScdiffError:
-            continue
-    return found
+    """Take the called programmes of a run that are on a scorecard."""
+    return [program for program in called_programs(adata).values() if program.scorecard == name and program.is_called]
 
 
 def _table(adata: AnnData, programs: Sequence[Program]) -> pd.DataFrame:
     """Gather the read-outs of some programmes."""
     import pandas as pd
 
-    table, call, every = recorded(adata, "fractions"), recorded(adata, "call"), _run_programs(adata).values()
+    table, call, every = recorded(adata, "fractions"), recorded(adata, "call"), called_programs(adata).values()
     rows = []
     for program in programs:
         facts = {name: getattr(program, name) for name in ("title", "direction", "at_least", "at_most", "expected", "source")}

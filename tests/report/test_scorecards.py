@@ -109,10 +109,11 @@ def test_a_criterion_is_held_to_the_interval(bounds, low, high, said):
     assert _criterion(program, row | {"verdict": "not measurable", "prevalence_low": np.nan}) == ""
 
 
-def test_a_programme_whose_file_is_gone_is_left_out(called):
+def test_a_programme_whose_file_is_gone_is_left_out_of_an_older_record(called):
     adata = called.copy()
     adata.uns["scdiff"] = dict(called.uns["scdiff"])
-    adata.uns["scdiff"]["call"] = called.uns["scdiff"]["call"] | {"programs": np.array(["hgf", "/nowhere/mine.toml"])}
+    older = {name: value for name, value in called.uns["scdiff"]["call"].items() if name != "definitions"}
+    adata.uns["scdiff"]["call"] = older | {"programs": np.array(["hgf", "/nowhere/mine.toml"])}
     assert [program.name for program in programs_on(adata, "paracrine")] == ["hgf"]
     assert scorecard(adata, name="stages").empty
 

@@ -1,4 +1,5 @@
 import gzip
+import io
 
 import numpy as np
 import pandas as pd
@@ -89,3 +90,21 @@ def test_a_long_table_is_written_some_rows_at_a_time(finished, tmp_path, monkeyp
 def test_a_table_without_rows_has_its_header(tmp_path):
     write_table(pd.DataFrame({"a": [], "b": []}), tmp_path / "empty.csv")
     assert (tmp_path / "empty.csv").read_text() == "a,b\n"
+
+
+@pytest.mark.parametrize(
+    "text", ['=HYPERLINK("http://x","y")', "-2+3", "+cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "--1"]
+)
+def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
+    """CSV injection: https://owasp.org/www-community/attacks/CSV_Injection."""
+    for column in ([text, "plain"], pd.Categorical([text, "plain"])):
+        found = pd.read_csv(io.StringIO(csv_text(pd.DataFrame({text: column}))))
+        assert found.columns[0][0] == found.iloc[0, 0][0] == "'"
+        assert found.iloc[1, 0] == "plain"
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+3", "-1e-05", "-", "-inf", "day-7", "a=b", ""])
+def test_numbers_and_other_texts_stay_as_they_are(text: str) -> None:
+    frame = pd.DataFrame({"a": [text, "b"], "number": [-1.5, -2.0], "count": [-1, 2], "known": [True, False]})
+    lines = csv_text(frame).splitlines()
+    assert lines[1:] == [f"{text},-1.5,-1,True", "b,-2,2,False"]

@@ -8,7 +8,6 @@ from scdiff.report.verdict import (
     explanation,
     main_row,
     path_sentence,
-    positive_state,
     state_phrase,
     verdict_number,
     verdict_sentence,
@@ -129,11 +128,6 @@ def test_phrases():
     assert state_phrase("pancreatic_progenitor", "progenitor_like") == "pancreatic-progenitor-like"
     assert state_phrase("vegf", "positive") == "positive for vegf"
     assert state_phrase("mine", "beta_like") == "beta-like"
-
-
-def test_positive_state_of_an_unknown_programme_is_empty():
-    assert positive_state("pancreatic_progenitor") == "progenitor_like"
-    assert positive_state("nobody_knows_it") == ""
 
 
 def test_main_row_is_the_pooled_row_of_all_positive_states(finished):

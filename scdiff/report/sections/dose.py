@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
@@ -10,7 +11,7 @@ from scdiff.report.plots.dose import dose_dots
 from scdiff.report.plots.style import ACCENT, CALLED, STATES
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import DASH, count, large, short
-from scdiff.report.verdict import dose_sentence, main_row, positive_state
+from scdiff.report.verdict import dose_sentence, main_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ def _picture(whole: pd.DataFrame, row: dict[str, Any], most: float) -> Picture:
     own = (whole["program"].astype(str) == main).to_numpy()
     states, programs = (whole[name].astype(str).tolist() for name in ("state", "program"))
     names = [(state if mine else program).replace("_", "-") for state, program, mine in zip(states, programs, own, strict=True)]
-    colours = [_colour(state, program, main) for state, program in zip(states, programs, strict=True)]
+    colours = [_colour(state, program, row) for state, program in zip(states, programs, strict=True)]
     return picture(
         "dose",
         lambda ax: dose_dots(
@@ -110,9 +111,9 @@ def _picture(whole: pd.DataFrame, row: dict[str, Any], most: float) -> Picture:
     )
 
 
-def _colour(state: str, program: str, main: str) -> str:
+def _colour(state: str, program: str, row: Mapping[str, Any]) -> str:
     """Orange for the main programme's positive state, as elsewhere on the page."""
-    return CALLED if (program, state) == (main, positive_state(main)) else STATES.get(state, ACCENT)
+    return CALLED if (program, state) == (str(row["program"]), str(row["state"])) else STATES.get(state, ACCENT)
 
 
 def dose_view(rows: pd.DataFrame) -> pd.DataFrame:

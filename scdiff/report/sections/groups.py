@@ -9,7 +9,8 @@ from scdiff import keys
 from scdiff.errors import InputError
 from scdiff.report.section import Table
 from scdiff.report.text import DASH, interval, percent
-from scdiff.report.verdict import positive_state, state_phrase
+from scdiff.report.verdict import state_phrase
+from scdiff.steps._programs import positive_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def comparison_sentence(adata: AnnData) -> str:
         If the main programme was not compared.
     """
     table, main = adata.uns["scdiff"]["comparison"], str(adata.uns["scdiff"]["call"]["main"])
-    state = positive_state(main)
+    state = positive_of(adata, main)
     rows = table[(table["program"].astype(str) == main) & (table["state"].astype(str) == state)]
     if rows.empty:
         raise InputError(f"the comparison has no row of programme {main!r}, state {state!r}: run compare again.")

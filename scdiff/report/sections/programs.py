@@ -11,7 +11,7 @@ from scdiff.report.plots.style import ACCENT, CALLED
 from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.sections.fractions import fraction_view
 from scdiff.report.text import count
-from scdiff.report.verdict import positive_state
+from scdiff.steps._programs import positive_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def programs(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
-    heads = _headlines(adata.uns["scdiff"]["fractions"])
+    heads = _headlines(adata, adata.uns["scdiff"]["fractions"])
     pooled = heads[heads["sample"].astype(str) == "all"]
     main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
     drawing = picture(
@@ -56,10 +56,10 @@ def programs(adata: AnnData) -> Section:
     )
 
 
-def _headlines(table: pd.DataFrame) -> pd.DataFrame:
+def _headlines(adata: AnnData, table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
     first = table.groupby(table["program"].astype(str), sort=False)["state"].first().astype(str).to_dict()
-    wanted = {str(program): positive_state(str(program)) for program in first}
+    wanted = {str(program): positive_of(adata, str(program)) for program in first}
     known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
     chosen = {program: state if (program, state) in known else first[program] for program, state in wanted.items()}
     return table[table["state"].astype(str) == table["program"].astype(str).map(chosen)].reset_index(drop=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,12 +22,16 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
-from scdiff.steps.load import counts, dense, features, hdf5, join, names, robject, soup, text
+from scdiff.steps.load import counts, dense, features, hdf5, join, loom, names, robject, soup, text
 from scdiff.steps.load.archive import opened
+from scdiff.steps.load.called import cleaned, refuse_unknown
+from scdiff.steps.load.identity import samples_of, told_samples
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
+from scdiff.steps.load.parts import is_sum, unmixed
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.table import Hold, Table, reading, some
+from scdiff.steps.load.twice import refuse_same_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,9 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Source", "load", "look_at", "plan_inputs"]
 
 logger = logging.getLogger(__name__)
-
-_FEW_CELLS = 10
-"""So many cells of two inputs may be alike by chance."""
 
 _SPECIES = ("auto", "human", "mouse")
 
@@ -63,8 +65,8 @@ def load(
     ----------
     inputs
         h5ad, zarr, 10x h5, loom, rds, rda, csv, tsv or txt (also .gz) files, folders with a 10x matrix, folders of several
-        samples, or archives of these (tar, tar.gz, zip); each is a sample, unless an h5ad names its own in
-        ``obs["sample"]``, or a folder or archive holds several.
+        samples, or archives of these (tar, tar.gz, zip); each is a sample, unless a file names its own (``obs["sample"]``,
+        ``sample_id``, ``orig.ident``, Parse's table of the cells, the list of ``cellranger aggr``), or a folder or archive holds several.
         Beside ``filtered_...`` the unfiltered ``raw_...`` is read too, for the soup of its empty droplets.
     samples
         Sample sheet (csv, tsv or xlsx): ``sample`` and any of ``path,raw,donor,condition,day,control,...``; ``raw``
@@ -77,6 +79,8 @@ def load(
     matrix
         Matrix of an h5ad that holds the counts: ``X``, ``raw`` or a layer. ``auto`` takes the first that
         holds integer counts of X, ``layers["counts"]``, the other layers, raw. Other layouts have one.
+        Where the counts stand in parts, a sum of spliced, unspliced and ambiguous ones: ``S+A``, as for cells, is what ``auto`` takes
+        of the rows of alevin-fry; ``S+U+A``, as for nuclei, what it takes of matrices and layers.
     engine
         ``memory`` holds the counts in memory. ``dask`` leaves them on disk (h5ad or zarr, stored by cell), as a dask
         array whose blocks are computed when a step passes over them.
@@ -86,14 +90,15 @@ def load(
 
     Writes
     ------
-    layers["counts"] (CSR, or a dask array of CSR blocks; exact integers), obs["sample"], obs["control"], columns of the sheet in obs,
+    layers["counts"] (CSR, or a dask array of CSR blocks; exact integers), layers["spliced"] and layers["unspliced"] where every
+    input has them, obs["sample"], obs["control"], columns of the sheet in obs,
     var["gene_id"], var["name_in_file"], uns["scdiff"]["input"]; X stays empty.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, holds no counts, fewer than two cells, a barcode twice in a sample, or the cells of another;
-        or if the inputs share no gene.
+        If a file is missing, damaged, holds no counts, fewer than two cells, a barcode twice in a sample, the cells of another, or
+        names of no genes; or if the inputs share no gene.
     ConfigError
         If the sheet has faults, or an option names something unknown.
     """
@@ -107,19 +112,21 @@ def load(
             parts = [_part(group, at, matrix, species, hold=hold, recover=recover) for group in groups]
         told, notes = join.told_species(parts, species)
         adata = join.joined(parts, species=told, notes=notes, hashes=hashes)
-    _refuse_same_cells(parts)
+    refuse_same_cells(parts)
     _log(adata.uns["scdiff"]["input"])
     return adata
 
 
-def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto") -> tuple[list[Look], list[str]]:
+def look_at(
+    sources: Sequence[Source], *, species: str = "auto", matrix: str = "auto", engine: str = "memory"
+) -> tuple[list[Look], list[str]]:
     """Tell what :func:`load` would read, from some cells of each file where its layout allows to read only some.
 
     Parameters
     ----------
     sources
         From :func:`plan_inputs`.
-    species, matrix
+    species, matrix, engine
         As for :func:`load`.
 
     Returns
@@ -127,42 +134,57 @@ def look_at(sources: Sequence[Source], *, species: str = "auto", matrix: str = "
     An entry for each sample that can be read, as far as the cells looked at tell; a sentence for each file that cannot.
     """
     looks: list[Look] = []
+    parts: list[join.Part] = []
     faults: list[str] = []
     for group in _by_file(sources):
         try:
+            if engine == "dask":
+                _refuse_off_disk(group[0], matrix, species)
             with opened(group) as at:
-                looks += _looks(group, at, species, matrix)
+                parts.append(_glance(group, at, species, matrix))
+            looks += _looks(parts[-1], species)
+        except ScdiffError as error:
+            faults.append(str(error))
+    for refuse in (partial(_refuse_apart, species=species), refuse_same_cells) if not faults else (refuse_same_cells,):
+        try:
+            refuse(parts)
         except ScdiffError as error:
             faults.append(str(error))
     return looks, faults
 
 
-def _looks(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> list[Look]:
-    """Look into one file."""
+def _refuse_apart(parts: Sequence[join.Part], species: str) -> None:
+    """Refuse inputs that cannot be put together, from some cells of each."""
+    join.refuse_apart([replace(part, table=features.symbols_once(part.table)) for part in parts], species)
+
+
+def _refuse_off_disk(source: Source, matrix: str, species: str) -> None:
+    """Refuse what the engine dask does not read."""
+    _refuse_packed(source)
+    next(_tables(source, matrix, species, hold="disk"), None)
+
+
+def _refuse_packed(source: Source) -> None:
+    if source.members:
+        raise ConfigError(f"{source.path}: the engine dask reads no archives: unpack it, or use the engine memory.")
+
+
+def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> join.Part:
+    """Read some cells of one file."""
     path, table = at(sources[0]).path, _genes(at(sources[0]), matrix, species, hold="some")
+    _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
-    samples = _samples(sources, table)
+    table = refuse_unknown(path, table, species)
+    samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
-    told, notes = join.told_species([join.Part(sources, table, samples)], species)
-    return [looked(source, table, int((samples == source.sample).sum()), told, notes) for source in sources]
+    return join.Part(sources, table, samples)
 
 
-def _refuse_same_cells(parts: Sequence[join.Part]) -> None:
-    """Refuse two inputs that hold the same cells, which would count twice: the same barcodes with the same number of counts."""
-    known: dict[tuple[str, float], int] = {}
-    for number, part in enumerate(parts if len(parts) > 1 else ()):
-        if is_lazy(part.table.entries):
-            return
-        depth = np.asarray(part.table.entries.sum(axis=1, dtype=np.float64)).ravel()
-        cells = [(soup.LANE.sub("", str(name)), total) for name, total in zip(part.table.barcodes, depth, strict=True)]
-        seen = [known[cell] for cell in cells if cell in known]
-        if len(seen) > max(_FEW_CELLS, len(cells) / 2):
-            other, this = (one.sources[0] for one in (parts[max(set(seen), key=seen.count)], part))
-            raise InputError(
-                f"{this.path}: {len(seen):,} of {len(cells):,} cells of {this.sample!r} stand in {other.sample!r} ({other.path}), too, "
-                "with as many counts: they would count twice. Give each cell once."
-            )
-        known |= dict.fromkeys(cells, number)
+def _looks(part: join.Part, species: str) -> list[Look]:
+    """Sum up what the cells of one file tell that were read."""
+    told, notes = join.told_species([part], species)
+    said = [*notes, *told_samples(part.sources), *join.own_columns(part)[1]]
+    return [looked(source, part.table, int((part.samples == source.sample).sum()), told, said) for source in part.sources]
 
 
 def _log(record: dict[str, Any]) -> None:
@@ -183,24 +205,28 @@ def _by_file(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 
 def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, hold: Hold, recover: bool) -> join.Part:
     """Read and check one file; ``at`` says where the files of a source are to be read."""
-    if hold == "disk" and sources[0].members:
-        raise ConfigError(f"{sources[0].path}: the engine dask reads no archives: unpack it, or use the engine memory.")
+    if hold == "disk":
+        _refuse_packed(sources[0])
     path = at(sources[0]).path
     table = _genes(at(sources[0]), matrix, species, hold=hold, recover=recover)
+    _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
-    samples = _samples(sources, table)
+    table = refuse_unknown(path, table, species)
+    samples = samples_of(sources, table)
     _refuse_twice(path, samples, table.barcodes)
+    for said in told_samples(sources):
+        table = table.noted(said)
     table, soups = features.symbols_once(table), {}
     for source in sources:
         if source.raw is not None:
-            soups[source.sample], said = _soup(at(source.raw), table, samples == source.sample, species)
+            soups[source.sample], said = _soup(at(source.raw), table, samples == source.sample, species, matrix)
             table = table.noted(said)
     return join.Part(sources, table, samples, {sample: counts for sample, counts in soups.items() if counts is not None})
 
 
-def _soup(raw: Source, table: Table, cells: np.ndarray, species: str) -> tuple[Any, str]:
+def _soup(raw: Source, table: Table, cells: np.ndarray, species: str, matrix: str) -> tuple[Any, str]:
     """Sum the empty droplets on the genes of ``table``, None where they hold too little; and say so."""
-    unfiltered = features.symbols_once(_genes(raw, "auto", species))
+    unfiltered = features.symbols_once(_genes(raw, matrix if is_sum(matrix) else "auto", species))
     counted, said = soup.empty_droplets(unfiltered, table.barcodes[cells], raw.path)
     return None if counted is None else soup.on_genes(counted, unfiltered.symbols, table.symbols), said
 
@@ -208,7 +234,8 @@ def _soup(raw: Source, table: Table, cells: np.ndarray, species: str) -> tuple[A
 def _genes(source: Source, matrix: str, species: str, *, hold: Hold = "memory", recover: bool = False) -> Table:
     """Read one matrix of counts, genes only, by their approved symbols; what is wrong with it names the file."""
     try:
-        return names.approved(features.genes_only(_counts(source, matrix, species, hold=hold, recover=recover), species), species)
+        table = cleaned(_counts(source, matrix, species, hold=hold, recover=recover))
+        return names.approved(features.genes_only(table, species), species)
     except InputError as error:
         raise (error if str(error).startswith(str(source.path)) else InputError(f"{source.path}: {error}")) from error.__cause__
 
@@ -220,7 +247,7 @@ def _counts(source: Source, matrix: str, species: str, *, hold: Hold, recover: b
         seen = survey_lazily(table.entries) if is_lazy(table.entries) else counts.survey(table.entries)
         fault = "" if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
         if not fault:
-            return _exact(table, seen, faults)
+            return _exact(source, table, seen, faults)
         faults.append(f"{table.matrix or 'the matrix'} {fault}")
     cause, cure = "; ".join(faults) or "the file holds no matrix", "Give the raw counts, before normalisation."
     if "log-normalised" in cause and hold == "memory":
@@ -237,7 +264,7 @@ def _recovered(source: Source, matrix: str, species: str, faults: Sequence[str])
         entries, said = counts.recovered(table.entries) if "log-normalised" in fault else (None, fault)
         if entries is not None:
             whole = replace(table, entries=entries)
-            return _exact(whole.repaired(said), counts.survey(entries), faults)
+            return _exact(source, whole.repaired(said), counts.survey(entries), faults)
         against.append(f"{table.matrix or 'the matrix'}: {said}")
     raise InputError(f"{source.path}: no integer counts: {'; '.join(against)}. Give the raw counts, before normalisation.")
 
@@ -250,6 +277,7 @@ def _tables(source: Source, matrix: str, species: str, *, hold: Hold) -> Iterato
             table = next(tables, None)
             if table is not None:
                 _refuse_unfit(table, hold)
+                table = unmixed(table, matrix)
         if table is None:
             return
         yield table
@@ -262,8 +290,11 @@ def _refuse_unfit(table: Table, hold: Hold) -> None:
         raise ValueError(
             f"{len(table.barcodes):,} cells and {len(table.symbols):,} genes are named, the matrix is {n_cells:,} x {n_genes:,}"
         )
-    if not is_lazy(table.entries):
-        table.entries.check_format()
+    for values in (table.entries, *table.layers.values()):
+        if values.shape != table.entries.shape:
+            raise ValueError(f"the layers {', '.join(table.layers)} are not all {n_cells:,} x {n_genes:,}, as the matrix is")
+        if not is_lazy(values):
+            values.check_format()
 
 
 def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:
@@ -273,7 +304,7 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     if hold == "disk":
         raise ConfigError(f"{source.path}: the engine dask reads h5ad and zarr, not {source.layout}. Use the engine memory, or convert it.")
     if source.layout == "loom":
-        return hdf5.read_loom(source.files[0], matrix, species)
+        return loom.read_loom(source.files[0], matrix, species)
     if source.layout.startswith("10x h5"):
         return hdf5.read_10x_h5(source.files[0], matrix, species, hold=hold)
     if source.layout == "10x mtx":
@@ -283,15 +314,35 @@ def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[T
     return dense.read_dense(source.files[0], matrix, species)
 
 
-def _exact(table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
+def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
-    clean = replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen))
+    for sentence in source.said:
+        table = table.noted(sentence)
+    clean = _checked_layers(replace(table, entries=(exact_lazily if is_lazy(table.entries) else counts.exact)(table.entries, seen)))
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")
     if table.matrix:
         passed = f" ({'; '.join(faults)})" if faults else ""
         clean = clean.noted(f"Counts were taken from {table.matrix}{passed}.")
     return clean
+
+
+def _checked_layers(table: Table) -> Table:
+    """Keep the spliced and unspliced counts that are counts; say which are not."""
+    kept: dict[str, Any] = {}
+    for name, values in table.layers.items():
+        seen = survey_lazily(values) if is_lazy(values) else counts.survey(values)
+        if seen.minimum < 0 or seen.n_fractional or seen.n_not_finite:
+            table = table.noted(f"Layer {name} holds no counts and was left out.")
+        else:
+            kept[name] = (exact_lazily if is_lazy(values) else counts.exact)(values, seen)
+    return replace(table, layers=kept)
+
+
+def _refuse_no_parts(path: Path, table: Table, matrix: str) -> None:
+    """Refuse to take a sum of parts of what has none."""
+    if is_sum(matrix) and not table.layers:
+        raise ConfigError(f"{path}: load.matrix is {matrix!r}, but the input has no spliced and unspliced counts to add: leave it out.")
 
 
 def _refuse_too_small(path: Path, table: Table) -> None:
@@ -303,14 +354,6 @@ def _refuse_too_small(path: Path, table: Table) -> None:
         raise InputError(f"{path}: the file holds no genes.")
     if features.is_transposed(table):
         raise InputError(f"{path}: cells carry gene names ({some(table.barcodes)}): the matrix is transposed; give cells x genes.")
-
-
-def _samples(sources: tuple[Source, ...], table: Table) -> np.ndarray:
-    """Sample of each cell of one file."""
-    if not sources[0].label or table.obs is None:
-        return np.full(len(table.barcodes), sources[0].sample, dtype=object)
-    named = {source.label: source.sample for source in sources}
-    return np.array([named[str(label)] for label in table.obs[hdf5.LABELS]], dtype=object)
 
 
 def _refuse_twice(path: Path, samples: np.ndarray, barcodes: np.ndarray) -> None:

@@ -23,7 +23,11 @@ from scdiff.steps.load.table import reading
 
 __all__ = ["ARCHIVE", "opened", "unpacked"]
 
-ARCHIVE = re.compile(r"\.(tar|tar\.gz|tgz|zip)$", re.IGNORECASE)
+ARCHIVE = re.compile(r"\.(tar|tar\.gz|tgz|zip|(h5ad|h5mu|h5|hdf5|loom)\.gz)$", re.IGNORECASE)
+_GZIPPED = re.compile(r"\.(h5ad|h5mu|h5|hdf5|loom)\.gz$", re.IGNORECASE)
+"""Single files that are packed: an archive of one, and within an archive unpacked at once."""
+
+_OF_STORE = re.compile(r"\.zarr/|(^|/)(\.z\w+|zarr\.json|\d+(\.\d+)*)$", re.IGNORECASE)
 _NESTED = re.compile(r"\.(tar|tgz|zip|rar|7z|bz2|xz|tar\.\w+)$", re.IGNORECASE)
 MOST_MEMBERS = 10_000
 MOST_BYTES = 200 << 30
@@ -38,10 +42,10 @@ _HIDDEN = re.compile(r"^(__MACOSX|\.(?!z(group|attrs|array|metadata)$).*)$")
 
 @dataclass(frozen=True)
 class _Member:
-    """One file of an archive: its path there, its size as stated, and how it is opened."""
+    """One file of an archive: its path there, its size as stated (None for a packed one), and how it is opened."""
 
     name: str
-    size: int
+    size: int | None
     open: Callable[[], IO[bytes]]
 
 
@@ -112,7 +116,11 @@ def _unpack(archive: Path, folder: Path, wanted: Collection[str], *, heads: bool
                 )
             if not _is_wanted(member.name, wanted):
                 continue
-            size = min(member.size, _HEAD) if heads and not _is_needed_whole(member.name) else member.size
+            size = member.size
+            if size is None:
+                left -= _write_packed(archive, member, folder / member.name, left)
+                continue
+            size = min(size, _HEAD) if heads and not _is_needed_whole(member.name) else size
             left -= size
             _refuse_too_much(archive, member, size, left, folder)
             _write(archive, member, folder / member.name, size)
@@ -123,8 +131,8 @@ def _is_wanted(name: str, wanted: Collection[str]) -> bool:
 
 
 def _is_needed_whole(name: str) -> bool:
-    """Tell whether planning opens the file: HDF5 files and stores."""
-    return name.casefold().endswith(HDF5) or ".zarr/" in name
+    """Tell whether planning reads the file: HDF5 files and stores, tables about cells."""
+    return name.casefold().endswith(HDF5) or bool(_OF_STORE.search(name)) or "metadata" in name.casefold()
 
 
 def _refuse_too_much(archive: Path, member: _Member, size: int, left: int, folder: Path) -> None:
@@ -155,10 +163,24 @@ def _write(archive: Path, member: _Member, path: Path, size: int) -> None:
             raise InputError(f"{archive}: {member.name} holds more than the {size:,} bytes that the archive states: it is damaged.")
 
 
+def _write_packed(archive: Path, member: _Member, path: Path, left: int) -> int:
+    """Write a member that is gzipped by itself; return its bytes, which its heading does not tell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with member.open() as packed, gzip.open(packed) as given, path.open("xb") as written:
+        while block := given.read(_BLOCK):
+            size += len(block)
+            if size % (64 * _BLOCK) < _BLOCK:
+                _refuse_too_much(archive, member, _BLOCK, left - size, path.parent)
+            written.write(block)
+    _refuse_too_much(archive, member, 0, left - size, path.parent)
+    return size
+
+
 def _members(archive: Path, stack: ExitStack) -> Iterator[_Member]:
     """Yield the files of an archive, each path checked; hidden ones are left out."""
     seen: set[str] = set()
-    for name, size, is_folder, kind, open_it in (_zip if archive.suffix.lower() == ".zip" else _tar)(archive, stack):
+    for name, size, is_folder, kind, open_it in _entries(archive, stack):
         path = _checked(archive, name)
         if kind:
             raise InputError(f"{archive}: {path} is {kind}, which is never unpacked: unpack the archive, and give what is to be loaded.")
@@ -169,7 +191,15 @@ def _members(archive: Path, stack: ExitStack) -> Iterator[_Member]:
         if str(path) in seen:
             raise InputError(f"{archive}: {path} stands twice in the archive: unpack it, and give what is to be loaded.")
         seen.add(str(path))
-        yield _Member(str(path), size, open_it)
+        packed = bool(_GZIPPED.search(path.name))
+        yield _Member(str(path.with_suffix("") if packed else path), None if packed else size, open_it)
+
+
+def _entries(archive: Path, stack: ExitStack) -> Iterator[_Entry]:
+    """Yield the entries of an archive, or of a single packed file."""
+    if _GZIPPED.search(archive.name):
+        return iter([(archive.name, archive.stat().st_size, False, "", lambda: archive.open("rb"))])
+    return (_zip if archive.suffix.lower() == ".zip" else _tar)(archive, stack)
 
 
 def _checked(archive: Path, name: str) -> PurePosixPath:

@@ -8,10 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Survey", "exact", "fault", "recovered", "survey", "technology"]
+from scdiff.errors import InputError
+
+__all__ = ["Survey", "exact", "fault", "recovered", "survey", "technology", "widened"]
 
 _NOISE = 1e-6
 """Distance from an integer, relative above 1, that is still float noise."""
+
+_MOST_COUNTS = 2**31 - 1
+"""No gene of a cell has more; larger values come from damaged or made-up files."""
+
+_HALF_EXACT = 2_048
+"""The largest number up to which float16 holds every whole number."""
 
 _CHUNK = 1 << 18
 _SOME_CELLS = 2_000
@@ -65,6 +73,24 @@ class Survey:
     n_fractional: int
     noise: float
     smallest: float
+
+
+def widened(values: Any) -> Any:
+    """Return values as numbers that sparse matrices can hold: float16 as float32, and the bytes in the order of this machine.
+
+    Raises
+    ------
+    InputError
+        If float16 holds values so large that counts were rounded to even numbers.
+    """
+    if values.dtype == np.float16:
+        if (np.abs(values) > _HALF_EXACT).any():
+            raise InputError(
+                f"counts above {_HALF_EXACT:,} are stored as float16, which rounds them: give the counts as they were, "
+                "stored as float32 or as integers."
+            )
+        return values.astype(np.float32)
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def survey(matrix: Any) -> Survey:
@@ -138,6 +164,8 @@ def _integer(matrix: Any, seen: Survey) -> str:
     """Say why whole numbers can still be no counts."""
     if seen.maximum == 0:
         return "holds no counts at all (every value is zero)"
+    if seen.maximum > _MOST_COUNTS:
+        return f"holds a count of {seen.maximum:.3g}, more than any gene of a cell can have (at most {_MOST_COUNTS:,})"
     if seen.maximum == 1 and matrix.data.size >= _BINARY_LEAST:
         return f"looks binarised (each of {matrix.data.size:,} values is 1)"
     some = _some_cells(matrix)

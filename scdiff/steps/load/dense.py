@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from scdiff.steps.load.lists import counts_up, gene_columns
 from scdiff.steps.load.stream import open_bytes, open_text
 from scdiff.steps.load.table import Table
 
-__all__ = ["read_dense"]
+__all__ = ["describes", "heading_and_values", "read_dense"]
 
 _SEPARATORS = "\t,; "
 _CHUNK_ROWS, _CHUNK_VALUES = 1000, 20_000_000
@@ -83,14 +83,11 @@ def read_dense(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noq
 def _dense_layout(path: Path) -> _Layout:
     """Read the heading and the first lines of values."""
     with open_text(path) as handle:
-        lines = [handle.readline()]
-        while lines[-1].startswith("#"):
-            lines.append(handle.readline())
-        first = [handle.readline() for _ in range(_LOOKED_AT)]
-    separator = max(_SEPARATORS, key=lambda mark: (first[0].count(mark), -_SEPARATORS.index(mark)))
+        lines, first = heading_and_values(handle)
+    separator = _separator(first[0])
     heading, *rows = ([field.strip() for field in next(csv.reader([line], delimiter=separator), [])] for line in (lines[-1], *first))
     rows = [row for row in rows if row] or [[]]
-    trails = bool(heading) and all(row and not row[-1] for row in (heading, *rows))
+    trails = min(_n_blank_at_end(row) for row in (heading, *rows)) if heading else 0
     heading, n_fields = heading[: len(heading) - trails], len(rows[0]) - trails
     if n_fields < 2:
         raise InputError(f"{path}: this is no table of values: the second line has {n_fields} fields.")
@@ -99,6 +96,47 @@ def _dense_layout(path: Path) -> _Layout:
     n_names = _n_names(rows, n_fields)
     labels = ["", *heading][len(heading) + 1 - n_fields :][:n_names]
     return _Layout(len(lines), separator, labels, heading[len(heading) - n_fields + n_names :], n_fields)
+
+
+def heading_and_values(handle: IO[str]) -> tuple[list[str], list[str]]:
+    """Lines up to the heading, that line the last, and the first lines of values.
+
+    Lines that start with ``#`` are comments; the last of them is the heading where it has as many fields as the values.
+    """
+    lines = [handle.readline()]
+    while lines[-1].startswith("#"):
+        lines.append(handle.readline())
+    first = [handle.readline() for _ in range(_LOOKED_AT)]
+    if len(lines) > 1 and _is_heading_of(lines[-2], lines[-1]):
+        return [*lines[:-2], lines[-2].lstrip("# ")], [lines[-1], *first[:-1]]
+    return lines, first
+
+
+def _is_heading_of(comment: str, line: str) -> bool:
+    """Tell whether a comment names the columns of a line of values: both have as many fields, and most of the values are numbers."""
+    mark = _separator(line)
+    values = [field.strip().strip('"') for field in line.split(mark)[1:]]
+    are_numbers = sum(bool(_NUMBER.match(value)) for value in values) > len(values) / 2
+    return are_numbers and comment.count(mark) in (line.count(mark), line.count(mark) - 1)
+
+
+def _separator(line: str) -> str:
+    """Tell what separates the fields of a line of values."""
+    return max(_SEPARATORS, key=lambda mark: (line.count(mark), -_SEPARATORS.index(mark)))
+
+
+def _n_blank_at_end(row: Sequence[str]) -> int:
+    """Count the blank fields at the end of a line, which spreadsheets write."""
+    return len(row) - max((at + 1 for at, field in enumerate(row) if field), default=0)
+
+
+def describes(heading: Sequence[str]) -> bool:
+    """Tell whether a heading names what describes cells or genes, so that the table holds no counts, or no more than one column.
+
+    >>> describes(["cell", "nCount_RNA", "percent.mt"]), describes(["gene", "AACG-1", "AAGT-1"]), describes(["metric", "value"])
+    (True, False, True)
+    """
+    return len(heading) < 3 or any(_DESCRIBES.match(re.sub(r"[^a-z0-9]", "", name.casefold())) for name in heading[1:])
 
 
 def _n_names(rows: Sequence[Sequence[str]], n_fields: int) -> int:
@@ -124,7 +162,9 @@ def _dense_values(path: Path, layout: _Layout) -> tuple[list[list[str]], Any]:
     }
     n_rows = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // layout.n_fields))
     with open_bytes(path) as handle, pd.read_csv(handle, chunksize=n_rows, **options) as chunks:
-        for chunk in chunks:
+        for rows in chunks:
+            blank = rows[0] == _kept("")
+            chunk = rows[~blank | rows.iloc[:, n_names : layout.n_fields].notna().any(axis=1)] if blank.any() else rows
             for at in range(n_names):
                 names[at].extend(name[1:] for name in chunk[at])
             parts.append(sparse.csr_matrix(_numbers(path, chunk.iloc[:, n_names : layout.n_fields], layout.columns)))

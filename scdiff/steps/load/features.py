@@ -19,6 +19,7 @@ __all__ = [
     "genes_only",
     "is_barcode",
     "is_common",
+    "is_gene_kind",
     "is_transposed",
     "looks_stable",
     "mostly_barcodes",
@@ -30,9 +31,23 @@ __all__ = [
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G[\d_]")
 _BARCODE = re.compile(r"(^|[^A-Za-z])[ACGTN]{6,}([^A-Za-z]|$)")
 _NOT_A_GENE = re.compile(
-    r"^(ERCC-\d{5}|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous))$"
+    r"^(ERCC-\d{5}|__(no_feature|ambiguous|too_low_aQual|not_aligned|alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous)"
+    r"|unmapped|(ADT|HTO)[-_.].*|CMO3\d\d|.*[-_.][ACGT]{15}|(?i:hashtag.*|.*[-_.]hashtag.*|.*totalseq.*|.*anti[-_.](human|mouse).*))$"
 )
-_DATE = re.compile(r"^\d{1,2}-(Mar|Sep|Dec)$", re.IGNORECASE)
+_GENE_KINDS = frozenset(
+    ("gene expression", "gex", "rna", "mrna", "gene", "genes", "expression", "transcript", "transcripts", "transcriptome", "scrna")
+)
+_OTHER_KINDS = re.compile(
+    r"antibod|^adt|protein(?!.coding)|^prot$|^ab$|hto|hashtag|hashing|crispr|guide|grna|multiplex|cell.?plex|cmo|custom|peak|atac|"
+    r"chromatin|vdj|antigen|spike|ercc|barcode|tag",
+    re.IGNORECASE,
+)
+"""How files call features that are genes, and features that are not; what is called otherwise, such as ``lncRNA``, tells neither."""
+
+_DATE = re.compile(
+    r"^(\d{1,2}[-. ](Mar|Sep|Dec|Oct|Feb|Apr)|(Mar|Sep|Dec)[-. ]\d{1,2}|\d{4}[-/](0?[2349]|1[02])[-/]\d{1,2}( 00:00:00)?)$",
+    re.IGNORECASE,
+)
 _COMMON = re.compile(
     r"^(MT-|RP[LS]\d|(ACTB|ACTG1|B2M|CD63|COL1A[12]|COL3A1|EEF1A1|FTL1?|FTH1|GAPDH|LGALS1|LUM|MALAT1|S100A6|SPARC|TMSB4X|TMSB10|TPT1|VIM)$)",
     re.IGNORECASE,
@@ -126,12 +141,22 @@ def genes_only(table: Table, species: str) -> Table:
     return table.noted(f"{len(dates)} gene names were turned into dates by a spreadsheet ({some(dates)}).") if dates else table
 
 
+def is_gene_kind(kind: str) -> bool:
+    """Tell whether a type of features is that of genes.
+
+    >>> is_gene_kind("Gene Expression"), is_gene_kind("GEX"), is_gene_kind("Antibody Capture")
+    (True, True, False)
+    """
+    return kind.casefold().replace("_", " ") in _GENE_KINDS
+
+
 def _expression_only(table: Table) -> Table:
     """Keep the features of type Gene Expression, where the file has types."""
     if table.kinds is None:
         return table
     kinds = np.array(_texts(table.kinds), dtype=object)
-    keep = np.array([kind.casefold() in {"gene expression", ""} for kind in kinds], dtype=bool)
+    are_genes = np.array([is_gene_kind(kind) for kind in kinds], dtype=bool)
+    keep = are_genes | (kinds == "") if are_genes.any() else np.array([not _OTHER_KINDS.search(kind) for kind in kinds], dtype=bool)
     if not keep.any():
         raise InputError(f"no feature is of type 'Gene Expression' (types: {some(sorted(set(kinds)))}): the file holds another assay.")
     if keep.all():
@@ -148,10 +173,37 @@ def _one_genome(table: Table, species: str) -> Table:
         return table
     totals = {genome: float(table.entries[:, np.flatnonzero(table.genomes == genome)].sum()) for genome in known}
     chosen, note = pick_genome(totals, species)
-    kept = table.genes(table.genomes == chosen)
+    genomes = table.genomes
+    table = _with_shares(table, [genome for genome in known if genome != chosen])
+    kept = table.genes(np.isin(genomes, [chosen, ""]))
     symbols = np.array([re.sub(rf"^{re.escape(chosen)}_+", "", name) for name in kept.symbols], dtype=object)
     gene_ids = np.array([re.sub(rf"^{re.escape(chosen)}_+", "", name) for name in kept.gene_ids], dtype=object)
     return replace(kept, symbols=symbols, gene_ids=gene_ids).noted(note)
+
+
+def _with_shares(table: Table, others: Sequence[str]) -> Table:
+    """Add the share of each cell's counts that other genomes have, 0-1, as columns ``share_<genome>``; say how much it is."""
+    import pandas as pd
+
+    if is_lazy(table.entries) or table.genomes is None:
+        return table
+    total = np.maximum(np.asarray(table.entries.sum(axis=1), dtype=float).ravel(), 1)
+    shares = {
+        genome: np.asarray(table.entries[:, np.flatnonzero(table.genomes == genome)].sum(axis=1), dtype=float).ravel() / total
+        for genome in others
+    }
+    for genome, share in shares.items():
+        n_most = int((share > 0.5).sum())
+        table = table.noted(
+            f"{genome} has {100 * np.median(share):.1f} % of the counts of the median cell, and more than half in {n_most:,} of "
+            f"{len(share):,} cells, which are not left out."
+        )
+    if len(total) != len(table.barcodes):
+        return table
+    obs = pd.DataFrame(index=range(len(total))) if table.obs is None else table.obs.copy(deep=False)
+    for genome, share in shares.items():
+        obs[f"share_{genome}"] = share
+    return replace(table, obs=obs)
 
 
 def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
@@ -171,7 +223,9 @@ def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
 
 def _is_genome_of(genome: str, species: str) -> bool:
     """Tell whether a reference name is one of ``species``, such as GRCh38 or mm10_chr1."""
-    return bool(re.match(rf"({'|'.join(_SPECIES_OF_GENOME.get(species, ('(?!)',)))})\d", genome, re.IGNORECASE))
+    return genome.casefold() == species or bool(
+        re.match(rf"({'|'.join(_SPECIES_OF_GENOME.get(species, ('(?!)',)))})\d", genome, re.IGNORECASE)
+    )
 
 
 def symbols_once(table: Table) -> Table:
@@ -195,12 +249,13 @@ def symbols_once(table: Table) -> Table:
         )
     exact_sums = table.entries.dtype if float(table.entries.max()) * np.bincount(codes).max() < 2**24 else np.float64
     gather = sparse.csr_matrix((np.ones(len(codes), dtype=exact_sums), (np.arange(len(codes)), codes)), shape=(len(codes), len(unique)))
-    entries = sparse.csr_matrix(table.entries @ gather)
+    entries, *others = (sparse.csr_matrix(values @ gather) for values in (table.entries, *table.layers.values()))
     entries.sort_indices()
     ids, written = (_listed(names, codes) for names in (table.gene_ids, table.symbols if table.written is None else table.written))
     repeated = sorted(unique[np.bincount(codes) > 1])
     symbols = np.asarray(unique, dtype=object)
-    merged = replace(table, entries=entries, symbols=symbols, gene_ids=ids, kinds=None, genomes=None, written=written)
+    layers = dict(zip(table.layers, others, strict=True))
+    merged = replace(table, entries=entries, symbols=symbols, gene_ids=ids, kinds=None, genomes=None, written=written, layers=layers)
     return merged.repaired(
         f"{len(repeated)} gene symbols stood on several rows ({some(repeated)}); their counts were summed: "
         f"{len(codes):,} rows became {len(unique):,} genes."

@@ -9,25 +9,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from scdiff.bounded import plain_file
 from scdiff.errors import InputError
 from scdiff.steps.load.archive import ARCHIVE, unpacked
+from scdiff.steps.load.dense import describes, heading_and_values
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
+from scdiff.steps.load.loom import loom_samples
+from scdiff.steps.load.parts import part_of
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
+from scdiff.steps.load.store import is_zarr, refuse_unsafe_store
 from scdiff.steps.load.stream import open_text
+from scdiff.steps.load.table import some
 from scdiff.steps.load.triple import MATRIX, triples
+from scdiff.steps.load.unread import refuse_unread
+from scdiff.steps.load.wells import labelled_cells, wells_told
 
 __all__ = ["ALLOWED", "sources_of"]
 
 ALLOWED = (
-    "h5ad, zarr, 10x h5, loom, rds and rda of R, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
-    "a csv, tsv or txt table (also .gz), or a tar or zip archive of these"
+    "h5ad, zarr, 10x h5, loom, rds and rda of R, h5mu, a folder with matrix.mtx, barcodes.tsv and features.tsv, "
+    "a csv, tsv or txt table (each also as .gz), or a tar or zip archive of these"
 )
-_ZARR = (".zgroup", "zarr.json")
 _DEEPEST = 6
 _MOST_ENTRIES = 20_000
 _PASSED_OVER = ("__MACOSX", "analysis", "spatial")
-_NO_MATRIX = ("molecule_info.h5",)
+_NO_MATRIX = ("molecule_info.h5", "_posterior.h5")
+_CHECKPOINT = "ckpt.tar.gz"
+_COPY = re.compile(r"(\.(seurat|sce))?\.(h5ad|rds)$", re.IGNORECASE)
+"""Endings of the same matrix in several formats, as nf-core/scrnaseq writes them (https://nf-co.re/scrnaseq/docs/output)."""
+
+_COMBINED = re.compile(r"^combined_.*\.(h5ad|rds)$", re.IGNORECASE)
+"""All samples of a run in one file, beside the files of each."""
+
 _STATE = re.compile(r"(^|[/._\- ])(raw|filtered)(?=_(feature|gene)_bc|_matrix|_barcodes|[/.]|$)")
 
 
@@ -39,7 +53,7 @@ def sources_of(path: Path) -> list[Source]:
     InputError
         If there is none, a file is empty, damaged or of no known layout, or it cannot be told which is meant.
     """
-    sources = _folder(path) if path.is_dir() and not _is_zarr(path) else _file(path)
+    sources = _folder(path) if path.is_dir() and not is_zarr(path) else _file(path)
     return [source if source.sample else replace(source, sample=_named(source)) for source in sources]
 
 
@@ -48,25 +62,25 @@ def _named(source: Source) -> str:
     return sample_name(source.files[0].parent if source.layout == "10x mtx" else source.files[0])
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in _ZARR)
-
-
 def _file(path: Path) -> list[Source]:
     """Find the samples of one file, or of a zarr store."""
-    if _is_zarr(path):
+    if is_zarr(path):
+        refuse_unsafe_store(path)
         return _labelled(path, "zarr")
+    if kind := plain_file(path):
+        raise InputError(f"{path}: this is {kind}, not a file or folder with data: write the data to a file first.")
     if not path.is_file():
         raise InputError(f"{path}: there is no such file or folder.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty.")
+    refuse_unread(path)
     if ARCHIVE.search(path.name):
         return _archived(path)
     if MATRIX.search(path.name):
-        return triples(path.parent, _files(path.parent), path)
+        return _with_samples(triples(path.parent, _files(path.parent), path))
     if path.suffix.lower() in HDF5:
         layout = hdf5_layout(path)
-        return _labelled(path, layout) if layout == "h5ad" else [Source("", path, layout, (path,))]
+        return _labelled(path, layout) if layout in ("h5ad", "loom") else wells_told([Source("", path, layout, (path,))])
     if R_FILE.search(path.name):
         refuse_without_rdata(path)
         return [Source("", path, "R object", (path,))]
@@ -78,7 +92,8 @@ def _file(path: Path) -> list[Source]:
 def _archived(path: Path) -> list[Source]:
     """Find the samples of an archive as of the folder that it unpacks to; they are named by it, not by that folder."""
     with unpacked(path, heads=True) as folder:
-        return [_packed(source, path, folder) for source in _folder(folder)]
+        found = _file(folder) if is_zarr(folder) else _folder(folder)
+        return [_packed(source, path, folder) for source in found]
 
 
 def _packed(source: Source, archive: Path, folder: Path) -> Source:
@@ -92,28 +107,79 @@ def _packed(source: Source, archive: Path, folder: Path) -> Source:
 
 def _labelled(path: Path, layout: str) -> list[Source]:
     """One source for each sample that a store names itself, else one."""
-    return [Source(label, path, layout, (path,), label) for label in own_samples(path)] or [Source("", path, layout, (path,))]
+    column, labels = loom_samples(path) if layout == "loom" else own_samples(path)
+    return [Source(label, path, layout, (path,), label, column=column) for label in labels] or [Source("", path, layout, (path,))]
+
+
+def _with_samples(sources: Sequence[Source]) -> list[Source]:
+    """Tell the samples of triples apart where their lists of cells, or a list of wells, do."""
+    return [told for source in sources for told in (labelled_cells(source) or wells_told([source]))]
 
 
 def _folder(path: Path) -> list[Source]:
     """Find the samples of a folder and the folders below: all of one kind, each named differently."""
-    found = list(_below(path, path))
+    refuse_unread(path)
+    found, passed = _strongest(path, _with_velocity(list(_below(path, path)), path))
     twins = {source.path: _twin(source.path, path) for source in found}
     places = {source.path for source in found}
     raw = {place for place in twins.values() if place in places}
     kept = [source for source in found if source.path not in raw and source.path.with_name(f"{source.path.name}.h5") not in places]
-    kept = [replace(source, raw=_only(found, twins[source.path])) if twins[source.path] in raw else source for source in kept]
-    if archives := [file for file in _files(path) if ARCHIVE.search(file.name)]:
+    kept = [
+        replace(source, raw=_only(found, twins[source.path])) if twins[source.path] in raw and not source.label else source
+        for source in kept
+    ]
+    if archives := [file for file in _files(path) if ARCHIVE.search(file.name) and not _may_hold_counts(file) and file.name != _CHECKPOINT]:
         if len(archives) == 1 and not kept:
             return _archived(archives[0])
         listed = ", ".join(file.name for file in archives[:3])
         raise InputError(f"{path}: the folder holds archives beside other inputs ({listed}): name the one to load, or each of them.")
     if not kept:
         raise InputError(f"{path}: the folder holds no matrix.mtx or matrix.mtx.gz; allowed: {ALLOWED}.")
+    kept = [replace(source, said=(*source.said, *passed)) for source in kept]
     if len({source.files for source in kept}) == 1:
         return [replace(source, path=path) for source in kept]
     _refuse_unclear(path, kept)
     return kept
+
+
+def _with_velocity(found: Sequence[Source], root: Path) -> list[Source]:
+    """Put the parts that STARsolo counts into ``Velocyto`` to the counts of the same cells in ``Gene``, where both stand."""
+    places = {source.files[0].parent: source for source in found}
+    beside: dict[Path, Source] = {}
+    for place in places:
+        parts = place.relative_to(root).parts
+        whole = root.joinpath(*("Gene" if part == "Velocyto" else part for part in parts))
+        if "Velocyto" in parts and whole in places:
+            beside[place] = places[whole]
+    kept = [source for source in found if source.files[0].parent not in beside]
+    extra = {id(whole): places[place].files for place, whole in beside.items() if part_of(places[place].files[0].name)}
+    return [replace(source, files=(*source.files, *extra.get(id(source), ()))) for source in kept]
+
+
+def _strongest(path: Path, found: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
+    """Pass over what only repeats or describes the counts that stand beside it; say so."""
+    kept = [source for source in found if source.layout != "dense table" or not _describes(source.files[0])] or list(found)
+    copies = {_COPY.sub("", source.path.name) for source in kept if source.layout == "h5ad"}
+    kept = [source for source in kept if source.layout != "R object" or _COPY.sub("", source.path.name) not in copies]
+    names = {source.path.name for source in kept}
+    twice = {name for name in names if name.endswith("_filtered.h5") and name.replace("_filtered.h5", ".h5") in names}  # CellBender
+    kept = [source for source in kept if source.path.name.replace(".h5", "_filtered.h5") not in twice]
+    parts = [source for source in kept if not _COMBINED.match(source.path.name)]
+    kept = parts or kept
+    places = [[source.path.relative_to(path).as_posix() for source in sources] for sources in (found, kept)]
+    passed = sorted(set(places[0]) - set(places[1]))
+    return kept, (f"Beside the counts were passed over: {some(passed, 6)}.",) if passed else ()
+
+
+def _describes(file: Path) -> bool:
+    """Tell by its heading whether a table describes cells or genes."""
+    try:
+        with open_text(file) as handle:
+            lines, values = heading_and_values(handle)
+        separator = max("\t,; ", key=values[0].count)
+        return describes(next(csv.reader([lines[-1]], delimiter=separator), []))
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
+        return False
 
 
 def _only(found: Sequence[Source], place: Path | None) -> Source:
@@ -145,17 +211,19 @@ def _below(folder: Path, root: Path) -> Iterator[Source]:
     """Yield the sources of the folders below a folder, then of the folder itself."""
     if len(folder.relative_to(root).parts) > _DEEPEST:
         raise InputError(f"{root}: its folders are nested more than {_DEEPEST} deep: name the one to load, or each of them.")
-    for child in _visible(folder):
-        if child.is_dir() and not _is_zarr(child) and child.name not in _PASSED_OVER:
+    children = _visible(folder)
+    pooled = {"multi"} if any(child.name == "per_sample_outs" for child in children) else set()  # cellranger multi: all samples in one
+    for child in children:
+        if child.is_dir() and not is_zarr(child) and child.name not in {*_PASSED_OVER, *pooled}:
             yield from _below(child, root)
     yield from _here(folder)
 
 
 def _here(folder: Path) -> Iterator[Source]:
     """Yield the sources of the files of one folder: its triples, where there are any; else every matrix."""
-    files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and _is_zarr(child)]
+    files, stores = _files(folder), [child for child in _visible(folder) if child.is_dir() and is_zarr(child)]
     if any(MATRIX.search(file.name) for file in files):
-        yield from triples(folder, files)
+        yield from _with_samples(triples(folder, files))
         return
     for place in (*stores, *files):
         if place in stores or _may_hold_counts(place):
@@ -176,7 +244,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _may_hold_counts(file: Path) -> bool:
     """Tell by its suffix, for texts by their second line, whether a file of a folder may be an input."""
-    if file.suffix.lower() in HDF5:
+    if Path(file.name.removesuffix(".gz")).suffix.lower() in HDF5:
         return not file.name.endswith(_NO_MATRIX)
     return bool(R_FILE.search(file.name)) or (bool(DENSE.search(file.name)) and _is_numeric(file))
 

@@ -1,40 +1,41 @@
-"""Readers of HDF5 files: h5ad, 10x h5 of both versions, loom. Nothing in them is unpickled or run."""
+"""Readers of HDF5 files: h5ad, 10x h5 of both versions. Nothing in them is unpickled or run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.errors import ConfigError, InputError, did_you_mean
+from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps.load.called import best_names
 from scdiff.steps.load.chunks import whole_array
+from scdiff.steps.load.counts import widened
 from scdiff.steps.load.features import looks_stable, named, pick_genome
+from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
+from scdiff.steps.load.parts import KEPT, is_sum, parts_of, summed
 from scdiff.steps.load.probe import probe
+from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of, unspliced_alone
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["LABELS", "hdf5_layout", "own_samples", "read_10x_h5", "read_loom", "read_stored"]
-
-LABELS = "sample"
-"""Column of an h5ad's obs that names the samples within the file."""
+__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_stored"]
 
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
-_CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
-_PARTIAL = ("spliced", "unspliced", "ambiguous", "spanning")
-"""Layers of RNA velocity: whole numbers, but only a part of the counts, so never taken unasked."""
-
-_BLOCK_VALUES = 1 << 24
-"""Values of a dense matrix that are held at once."""
+_KINDS = ("feature_types", "feature_type", "modality", "feature_biotype")
+_RNA = ("rna", "gex", "gene expression", "gene_expression", "mrna", "expression")
+"""What the modality of genes is called in MuData (https://mudata.readthedocs.io)."""
 
 _MOST_RATIO, _FREE_BYTES = 2_000, 1 << 26
 """Bytes of arrays that one byte of a file can hold (deflate packs at most 1,032 into one), and bytes that any file may claim."""
@@ -52,8 +53,12 @@ def hdf5_layout(path: Path) -> str:
 
     probe(path)
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
-        if "obs" in handle and "var" in handle:
+        if ("obs" in handle and "var" in handle) or "mod" in handle:
             return "h5ad"
+        if {"assays", "cell.names"} <= set(handle):
+            raise InputError(
+                f'{path}: this is h5Seurat, which scdiff does not read. Convert it: SeuratDisk::Convert("{path.name}", dest = "h5ad") in R.'
+            )
         if "row_attrs" in handle and "matrix" in handle:
             return "loom"
         if "matrix" in handle and "features" in handle["matrix"]:
@@ -75,37 +80,48 @@ def _opened(path: Path) -> Iterator[Any]:
     import zarr
 
     if path.is_dir():
-        yield zarr.open_group(path, mode="r")
+        yield _annotated(path, zarr.open_group(path, mode="r"))
         return
     with h5py.File(path) as handle:
-        yield handle
+        yield _annotated(path, handle)
 
 
-def own_samples(path: Path) -> list[str]:
-    """Sample names that an h5ad gives its cells in ``obs["sample"]``, sorted; empty where it gives none.
-
-    A column with fewer than two cells per name is no sample column.
+def _annotated(path: Path, handle: Any) -> Any:
+    """Return the group that holds cells and genes: of MuData the modality of genes, of SpatialData its one table.
 
     Raises
     ------
     InputError
-        If only some of the cells have a name.
+        If there is none, or several could be meant.
     """
-    import pandas as pd
+    if "obs" in handle and "mod" not in handle:
+        return handle
+    place = next((name for name in ("mod", "tables", "table") if name in handle), "")
+    found = sorted(name for name in handle[place] if "obs" in handle[place][name]) if place else []
+    what = "modality" if place == "mod" else "table"
+    chosen = [name for name in found if name.casefold() in _RNA] or found
+    if len(chosen) == 1:
+        return handle[place][chosen[0]]
+    if not found:
+        raise InputError(f"{path}: this file or store holds no AnnData with cells and genes (it holds {', '.join(handle) or 'nothing'}).")
+    raise InputError(f"{path}: no {what} is called rna, and there are several ({', '.join(found)}): write the one with the counts as h5ad.")
+
+
+def own_samples(path: Path) -> tuple[str, list[str]]:
+    """Column about the cells that names their samples, and these names, sorted; no names where it gives none.
+
+    Raises
+    ------
+    InputError
+        If only some of the cells have a name in ``obs["sample"]``.
+    """
     from anndata.io import read_elem
 
     with reading(path, "h5ad or zarr"), _opened(path) as handle:
         obs = handle["obs"]
-        if not hasattr(obs, "keys") or LABELS not in obs:
-            return []
-        labels = pd.Series(read_elem(obs[LABELS]))
-    missing = int(labels.isna().sum())
-    if 0 < missing < len(labels):
-        raise InputError(
-            f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(labels):,} cells: give each cell a sample, or drop the column.'
-        )
-    known = sorted({str(label) for label in labels.dropna()})
-    return known if len(known) <= len(labels) / 2 else []
+        if not hasattr(obs, "keys"):
+            return LABELS, []
+        return own_labels(path, list(obs), lambda name: read_elem(obs[name]), exact=True)
 
 
 def _refuse_claims(path: Path, handle: Any, names: Iterable[str]) -> None:
@@ -154,45 +170,79 @@ def read_stored(path: Path, matrix: str, *, hold: Hold = "memory") -> Iterator[T
 
 
 def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]:
-    """Yield the matrices of an open file."""
+    """Yield the matrices of an open file, last the sum of parts where one of these stands in the place of the counts."""
     from anndata.io import read_elem
 
-    obs, places = read_elem(handle["obs"]), _places(handle)
-    for name in _asked(path, matrix, list(places)):
-        where = places[name]
-        var = read_elem(handle[f"{where.removesuffix('/X')}/var" if name == "raw" else "var"])
-        yield _from_frames(_values(handle[where], path, name, hold), obs, var, name)
+    obs, places = read_elem(handle["obs"]), places_of(handle)
+    parts = part_layers(places)
+    read = {part: cache(partial(_stored_values, handle[places[name]], path, name, hold)) for part, name in parts.items()}
+    layers = {part: read[part] for part in KEPT if part in parts}
+    alone = parts_alone(_glances(handle, path, places), parts) if matrix == "auto" and len(layers) == len(KEPT) else []
+    asked = [] if is_sum(matrix) and parts else asked_of(path, "auto" if is_sum(matrix) else matrix, list(places))
+    asked, cut = fuller_first(handle, places, asked) if matrix == "auto" and not alone else (asked, "")
+    cut = cut or unspliced_alone(parts, asked)
+    for name in asked:
+        if alone and name in (*alone, "raw"):
+            continue
+        var = genes_of_raw(handle, places[name]) if name == "raw" else read_elem(handle["var"])
+        table = _from_frames(_values(handle[places[name]], path, name, hold), obs, var, name)
+        table = table.noted(cut) if cut else table
+        yield table if name == "raw" else replace(table, layers={part: values() for part, values in layers.items()})
+    if (is_sum(matrix) and parts) or (matrix == "auto" and len(layers) == len(KEPT)):
+        found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
+        table = _from_frames(summed(found, wanted), obs, read_elem(handle["var"]), " + ".join(parts[one] for one in wanted if one in parts))
+        table = table.noted(f"{' and '.join(alone)} hold{'s' * (len(alone) == 1)} a part of the counts, not all.") if alone else table
+        yield replace(table, layers={part: found[part] for part in layers})
+
+
+def _glances(handle: Any, path: Path, places: dict[str, str]) -> dict[str, Any]:
+    """Read some cells of each matrix but raw."""
+    return {name: _values(handle[where], path, name, "some") for name, where in places.items() if name != "raw"}
+
+
+def _stored_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
+    """Read a stored matrix by cell."""
+    values = _values(stored, path, name, hold)
+    return values if is_lazy(values) else _by_cell(values)
 
 
 def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     """Read as much of a stored matrix as is asked for."""
-    from anndata.io import read_elem
-
     if hold == "disk":
         return lazy_counts(stored, path, name)
     if hold == "memory":
-        matrix = _sparse(stored)
-        return read_elem(stored) if matrix is None else matrix
+        return _whole(stored)
     if stored.attrs.get("encoding-type") == "csr_matrix":
         n_cells, n_genes = (int(size) for size in stored.attrs["shape"])
         return _some_rows(stored, (n_cells, n_genes))
-    return _looked_at(stored if hasattr(stored, "shape") else read_elem(stored))
+    return _looked_at(stored if hasattr(stored, "shape") else _whole(stored))
+
+
+def _whole(stored: Any) -> Any:
+    """Read all values of a stored matrix."""
+    from anndata.io import read_elem
+
+    matrix = _sparse(stored)
+    return read_elem(stored) if matrix is None else matrix
 
 
 def _sparse(stored: Any) -> Any:
-    """Read a sparse matrix of an HDF5 file; None for a dense one, and for a store."""
+    """Read a sparse matrix of an HDF5 file, or of a store in numbers that anndata does not read; None for any other."""
     import h5py
     from scipy import sparse
 
     made = {"csr_matrix": sparse.csr_matrix, "csc_matrix": sparse.csc_matrix}.get(stored.attrs.get("encoding-type"))
-    if made is None or not isinstance(stored, h5py.Group):
+    if made is None or not (isinstance(stored, h5py.Group) or stored["data"].dtype == np.float16):
         return None
     return made(_arrays(stored), shape=tuple(int(size) for size in stored.attrs["shape"]))
 
 
-def _arrays(group: h5py.Group) -> tuple[np.ndarray, ...]:
+def _arrays(group: Any) -> tuple[np.ndarray, ...]:
     """Values, indices and pointers of a sparse matrix."""
-    return tuple(whole_array(group[name]) for name in ("data", "indices", "indptr"))
+    import h5py
+
+    read = whole_array if isinstance(group, h5py.Group) else np.asarray
+    return tuple(widened(read(group[name])) for name in ("data", "indices", "indptr"))
 
 
 def _looked_at(matrix: Any) -> Any:
@@ -200,7 +250,7 @@ def _looked_at(matrix: Any) -> Any:
     from scipy import sparse
 
     rows = _by_cell(matrix) if sparse.issparse(matrix) else matrix
-    return sparse.vstack([sparse.csr_matrix(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
+    return sparse.vstack([_by_cell(rows[stretch]) for stretch in looked_at(matrix.shape[0])], format="csr")
 
 
 def _by_cell(matrix: Any) -> Any:
@@ -209,7 +259,7 @@ def _by_cell(matrix: Any) -> Any:
 
     if sparse.issparse(matrix) and matrix.format != "csr":
         matrix.check_format()  # turned with an index out of range, it would read foreign memory
-    return sparse.csr_matrix(matrix)
+    return sparse.csr_matrix(matrix if sparse.issparse(matrix) else widened(np.asarray(matrix)))
 
 
 def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
@@ -220,27 +270,9 @@ def _some_rows(group: Any, shape: tuple[int, int]) -> Any:
     for stretch in looked_at(shape[0]):
         ends = indptr[stretch.start : stretch.stop + 1]
         inside = slice(int(ends[0]), int(ends[-1]))
-        arrays = (group["data"][inside], group["indices"][inside], ends - ends[0])
+        arrays = (widened(group["data"][inside]), group["indices"][inside], ends - ends[0])
         parts.append(sparse.csr_matrix(arrays, shape=(len(ends) - 1, shape[1])))
     return sparse.vstack(parts, format="csr")
-
-
-def _places(handle: Any) -> dict[str, str]:
-    """Name -> place in the file of every matrix, the likeliest holder of counts first."""
-    layers = sorted(handle["layers"], key=lambda name: (name != "counts", name)) if "layers" in handle else []
-    whole = {name: f"layers/{name}" for name in layers if name not in _PARTIAL}
-    partial = {name: f"layers/{name}" for name in layers if name in _PARTIAL}
-    places = {"X": "X", **whole, "raw": "raw/X", **partial}
-    return {name: where for name, where in places.items() if where in handle}
-
-
-def _asked(path: Path, matrix: str, known: list[str]) -> list[str]:
-    """Matrices to try: all whole ones, or the one that the user named."""
-    if matrix == "auto":
-        return [name for name in known if name not in _PARTIAL]
-    if matrix not in known:
-        raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
-    return [matrix]
 
 
 def _legacy(path: Path, matrix: str) -> Iterator[Table]:
@@ -252,7 +284,7 @@ def _legacy(path: Path, matrix: str) -> Iterator[Table]:
     frames: dict[str, tuple[Any, Any]] = {"X": (adata.X, adata.var)} if adata.X is not None else {}
     frames |= {name: (adata.layers[name], adata.var) for name in layers}
     frames |= {"raw": (adata.raw.X, adata.raw.var)} if adata.raw is not None else {}
-    for name in _asked(path, matrix, list(frames)):
+    for name in asked_of(path, matrix, list(frames)):
         yield _from_frames(frames[name][0], adata.obs, frames[name][1], name)
 
 
@@ -260,25 +292,30 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     """Build the table of one matrix and its frames."""
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
-    symbols, gene_ids = _names(index, columns)
-    return Table(
+    symbols, gene_ids, told = _names(index, columns)
+    kinds = _first(_KINDS, columns)
+    table = Table(
         entries=values if is_lazy(values) else _by_cell(values),
         barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
         symbols=symbols,
         gene_ids=gene_ids,
         obs=obs,
-        kinds=np.asarray(columns["feature_types"].astype(object)) if "feature_types" in columns else None,
+        kinds=None if kinds is None else np.asarray(columns[kinds].astype(object)),
+        genomes=np.asarray(columns["genome"].astype(str).astype(object)) if "genome" in columns else None,
         matrix=name,
     )
+    return table.repaired(told) if told else table
 
 
-def _names(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols and identifiers, from the index and the columns (casefolded) beside it."""
+def _names(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, str]:
+    """Symbols and identifiers, from the index and the columns (casefolded) beside it, and what there is to say of them."""
+    if (found := best_names(index, columns)) is not None:
+        return *named(*found[:2]), found[2]
     symbol_column = _first(_SYMBOLS, columns)
     if symbol_column is not None and looks_stable(index):
-        return named(np.asarray(columns[symbol_column], dtype=object), index)
+        return *named(np.asarray(columns[symbol_column], dtype=object), index), ""
     id_column = _first(_IDS, columns)
-    return named(index, index if id_column is None else np.asarray(columns[id_column], dtype=object))
+    return *named(index, index if id_column is None else np.asarray(columns[id_column], dtype=object)), ""
 
 
 def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
@@ -314,49 +351,3 @@ def _from_10x(group: h5py.Group, hold: Hold, symbols: Any, gene_ids: Any, **feat
     values = _some_rows(group, shape) if hold == "some" else sparse.csr_matrix(_arrays(group), shape=shape)
     names = named(symbols.asstr()[:], gene_ids.asstr()[:])
     return Table(values, group["barcodes"].asstr()[:], *names, **features)
-
-
-def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the main matrix of a loom file, read a block of genes at a time.
-
-    Raises
-    ------
-    InputError
-        If the file names no genes or no cells.
-    """
-    import h5py
-    import pandas as pd
-
-    with h5py.File(path) as handle:
-        _refuse_claims(path, handle, ("matrix", "row_attrs", "col_attrs"))
-        rows, cells = (_attributes(handle[name]) for name in ("row_attrs", "col_attrs"))
-        index = _first(("var_names", "gene", *_SYMBOLS, *_IDS), rows)
-        barcode = _first(_CELLS, cells)
-        if index is None or barcode is None:
-            raise InputError(
-                f"{path}: this loom file does not name its {'genes' if index is None else 'cells'}: add the attribute Gene or CellID."
-            )
-        symbols, gene_ids = _names(_strings(rows[index]), rows)
-        obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
-        yield Table(_blocks(handle["matrix"]), _strings(cells[barcode]), symbols, gene_ids, obs=obs)
-
-
-def _strings(values: np.ndarray) -> np.ndarray:
-    return np.array([str(value) for value in values], dtype=object)
-
-
-def _attributes(group: h5py.Group) -> dict[str, np.ndarray]:
-    """One-dimensional attributes by casefolded name, texts as str."""
-    flat = {name.casefold(): item for name, item in group.items() if item.ndim == 1}
-    return {name: item.asstr()[:] if item.dtype.kind in "SO" else item[:] for name, item in flat.items()}
-
-
-def _blocks(matrix: h5py.Dataset) -> Any:
-    """CSR of cells x genes from a dense genes x cells dataset, without ever holding all of it dense."""
-    from scipy import sparse
-
-    n_rows = max(1, _BLOCK_VALUES // max(matrix.shape[1], 1))
-    starts = range(0, matrix.shape[0], n_rows)
-    parts = [sparse.csr_matrix(matrix[start : start + n_rows]) for start in starts]
-    stacked = sparse.vstack(parts) if parts else sparse.csr_matrix(matrix.shape)
-    return sparse.csr_matrix(stacked.T)

@@ -15,8 +15,10 @@ import numpy as np
 from scdiff import genes, keys, programs
 from scdiff.errors import InputError
 from scdiff.steps._blocks import is_lazy
+from scdiff.steps._days import DAY, days
 from scdiff.steps._states import gene_list
 from scdiff.steps.load import counts
+from scdiff.steps.load.identity import told_columns
 from scdiff.steps.load.lazy import first_block
 from scdiff.steps.load.plan import Source
 from scdiff.steps.load.table import Table, some
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     Files = tuple[Path, ...]
 
-__all__ = ["Part", "hashed", "joined", "sha256", "told_species"]
+__all__ = ["Part", "hashed", "joined", "own_columns", "refuse_apart", "sha256", "told_species"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -69,11 +71,33 @@ def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...
         listed = ", ".join(f"{name} {species or 'unknown'}" for name, species in found.items())
         raise InputError(f"the inputs are of different species ({listed}): run each species by itself.")
     told = next((species for species in found.values() if species), None)
+    foreign = {part.sources[0].path: genes.foreign_species(part.table.symbols, part.table.gene_ids) for part in parts}
+    path, other = next(((path, species) for path, species in foreign.items() if species), (None, ""))
+    if other and asked == "auto":
+        raise InputError(
+            f"{path}: the genes are those of {other}; scdiff knows the genes of human and mouse. If those of the programmes go by "
+            "their human or mouse symbols here, too, say which with --species human or --species mouse; else give another file."
+        )
+    if other:
+        return asked, (f"The species was given as {asked}, but the genes are those of {other}: only genes of the same symbol are found.",)
     if asked == "auto":
         unknown = ("The species cannot be told from the gene names; give it with the option species.",)
         return (told, ()) if told else ("unknown", unknown)
     differs = f"The species was given as {asked}, but the gene names look like {told}."
     return asked, (differs,) if told and told != asked else ()
+
+
+def refuse_apart(parts: Sequence[Part], species: str) -> None:
+    """Refuse what cannot be put together, as :func:`joined` would, from some cells of each part.
+
+    Raises
+    ------
+    InputError
+        If the parts are of different species or share no gene.
+    """
+    told_species(parts, species)
+    _shared_genes(parts)
+    _obs(parts)
 
 
 def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes: Callable[[Files], str] | None = None) -> AnnData:
@@ -101,12 +125,12 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes:
     symbols, rows, lost = _shared_genes(parts)
     values = [part.table.entries if row is None else part.table.entries[:, row] for part, row in zip(parts, rows, strict=True)]
     matrix = values[0] if len(values) == 1 else _stacked(values)
-    obs, dropped = _obs(parts)
+    (obs, dropped), (layers, apart) = _obs(parts), _layers(parts, rows)
     first, kept = parts[0].table, slice(None) if rows[0] is None else rows[0]
     written = first.symbols if first.written is None else first.written
     columns = {keys.GENE_ID.name: first.gene_ids[kept], keys.NAME_IN_FILE.name: written[kept]}
     var = pd.DataFrame({name: values.astype(object) for name, values in columns.items()}, index=pd.Index(symbols, dtype=object))
-    adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix})
+    adata = AnnData(obs=obs, var=var, layers={keys.COUNTS.name: matrix, **layers})
     technology, reads = counts.technology(first_block(matrix))
     record = {
         "species": species,
@@ -119,9 +143,21 @@ def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes:
     soups = {name: soup if row is None else soup[row] for part, row in zip(parts, rows, strict=True) for name, soup in part.soups.items()}
     if soups:
         record["soup"] = {"samples": _texts(list(soups)), "genes": symbols.astype(object), "counts": np.column_stack(list(soups.values()))}
-    told = [*notes, *lost, *dropped, *_collected(parts, "notes"), *([reads] if reads else [])]
+    told = [*notes, *lost, *dropped, *apart, *_collected(parts, "notes"), *([reads] if reads else [])]
     adata.uns["scdiff"] = {keys.INPUT.name: record | {"notes": _texts(told), "repairs": _texts(_collected(parts, "repairs"))}}
     return adata
+
+
+def _layers(parts: Sequence[Part], rows: Sequence[np.ndarray | None]) -> tuple[dict[str, Any], list[str]]:
+    """Spliced and unspliced counts, where every part has them; say which were left out."""
+    every = list(dict.fromkeys(name for part in parts for name in part.table.layers))
+    shared = [name for name in every if all(name in part.table.layers for part in parts)]
+    found = {
+        name: [part.table.layers[name] if row is None else part.table.layers[name][:, row] for part, row in zip(parts, rows, strict=True)]
+        for name in shared
+    }
+    left_out = [f"Layer {name} was left out: not every input has it." for name in every if name not in shared]
+    return {name: values[0] if len(values) == 1 else _stacked(values) for name, values in found.items()}, left_out
 
 
 def _stacked(values: Sequence[Any]) -> Any:
@@ -169,7 +205,7 @@ def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     """Gather what is known of every cell: the file's own columns, the sheet's, sample and control."""
     import pandas as pd
 
-    frames, notes = zip(*(_own_columns(part) for part in parts), strict=True)
+    frames, notes = zip(*(own_columns(part) for part in parts), strict=True)
     obs = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
     sources = [source for part in parts for source in part.sources]
     samples = np.concatenate([part.samples for part in parts])
@@ -197,8 +233,8 @@ def _mixed_donors(obs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
-    """Columns that the file itself gives, without those that scdiff or the sheet writes."""
+def own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
+    """Columns that the file itself gives, without those that scdiff or the sheet writes, and what there is to say of them."""
     import pandas as pd
 
     obs = part.table.obs if part.table.obs is not None else pd.DataFrame(index=range(len(part.samples)))
@@ -208,21 +244,21 @@ def _own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
     taken = [str(name) for name in obs if str(name) in ours | sheet or str(name).startswith("scdiff_")]
     told = [name for name in taken if not (name == "control" and keep_control) and not (name == "sample" and part.sources[0].label)]
     kept = obs[[name for name in obs if str(name) not in taken or (name == "control" and keep_control)]]
-    note = f"{part.sources[0].path.name}: columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
-    return kept.rename(columns=str), [note] if told else []
+    kept, said = told_columns(kept.rename(columns=str), part.samples, part.table.barcodes, sheet)
+    left_out = f"columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
+    return kept, [f"{part.sources[0].path.name}: {sentence}" for sentence in ([left_out] if told else []) + said]
 
 
 def _sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
-    """Column -> sample -> value; a column of numbers only becomes numbers, a blank is missing."""
+    """Column -> sample -> value: the day as a number, anything else as the text that it is; a blank is missing."""
     columns = dict.fromkeys(name for source in sources for name in source.fields)
-    return {name: _typed({source.sample: source.fields.get(name, "") for source in sources}) for name in columns}
-
-
-def _typed(texts: dict[str, str]) -> dict[str, Any]:
-    try:
-        return {sample: float(text) if text else np.nan for sample, text in texts.items()}
-    except ValueError:
-        return {sample: text or np.nan for sample, text in texts.items()}
+    texts = {name: {source.sample: source.fields.get(name, "") for source in sources} for name in columns}
+    return {
+        name: dict(zip(given, days(given.values()), strict=True))
+        if name == DAY
+        else {sample: text or np.nan for sample, text in given.items()}
+        for name, given in texts.items()
+    }
 
 
 def _plain(column: pd.Series) -> pd.Series:

@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.features import looks_stable, mostly_barcodes, named
+from scdiff.steps.load.features import is_gene_kind, looks_stable, mostly_barcodes, named
+from scdiff.steps.load.identity import looks_like_identity
 from scdiff.steps.load.stream import open_text
 
-__all__ = ["GeneList", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["GeneList", "about_cells", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
 
 _KINDS = re.compile(
     r"^(gene expression|antibody capture|(crispr |custom|multiplexing |antigen |guide ).*|custom|peaks?|vdj.*)?$", re.IGNORECASE
@@ -111,7 +116,7 @@ def _is_heading(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _are_kinds(fields: Sequence[str]) -> bool:
-    named = len(set(fields)) <= _MOST_KINDS and any(field.casefold() == "gene expression" for field in fields)
+    named = len(set(fields)) <= _MOST_KINDS and any(map(is_gene_kind, fields))
     return named or (any(fields) and all(map(_KINDS.match, fields)))
 
 
@@ -121,6 +126,16 @@ def read_cells(rows: Sequence[Sequence[str]]) -> np.ndarray:
     barcodes = [column for column in columns if mostly_barcodes(column)]
     distinct = [column for column in columns if len(set(column)) == len(column) and not counts_up(column)]
     return np.array([*barcodes, *distinct, *columns][0], dtype=object)
+
+
+def about_cells(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame | None:
+    """Take from a table about the cells the columns of samples, donors, conditions and days, blanks as missing; None where it has none."""
+    import pandas as pd
+
+    wanted = [at for at, name in enumerate(heading) if looks_like_identity(name)] if len(heading) > 1 else []
+    if not wanted or any(len(row) < len(heading) for row in rows):
+        return None
+    return pd.DataFrame({heading[at]: np.array([row[at] or None for row in rows], dtype=object) for at in wanted})
 
 
 def read_genes(rows: Sequence[Sequence[str]]) -> GeneList:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.folder import sources_of
+from scdiff.steps.load.identity import LABELS
 from scdiff.steps.load.sheet import Row, read_sheet
 from scdiff.steps.load.soup import raw_beside
 from scdiff.steps.load.source import Source
@@ -114,6 +115,7 @@ def _joined(sheet: Path, groups: dict[Path, list[Source]]) -> list[Source]:
         faults += [f"line {row.line}: sample {row.sample!r} has no path, and no inputs are given." for row in rows if row.path is None]
         rows = [row for row in rows if row.path is not None]
         groups = _from_rows(rows, faults)
+    groups = {path: _as_described(group, [row for row in rows if row.path and _real(row.path) == path]) for path, group in groups.items()}
     joined: dict[int, Source] = {}
     for row in rows:
         _match(row, groups, joined, faults)
@@ -122,6 +124,14 @@ def _joined(sheet: Path, groups: dict[Path, list[Source]]) -> list[Source]:
     if faults:
         raise ConfigError("\n".join(f"{sheet}: {fault}" for fault in faults))
     return [joined[id(source)] for source in flat]
+
+
+def _as_described(group: list[Source], rows: Sequence[Row]) -> list[Source]:
+    """Take a file for one sample where the sheet does, though a column that is not called ``sample`` tells several."""
+    told = len(group) > 1 and all(source.label and (source.column, source.layout) != (LABELS, "h5ad") for source in group)
+    if not told or len(rows) != 1 or rows[0].sample in [source.label for source in group]:
+        return group
+    return [replace(group[0], sample=rows[0].sample, label="", column=LABELS, wells=())]
 
 
 def _from_rows(rows: Sequence[Row], faults: list[str]) -> dict[Path, list[Source]]:

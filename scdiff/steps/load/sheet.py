@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scdiff import keys
+from scdiff.bounded import plain_file, read_text
 from scdiff.errors import ConfigError, did_you_mean
+from scdiff.steps._days import DAY, unreadable_days
 from scdiff.steps.load.table import READER_ERRORS
 
 __all__ = ["Row", "read_sheet"]
@@ -22,7 +25,8 @@ _COLUMNS = ("sample", "path", "raw", "control")
 _KNOWN = (*_COLUMNS, "donor", "condition", "day")
 _FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 """What a spreadsheet would run when it opens a table of the results."""
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Signs of control, line breaks among them, and those that turn the direction of a text."""
 _MOST_BYTES = 50_000_000
 """A sheet of more is no sample sheet; an xlsx is held to it unzipped."""
 
@@ -62,7 +66,7 @@ def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
     ConfigError
         If there is no table with a column ``sample`` to look at.
     """
-    lines = _lines(path)
+    lines = _without_blanks(_lines(path))
     heading = [name.strip() for name in lines[0]]
     faults = _heading_faults(path, heading)
     rows: list[Row] = []
@@ -81,6 +85,8 @@ def read_sheet(path: Path) -> tuple[list[Row], list[str]]:
 
 def _lines(path: Path) -> list[list[str]]:
     """All lines as fields."""
+    if kind := plain_file(path):
+        raise ConfigError(f"{path}: the sample sheet is {kind}, not a plain file: give a csv, tsv or xlsx file.")
     try:
         lines = _cells_of_xlsx(path) if path.suffix.lower() == ".xlsx" else _fields_of_text(path)
     except OSError as error:
@@ -92,12 +98,21 @@ def _lines(path: Path) -> list[list[str]]:
     return lines
 
 
+def _without_blanks(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Leave out columns without a name and without a value, which spreadsheets write."""
+    width = len(lines[0])
+    filled = {at for line in lines for at, cell in enumerate(line) if cell.strip()}
+    blank = {at for at, name in enumerate(lines[0]) if not name.strip() and at not in filled}
+    ends = max(filled, default=0) + 1
+    return [[cell for at, cell in enumerate(line) if at not in blank and (at < width or at < ends)] for line in lines]
+
+
 def _fields_of_text(path: Path) -> list[list[str]]:
     """Fields of a text; the separator is the one the heading uses."""
     _refuse_large(path, path.stat().st_size)
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
     separator = max(",\t;", key=text.partition("\n")[0].count)
-    return list(csv.reader(text.splitlines(), delimiter=separator))
+    return list(csv.reader(io.StringIO(text), delimiter=separator))
 
 
 def _cells_of_xlsx(path: Path) -> list[list[str]]:
@@ -145,6 +160,8 @@ def _row_faults(number: int, values: Mapping[str, str], before: Sequence[Row]) -
     ]
     odd = {name: value for name, value in values.items() if _FORMULA.match(value) or _UNPRINTABLE.search(value)}
     faults += [f"line {number}: {name} is {value!r}, a formula or unprintable: write a plain text." for name, value in odd.items()]
+    if odd_days := unreadable_days([values.get(DAY, "")]):
+        faults.append(f"line {number}: day is {odd_days[0]!r}, which cannot be read as a day: write a number, such as 7, d7 or day 7.")
     control = values.get("control", "")
     if control.casefold() not in _TRUTH:
         faults.append(f"line {number}: control is {control!r}; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.")

@@ -9,18 +9,18 @@ from pathlib import Path
 
 __all__ = ["DENSE", "HDF5", "Source", "bare", "chosen_name", "sample_name"]
 
-HDF5 = (".h5ad", ".h5", ".hdf5", ".loom")
+HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5", ".loom")
 DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
-_SUFFIXES = re.compile(r"(\.(h5ad|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
+_SUFFIXES = re.compile(r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
 _PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
 _GENERIC = re.compile(
-    rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull|gene_counts|filtered|raw"
+    rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
     r"|dge(_(un)?filtered)?|(.*\.)?solo\.out|mex|(hg|mm|grch|grcm)\d+\w*)$",
     re.IGNORECASE,
 )
 """Names that programs give to files and folders; the sample is named by the folder above."""
 
-_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|filtered|raw)$", re.IGNORECASE)
+_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|(filtered|raw|cellbender_filter|emptydrops_filter)(_matrix)?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class Source:
     files
         The files to read: one, or matrix, barcodes and features; the archive that holds them.
     label
-        Name of the sample in ``obs["sample"]`` of an h5ad; empty where the whole file is the sample.
+        Name of the sample in what tells the samples of the file apart; empty where the whole file is the sample.
+    column
+        What that is: a column about the cells, or the file that lists the wells.
+    wells
+        GEM wells of the sample, the numbers that its barcodes end in; empty where a column tells.
     fields
         Further columns of the sample sheet, as text.
     control
@@ -50,6 +54,8 @@ class Source:
         The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
     members
         Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+    said
+        Sentences on what was chosen or passed over.
     """
 
     sample: str
@@ -62,6 +68,9 @@ class Source:
     positive_control: bool = False
     raw: Source | None = None
     members: tuple[str, ...] = ()
+    column: str = "sample"
+    wells: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 def bare(name: str) -> str:
@@ -80,7 +89,7 @@ def chosen_name(name: str) -> str:
     ('GSM1_a', '')
     """
     kept = _TAIL.sub("", bare(name))
-    return "" if _GENERIC.match(kept) else kept
+    return "" if _GENERIC.match(kept) or _GENERIC.match(bare(name)) else kept
 
 
 def sample_name(path: Path) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,6 +45,8 @@ class Table:
         Gene names as the file has them, str, shape (n_genes,); None where they are the symbols.
     matrix
         Which matrix of the file this is; empty where there is only one.
+    layers
+        Spliced and unspliced counts, where the file has them; CSR, shape (n_cells, n_genes) each.
     notes, repairs
         Sentences on what was seen and on what was changed.
     """
@@ -58,6 +60,7 @@ class Table:
     genomes: np.ndarray | None = None
     written: np.ndarray | None = None
     matrix: str = ""
+    layers: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
 
@@ -77,7 +80,9 @@ class Table:
             name: None if (part := getattr(self, name)) is None else part[keep]
             for name in ("symbols", "gene_ids", "kinds", "genomes", "written")
         }
-        return replace(self, entries=self.entries[:, np.flatnonzero(keep)], **parts)
+        kept = np.flatnonzero(keep)
+        layers = {name: values[:, kept] for name, values in self.layers.items()}
+        return replace(self, entries=self.entries[:, kept], layers=layers, **parts)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.features import is_common
-from scdiff.steps.load.lists import read_cells, read_genes, read_rows, without_heading
+from scdiff.steps.load.lists import about_cells, read_cells, read_genes, read_rows, without_heading
+from scdiff.steps.load.parts import assembled, part_of
 from scdiff.steps.load.stream import most_bytes, open_bytes
 from scdiff.steps.load.table import Table
 
@@ -25,7 +26,19 @@ _ENOUGH_COMMON, _HIGH = 5, 0.7
 
 
 def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrix of the triple ``files``: matrix, barcodes, features.
+    """Yield the matrix of the triple ``files``: matrix, barcodes, features; triples of parts of the counts may follow.
+
+    Raises
+    ------
+    InputError
+        If the lists of cells and genes do not fit the matrix.
+    """
+    tables = [_read_triple(files[start : start + 3]) for start in range(0, len(files), 3)]
+    yield assembled(tables, [part_of(path.name) for path in files[::3]], matrix)
+
+
+def _read_triple(files: Sequence[Path]) -> Table:
+    """Read one matrix with its lists.
 
     Raises
     ------
@@ -37,18 +50,19 @@ def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[T
 
     values = mmread(_checked(files[0]), spmatrix=False)
     cell_rows, gene_rows = (read_rows(path) for path in files[1:3])
-    turned = _is_turned(files, values, cell_rows, gene_rows)
+    heading, turned = (cell_rows or [[]])[0], _is_turned(files, values, cell_rows, gene_rows)
     n_genes, n_cells = values.shape[::-1] if turned else values.shape
     (cell_rows, cells_headed), (gene_rows, genes_headed) = (
         without_heading(path, rows, n) for path, rows, n in ((files[1], cell_rows, n_cells), (files[2], gene_rows, n_genes))
     )
     listed = read_genes(gene_rows)
     entries = sparse.csr_matrix(values if turned else values.T)
-    table = Table(entries, read_cells(cell_rows), listed.symbols, listed.gene_ids, kinds=listed.kinds)
+    obs = about_cells(heading, cell_rows) if cells_headed else None
+    table = Table(entries, read_cells(cell_rows), listed.symbols, listed.gene_ids, kinds=listed.kinds, obs=obs)
     table = table.repaired("The matrix stood cells x genes and was turned.") if turned else table
     headed = [path.name for path, taken in ((files[1], cells_headed), (files[2], genes_headed)) if taken]
     taken = f"The first line of {' and '.join(headed)} was taken for a heading: the matrix has one entry less."
-    yield table.repaired(taken) if headed else table
+    return table.repaired(taken) if headed else table
 
 
 def _checked(path: Path) -> Path | BytesIO:

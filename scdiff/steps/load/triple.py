@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scdiff.errors import InputError
+from scdiff.steps.load.parts import AMBIGUOUS, PART_WORDS, SPLICED, UNSPLICED, part_of
 from scdiff.steps.load.source import Source, chosen_name
 
 __all__ = ["MATRIX", "triples"]
@@ -22,7 +23,8 @@ def _ending(words: str) -> re.Pattern[str]:
 
 
 _MATRIX_WORDS = _ending(
-    r"matrix|matrices|counts?|umis?|expression|dge|gene|sparse|mtx|(cells|spots)_x_genes|quants_mat|uniqueandmult-\w+",
+    r"matrix|matrices|counts?|umis?|expression|dge|gene|sparse|mtx|(cells|spots)_x_genes([._](total|cell|nucleus))?|quants_mat"
+    r"|uniqueandmult-\w+",
 )
 _GENE_WORDS = _ending(
     r"(cells_x_genes[._])?(features?|(all_)?genes?([._\- ]?(names?|ids?|symbols?|list|info))?|quants_mat_cols|rownames)",
@@ -35,6 +37,10 @@ _PARTIAL = re.compile(
     re.IGNORECASE,
 )
 """Matrices that hold a part of the counts, or no counts: never taken where another one stands beside them."""
+
+_PART = re.compile(rf"(^|[._\- ]+)({'|'.join(PART_WORDS)})(?=[._\- ]|$)", re.IGNORECASE)
+_SUMS = re.compile(r"_x_genes[._](total|cell|nucleus)$", re.IGNORECASE)
+"""Sums that ``kb count --sum`` writes beside the parts; ``total`` is of all."""
 
 _SEPARATORS = re.compile(r"[._\- ]+")
 _FIRST = ("features", "genes.names", "genes", "barcodes")
@@ -70,14 +76,22 @@ def triples(folder: Path, files: Sequence[Path], only: Path | None = None) -> li
         If a list is missing or empty, or several could be meant.
     """
     every = _once(file for file in files if MATRIX.search(file.name))
-    asked = [file for file in every if MATRIX.sub("", file.name) == MATRIX.sub("", only.name)] if only else _whole(folder, every)
+    lists = _once(file for file in files if _LIST.search(file.name))
+    if only is not None:
+        asked: dict[Path, list[Path]] = {file: [] for file in every if MATRIX.sub("", file.name) == MATRIX.sub("", only.name)}
+    else:
+        asked = _whole(folder, every)
     keys = {matrix: _key(_prefix(matrix)) for matrix in asked}
     if twice := [file for file in asked if list(keys.values()).count(keys[file]) > 1]:
         names = ", ".join(file.name for file in twice)
         raise InputError(f"{folder}: the folder holds several inputs of one name ({names}): name the one that holds the counts.")
-    lists = _once(file for file in files if _LIST.search(file.name))
-    whole = {_key(_prefix(matrix)) for matrix in _unpartial(every)}
-    return [_triple(folder, only or matrix, lists, whole | {keys[matrix]}) for matrix in asked]
+    whole = {_key(_prefix(matrix)) for matrix in _unpartial(every) if not _SUMS.search(MATRIX.sub("", matrix.name))}
+    found = []
+    for matrix, parts in asked.items():
+        source = _triple(folder, only or matrix, lists, whole | {keys[matrix]})
+        beside = [file for part in parts for file in _triple(folder, part, lists, {_key(_prefix(part))}).files]
+        found.append(replace(source, files=(*source.files, *beside)))
+    return found
 
 
 def _once(files: Iterable[Path]) -> list[Path]:
@@ -89,13 +103,50 @@ def _unpartial(matrices: Sequence[Path]) -> list[Path]:
     return [file for file in matrices if not _PARTIAL.search(MATRIX.sub("", file.name))]
 
 
-def _whole(folder: Path, matrices: Sequence[Path]) -> list[Path]:
-    """Leave out matrices that hold a part of the counts, or none."""
-    whole = _unpartial(matrices)
+def _whole(folder: Path, matrices: Sequence[Path]) -> dict[Path, list[Path]]:
+    """Find the matrices that hold the counts, each with those beside it that hold a part of them.
+
+    Where only parts stand in a folder, the first is taken for the matrix and the others are to be added to it.
+    """
+    parts = {file: part for file in matrices if (part := part_of(MATRIX.sub("", file.name)))}
+    named = {file: _key(_unparted(file)) for file in parts}
+    whole: dict[Path, list[Path]] = {}
+    for file in _unpartial(matrices):
+        beside = [part for part in parts if named[part] == _key(_prefix(file))]
+        if not _SUMS.search(MATRIX.sub("", file.name)):
+            whole[file] = _once_each(parts, beside)
+        elif not _are_all(parts, beside) and (_is_total(file) or not any(map(_is_total, matrices))):
+            whole[file] = []
+    taken = set(map(_key, map(_prefix, whole)))
+    for key in dict.fromkeys(named.values()):
+        beside = _once_each(parts, [part for part in parts if named[part] == key])
+        if key not in taken and _are_all(parts, beside):
+            whole[beside[0]] = beside[1:]
     if len(matrices) > 1 and not whole:
         names = ", ".join(file.name for file in matrices)
         raise InputError(f"{folder}: the matrices hold parts of the counts or no counts ({names}): name the one to load.")
-    return whole or list(matrices)
+    return whole or {file: [] for file in matrices}
+
+
+def _is_total(matrix: Path) -> bool:
+    return MATRIX.sub("", matrix.name).casefold().endswith("total")
+
+
+def _once_each(parts: Mapping[Path, str], files: Sequence[Path]) -> list[Path]:
+    """Keep one file for each part, spliced first; none where a part has two."""
+    order = {part: [file for file in files if parts[file] == part] for part in (SPLICED, UNSPLICED, AMBIGUOUS)}
+    return [file for found in order.values() for file in found] if all(len(found) < 2 for found in order.values()) else []
+
+
+def _are_all(parts: Mapping[Path, str], files: Sequence[Path]) -> bool:
+    """Tell whether files are the spliced and the unspliced counts, at least, each once."""
+    return {SPLICED, UNSPLICED} <= {parts[file] for file in _once_each(parts, files)}
+
+
+def _unparted(matrix: Path) -> str:
+    """Take off the name of a matrix the words for one, and for a part."""
+    stem = MATRIX.sub("", matrix.name)
+    return _prefix(matrix.with_name(f"{re.sub(_PART, '', stem)}.mtx"))
 
 
 def _prefix(matrix: Path) -> str:
@@ -121,7 +172,7 @@ def _triple(folder: Path, matrix: Path, lists: Sequence[Path], taken: set[str]) 
     found = tuple(file for file in (matrix, barcodes, features) if file is not None)
     if empty := [file for file in found if file.stat().st_size == 0]:
         raise InputError(f"{empty[0]}: the file is empty.")
-    named = chosen_name(_prefix(matrix))
+    named = chosen_name(_unparted(matrix))
     return Source(named, matrix if named else folder, "10x mtx", found)
 
 

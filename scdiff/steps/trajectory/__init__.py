@@ -14,7 +14,9 @@ from scdiff.config import step
 from scdiff.steps._blocks import counts_of, is_lazy, rows_of, values_of
 from scdiff.steps._common import csr, name_order, numbered, one_blas_thread, part_of, record, texts
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import main_program, read_markers, table_groups
+from scdiff.steps._days import DAY, unreadable_days
+from scdiff.steps._markers import read_markers, table_groups
+from scdiff.steps._programs import main_program
 from scdiff.steps._sketch import carried, majority, sketched
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
@@ -157,7 +159,7 @@ def _follow(adata: AnnData, root: str | None, n_comps: int, method: Callable[...
     adata.obs["scdiff_fate"] = fate
     days = _days(adata, path, fate)
     trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fate, rows)
-    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(days) + ([] if path.together else [APART])
+    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(adata, days) + ([] if path.together else [APART])
     for note in notes:
         log.info(note)
     found = {
@@ -240,11 +242,14 @@ def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.n
     return gene_trends(sums, read.depth, place), drivers(values_of(adata), fate, list(adata.var_names), allowed, donors, rows)
 
 
-def _notes_on_days(days: pd.DataFrame) -> list[str]:
-    """Say where the share of called cells falls from a day to the next."""
+def _notes_on_days(adata: AnnData, days: pd.DataFrame) -> list[str]:
+    """Say where the share of called cells falls from a day to the next, and what cannot be read as a day."""
+    odd = unreadable_days(adata.obs[DAY].dropna().unique()) if DAY in adata.obs else []
+    listed = ", ".join(odd[:3]) + ", ..." * (len(odd) > 3)
+    notes = [f'{len(odd)} values of obs["{DAY}"] cannot be read as a day ({listed}): their cells have none.'] if odd else []
     fell = falls(days) if len(days) else []
     sentence = f"Fewer cells are called on day {', '.join(fell)} than on the day before, beyond chance: no course runs backwards."
-    return [f"{sentence} Cells may have been lost, or the batches differ."] if fell else []
+    return [*notes, *([f"{sentence} Cells may have been lost, or the batches differ."] if fell else [])]
 
 
 def _gap_record(path: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff.steps._days import DAY, days
 from scdiff.steps.trajectory.committed import committed_share
 
 if TYPE_CHECKING:
@@ -16,19 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY", "days_of", "falls", "time_course"]
 
-DAY = "day"
 STATE = "state:"
 ALPHA = 0.05
 DIGITS = 9
 
 
 def days_of(adata: AnnData) -> np.ndarray:
-    """Day of each cell, NaN where it is not a number or not given; shape (n_cells,)."""
-    import pandas as pd
-
-    if DAY not in adata.obs:
-        return np.full(adata.n_obs, np.nan)
-    return np.asarray(pd.to_numeric(adata.obs[DAY].astype(str), errors="coerce"), dtype=float)
+    """Day of each cell, read as :func:`scdiff.steps._days.days` reads it, NaN where it is not given; shape (n_cells,)."""
+    return days(adata.obs[DAY]) if DAY in adata.obs else np.full(adata.n_obs, np.nan)
 
 
 def time_course(
@@ -56,9 +52,9 @@ def time_course(
 
     from scdiff.assay.intervals import clopper_pearson
 
-    days, names = np.unique(day[np.isfinite(day)]), sorted(set(state))
+    known, names = np.unique(day[np.isfinite(day)]), sorted(set(state))
     rows = []
-    for value in days if len(days) > 1 else ():
+    for value in known if len(known) > 1 else ():
         cells = day == value
         n_cells, n_called = int(cells.sum()), int(positive[cells].sum())
         low, high = clopper_pearson(n_called, n_cells)
@@ -67,7 +63,7 @@ def time_course(
         row |= dict(zip(("n_beyond", "committed", "low", "high"), found, strict=True))
         row |= dict(zip(("mean_fate", "fate_low", "fate_high"), _mean(fate[cells]), strict=True))
         rows.append(row | {f"{STATE}{name}": float((state[cells] == name).mean()) for name in names})
-    return pd.DataFrame(rows, index=pd.Index([f"{value:.15g}" for value in (days if rows else ())], dtype=object, name=DAY))
+    return pd.DataFrame(rows, index=pd.Index([f"{value:.15g}" for value in (known if rows else ())], dtype=object, name=DAY))
 
 
 def _mean(fate: np.ndarray) -> tuple[float, float, float]:

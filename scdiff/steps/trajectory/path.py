@@ -11,7 +11,8 @@ import numpy as np
 from scdiff.steps._blocks import cell_measures, counts_of
 from scdiff.steps._common import name_order, recorded
 from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import main_program, marker_columns
+from scdiff.steps._markers import marker_columns
+from scdiff.steps._programs import main_program
 from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, middles, place_on_axis, without_strays
 from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
 from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge

@@ -49,7 +49,7 @@ def test_whatever_is_damaged_is_read_or_refused_in_a_sentence(tmp_path, n_cases:
 @pytest.mark.parametrize(("fate", "said"), [("crash", "crashes the HDF5 library"), ("circle", "did not end within 0 s")])
 def test_what_kills_or_traps_the_library_is_refused(batch, write, monkeypatch: pytest.MonkeyPatch, fate: str, said: str) -> None:
     path = write(batch())
-    died = {"crash": lambda _: os.kill(os.getpid(), signal.SIGSEGV), "circle": lambda _: time.sleep(60)}
+    died = {"crash": lambda *_: os.kill(os.getpid(), signal.SIGSEGV), "circle": lambda *_: time.sleep(60)}
     monkeypatch.setattr(probe, "_walk", died[fate])
     monkeypatch.setattr(probe, "SECONDS", 0.3)
     begun = time.monotonic()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import anndata
 import h5py
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import scanpy as sc
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import hdf5, load
+from scdiff.steps.load import load, loom
 
 
 def test_10x_h5_agrees_with_scanpy(batch, write_10x_h5) -> None:
@@ -48,7 +51,7 @@ def test_loom_under_any_attribute_names(batch, write_loom, gene: str, cell: str)
 
 
 def test_loom_larger_than_one_block(batch, write_loom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "_BLOCK_VALUES", 30)
+    monkeypatch.setattr(loom, "_BLOCK_VALUES", 30)
     assert (load([write_loom(batch())]).layers["counts"] != batch().X).nnz == 0
 
 
@@ -85,3 +88,42 @@ def test_h5ad_written_before_anndata_0_7(batch, tmp_path) -> None:
     assert list(loaded.var_names) == list(adata.var_names)
     assert list(loaded.obs_names) == list(adata.obs_names)
     assert (loaded.layers["counts"] != adata.X).nnz == 0
+
+
+def _cut(batch, raw: Any, kept: slice, **layers: Any) -> anndata.AnnData:
+    """An object whose X was cut to some genes after raw was set."""
+    whole = batch()
+    whole.X = sparse.csr_matrix(raw(whole.X))
+    made = whole.copy()
+    made.raw = whole
+    made = made[:, kept].copy()
+    made.X = sparse.csr_matrix(batch()[:, kept].X)
+    for name, values in layers.items():
+        made.layers[name] = values(made.X)
+    return made
+
+
+@pytest.mark.parametrize(("dense", "engine"), [(False, "memory"), (True, "memory"), (False, "dask")])
+def test_raw_with_more_genes_goes_before_x(tmp_path, batch, dense, engine) -> None:
+    """scverse/scanpy#999: X was cut to variable genes after raw was set."""
+    made = _cut(batch, lambda x: x.toarray() if dense else x, slice(2, None), counts=lambda x: x)
+    made.write_h5ad(tmp_path / "a.h5ad")
+    loaded = load([tmp_path / "a.h5ad"], engine=engine)
+    assert {"PDX1", "INS"} <= set(loaded.var_names)
+    counts = loaded.layers["counts"]
+    assert ((counts.compute() if engine == "dask" else counts) != batch().X).nnz == 0
+    assert any("X holds 6 genes, raw 8: raw is the fuller one" in note for note in loaded.uns["scdiff"]["input"]["notes"])
+    assert load([tmp_path / "a.h5ad"], matrix="X").n_vars == 6
+
+
+def test_raw_without_counts_stays_behind_and_is_said(tmp_path, batch) -> None:
+    _cut(batch, np.log1p, slice(2, None)).write_h5ad(tmp_path / "a.h5ad")
+    loaded = load([tmp_path / "a.h5ad"])
+    assert loaded.n_vars == 6
+    assert any("raw 8, but no counts" in note for note in loaded.uns["scdiff"]["input"]["notes"])
+
+
+def test_raw_with_as_many_genes_stays_behind(tmp_path, batch) -> None:
+    _cut(batch, lambda x: x * 2, slice(None)).write_h5ad(tmp_path / "a.h5ad")
+    loaded = load([tmp_path / "a.h5ad"])
+    assert (loaded.layers["counts"] != batch().X).nnz == 0

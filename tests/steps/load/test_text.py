@@ -102,7 +102,7 @@ def test_quotes_comments_and_a_byte_order_mark_are_passed_over(tmp_path, batch) 
 
 
 def test_more_rows_than_one_chunk(tmp_path, batch) -> None:
-    adata = batch(n_cells=4, genes=[f"RPL{i}X" for i in range(2500)])
+    adata = batch(n_cells=4, genes=["INS", "PDX1", "ACTB", "VIM", "GAPDH", "CD63", *(f"RPL{i}X" for i in range(2500))])
     adata.to_df().T.astype(int).to_csv(tmp_path / "a.csv")
     assert same(tmp_path / "a.csv", adata)
 

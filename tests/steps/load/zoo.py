@@ -1044,9 +1044,9 @@ def folders() -> Iterable[Variant]:
         refusal=r"barcodes\.tsv .*is missing beside",
         names="f: ",
     )
-    yield Variant(
-        "ambiguous", "parts of the counts only", _prefixed(("spliced_", "unspliced_")), refusal="parts of the counts", names="f: "
-    )
+    yield Variant("folder", "spliced and unspliced of different cells", _prefixed(("spliced_", "unspliced_")), one("f"))
+    parts = _prefixed(("spliced_", "ambiguous_"))
+    yield Variant("ambiguous", "parts of the counts only", parts, refusal="parts of the counts", names="f: ")
 
 
 CONTENTS: dict[str, tuple[Callable[[Path], Any], Callable[[], dict[str, pd.DataFrame]]]] = {
