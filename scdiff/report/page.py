@@ -130,7 +130,7 @@ def _raw(row: dict[str, Any]) -> tuple[str, str, str]:
 _LIMITS = (
     ("LOB", "limit of blank: the highest fraction that a blank gives"),
     ("LOD", "limit of detection: the least fraction found with 95 % power"),
-    ("LLOQ", "limit of quantification: the least fraction worth a number"),
+    ("LLOQ", "limit of quantification: the least fraction quantified with 95 % power"),
 )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["VALUES", "VARIATION", "DonorShares", "donor_tables", "over_donors", "pooled_donors"]
+__all__ = ["NO_DONOR", "VALUES", "VARIATION", "DonorShares", "donor_tables", "over_donors", "pooled_donors"]
 
 VALUES = ("program", "state", "donor", "n_samples", "n_cells", "prevalence", "prevalence_low", "prevalence_high", "cells_worth")
 """Columns of the table of donors, an interface."""

@@ -9,6 +9,7 @@ from scdiff.report.plots.donors import donor_strip
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.report.verdict import main_row, state_phrase
+from scdiff.steps._donors import NO_DONOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ def _refusal(table: pd.DataFrame) -> str:
     from scdiff.errors import InputError
 
     n_donors = int(table["n_donors"].iloc[0]) if len(table) else 0
+    if not n_donors:
+        return f"{NO_DONOR[0].upper()}{NO_DONOR[1:]}"
     try:
         check_donors([0.0] * n_donors, [1] * n_donors, "the variation between donors")
     except InputError as error:
