@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -312,18 +312,25 @@ def _store(response: Response, url: str, facts: Facts, partial: Path, start: int
                 _note(partial).write_text(json.dumps({"url": url} | asdict(facts)), encoding="utf-8")
             write: Callable[[bytes], Any] = handle.write
             write = write if facts.size is None else counted(write, facts.size - start, "bytes", len)
-            most, n_written = (LARGEST_UNSAID if facts.size is None else facts.size - start), 0
-            for chunk in response.raw.stream(CHUNK, decode_content=False):
+            most = LARGEST_UNSAID if facts.size is None else facts.size - start
+            for chunk in _until(response.raw.stream(CHUNK, decode_content=False), most):
                 write(chunk)
-                n_written += len(chunk)
-                if n_written > most:
-                    break
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
         raise OutputError(
             f"{partial.parent}: cannot be written ({error.strerror or error}). Give another --out, with room on its disk."
         ) from None
+
+
+def _until(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield chunks up to the first that goes beyond ``most`` bytes."""
+    n_bytes = 0
+    for chunk in chunks:
+        yield chunk
+        n_bytes += len(chunk)
+        if n_bytes > most:
+            return
 
 
 def _note(partial: Path) -> Path:

@@ -95,6 +95,17 @@ def test_the_counts_of_a_loom_may_be_a_layer(batch, tmp_path) -> None:
         load(path, matrix="count")
 
 
+def test_a_loom_gives_its_parts_beside_the_matrix_that_was_asked_for(batch, tmp_path) -> None:
+    """velocyto writes the layers spliced, unspliced and ambiguous (https://velocyto.org/velocyto.py/tutorial/cli.html)."""
+    dense = batch().X.toarray()
+    layers = {"spliced": dense, "unspliced": dense + 1, "ambiguous": dense + 2, "counts": dense + 7}
+    path = loom(tmp_path / "a.loom", batch(), dense, layers)
+    for matrix, counts in (("auto", 3 * dense + 3), ("S+U", 2 * dense + 1), ("X", dense), ("counts", dense + 7), ("unspliced", dense + 1)):
+        loaded = load(path, matrix=matrix)
+        np.testing.assert_array_equal(counts_of(loaded), counts)
+        np.testing.assert_array_equal(loaded.layers["unspliced"].toarray(), dense + 1)
+
+
 def test_attributes_of_a_loom_that_are_no_columns_are_passed_over(batch, tmp_path) -> None:
     """SCope keeps Clusterings as a compound type (aertslab/pySCENIC#116), pegasus a name with a slash (lilab-bcb/pegasus#323)."""
     dense = batch().X.toarray()
@@ -121,6 +132,12 @@ def test_other_species_are_named_and_refused(batch, write, prefix: str, species:
     agreed(path, f"the genes are those of {species}")
     loaded = load(path, species="mouse")
     assert "only genes of the same symbol are found" in told(loaded)
+
+
+def test_a_species_is_named_before_its_genes_are_said_to_be_unknown(batch, write) -> None:
+    made = batch(genes=[f"odd{n}x" for n in range(40)])
+    made.var["gene_ids"] = [f"ENSSSCG{n:011d}" for n in range(40)]
+    agreed(write(made), "the genes are those of pig")
 
 
 def test_a_rat_is_told_by_its_symbols_where_there_are_no_ids(batch, write) -> None:
@@ -163,6 +180,13 @@ def test_genes_with_names_alike_stay(batch, write, name: str) -> None:
 def test_check_refuses_inputs_that_run_cannot_join(batch, write) -> None:
     paths = [write(batch(), "a.h5ad"), write(batch(genes=["Ins1", "Ins2", "Pdx1"], seed=1), "b.h5ad")]
     with pytest.raises(InputError, match="share no gene") as caught:
+        load(paths)
+    assert look_at(plan_inputs(paths))[1] == [str(caught.value)]
+
+
+def test_check_refuses_the_same_cells_in_two_inputs(batch, write) -> None:
+    paths = [write(batch(), "a.h5ad"), write(batch(), "b.h5ad")]
+    with pytest.raises(InputError, match="Give each cell once") as caught:
         load(paths)
     assert look_at(plan_inputs(paths))[1] == [str(caught.value)]
 
