@@ -79,7 +79,7 @@ def test_files_without_cells_worth_a_run_are_refused(shared_data: Path, tmp_path
 
 def test_check_knows_every_layout(shared_data: Path, capsys) -> None:
     files = sorted({str(shared_data / name) for names, _, _ in RUNS.values() for name in names})
-    assert main(["check", *files]) == 0
+    assert [file for file in files if main(["check", file]) != 0] == []
     out = capsys.readouterr().out
     assert all(layout in out for layout in ("h5ad", "10x h5 (v1)", "10x h5 (v3)", "10x mtx", "loom", "dense table"))
     assert len(out.splitlines()) >= len(files) + 3

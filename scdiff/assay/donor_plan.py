@@ -53,7 +53,7 @@ def donors_for_mean(fraction: float, rho: float, n_cells: float, *, half_width: 
         If a number is out of range.
 
     >>> donors_for_mean(0.04, 0.01, 1000), donors_for_mean(0.04, 0.05, 1000)
-    (8, 22)
+    (7, 22)
     """
     _check(fraction, rho, n_cells)
     variance, tail = _variance(fraction, rho, n_cells), (1 + confidence) / 2

@@ -43,30 +43,32 @@ class SetCalls:
         Called cells, shape (n_cells,).
     calibration
         P-values, held-out rates, and as blank the fraction of cells that each of some held-out sets gives.
-    shuffled
-        Fraction of cells that the set itself gives where each gene is shuffled among cells of like depth, shape (n_shuffles,).
+    variance, shuffled
+        Variance of the score, and that of the same set where each gene is shuffled among cells of like depth, shape (n_shuffles,):
+        genes that respond together vary more in their sum.
     """
 
     score: Floats
     q_value: Floats
     positive: NDArray[np.bool_]
     calibration: Calibration
+    variance: float
     shuffled: Floats
 
     @property
     def limit_of_blank(self) -> float:
-        """Highest fraction that a set without a programme gives with 95 % probability, 0-1: of other genes, and of its own, shuffled."""
-        return max(float(np.quantile(found, POWER, method="higher")) if len(found) else 1.0 for found in self._blanks)
+        """Take the 95th percentile of what held-out sets give, 0-1; 1 without any."""
+        blank = self.calibration.blank
+        return float(np.quantile(blank, POWER, method="higher")) if len(blank) else 1.0
 
     @property
     def chance(self) -> float:
-        """Probability of as many called cells without a programme, 0-1: the higher one of other genes and of its own, shuffled."""
-        own = float(self.positive.mean())
-        return max(float((1 + (found >= own).sum()) / (1 + len(found))) for found in self._blanks)
+        """Probability of such a finding without a programme, 0-1.
 
-    @property
-    def _blanks(self) -> tuple[Floats, Floats]:
-        return self.calibration.blank, self.shuffled
+        The higher one of two: as many called cells in sets of other genes, as much variance in shuffled genes of its own.
+        """
+        own = ((self.calibration.blank, float(self.positive.mean())), (self.shuffled, self.variance))
+        return max(float((1 + (found >= value).sum()) / (1 + len(found))) for found, value in own)
 
 
 def call_set(batch: Batch, counts: Any, *, excluded: Any = (), n_sets: int = 1_000, rate: float = 0.05, seed: int = 0) -> SetCalls:
@@ -118,12 +120,14 @@ def call_set(batch: Batch, counts: Any, *, excluded: Any = (), n_sets: int = 1_0
         return float((q_values(null.p_values(column, batch.depth[cells], uniform[cells])) <= rate).mean())
 
     blank = [called(column) for column in held_out.T]
-    shuffled = [called(rows(codes)) for codes in _shuffles(code_of(own[cells]), stratum, seed)]
+    shuffled = [float(rows(codes).var()) for codes in _shuffles(code_of(own[cells]), stratum, seed)]
     own_tally = _tally(bins[:, None], strata.of(batch.depth), strata.n_strata, 1)[0]
     unknown = np.full((len(NOMINAL), len(GROUPS)), np.nan)
     shares = (null.held_out, unknown, null.share(own_tally))
     calibration = Calibration(p_value, *shares, np.array(blank), sets.fold, n_sets, (), 0)
-    return SetCalls((bins - BINS // 2 + 0.5) / BINS_PER_UNIT, q_value, q_value <= rate, calibration, np.array(shuffled))
+    return SetCalls(
+        (bins - BINS // 2 + 0.5) / BINS_PER_UNIT, q_value, q_value <= rate, calibration, float(bins[cells].var()), np.array(shuffled)
+    )
 
 
 def root_table(mean: Any, counts: Any) -> NDArray[np.int64]:

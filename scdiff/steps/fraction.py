@@ -210,7 +210,6 @@ def _estimates(
     is_main = program.name == record["main"]
     blanks = tuple((int(called[c].sum()), int(c.sum())) for name, c in groups.items() if is_main and name != POOLED and blank[c].all())
 
-    matched = float(record[program.name].get("calibration", {}).get("limit_of_blank", np.nan)) if is_main else np.nan
     estimates: dict[str, _Estimate] = {}
     for name, cells in groups.items():
         same = next((other for other in estimates if np.array_equal(groups[other], cells)), None)
@@ -219,10 +218,10 @@ def _estimates(
             continue
         fit = fit_from_record(table.loc[name].to_dict(), counts[cells], depth[cells])
         own = () if name != POOLED and control[cells].all() else blanks
-        blank_of = _Blank(own, matched, float(record["doublet_rates"].loc[name, "rate"]))
+        blank_of = _Blank(own, doublet_rate=float(record["doublet_rates"].loc[name, "rate"]))
         estimates[name] = _estimate(fit, int(called[cells].sum()), blank_of, float(record["fdr"]), seed)
     estimates = {name: _criticised(estimate, int(called[groups[name]].sum())) for name, estimate in estimates.items()}
-    estimates[POOLED] = _over_samples(adata, groups, estimates, _Blank(blanks, matched), called)
+    estimates[POOLED] = _over_samples(adata, groups, estimates, _Blank(blanks), called)
     if is_main:
         estimates[POOLED] = _bounded_when_weak(estimates[POOLED], int(called[groups[POOLED]].sum()))
     doubt = str(record[program.name].get("doubt", ""))
@@ -237,7 +236,7 @@ class _Blank:
     """What tells the limit of blank: (called, cells) of each control, the limit of matched sets, the doublets of the group."""
 
     controls: tuple[tuple[int, int], ...]
-    matched: float
+    matched: float = np.nan
     doublet_rate: float = 0.0
 
 

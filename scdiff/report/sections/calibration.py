@@ -104,6 +104,7 @@ def _blanks(record: Mapping[str, Any]) -> tuple[Table, ...]:
     numbers = {"null sets": count(len(fractions)), "median (%)": percent(float(pd.Series(fractions).median()))}
     numbers |= {"95 % of the sets at most (%)": percent(float(record["limit_of_blank"])), "highest (%)": percent(float(fractions.max()))}
     caption = (
-        "Cells that the full caller calls in null sets, fitted to each anew; the 95th percentile is the limit of blank by matched nulls."
+        "Cells that the full caller calls in null sets, fitted to each anew. Genes of such sets are expressed, so this is "
+        "no limit of blank: it says how often unrelated genes look like the programme."
     )
     return (Table("calibration_blanks.csv", blank.rename_axis("null_set").reset_index(), caption, pd.DataFrame([numbers])),)

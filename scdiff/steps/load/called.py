@@ -108,7 +108,7 @@ def known_share(names: Sequence[str] | np.ndarray, most: int = _LOOKED_AT) -> fl
     """Share of names that are genes of human or mouse, by symbol, former symbol or Ensembl id, 0-1; at most about ``most`` are asked.
 
     >>> known_share(["INS", "mm10___Ins1", "PDX1.ENSG00000139515", "17"])
-    0.75
+    0.5
     """
     listed = [_GENOME.sub("", name) for name in _some(names, most)]
     listed = [(_pair(name) or (name, ""))[0] for name in listed]
