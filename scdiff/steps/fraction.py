@@ -256,7 +256,7 @@ def _bounded_below(estimate: _Estimate, absent: Sequence[str]) -> _Estimate:
     told = (
         f"{' and '.join(absent)} {verb} no row in this matrix: cells that are positive by {which} are not counted, so this is a lower bound"
     )
-    return replace(estimate, high=1.0, absent=told)
+    return replace(estimate, high=1.0, cells=estimate.cells and (estimate.cells[0], 1.0), absent=told)
 
 
 def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
@@ -266,7 +266,7 @@ def _criticised(estimate: _Estimate, n_called: int) -> _Estimate:
 
     n_cells = estimate.fit.table.n_cells
     said = estimate.said(n_called, n_cells)
-    few = n_called < estimate.prevalence * n_cells / 2  # else it makes no difference
+    few = estimate.fit.model.witness is not None and n_called < estimate.prevalence * n_cells / 2  # else it makes no difference
     sensitivity = typical_sensitivity(estimate.fit) if few else 1.0
     case = Case(estimate.fit, n_called, estimate.prevalence, estimate.low, estimate.high, sensitivity, estimate.lob, said)
     reasons = [finding.reason for finding in criticise(case).values() if not finding.passed]
@@ -309,8 +309,7 @@ def _estimate_of_set(called: np.ndarray, lob: float, fdr: float) -> _Estimate:
 
     n_cells, n_called = len(called), int(called.sum())
     low, high = clopper_pearson(n_called, n_cells)
-    share = n_called / max(n_cells, 1)
-    made = _Estimate((1 - fdr) * share, (1 - fdr) * low, high, lob, 1.0, 1.0, np.inf, {})
+    made = _Estimate((1 - fdr) * (n_called / max(n_cells, 1)), (1 - fdr) * low, high, lob, 1.0, 1.0, np.inf, {})
     return _limited(made, n_called, n_cells, _Blank((), lob))
 
 
@@ -385,7 +384,7 @@ def _state_row(
         share = _share_of_positives(estimate.fit, in_state, called)
         return _row(program, rule.name, sample, in_state, _part(estimate, share, n_called))
     low, high = clopper_pearson(n_state, len(called))
-    counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, lob=0.0, evidence=np.inf)
+    counted = replace(estimate, prevalence=n_state / max(len(called), 1), low=low, high=high, cells=None, weak={}, lob=0.0, evidence=np.inf)
     return _row(program, rule.name, sample, in_state, counted) | dict.fromkeys(LIMITS, np.nan)
 
 
@@ -438,4 +437,6 @@ def _part(estimate: _Estimate, share: float, n_called: int) -> _Estimate:
     from scdiff.assay.intervals import clopper_pearson
 
     low, high = clopper_pearson(round(share * n_called), n_called)
-    return replace(estimate, prevalence=estimate.prevalence * share, low=estimate.low * low, high=estimate.high * high)
+    cells = (estimate.cells[0] * low, estimate.cells[1] * high) if estimate.cells else None
+    found = estimate.prevalence * share
+    return replace(estimate, prevalence=found, low=estimate.low * low, high=estimate.high * high, cells=cells, weak={})

@@ -202,6 +202,14 @@ def test_two_samples_of_one_donor_are_no_two_donors(donors):
     assert variation["reason"].iloc[0].startswith("1 donor for the variation between donors, and at least 2 are needed")
 
 
+def test_every_row_has_the_interval_of_its_own_cells(table):
+    known = table[table["prevalence"].notna()]
+    ends = known[["prevalence_low", "prevalence_low_cells", "prevalence", "prevalence_high_cells", "prevalence_high"]]
+    assert (np.diff(ends.to_numpy(dtype=float), axis=1) >= -1e-9).all()
+    main = known[(known["program"] == MAIN) & (known["sample"] == "all")].set_index("state")["prevalence_high_cells"]
+    assert main["triple_positive"] < main["progenitor_like"]
+
+
 def test_a_sample_without_a_named_donor_is_no_donor():
     adata = batch(donors=2, n_cells=400)
     named = rows_of(measured(adata)).loc["all"]
