@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from scdiff.assay.table import Floats
 
-__all__ = ["TINY", "log_sum", "shift_of_odds", "softmax", "student_cost"]
+__all__ = ["MOST_NEWTON", "TINY", "log_sum", "shift_of_odds", "softmax", "student_cost"]
 
 TINY = 1e-300
 MOST_NEWTON = 50

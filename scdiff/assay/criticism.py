@@ -131,7 +131,8 @@ def check_contested(case: Case) -> Finding:
     off = fit.pattern[:, without].sum(axis=1)
     if_off = fit.pattern[:, positive & without].sum(axis=1) / np.maximum(off, NO_DOUBT)
     alone = np.all([(m.counts == 0)[m.row] for g, m in enumerate(fit.table.markers) if g != witness], axis=0)
-    rests = np.where(off > NO_DOUBT, fit.pattern[:, positive].sum(axis=1) - if_off, fit.pattern[:, positive].sum(axis=1) * alone)
+    is_positive = fit.pattern[:, positive].sum(axis=1)
+    rests = np.where(off > NO_DOUBT, is_positive - if_off, is_positive * alone)
     mass = float((fit.table.weight * low) @ np.maximum(rests, 0.0)) / fit.table.n_cells
     if mass < WORTH_A_WORD and not found:
         return Finding(0.0, CONTESTED, "")

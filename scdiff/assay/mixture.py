@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
-from scdiff.assay.arithmetic import TINY, log_sum, shift_of_odds, softmax, student_cost
+from scdiff.assay.arithmetic import MOST_NEWTON, TINY, log_sum, shift_of_odds, softmax, student_cost
 from scdiff.assay.kernel import Derivatives, Means, fill_densities, sum_rows
 from scdiff.assay.table import CellTable, Floats
 
@@ -57,7 +57,6 @@ WEIGHT_SD = 10.0
 PARTIAL, PARTIAL_SD = np.log(0.003), 0.7
 POSITIVE, POSITIVE_SD = np.log(0.05), 1.0
 EXCESS_FREEDOM = 1.0
-MOST_NEWTON = 50
 LARGEST_EXPONENT = 700.0
 
 

@@ -84,9 +84,10 @@ def plan_cells(
         raise InputError(f"the contamination is {contamination:g}, but it is a share of the counts: 0 to below 1.")
     if not depths or min(depths) < 1:
         raise InputError(f"the depths are {', '.join(map(str, depths)) or 'none'}, but each must be 1 count per cell or more.")
-    levels = sorted({level for depth in depths for level in _shallower(float(depth))} | {float(depth) for depth in depths})
+    shallower = {float(depth): _shallower(float(depth)) for depth in depths}
+    levels = sorted({*shallower, *(level for below in shallower.values() for level in below)})
     at = {level: _plan(model, level, fraction, contamination, rate, seed) for level in levels}
-    return [_never_worse(at[float(depth)], [at[level] for level in _shallower(float(depth))]) for depth in depths]
+    return [_never_worse(at[float(depth)], [at[level] for level in shallower[float(depth)]]) for depth in depths]
 
 
 def _shallower(depth: float) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdiff.assay.calibration import MOST_CELLS, POWER, Batch, Calibration
+from scdiff.assay.calibration import MOST_CELLS, Batch, Calibration
 from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
 from scdiff.assay.matched import draw_sets
 from scdiff.assay.null_kernel import BINS, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, fill_codes, root_bins
@@ -58,8 +58,7 @@ class SetCalls:
     @property
     def limit_of_blank(self) -> float:
         """Take the 95th percentile of what held-out sets give, 0-1; 1 without any."""
-        blank = self.calibration.blank
-        return float(np.quantile(blank, POWER, method="higher")) if len(blank) else 1.0
+        return self.calibration.limit_of_blank if len(self.calibration.blank) else 1.0
 
     @property
     def chance(self) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff import keys
+from scdiff.steps.fraction import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,29 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FRACTION_COLUMNS", "cells_table", "csv_text", "fraction_columns", "harmless", "main_evidence", "marker_counts", "write_table"]
 
-FRACTION_COLUMNS = (
-    "program",
-    "state",
-    "sample",
-    "n_cells",
-    "n_called",
-    "fraction",
-    "fraction_low",
-    "fraction_high",
-    "prevalence",
-    "prevalence_low",
-    "prevalence_high",
-    "lob",
-    "lod",
-    "lloq",
-    "verdict",
-    "reason",
-    "prevalence_low_cells",
-    "prevalence_high_cells",
-    "lloq_events",
-    "high_at_third",
-    "high_at_tenth",
-)
+FRACTION_COLUMNS = COLUMNS
 """Columns of ``fractions.csv``: an interface."""
 
 FORMULA_SIGNS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")

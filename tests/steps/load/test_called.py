@@ -8,29 +8,16 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import InputError
 from scdiff.steps.load import load, look_at, plan_inputs
 from scdiff.steps.load.called import best_names, known_share
 
-IDS = {
-    "INS": "ENSG00000254647",
-    "PDX1": "ENSG00000139515",
-    "NKX6-1": "ENSG00000163623",
-    "ACTB": "ENSG00000075624",
-    "VIM": "ENSG00000026025",
-    "GAPDH": "ENSG00000111640",
-}
 MOUSE = {"Ins1": "ENSMUSG00000035804", "Pdx1": "ENSMUSG00000029644", "Actb": "ENSMUSG00000029580"}
 HUMAN_COUNTS = np.random.default_rng(0).poisson(4.0, (20, 6)) + 1
 MOUSE_COUNTS = np.random.default_rng(1).poisson(np.where(np.arange(20) < 3, 40.0, 0.3)[:, None], (20, 3))
-
-
-def said(adata: anndata.AnnData) -> str:
-    """All notes and repairs."""
-    record = adata.uns["scdiff"]["input"]
-    return " | ".join([*record["notes"], *record["repairs"]])
 
 
 def made(names: list[str], values: np.ndarray = HUMAN_COUNTS, **columns: list[str]) -> anndata.AnnData:

@@ -10,18 +10,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from identified import said
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
 from scdiff.steps._days import days, unreadable_days
 from scdiff.steps.load import load, look_at, plan_inputs
 from scdiff.steps.load.identity import looks_like_identity, well_of
-
-
-def said(adata: anndata.AnnData) -> str:
-    """All notes and repairs."""
-    record = adata.uns["scdiff"]["input"]
-    return " | ".join([*record["notes"], *record["repairs"]])
 
 
 def told(adata: anndata.AnnData, column: str) -> dict[str, Any]:

@@ -9,29 +9,16 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
 from scdiff.steps.load import load, look_at, plan_inputs
 
-IDS = {
-    "INS": "ENSG00000254647",
-    "PDX1": "ENSG00000139515",
-    "NKX6-1": "ENSG00000163623",
-    "ACTB": "ENSG00000075624",
-    "VIM": "ENSG00000026025",
-    "GAPDH": "ENSG00000111640",
-}
 CELLS = [f"{'ACGT'[n % 4]}{'TTGACA'[n % 6]}ACGTTGCATGAC{'ACGT'[n // 4]}{'CA'[n % 2]}" for n in range(16)]
 PARTS = {name: np.random.default_rng(seed).poisson(2.0, (16, 6)) for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))}
 TOTAL = sum(PARTS.values())
 OF_CELLS = PARTS["spliced"] + PARTS["ambiguous"]
-
-
-def said(adata: anndata.AnnData) -> str:
-    """All notes and repairs."""
-    record = adata.uns["scdiff"]["input"]
-    return " | ".join([*record["notes"], *record["repairs"]])
 
 
 def put(path: Path, text: str) -> Path:

@@ -7,18 +7,15 @@ import gzip
 import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zoo
+from zoo import R
 
 from scdiff.errors import InputError
 from scdiff.steps.load import load, plan_inputs, robject, stream
-
-sys.path.insert(0, str(Path(__file__).parent))
-import zoo
-from zoo import R
 
 needs_rdata = pytest.mark.skipif(importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed")
 
