@@ -50,9 +50,7 @@ def fitted(model, truth, draw):
 TRUTHS = [(0.0, 0), (0.001, 1), (0.05, 2), (0.05, 3), (0.3, 4), (1.0, 5)]
 
 
-@pytest.mark.parametrize(
-    ("prevalence", "seeds"), [(0.0, (0,)), (0.001, (1,)), (0.05, (2, 3)), (0.3, (4, 14, 15)), (1.0, (5,))], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("prevalence", "seeds"), [(0.0, (0,)), (0.001, (1,)), (0.05, (2, 3)), (0.3, (4, 14, 15)), (1.0, (5,))], ids=str)
 def test_prevalence_within_a_percentage_point(fitted, prevalence, seeds):
     """At 30 % the interval of one batch is 1.8 points wide to each side; the mean error of three must be below one."""
     errors = [fit.prevalence - cells.positive.mean() for cells, fit in (fitted(prevalence, seed) for seed in seeds)]
