@@ -75,12 +75,14 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
     """
     row = verdict.main_row(adata)
     samples = sorted({str(name) for name in adata.obs["sample"]})
+    lacks_rows = len(adata.uns["scdiff"]["call"][str(row["program"])]["absent"]) > 0
+    said = (verdict.explanation(row, lacks_rows=lacks_rows), verdict.path_sentence(row, _path(adata)), _dose(row))
     return {
         "kind": str(row["verdict"]),
         "sentence": verdict.verdict_sentence(row),
         "number": verdict.verdict_number(row),
         "phrase": verdict.state_phrase(str(row["program"]), str(row["state"])),
-        "explanation": " ".join(filter(None, (verdict.explanation(row), verdict.path_sentence(row, _path(adata)), _dose(row)))),
+        "explanation": " ".join(filter(None, said)),
         "facts": _facts(adata, row, samples),
         "notes": _warnings(adata),
         "title": ", ".join(samples[:3]) + (f" and {len(samples) - 3} more" if len(samples) > 3 else ""),

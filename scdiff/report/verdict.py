@@ -180,8 +180,15 @@ def dose_sentence(row: Mapping[str, Any]) -> str:
     return f"{opening} {word} {large(best)} such cells{ends}{per_kg}."
 
 
-def explanation(row: Mapping[str, Any]) -> str:
+def explanation(row: Mapping[str, Any], *, lacks_rows: bool = False) -> str:
     """Explain the verdict to a reader who is no statistician, in one or two sentences.
+
+    Parameters
+    ----------
+    row
+        The row of the verdict.
+    lacks_rows
+        Whether a marker has no row in the matrix.
 
     >>> explanation({"verdict": "not measurable", "reason": "3 cells are too few"})
     'No fraction is stated: a number from these data could not be defended.'
@@ -194,12 +201,17 @@ def explanation(row: Mapping[str, Any]) -> str:
         if third == third  # noqa: PLR0124
         else ""
     )
+    advice = (
+        " A gene without a row is not a gene with zero counts: use a matrix that was counted against all genes and not filtered."
+        if lacks_rows
+        else ""
+    )
     return {
         "quantified": "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
         "detected": "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
         "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.{weak}",
         "inconclusive": "The counts allow two readings that differ, so no number is stated; the table keeps the estimates.",
-        "not measurable": f"No fraction is stated: a number from these data could not be defended.{_advice(row)}",
+        "not measurable": f"No fraction is stated: a number from these data could not be defended.{advice}",
     }[str(row["verdict"])]
 
 
@@ -224,9 +236,3 @@ def path_sentence(row: Mapping[str, Any], path: str) -> str:
         "differentiation.",
         "undecided": "Whether intermediates join them to the other cells could not be decided.",
     }.get(path, "")
-
-
-def _advice(row: Mapping[str, Any]) -> str:
-    """Say what to do where rows are missing."""
-    missing = " A gene without a row is not a gene with zero counts: use a matrix that was counted against all genes and not filtered."
-    return missing if " row" in _reason(row) else ""

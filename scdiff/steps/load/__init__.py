@@ -22,7 +22,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps._blocks import is_lazy
-from scdiff.steps.load import counts, dense, features, hdf5, join, loom, names, robject, soup, text
+from scdiff.steps.load import counts, dense, features, hdf5, join, loom, names, robject, soup, text  # noqa: F401 the readers register
 from scdiff.steps.load.archive import opened
 from scdiff.steps.load.called import cleaned, refuse_unknown
 from scdiff.steps.load.identity import samples_of, told_samples
@@ -30,6 +30,7 @@ from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
 from scdiff.steps.load.parts import is_sum, unmixed
 from scdiff.steps.load.plan import Source, plan_inputs
+from scdiff.steps.load.readers import READERS
 from scdiff.steps.load.table import Hold, Table, reading, some
 from scdiff.steps.load.twice import refuse_same_cells
 
@@ -233,39 +234,44 @@ def _soup(raw: Source, table: Table, cells: np.ndarray, species: str, matrix: st
 
 def _genes(source: Source, matrix: str, species: str, *, hold: Hold = "memory", recover: bool = False) -> Table:
     """Read one matrix of counts, genes only, by their approved symbols; what is wrong with it names the file."""
+    counted = _counts(source, matrix, species, hold=hold, recover=recover)
     try:
-        table = cleaned(_counts(source, matrix, species, hold=hold, recover=recover))
-        return names.approved(features.genes_only(table, species), species)
+        return names.approved(features.genes_only(cleaned(counted), species), species)
     except InputError as error:
-        raise (error if str(error).startswith(str(source.path)) else InputError(f"{source.path}: {error}")) from error.__cause__
+        raise InputError(f"{source.path}: {error}") from error.__cause__
 
 
 def _counts(source: Source, matrix: str, species: str, *, hold: Hold, recover: bool) -> Table:
     """Read the first matrix of a source that holds counts, as exact integers."""
-    faults: list[str] = []
+    faults: list[tuple[str, counts.Fault]] = []
     for table in _tables(source, matrix, species, hold=hold):
         seen = survey_lazily(table.entries) if is_lazy(table.entries) else counts.survey(table.entries)
-        fault = "" if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
-        if not fault:
+        fault = None if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
+        if fault is None:
             return _exact(source, table, seen, faults)
-        faults.append(f"{table.matrix or 'the matrix'} {fault}")
-    cause, cure = "; ".join(faults) or "the file holds no matrix", "Give the raw counts, before normalisation."
-    if "log-normalised" in cause and hold == "memory":
+        faults.append((table.matrix or "the matrix", fault))
+    cause, cure = _listed(faults) or "the file holds no matrix", "Give the raw counts, before normalisation."
+    if hold == "memory" and any(fault.kind is counts.Kind.LOGGED for _, fault in faults):
         if recover:
             return _recovered(source, matrix, species, faults)
         cure = f"{cure[:-1]}, or let them be recovered where that can be done exactly: --set load.recover=true."
     raise InputError(f"{source.path}: no integer counts: {cause}. {cure}")
 
 
-def _recovered(source: Source, matrix: str, species: str, faults: Sequence[str]) -> Table:
+def _listed(faults: Sequence[tuple[str, counts.Fault]]) -> str:
+    """List the matrices that hold no counts, and why."""
+    return "; ".join(f"{name} {fault}" for name, fault in faults)
+
+
+def _recovered(source: Source, matrix: str, species: str, faults: Sequence[tuple[str, counts.Fault]]) -> Table:
     """Recover the counts of the first matrix whose logarithm can be undone."""
     against: list[str] = []
-    for table, fault in zip(_tables(source, matrix, species, hold="memory"), faults, strict=True):
-        entries, said = counts.recovered(table.entries) if "log-normalised" in fault else (None, fault)
+    for table, (name, fault) in zip(_tables(source, matrix, species, hold="memory"), faults, strict=True):
+        entries, said = counts.recovered(table.entries) if fault.kind is counts.Kind.LOGGED else (None, fault.sentence)
         if entries is not None:
             whole = replace(table, entries=entries)
             return _exact(source, whole.repaired(said), counts.survey(entries), faults)
-        against.append(f"{table.matrix or 'the matrix'}: {said}")
+        against.append(f"{name}: {said}")
     raise InputError(f"{source.path}: no integer counts: {'; '.join(against)}. Give the raw counts, before normalisation.")
 
 
@@ -299,22 +305,14 @@ def _refuse_unfit(table: Table, hold: Hold) -> None:
 
 def _reader(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:
     """Start the reader of a source's layout."""
-    if source.layout in ("h5ad", "zarr"):
-        return hdf5.read_stored(source.files[0], matrix, hold=hold)
-    if hold == "disk":
-        raise ConfigError(f"{source.path}: the engine dask reads h5ad and zarr, not {source.layout}. Use the engine memory, or convert it.")
-    if source.layout == "loom":
-        return loom.read_loom(source.files[0], matrix, species)
-    if source.layout.startswith("10x h5"):
-        return hdf5.read_10x_h5(source.files[0], matrix, species, hold=hold)
-    if source.layout == "10x mtx":
-        return text.read_10x_mtx(source.files, matrix, species)
-    if source.layout == "R object":
-        return robject.read_r(source.files[0], matrix, species)
-    return dense.read_dense(source.files[0], matrix, species)
+    card = READERS[source.layout.reader]
+    if hold == "disk" and not card.facts["lazy"]:
+        lazy = " and ".join(sorted(other.name for other in READERS.cards() if other.facts["lazy"]))
+        raise ConfigError(f"{source.path}: the engine dask reads {lazy}, not {source.layout}. Use the engine memory, or convert it.")
+    return card.function(source, matrix, species, hold)
 
 
-def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[str]) -> Table:
+def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[tuple[str, counts.Fault]]) -> Table:
     """Round off float noise, and say so; say which matrix of several was taken."""
     for sentence in source.said:
         table = table.noted(sentence)
@@ -322,7 +320,7 @@ def _exact(source: Source, table: Table, seen: counts.Survey, faults: Sequence[s
     if seen.noise:
         clean = clean.repaired(f"Counts carried float noise up to {seen.noise:.1g} and were rounded to integers.")
     if table.matrix:
-        passed = f" ({'; '.join(faults)})" if faults else ""
+        passed = f" ({_listed(faults)})" if faults else ""
         clean = clean.noted(f"Counts were taken from {table.matrix}{passed}.")
     return clean
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Literal
 
 import numpy as np
 
 from scdiff.errors import InputError
 
-__all__ = ["Survey", "exact", "fault", "recovered", "survey", "technology", "widened"]
+__all__ = ["Fault", "Kind", "Survey", "exact", "fault", "recovered", "survey", "technology", "widened"]
 
 _NOISE = 1e-6
 """Distance from an integer, relative above 1, that is still float noise."""
@@ -23,7 +24,7 @@ _HALF_EXACT = 2_048
 
 _CHUNK = 1 << 18
 _SOME_CELLS = 2_000
-"""Cells at least that are asked what all cells tell."""
+"""Number of cells sampled for what all cells share, such as a common depth."""
 
 _LOG_MAXIMUM = 20.0
 """ln or log2 of any count or CP10K value stays below this."""
@@ -75,6 +76,33 @@ class Survey:
     smallest: float
 
 
+class Kind(Enum):
+    """What values that are no counts are instead."""
+
+    NOT_NUMBERS = auto()
+    NOT_FINITE = auto()
+    SCALED = auto()
+    NEGATIVE = auto()
+    NORMALISED = auto()
+    IMPUTED = auto()
+    LOGGED = auto()
+    CORRECTED = auto()
+    EMPTY = auto()
+    TOO_LARGE = auto()
+    BINARY = auto()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a matrix does not hold counts: what kind of values it holds, and the words for it, which follow its name."""
+
+    kind: Kind
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 def widened(values: Any) -> Any:
     """Return values as numbers that sparse matrices can hold: float16 as float32, and the bytes in the order of this machine.
 
@@ -120,21 +148,19 @@ def _whole_numbers(part: np.ndarray) -> bool:
         return bool(np.isfinite(part.sum())) and bool((np.rint(part) == part).all())
 
 
-def fault(matrix: Any, seen: Survey) -> str:
-    """Say why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; empty where it does.
+def fault(matrix: Any, seen: Survey) -> Fault | None:
+    """Say why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; None where it does.
 
-    What every cell tells, such as a depth that all share, is asked of some.
+    What all cells share, such as a common depth, is looked for in a sample of them.
     """
     if matrix.data.dtype.kind not in "fiu":
-        return f"holds {matrix.data.dtype} values, not numbers"
+        return Fault(Kind.NOT_NUMBERS, f"holds {matrix.data.dtype} values, not numbers")
     if seen.n_not_finite:
-        return f"holds {seen.n_not_finite:,} values that are NaN or infinite"
+        return Fault(Kind.NOT_FINITE, f"holds {seen.n_not_finite:,} values that are NaN or infinite")
     if seen.minimum < 0:
-        return (
-            f"looks scaled, centred or integrated (min {seen.minimum:.3g}, non-integer)"
-            if seen.n_fractional
-            else f"holds negative values (min {seen.minimum:g})"
-        )
+        if seen.n_fractional:
+            return Fault(Kind.SCALED, f"looks scaled, centred or integrated (min {seen.minimum:.3g}, non-integer)")
+        return Fault(Kind.NEGATIVE, f"holds negative values (min {seen.minimum:g})")
     if seen.n_fractional:
         return _fractional(_some_cells(matrix), seen)
     return _integer(matrix, seen)
@@ -145,37 +171,41 @@ def _some_cells(matrix: Any) -> Any:
     return matrix[:: max(1, matrix.shape[0] // _SOME_CELLS)]
 
 
-def _fractional(matrix: Any, seen: Survey) -> str:
+def _fractional(matrix: Any, seen: Survey) -> Fault:
     """Say what non-negative fractions look like."""
     level = _common_depth(matrix)
     if level and _is_million(level):
-        return "looks like TPM or CPM (every cell sums to about 1,000,000, non-integer)"
+        return Fault(Kind.NORMALISED, "looks like TPM or CPM (every cell sums to about 1,000,000, non-integer)")
     if level:
-        return f"looks depth-normalised (every cell sums to about {level:,.0f}, non-integer)"
+        return Fault(Kind.NORMALISED, f"looks depth-normalised (every cell sums to about {level:,.0f}, non-integer)")
     share = float(np.count_nonzero(matrix.data)) / (matrix.shape[0] * matrix.shape[1])
     if share > _IMPUTED_SHARE and matrix.shape[1] >= _LARGE:
-        return f"looks imputed, smoothed or denoised ({100 * share:.0f} % of its values are above zero, non-integer)"
+        return Fault(Kind.IMPUTED, f"looks imputed, smoothed or denoised ({100 * share:.0f} % of its values are above zero, non-integer)")
     if seen.maximum < _LOG_MAXIMUM:
-        return f"looks log-normalised (max {seen.maximum:.1f}, non-integer)"
-    return f"looks like FPKM, RPKM or corrected values (max {seen.maximum:,.1f}, {seen.n_fractional:,} values non-integer)"
+        return Fault(Kind.LOGGED, f"looks log-normalised (max {seen.maximum:.1f}, non-integer)")
+    return Fault(
+        Kind.CORRECTED, f"looks like FPKM, RPKM or corrected values (max {seen.maximum:,.1f}, {seen.n_fractional:,} values non-integer)"
+    )
 
 
-def _integer(matrix: Any, seen: Survey) -> str:
+def _integer(matrix: Any, seen: Survey) -> Fault | None:
     """Say why whole numbers can still be no counts."""
     if seen.maximum == 0:
-        return "holds no counts at all (every value is zero)"
+        return Fault(Kind.EMPTY, "holds no counts at all (every value is zero)")
     if seen.maximum > _MOST_COUNTS:
-        return f"holds a count of {seen.maximum:.3g}, more than any gene of a cell can have (at most {_MOST_COUNTS:,})"
+        return Fault(
+            Kind.TOO_LARGE, f"holds a count of {seen.maximum:.3g}, more than any gene of a cell can have (at most {_MOST_COUNTS:,})"
+        )
     if seen.maximum == 1 and matrix.data.size >= _BINARY_LEAST:
-        return f"looks binarised (each of {matrix.data.size:,} values is 1)"
+        return Fault(Kind.BINARY, f"looks binarised (each of {matrix.data.size:,} values is 1)")
     some = _some_cells(matrix)
     level = _common_depth(some)
     if level and _is_million(level):
-        return "looks like rounded TPM or CPM (every cell sums to about 1,000,000)"
+        return Fault(Kind.NORMALISED, "looks like rounded TPM or CPM (every cell sums to about 1,000,000)")
     share = _share_without_ones(some)
     if share > _SCALED_SHARE:
-        return f"looks scaled and rounded (in {100 * share:.0f} % of the cells no gene has a single count)"
-    return ""
+        return Fault(Kind.SCALED, f"looks scaled and rounded (in {100 * share:.0f} % of the cells no gene has a single count)")
+    return None
 
 
 def _share_without_ones(matrix: Any) -> float:

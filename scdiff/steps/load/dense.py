@@ -14,8 +14,10 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.steps.load.features import gene_evidence, is_barcode, mostly_barcodes, named
 from scdiff.steps.load.lists import counts_up, gene_columns
+from scdiff.steps.load.readers import READERS
+from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_bytes, open_text
-from scdiff.steps.load.table import Table
+from scdiff.steps.load.table import Hold, Table
 
 __all__ = ["describes", "heading_and_values", "read_dense"]
 
@@ -56,7 +58,13 @@ class _Layout:
     n_fields: int
 
 
-def read_dense(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+@READERS.register(
+    "dense table",
+    summary="Tables of genes x cells or cells x genes.",
+    source="field convention",
+    facts={"lazy": False},
+)
+def read_dense(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the matrix of a dense table, genes x cells or cells x genes, told from the names.
 
     Raises
@@ -64,6 +72,7 @@ def read_dense(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noq
     InputError
         If a column holds text or describes its row, rows or columns have no names, or these do not tell genes from cells.
     """
+    path = source.files[0]
     from scipy import sparse
 
     layout = _dense_layout(path)

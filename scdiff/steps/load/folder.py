@@ -17,7 +17,7 @@ from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
 from scdiff.steps.load.loom import loom_samples
 from scdiff.steps.load.parts import part_of
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
-from scdiff.steps.load.source import DENSE, HDF5, Source, bare, sample_name
+from scdiff.steps.load.source import DENSE, HDF5, Layout, Source, bare, sample_name
 from scdiff.steps.load.store import is_zarr, refuse_unsafe_store
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.table import some
@@ -59,14 +59,14 @@ def sources_of(path: Path) -> list[Source]:
 
 def _named(source: Source) -> str:
     """Name by the file, or the folder of a triple."""
-    return sample_name(source.files[0].parent if source.layout == "10x mtx" else source.files[0])
+    return sample_name(source.files[0].parent if source.layout.is_folder else source.files[0])
 
 
 def _file(path: Path) -> list[Source]:
     """Find the samples of one file, or of a zarr store."""
     if is_zarr(path):
         refuse_unsafe_store(path)
-        return _labelled(path, "zarr")
+        return _labelled(path, Layout.ZARR)
     if kind := plain_file(path):
         raise InputError(f"{path}: this is {kind}, not a file or folder with data: write the data to a file first.")
     if not path.is_file():
@@ -80,12 +80,12 @@ def _file(path: Path) -> list[Source]:
         return _with_samples(triples(path.parent, _files(path.parent), path))
     if path.suffix.lower() in HDF5:
         layout = hdf5_layout(path)
-        return _labelled(path, layout) if layout in ("h5ad", "loom") else wells_told([Source("", path, layout, (path,))])
+        return _labelled(path, layout) if layout in (Layout.H5AD, Layout.LOOM) else wells_told([Source("", path, layout, (path,))])
     if R_FILE.search(path.name):
         refuse_without_rdata(path)
-        return [Source("", path, "R object", (path,))]
+        return [Source("", path, Layout.R_OBJECT, (path,))]
     if DENSE.search(path.name):
-        return [Source("", path, "dense table", (path,))]
+        return [Source("", path, Layout.DENSE, (path,))]
     raise InputError(f"{path}: {path.suffix or 'a file without suffix'} is no format that scdiff reads; allowed: {ALLOWED}.")
 
 
@@ -100,14 +100,14 @@ def _packed(source: Source, archive: Path, folder: Path) -> Source:
     """Source within an archive of a source that was unpacked."""
     members = tuple(file.relative_to(folder).as_posix() for file in source.files)
     place = archive.with_name(bare(archive.name)).joinpath(*members[:1])
-    named = source.sample or sample_name(place.parent if source.layout == "10x mtx" else place)
+    named = source.sample or sample_name(place.parent if source.layout.is_folder else place)
     raw = None if source.raw is None else _packed(source.raw, archive, folder)
     return replace(source, sample=named, path=archive, files=(archive,), members=members, raw=raw)
 
 
-def _labelled(path: Path, layout: str) -> list[Source]:
+def _labelled(path: Path, layout: Layout) -> list[Source]:
     """One source for each sample that a store names itself, else one."""
-    column, labels = loom_samples(path) if layout == "loom" else own_samples(path)
+    column, labels = loom_samples(path) if layout is Layout.LOOM else own_samples(path)
     return [Source(label, path, layout, (path,), label, column=column) for label in labels] or [Source("", path, layout, (path,))]
 
 
@@ -158,9 +158,9 @@ def _with_velocity(found: Sequence[Source], root: Path) -> list[Source]:
 
 def _strongest(path: Path, found: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
     """Pass over what only repeats or describes the counts that stand beside it; say so."""
-    kept = [source for source in found if source.layout != "dense table" or not _describes(source.files[0])] or list(found)
-    copies = {_COPY.sub("", source.path.name) for source in kept if source.layout == "h5ad"}
-    kept = [source for source in kept if source.layout != "R object" or _COPY.sub("", source.path.name) not in copies]
+    kept = [source for source in found if source.layout is not Layout.DENSE or not _describes(source.files[0])] or list(found)
+    copies = {_COPY.sub("", source.path.name) for source in kept if source.layout is Layout.H5AD}
+    kept = [source for source in kept if source.layout is not Layout.R_OBJECT or _COPY.sub("", source.path.name) not in copies]
     names = {source.path.name for source in kept}
     twice = {name for name in names if name.endswith("_filtered.h5") and name.replace("_filtered.h5", ".h5") in names}  # CellBender
     kept = [source for source in kept if source.path.name.replace(".h5", "_filtered.h5") not in twice]
@@ -198,7 +198,7 @@ def _twin(place: Path, root: Path) -> Path | None:
 def _refuse_unclear(path: Path, sources: Sequence[Source]) -> None:
     """Refuse several inputs that may be the same cells twice: of several kinds, or of the same name."""
     names = [source.sample or _named(source) for source in sources]
-    kinds = {source.layout.partition(" (")[0] for source in sources}
+    kinds = {source.layout.reader for source in sources}
     states = {found[2] for source in sources if (found := _STATE.search(source.path.relative_to(path).as_posix()))}
     if len(kinds) == 1 and len(set(names)) == len(names) and len(states) < 2:
         return

@@ -22,6 +22,8 @@ from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
 from scdiff.steps.load.parts import KEPT, is_sum, parts_of, summed
 from scdiff.steps.load.probe import probe
+from scdiff.steps.load.readers import READERS
+from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of, unspliced_alone
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
 
@@ -41,7 +43,7 @@ _MOST_RATIO, _FREE_BYTES = 2_000, 1 << 26
 """Bytes of arrays that one byte of a file can hold (deflate packs at most 1,032 into one), and bytes that any file may claim."""
 
 
-def hdf5_layout(path: Path) -> str:
+def hdf5_layout(path: Path) -> Layout:
     """Tell the layout of an HDF5 file from its content.
 
     Raises
@@ -54,17 +56,17 @@ def hdf5_layout(path: Path) -> str:
     probe(path)
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
         if ("obs" in handle and "var" in handle) or "mod" in handle:
-            return "h5ad"
+            return Layout.H5AD
         if {"assays", "cell.names"} <= set(handle):
             raise InputError(
                 f'{path}: this is h5Seurat, which scdiff does not read. Convert it: SeuratDisk::Convert("{path.name}", dest = "h5ad") in R.'
             )
         if "row_attrs" in handle and "matrix" in handle:
-            return "loom"
+            return Layout.LOOM
         if "matrix" in handle and "features" in handle["matrix"]:
-            return "10x h5 (v3)"
+            return Layout.TENX_H5_V3
         if _genomes(handle):
-            return "10x h5 (v1)"
+            return Layout.TENX_H5_V1
         raise InputError(f"{path}: this HDF5 file is neither h5ad, 10x h5 nor loom (it holds {', '.join(handle) or 'nothing'}).")
 
 
@@ -151,7 +153,11 @@ def _below(items: Iterable[Any]) -> Iterator[Any]:
             yield from _below(item[name] for name in item)
 
 
-def read_stored(path: Path, matrix: str, *, hold: Hold = "memory") -> Iterator[Table]:
+@READERS.register(
+    "zarr", summary="Stores of AnnData, MuData and SpatialData.", source="https://anndata.readthedocs.io", facts={"lazy": True}
+)
+@READERS.register("h5ad", summary="Files of AnnData and MuData.", source="https://anndata.readthedocs.io", facts={"lazy": True})
+def read_stored(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the matrices of an h5ad or zarr store that may hold the counts, the likeliest first.
 
     Only the asked one if ``matrix`` names it; ``hold`` says how much of the values is read.
@@ -161,6 +167,7 @@ def read_stored(path: Path, matrix: str, *, hold: Hold = "memory") -> Iterator[T
     ConfigError
         If ``matrix`` names no matrix of the file.
     """
+    path = source.files[0]
     with _opened(path) as handle:
         _refuse_claims(path, handle, ("X", "raw", "layers", "obs", "var"))
         if not hasattr(handle["obs"], "keys"):  # written before anndata 0.7
@@ -324,10 +331,17 @@ def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
     return next((name for name in wanted if name in present), None)
 
 
-def read_10x_h5(path: Path, matrix: str, species: str, *, hold: Hold = "memory") -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+@READERS.register(
+    "10x h5",
+    summary="Matrix of Cell Ranger, of both versions.",
+    source="https://www.10xgenomics.com/support/software/cell-ranger/latest/analysis/outputs/cr-outputs-h5-matrices",
+    facts={"lazy": False},
+)
+def read_10x_h5(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the one matrix of a 10x h5; of several genomes in a version 1 file, the asked or the fullest one."""
     import h5py
 
+    path = source.files[0]
     with h5py.File(path) as handle:
         _refuse_claims(path, handle, list(handle))
         if "matrix" in handle and "features" in handle["matrix"]:

@@ -146,7 +146,7 @@ def _where(source: Source) -> str:
     """Say what tells the samples of a file apart."""
     if source.wells:
         return source.column
-    if source.layout == "10x mtx":
+    if source.layout.is_folder:
         return f"{PurePath(source.members[1]).name if source.members else source.files[1].name} column {source.column}"
     return f'obs["{source.column}"]'
 

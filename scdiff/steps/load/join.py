@@ -292,7 +292,7 @@ def _files(parts: Sequence[Part], species: str, hashes: Callable[[Files], str]) 
             "path": str(source.path),
             "raw": str(source.raw.path) if source.raw else "",
             "sha256": digest,
-            "layout": source.layout,
+            "layout": source.layout.value,
             "n_cells": int((part.samples == source.sample).sum()),
             "n_genes": len(part.table.symbols),
             "gene_list": listed,

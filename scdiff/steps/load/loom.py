@@ -14,7 +14,9 @@ from scdiff.steps.load.counts import widened
 from scdiff.steps.load.hdf5 import _IDS, _SYMBOLS, _first, _names, _refuse_claims
 from scdiff.steps.load.identity import own_labels
 from scdiff.steps.load.parts import KEPT, is_sum, part_of, parts_of, summed
-from scdiff.steps.load.table import Table, reading, some
+from scdiff.steps.load.readers import READERS
+from scdiff.steps.load.source import Source
+from scdiff.steps.load.table import Hold, Table, reading, some
 
 if TYPE_CHECKING:
     import h5py
@@ -36,7 +38,13 @@ def loom_samples(path: Path) -> tuple[str, list[str]]:
         return own_labels(path, list(cells), lambda name: cells[name], exact=False)
 
 
-def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+@READERS.register(
+    "loom",
+    summary="Loom files, with their layers.",
+    source="https://linnarssonlab.org/loompy/format",
+    facts={"lazy": False},
+)
+def read_loom(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the main matrix of a loom file, then its layers but those of parts of the counts; read a block of genes at a time.
 
     Raises
@@ -46,6 +54,7 @@ def read_loom(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa
     ConfigError
         If ``matrix`` names no matrix of a file with layers.
     """
+    path = source.files[0]
     import h5py
     import pandas as pd
 

@@ -12,7 +12,7 @@ from scdiff.steps.load.folder import sources_of
 from scdiff.steps.load.identity import LABELS
 from scdiff.steps.load.sheet import Row, read_sheet
 from scdiff.steps.load.soup import raw_beside
-from scdiff.steps.load.source import Source
+from scdiff.steps.load.source import Layout, Source
 
 __all__ = ["Source", "plan_inputs"]
 
@@ -128,7 +128,7 @@ def _joined(sheet: Path, groups: dict[Path, list[Source]]) -> list[Source]:
 
 def _as_described(group: list[Source], rows: Sequence[Row]) -> list[Source]:
     """Take a file for one sample where the sheet does, though a column that is not called ``sample`` tells several."""
-    told = len(group) > 1 and all(source.label and (source.column, source.layout) != (LABELS, "h5ad") for source in group)
+    told = len(group) > 1 and all(source.label and (source.column, source.layout) != (LABELS, Layout.H5AD) for source in group)
     if not told or len(rows) != 1 or rows[0].sample in [source.label for source in group]:
         return group
     return [replace(group[0], sample=rows[0].sample, label="", column=LABELS, wells=())]

@@ -17,8 +17,10 @@ import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.features import is_transposed, named
+from scdiff.steps.load.readers import READERS
+from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import BOMB_RATIO_OF_R, bounded, most_bytes
-from scdiff.steps.load.table import Table
+from scdiff.steps.load.table import Hold, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,13 @@ def refuse_without_rdata(path: Path) -> None:
         )
 
 
-def read_r(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+@READERS.register(
+    "R object",
+    summary="Seurat, SingleCellExperiment and matrices saved by R.",
+    source="https://rdata.readthedocs.io",
+    facts={"lazy": False},
+)
+def read_r(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the matrices of an R file that may hold counts: those of the assay RNA before others, counts before data.
 
     Raises
@@ -60,6 +68,7 @@ def read_r(path: Path, matrix: str, species: str) -> Iterator[Table]:  # noqa: A
     InputError
         If there is none, or several objects could be meant; the sentence tells how to export the counts.
     """
+    path = source.files[0]
     refuse_without_rdata(path)
     every = [(name, thing) for name, thing in _objects(_parsed(path)) if _matrices(thing)]
     found = [(name, thing) for name, thing in every if not _is_frame(thing)] or every  # a frame beside a matrix is about its cells

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["DENSE", "HDF5", "Source", "bare", "chosen_name", "sample_name"]
+__all__ = ["DENSE", "HDF5", "Layout", "Source", "bare", "chosen_name", "sample_name"]
 
 HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5", ".loom")
 DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
@@ -23,6 +24,29 @@ _GENERIC = re.compile(
 _TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|(filtered|raw|cellbender_filter|emptydrops_filter)(_matrix)?)$", re.IGNORECASE)
 
 
+class Layout(StrEnum):
+    """How a source stands on disk; the value is what reports and records call it."""
+
+    H5AD = "h5ad"
+    ZARR = "zarr"
+    TENX_H5_V1 = "10x h5 (v1)"
+    TENX_H5_V3 = "10x h5 (v3)"
+    TENX_MTX = "10x mtx"
+    LOOM = "loom"
+    R_OBJECT = "R object"
+    DENSE = "dense table"
+
+    @property
+    def reader(self) -> str:
+        """Name of the reader: the layout without its version."""
+        return self.partition(" (")[0]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the files of a sample stand in a folder that names it."""
+        return self is Layout.TENX_MTX
+
+
 @dataclass(frozen=True)
 class Source:
     """One sample to load.
@@ -34,8 +58,7 @@ class Source:
     path
         The file or folder as it was given; of several samples in one folder, the place of this one.
     layout
-        ``h5ad``, ``zarr``, ``10x h5 (v1)``, ``10x h5 (v3)``, ``10x mtx``, ``loom``, ``R object`` or
-        ``dense table``.
+        How it stands there, and so which reader reads it.
     files
         The files to read: one, or matrix, barcodes and features; the archive that holds them.
     label
@@ -60,7 +83,7 @@ class Source:
 
     sample: str
     path: Path
-    layout: str
+    layout: Layout
     files: tuple[Path, ...]
     label: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)

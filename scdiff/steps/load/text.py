@@ -13,8 +13,10 @@ from scdiff.errors import InputError
 from scdiff.steps.load.features import is_common
 from scdiff.steps.load.lists import about_cells, read_cells, read_genes, read_rows, without_heading
 from scdiff.steps.load.parts import assembled, part_of
+from scdiff.steps.load.readers import READERS
+from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import most_bytes, open_bytes
-from scdiff.steps.load.table import Table
+from scdiff.steps.load.table import Hold, Table
 
 __all__ = ["read_10x_mtx"]
 
@@ -25,7 +27,13 @@ _ENOUGH_COMMON, _HIGH = 5, 0.7
 """Genes that nearly every cell expresses: so many are needed to tell a square matrix, by a median rank above this."""
 
 
-def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+@READERS.register(
+    "10x mtx",
+    summary="Matrix, barcodes and features, plain or gzipped.",
+    source="https://www.10xgenomics.com/support/software/cell-ranger/latest/analysis/outputs/cr-outputs-mex-matrices",
+    facts={"lazy": False},
+)
+def read_10x_mtx(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
     """Yield the matrix of the triple ``files``: matrix, barcodes, features; triples of parts of the counts may follow.
 
     Raises
@@ -33,6 +41,7 @@ def read_10x_mtx(files: Sequence[Path], matrix: str, species: str) -> Iterator[T
     InputError
         If the lists of cells and genes do not fit the matrix.
     """
+    files = source.files
     tables = [_read_triple(files[start : start + 3]) for start in range(0, len(files), 3)]
     yield assembled(tables, [part_of(path.name) for path in files[::3]], matrix)
 

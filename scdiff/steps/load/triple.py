@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scdiff.errors import InputError
 from scdiff.steps.load.parts import AMBIGUOUS, PART_WORDS, SPLICED, UNSPLICED, part_of
-from scdiff.steps.load.source import Source, chosen_name
+from scdiff.steps.load.source import Layout, Source, chosen_name
 
 __all__ = ["MATRIX", "triples"]
 
@@ -173,7 +173,7 @@ def _triple(folder: Path, matrix: Path, lists: Sequence[Path], taken: set[str]) 
     if empty := [file for file in found if file.stat().st_size == 0]:
         raise InputError(f"{empty[0]}: the file is empty.")
     named = chosen_name(_unparted(matrix))
-    return Source(named, matrix if named else folder, "10x mtx", found)
+    return Source(named, matrix if named else folder, Layout.TENX_MTX, found)
 
 
 def _belonging(folder: Path, matrix: Path, role: _Role, lists: Sequence[Path], key: str, taken: set[str], *, shared: bool) -> Path | None:
