@@ -381,9 +381,29 @@ def test_the_fraction_is_near_the_truth(reference, small_batch) -> None:
     assert row["prevalence_low"] - 0.02 <= truth <= row["prevalence_high"] + 0.02
 
 
+LIGHT = {"programs": "[pancreatic_progenitor, vegf]", "call.null_sets": "0", "score.methods": "[mean_minus_control]"}
+"""Options of a run of few seconds, where a test is about starting, dying and going on."""
+
+
+def light(small_input: Path, out: Path) -> list[str]:
+    """Words of the command of a light run."""
+    options = [word for name, value in LIGHT.items() for word in ("--set", f"{name}={value}")]
+    return ["run", str(small_input), "--control", "control1", "--out", str(out), *options]
+
+
+@pytest.fixture(scope="session")
+def light_run(small_input: Path, made_once: Callable[..., Path]) -> Path:
+    """Folder of a light run that nobody disturbed."""
+
+    def fill(folder: Path) -> None:
+        assert main([*light(small_input, folder / "out"), "--quiet"]) == 0
+
+    return made_once("light", fill) / "out"
+
+
 def kill_at(step: str, small_input: Path, out: Path) -> None:
     """Start the command, and kill it as soon as it says that a step has started."""
-    words = ["run", str(small_input), "--control", "control1", "--out", str(out)]
+    words = light(small_input, out)
     code = f"from scdiff.cli import main; main({words!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
@@ -397,29 +417,29 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["embed", "report"])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(reference, small_input, tmp_path, capsys, step: str) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(light_run, small_input, tmp_path, capsys, step: str) -> None:
     out = tmp_path / "out"
     kill_at(step, small_input, out)
     assert looks_finished(out) == []
-    assert main(["run", str(small_input), "--control", "control1", "--out", str(out)]) == 0
+    assert main(light(small_input, out)) == 0
     said = [line.split() for line in capsys.readouterr().err.splitlines()]
     resumed = [words[0] for words in said if words[1:3] == ["done", "before"]]
     assert resumed[: STEPS.index(step)] == list(STEPS[: STEPS.index(step)])
     assert len(resumed) <= STEPS.index(step) + 1  # a fast step may have ended before it was killed
-    assert fractions(out) == fractions(reference)
+    assert fractions(out) == fractions(light_run)
     assert not [path for path in out.rglob("*") if "partial" in path.name]
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_every_step_in_turn(reference, small_input, tmp_path) -> None:
+def test_a_run_killed_in_every_step_in_turn(light_run, small_input, tmp_path) -> None:
     out = tmp_path / "out"
     for number, step in enumerate(STEPS):
         kill_at(step, small_input, out)
         assert looks_finished(out) == []
         done = [entry["step"] for entry in Checkpoints(out).finished()]
         assert done[:number] == list(STEPS[:number])
-    assert main(["run", str(small_input), "--control", "control1", "--out", str(out), "--quiet"]) == 0
-    assert fractions(out) == fractions(reference)
+    assert main([*light(small_input, out), "--quiet"]) == 0
+    assert fractions(out) == fractions(light_run)
     assert not [path for path in out.rglob("*") if "partial" in path.name]
 
 
@@ -441,15 +461,15 @@ main({words!r})
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("module", "name", "n"), [("checkpoint", "_write", n) for n in (6,)] + [("report.h5ad", "write_h5ad", 1)])
-def test_a_run_killed_while_it_stores(reference, small_input, tmp_path, module: str, name: str, n: int) -> None:
-    words = ["run", str(small_input), "--control", "control1", "--out", str(tmp_path / "out"), "--quiet"]
+def test_a_run_killed_while_it_stores(light_run, small_input, tmp_path, module: str, name: str, n: int) -> None:
+    words = [*light(small_input, tmp_path / "out"), "--quiet"]
     died = subprocess.run(
         [sys.executable, "-c", DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words)], check=False, capture_output=True
     )
     assert died.returncode == -9
     assert looks_finished(tmp_path / "out") == []
     assert main(words) == 0
-    assert fractions(tmp_path / "out") == fractions(reference)
+    assert fractions(tmp_path / "out") == fractions(light_run)
 
 
 @pytest.mark.slow
