@@ -12,6 +12,7 @@ from scdiff import keys
 from scdiff.programs import SCORECARDS
 from scdiff.report.section import MAX_SVG_BYTES, Section, picture, run_section
 from scdiff.report.sections import SECTIONS
+from scdiff.report.sections.programs import by_chance
 
 SCORED = [f"scorecard_{name}" for name in SCORECARDS]
 ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "dose", "donors", "trajectory", "programs", *SCORED, "axes", "methods"]
@@ -379,3 +380,12 @@ def test_labels_are_never_read_as_formulas():
 def test_keys_named_by_the_sections_are_keys():
     assert all(key in keys.KEYS for card in CARDS for key in card.facts["reads"])
     assert Section("a", "b", "c").status == "done"
+
+
+def test_the_page_says_how_many_finds_chance_is_expected_to_give():
+    verdicts = ["quantified", "detected", "quantified", "not detected", "not measurable"]
+    pooled = pd.DataFrame({"program": ["main", "a", "b", "c", "d"], "verdict": verdicts})
+    assert "Beside the main one, 3 are measured and 2 detected; chance is expected to give at most 0.1 of these" in by_chance(
+        pooled, "main"
+    )
+    assert by_chance(pooled.assign(verdict="not detected"), "main") == ""

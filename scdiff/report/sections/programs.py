@@ -12,10 +12,14 @@ from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.sections.fractions import fraction_view
 from scdiff.report.text import count
 from scdiff.steps._programs import positive_of
+from scdiff.steps.fraction import FALSE_DISCOVERIES
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+
+FEWEST_TESTS = 2
+"""Tests from which on some may be found by chance because there are many."""
 
 MOST_SHOWN = 15
 """More programmes than these are left to the scorecards."""
@@ -49,10 +53,31 @@ def programs(adata: AnnData) -> Section:
         "Programmes",
         "programs",
         "What else the batch does: for each programme the cells that carry its state."
-        + ("" if few else f" There are {len(pooled)}: the scorecards show them, programs.csv holds all."),
+        + ("" if few else f" There are {len(pooled)}: the scorecards show them, programs.csv holds all.")
+        + by_chance(pooled, main),
         figures=(drawing,) if few else (),
         tables=(table,),
         notes=_not_measurable(adata) if few else (),
+    )
+
+
+def by_chance(pooled: pd.DataFrame, main: str) -> str:
+    """Say how many of the programmes beside the main one are detected, and how many of these chance is expected to give.
+
+    Parameters
+    ----------
+    pooled
+        Row of the positive state of each programme, all samples pooled, with ``program`` and ``verdict``.
+    main
+        Name of the main programme, which is tested alone.
+    """
+    others = pooled[(pooled["program"].astype(str) != main) & (pooled["verdict"].astype(str) != "not measurable")]
+    found = int(others["verdict"].isin(("detected", "quantified")).sum())
+    if len(others) < FEWEST_TESTS or not found:
+        return ""
+    return (
+        f" Beside the main one, {len(others)} are measured and {found} detected; chance is expected to give at most "
+        f"{FALSE_DISCOVERIES * found:.2g} of these (false discovery rate {100 * FALSE_DISCOVERIES:.0f} %)."
     )
 
 
