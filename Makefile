@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## run the main job on a simulated batch
 
 test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
-	$(BIN)/python -m pytest -n 2 -m "not slow" --durations=20
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about ten seconds each
 	$(BIN)/python -m pytest -n 2 -m slow --durations=20

@@ -263,6 +263,7 @@ def test_paths_of_a_configuration_start_at_its_folder(say, small_input, tmp_path
     assert str(tmp_path / "here" / "small.h5ad") in out
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_so_and_goes_on_later(small_input, tmp_path) -> None:
     words = ["run", str(small_input), "--out", str(tmp_path / "out")]
     code = f"from scdiff.cli import main; main({words!r}) and __import__('sys').exit(1)"
@@ -336,6 +337,7 @@ def test_programs_lists_genes_and_sources(say) -> None:
     assert "unknown programme 'pancreas'" in err
 
 
+@pytest.mark.slow
 def test_report_writes_the_report_of_a_result_again(say, finished, tmp_path, no_figures) -> None:
     code, out, err = say("report", finished / "result.h5ad", "--out", tmp_path / "again")
     assert (code, err) == (0, "")
@@ -343,6 +345,7 @@ def test_report_writes_the_report_of_a_result_again(say, finished, tmp_path, no_
     assert (tmp_path / "again" / "tables" / "fractions.csv").read_bytes() == (finished / "tables" / "fractions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_report_takes_another_dose_and_keeps_it(say, finished, tmp_path, no_figures) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     settings = ("--set", "report.dose_cells=10e6", "--set", "report.viability=0.8", "--set", "report.weight_kg=20")

@@ -521,6 +521,7 @@ source = "field convention"
 """
 
 
+@pytest.mark.slow
 def test_a_programme_of_ones_own_in_first_place_runs_to_a_report(small_input, tmp_path, monkeypatch) -> None:
     """Looked up by its name among the shipped ones, it ended the run after the calls."""
     (tmp_path / "mine.toml").write_text(OWN)
@@ -538,6 +539,7 @@ def test_a_programme_of_ones_own_in_first_place_runs_to_a_report(small_input, tm
     assert Path("again/report.html").is_file()
 
 
+@pytest.mark.slow
 def test_an_edited_programme_is_read_again_by_a_resumed_run(watched, small_input, tmp_path, no_figures) -> None:
     own = tmp_path / "mine.toml"
     own.write_text(OWN)

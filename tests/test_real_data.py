@@ -77,6 +77,7 @@ def test_files_without_cells_worth_a_run_are_refused(shared_data: Path, tmp_path
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_check_knows_every_layout(shared_data: Path, capsys) -> None:
     files = sorted({str(shared_data / name) for names, _, _ in RUNS.values() for name in names})
     assert [file for file in files if main(["check", file]) != 0] == []

@@ -75,7 +75,7 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
     """
     row = verdict.main_row(adata)
     samples = sorted({str(name) for name in adata.obs["sample"]})
-    lacks_rows = len(adata.uns["scdiff"]["call"][str(row["program"])]["absent"]) > 0
+    lacks_rows = len(adata.uns["scdiff"].get("call", {}).get(str(row["program"]), {}).get("absent", ())) > 0
     said = (verdict.explanation(row, lacks_rows=lacks_rows), verdict.path_sentence(row, _path(adata)), _dose(row))
     return {
         "kind": str(row["verdict"]),

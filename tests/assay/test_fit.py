@@ -147,6 +147,7 @@ def test_the_tilt_comes_out(model, truth, draw, tilt):
     assert fit.prevalence == pytest.approx(cells.positive.mean(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_two_classes_of_droplets_do_not_make_positives(model, truth, draw):
     """A fifth of the cells holds thirty times the soup of the others: no single hump fits both."""
     for prevalence in (0.0, 0.1):

@@ -59,6 +59,7 @@ def test_each_cell_is_called_by_the_fit_of_its_sample(called, batch):
             np.testing.assert_array_equal(getattr(called.calls, part)[cells], getattr(alone, part))
 
 
+@pytest.mark.slow
 def test_cells_in_another_order_get_the_same_bits(called, batch, model):
     order = np.random.default_rng(0).permutation(len(batch[2]))
     other = call_samples(*(part[order] for part in batch), model)
@@ -68,6 +69,7 @@ def test_cells_in_another_order_get_the_same_bits(called, batch, model):
         np.testing.assert_array_equal(getattr(called.calls, part)[order], getattr(other.calls, part))
 
 
+@pytest.mark.slow
 def test_names_of_samples_do_not_matter(called, batch, model):
     counts, depth, samples = batch
     renamed = np.array([{"a": "z", "b": "y", "c": "x"}[name] for name in samples])
@@ -83,6 +85,7 @@ def test_a_sample_alone_is_called_much_as_in_company(called, batch, model):
         assert alone.fits[name].prevalence == pytest.approx(called.fits[name].prevalence, abs=0.01)
 
 
+@pytest.mark.slow
 def test_controls_stay_out_of_the_pooled_fit(batch, model):
     counts, depth, samples = batch
     treated = samples != "a"

@@ -52,6 +52,7 @@ def test_the_chance_of_many_called_cells_is_small_and_that_of_few_is_not():
     assert call_set(batch, counts, excluded=SET).chance > 0.05
 
 
+@pytest.mark.slow
 def test_a_shuffled_set_is_found_as_seldom_as_said():
     """A few genes of few high counts stand in the set: sets of other genes do not have such sums."""
     found = 0

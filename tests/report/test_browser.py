@@ -49,6 +49,7 @@ def overflow(page):
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["quantified", "not detected", "not measurable"])
 def test_the_verdict_is_seen_first_and_nothing_leaves_the_page(visit, verdict):
     page = visit(verdict)

@@ -120,6 +120,7 @@ def test_shapes_names_and_kinds_of_what_is_written():
     assert set(record(adata)["markers"].columns) >= {"genes", "background_cp10k", "level_cp10k", "n_on", "n_detected"}
 
 
+@pytest.mark.slow
 def test_default_programmes_are_all_called():
     adata = made({"plain": 80, "beta": 20})
     call(adata)
@@ -427,6 +428,7 @@ def test_reads_of_fetal_pancreas_run(shared_data):
     assert ((counts[positive] > 0).sum(axis=1) >= 2).all()
 
 
+@pytest.mark.slow
 def test_islet_calls_keep_their_bits_in_any_order(shared_data, shuffled):
     adata = real(shared_data, "islet_mouse.h5ad", "mouse")[::4].copy()
     same_calls(called(adata.copy()), called(shuffled(adata)))

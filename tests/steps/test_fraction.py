@@ -190,6 +190,7 @@ def test_how_donors_differ_stands_beside_the_table(donors, table):
     assert (values["cells_worth"] <= values["n_cells"]).all()
 
 
+@pytest.mark.slow
 def test_two_samples_of_one_donor_are_no_two_donors(donors):
     adata = donors[~donors.obs["control"].to_numpy()].copy()
     adata.obs["donor"] = pd.Categorical(["same"] * adata.n_obs)
@@ -210,6 +211,7 @@ def test_every_row_has_the_interval_of_its_own_cells(table):
     assert main["triple_positive"] < main["progenitor_like"]
 
 
+@pytest.mark.slow
 def test_a_sample_without_a_named_donor_is_no_donor():
     adata = batch(donors=2, n_cells=400)
     named = rows_of(measured(adata)).loc["all"]
@@ -284,6 +286,7 @@ def test_two_runs_and_a_shuffled_one_give_the_same_bytes(single, shuffled):
     assert csv(measured(shuffled(batch()))) == first
 
 
+@pytest.mark.slow
 def test_a_file_between_the_steps_changes_no_byte(donors, tmp_path):
     adata = donors.copy()
     expected = csv(adata.uns["scdiff"].pop("fractions"))

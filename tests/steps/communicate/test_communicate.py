@@ -53,6 +53,7 @@ def test_controls_are_not_part_of_the_batch_as_a_whole(batch):
     assert [_row(adata, "HGF", sample)["n_cells"] for sample in ("s0", "s1", "all")] == [60, 60, 60]
 
 
+@pytest.mark.slow
 def test_counts_of_cells_are_the_truth(batch):
     adata = batch(100, 40, n_samples=2)
     values = adata.layers["counts"].toarray()

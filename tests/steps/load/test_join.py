@@ -14,7 +14,7 @@ from scipy import sparse
 
 from scdiff.errors import InputError
 from scdiff.steps.load import join
-from scdiff.steps.load.plan import Source
+from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Table
 
 POOL = ("ACTB", "COL1A1", "GAPDH", "HGF", "IL10", "INS", "PDX1", "VIM")
@@ -25,7 +25,7 @@ def part(name: str, genes: list[str], seed: int = 0, n_cells: int = 3, **fields:
     symbols = np.array(genes, dtype=object)
     entries = sparse.csr_matrix(np.random.default_rng(seed).poisson(2.0, (n_cells, len(genes))).astype(np.float32))
     cells = np.array([f"{name}{i}" for i in range(n_cells)], dtype=object)
-    source = Source(name, Path(f"{name}.h5ad"), "h5ad", (Path(__file__),), fields=fields)
+    source = Source(name, Path(f"{name}.h5ad"), Layout.H5AD, (Path(__file__),), fields=fields)
     return join.Part((source,), Table(entries, cells, symbols, symbols), np.full(n_cells, name, dtype=object))
 
 

@@ -289,6 +289,7 @@ def apart() -> AnnData:
     return _run(simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05, continuum=0), seed=4), 0.05)
 
 
+@pytest.mark.slow
 def test_a_continuum_and_a_separate_population_are_told_apart(joined, apart):
     assert _record(joined)["verdict"] == "continuum"
     assert _record(apart)["verdict"] == "separate population"
@@ -324,6 +325,7 @@ def test_the_table_of_the_path_counts_every_cell_and_doublet(joined):
     assert (table["cells"] >= table["start"] + table["end"]).all()
 
 
+@pytest.mark.slow
 def test_a_gap_between_batches_is_no_separate_population():
     """The genes of one sample are shuffled: its cells lie far from all others, the positive ones too."""
     drawn = simulate(n_cells=1_600, fraction=0.2, design=BatchDesign(donors=2), seed=2)
@@ -382,6 +384,7 @@ def test_the_first_day_is_the_root(ready):
     assert (adata.obs["group"][adata.obs["leiden"] == root] == "1").all()
 
 
+@pytest.mark.slow
 def test_e15_pancreas_starts_in_ductal_cells_and_rises_in_their_order(shared_data):
     adata = sc.read_h5ad(shared_data / "endocrinogenesis_mouse_e15_hvg.h5ad")
     adata.layers["counts"] = adata.X.copy()
