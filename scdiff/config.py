@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
@@ -184,6 +185,9 @@ def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P]
 
     @functools.wraps(function)
     def verb(adata: A, *args: P.args, **options: P.kwargs) -> R:
+        if keys.is_prepared(adata):
+            run_prepared = import_module("scdiff.steps.load.prepare").run_prepared  # only objects of notebooks need it
+            return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__)
         keys.require(adata, function.__name__)  # type: ignore[arg-type]
         checked = validated(options_model(function), options, where=f"{function.__name__}()")
         return function(adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields})  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from scdiff.errors import MissingKeyError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["KEYS", "READS", "Key", "has", "require", "written_by"]
+__all__ = ["KEYS", "READS", "Key", "has", "is_prepared", "require", "written_by"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ CONTROL = Key("obs", "control", "bool", "cell of a declared control sample", "lo
 GENE_ID = Key("var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load")
 NAME_IN_FILE = Key("var", "name_in_file", "str", "what the first file calls the gene, before its approved symbol was put in place", "load")
 INPUT = Key("uns", "input", "dict", "files with hashes, species, repairs, technology, absent markers", "load")
+
+PREPARED = Key("uns", "prepared", "dict", "options of pp.prepare, for an object that was made in memory", "prepare")
 
 TOTAL_COUNTS = Key("obs", "total_counts", "float", "counts per cell", "qc")
 N_GENES = Key("obs", "n_genes_by_counts", "int", "genes seen per cell", "qc")
@@ -118,6 +120,10 @@ READS: dict[str, tuple[Key, ...]] = {
 }
 
 
+FIRST = "run scdiff.pp.prepare(adata) first, or load files with scdiff.io.load"
+"""What to do with an object that scdiff has not seen."""
+
+
 def has(adata: AnnData, key: Key) -> bool:
     """Tell whether ``adata`` holds ``key``; ``X`` counts as held when it is log-normalised, or to be computed from the counts."""
     if key.slot == "X":
@@ -125,6 +131,11 @@ def has(adata: AnnData, key: Key) -> bool:
     if key.slot == "uns":
         return key.name in adata.uns.get("scdiff", {})
     return key.name in getattr(adata, key.slot)
+
+
+def is_prepared(adata: object) -> bool:
+    """Tell whether an object was made usable by :func:`scdiff.pp.prepare`."""
+    return PREPARED.name in getattr(adata, "uns", {}).get("scdiff", {})
 
 
 def require(adata: AnnData, step: str) -> None:
@@ -137,7 +148,8 @@ def require(adata: AnnData, step: str) -> None:
     """
     for key in READS.get(step, ()):
         if not has(adata, key):
-            raise MissingKeyError(f"{step} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first.")
+            before = FIRST if key.writer == "load" else f"run {key.writer} first"
+            raise MissingKeyError(f"{step} reads {key} ({key.meaning}), which is not in the object: {before}.")
 
 
 def written_by(step: str) -> tuple[Key, ...]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scdiff.steps.embed import embed
+    from scdiff.steps.load.prepare import prepare
     from scdiff.steps.normalise import normalise
     from scdiff.steps.qc import qc
 
-__all__ = ["embed", "normalise", "qc"]
+__all__ = ["embed", "normalise", "prepare", "qc"]
 
 _HOME = {
+    "prepare": "scdiff.steps.load.prepare",
     "qc": "scdiff.steps.qc",
     "normalise": "scdiff.steps.normalise",
     "embed": "scdiff.steps.embed",

@@ -89,7 +89,7 @@ KINDS = {
 
 def test_each_key_has_one_owner_that_is_a_step() -> None:
     assert len({place(key) for key in KEYS}) == len(KEYS)
-    assert {key.writer for key in KEYS} <= {*STEPS, "pipeline", *BESIDE}
+    assert {key.writer for key in KEYS} <= {*STEPS, "pipeline", "prepare", *BESIDE}
     assert {key.dtype for key in KEYS} <= set(KINDS)
     assert all(key.meaning for key in KEYS)
 
@@ -105,7 +105,7 @@ def test_keys_are_shown_as_users_write_them() -> None:
     assert {"X", 'obs["sample"]', 'uns["scdiff"]["qc"]', 'layers["counts"]'} <= {str(key) for key in KEYS}
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key.writer not in ("pipeline", "load", "report", *BESIDE)], ids=str)
+@pytest.mark.parametrize("key", [key for key in KEYS if key.writer not in ("pipeline", "load", "prepare", "report", *BESIDE)], ids=str)
 def test_a_step_writes_what_it_promised(history, key: Key) -> None:
     before, after = history[key.writer]
     assert not has(before, key)
@@ -150,7 +150,8 @@ def test_a_missing_key_names_the_step_to_run_first(history, name: str) -> None:
             del adata.uns["scdiff"][key.name]
         else:
             del getattr(adata, key.slot)[key.name]
-        with pytest.raises(MissingKeyError, match=f"{name} reads .*: run {key.writer} first"):
+        first = r"run scdiff\.pp\.prepare\(adata\) first" if key.writer == "load" else f"run {key.writer} first"
+        with pytest.raises(MissingKeyError, match=f"{name} reads .*: {first}"):
             require(adata, name)
     require(complete, name)
 

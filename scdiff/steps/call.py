@@ -144,7 +144,8 @@ def call(
         _enter_set(adata, name, of_set)
         records[name] = of_set.record | {"fits": _fit_table(None)}
     adata.obs["scdiff_probability"] = results[main.name].probability
-    adata.obs["scdiff_state"] = pd.Categorical(results[main.name].state, categories=_state_names(main))
+    states = pd.Categorical(results[main.name].state, categories=_state_names(main))
+    adata.obs["scdiff_state"] = states.remove_unused_categories()  # scanpy draws a row for each category, and fails where it is empty
     options: dict[str, Any] = {
         "main": main.name,
         "fdr": fdr,

@@ -28,6 +28,7 @@ from scdiff.steps.load.called import cleaned, refuse_unknown
 from scdiff.steps.load.identity import samples_of, told_samples
 from scdiff.steps.load.lazy import exact_lazily, first_block, survey_lazily
 from scdiff.steps.load.look import Look, looked
+from scdiff.steps.load.object import sources_in
 from scdiff.steps.load.parts import is_sum, unmixed
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.readers import READERS
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     Place = Callable[[Source], Source]
     """Gives a source the files that it is read from."""
 
-__all__ = ["Source", "load", "look_at", "plan_inputs"]
+__all__ = ["Source", "load", "load_object", "look_at", "plan_inputs"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,28 @@ def load(
     refuse_same_cells(parts)
     _log(adata.uns["scdiff"]["input"])
     return adata
+
+
+def load_object(adata: AnnData, *, counts: str, sample: str | None, donor: str | None, species: str, control: Sequence[str]) -> AnnData:
+    """Load an object in memory as :func:`load` does a file; the options are those of :func:`scdiff.pp.prepare`.
+
+    Returns
+    -------
+    A new object with the same cells in the same order; the given one is not changed.
+
+    Raises
+    ------
+    InputError
+        As :func:`load`.
+    ConfigError
+        If an option names something that is not there.
+    """
+    if species not in _SPECIES:
+        raise ConfigError(f"prepare(): species is {species!r}; allowed: {', '.join(_SPECIES)}.")
+    sources = tuple(sources_in(adata, sample=sample, donor=donor, control=control))
+    part = _part(sources, lambda source: source, counts, species, hold="memory", recover=False)
+    told, notes = join.told_species([part], species)
+    return join.joined([part], species=told, notes=notes, hashes=lambda _files: "")
 
 
 def look_at(

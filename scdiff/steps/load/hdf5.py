@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_stored"]
+__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_group", "read_stored"]
 
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
@@ -173,11 +173,21 @@ def read_stored(source: Source, matrix: str, species: str, hold: Hold) -> Iterat
         if not hasattr(handle["obs"], "keys"):  # written before anndata 0.7
             yield from _legacy(path, matrix)
             return
-        yield from _stored(handle, path, matrix, hold)
+        yield from read_group(handle, path, matrix, hold)
 
 
-def _stored(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]:
-    """Yield the matrices of an open file, last the sum of parts where one of these stands in the place of the counts."""
+def read_group(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Table]:
+    """Yield the matrices of an open file, last the sum of parts where one of these stands in the place of the counts.
+
+    Parameters
+    ----------
+    handle
+        Group of HDF5 or zarr, laid out as anndata does.
+    path
+        Where it stands, for what there is to say.
+    matrix, hold
+        As for all readers.
+    """
     from anndata.io import read_elem
 
     obs, places = read_elem(handle["obs"]), places_of(handle)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 __all__ = ["DENSE", "HDF5", "Layout", "Source", "bare", "chosen_name", "sample_name"]
 
@@ -35,6 +36,7 @@ class Layout(StrEnum):
     LOOM = "loom"
     R_OBJECT = "R object"
     DENSE = "dense table"
+    OBJECT = "object in memory"
 
     @property
     def reader(self) -> str:
@@ -79,6 +81,8 @@ class Source:
         Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
     said
         Sentences on what was chosen or passed over.
+    held
+        An object in memory and its columns about the cells, where there is no file.
     """
 
     sample: str
@@ -94,6 +98,7 @@ class Source:
     column: str = "sample"
     wells: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+    held: Any = field(default=None, compare=False, repr=False)
 
 
 def bare(name: str) -> str:

@@ -1,0 +1,144 @@
+"""prepare: an object that was made in scanpy is used in place, and nothing of it changes."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from scipy import sparse
+
+import scdiff
+from scdiff.errors import ConfigError, InputError, MissingKeyError
+
+FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
+
+
+@pytest.fixture(scope="module")
+def drawn() -> ad.AnnData:
+    """A simulated batch with counts in X; not to be changed."""
+    made = scdiff.simulate.simulate(n_cells=300, fraction=0.2, depth=3_000, design=scdiff.simulate.BatchDesign(n_genes=500), seed=3)
+    made.obs = made.obs[["sample"]].copy()
+    made.uns.clear()
+    made.layers.clear()
+    return made
+
+
+@pytest.fixture
+def explored(drawn: ad.AnnData) -> ad.AnnData:
+    """The same batch after an afternoon in scanpy: X log-normalised, counts in a layer, raw, map and clusters."""
+    adata = drawn.copy()
+    adata.layers["umis"] = adata.X.copy()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    adata.raw = adata
+    rng = np.random.default_rng(0)
+    adata.obs["leiden"] = pd.Categorical(rng.integers(3, size=adata.n_obs).astype(str))
+    adata.obs["patient"] = pd.Categorical(np.where(np.arange(adata.n_obs) < 150, "007", "7"))
+    adata.obsm["X_umap"] = rng.normal(size=(adata.n_obs, 2))
+    adata.obsm["X_pca"] = rng.normal(size=(adata.n_obs, 5))
+    adata.obsp["connectivities"] = sparse.identity(adata.n_obs, format="csr")
+    return adata
+
+
+def assert_hers_is_as_it_was(before: ad.AnnData, after: ad.AnnData) -> None:
+    for slot in ("obs", "var"):
+        pd.testing.assert_frame_equal(getattr(after, slot)[list(getattr(before, slot))], getattr(before, slot))
+    for slot in ("obsm", "obsp", "layers"):
+        for name in getattr(before, slot):
+            mine, hers = getattr(after, slot)[name], getattr(before, slot)[name]
+            assert np.array_equal(*(values.toarray() if sparse.issparse(values) else np.asarray(values) for values in (mine, hers)))
+    assert np.array_equal(after.X.toarray(), before.X.toarray())
+    assert np.array_equal(after.raw.X.toarray(), before.raw.X.toarray())
+    new = [
+        name for slot in ("obs", "var", "obsm", "obsp", "layers", "uns") for name in set(getattr(after, slot)) - set(getattr(before, slot))
+    ]
+    assert [name for name in new if not name.startswith("scdiff")] == []
+
+
+def test_four_lines_give_the_fractions_of_the_file(explored, drawn, tmp_path) -> None:
+    before = explored.copy()
+    scdiff.pp.prepare(explored)
+    scdiff.tl.call(explored, **FAST)
+    scdiff.tl.fraction(explored)
+    found = explored.uns["scdiff"]["fractions"]
+    assert_hers_is_as_it_was(before, explored)
+    drawn.write_h5ad(tmp_path / "file.h5ad")
+    loaded = scdiff.io.load(tmp_path / "file.h5ad")
+    scdiff.tl.call(loaded, **FAST)
+    scdiff.tl.fraction(loaded)
+    expected = loaded.uns["scdiff"]["fractions"]
+    pd.testing.assert_frame_equal(found.drop(columns="sample"), expected.drop(columns="sample"))
+
+
+def test_clusters_and_maps_of_ours_stand_beside_hers(explored) -> None:
+    before = explored.copy()
+    scdiff.pp.prepare(explored)
+    scdiff.pp.embed(explored)
+    scdiff.tl.score(explored)
+    scdiff.tl.call(explored, **FAST)
+    scdiff.tl.trajectory(explored)
+    assert_hers_is_as_it_was(before, explored)
+    assert {"scdiff_leiden", "scdiff_fate", "scdiff_dpt_pseudotime"} <= set(explored.obs)
+    assert explored.obsm["scdiff_X_umap"].shape == (explored.n_obs, 2)
+
+
+def test_the_result_is_drawn_stored_and_cut_by_scanpy(explored, tmp_path) -> None:
+    scdiff.pp.prepare(explored)
+    scdiff.tl.call(explored, **FAST)
+    for draw in (sc.pl.dotplot, sc.pl.matrixplot, sc.pl.stacked_violin, sc.pl.violin, sc.pl.heatmap):
+        draw(explored, ["INS", "PDX1"], groupby="scdiff_state", show=False)
+    sc.pl.umap(explored, color=["scdiff_state", "scdiff_probability"], show=False)
+    sc.tl.rank_genes_groups(explored, "scdiff_state")
+    explored[::3].copy().write_h5ad(tmp_path / "part.h5ad")
+    again = ad.read_h5ad(tmp_path / "part.h5ad")
+    scdiff.tl.call(again, **FAST)  # a stored object is still a prepared one
+    assert len(again.uns["scdiff"]["call"]["pancreatic_progenitor"]["fits"])
+
+
+def test_columns_that_are_named_give_samples_and_donors(explored) -> None:
+    scdiff.pp.prepare(explored, counts="umis", sample="patient", donor="patient", control=["7"])
+    assert list(explored.uns["scdiff"]["input"]["files"].index) == ["007", "7"]
+    scdiff.tl.call(explored, **FAST)
+    scdiff.tl.fraction(explored)
+    table = explored.uns["scdiff"]["fractions"]
+    assert set(table["sample"]) == {"all", "007", "7"}
+    assert table.loc[table["sample"] == "all", "n_cells"].iloc[0] == 150  # the control is no part of the batch
+
+
+def test_qc_drops_cells_and_nothing_else(explored) -> None:
+    scdiff.pp.prepare(explored)
+    scdiff.pp.qc(explored, min_counts=2_500, min_genes=0, doublets="skip")
+    assert 0 < explored.n_obs < 300
+    assert {"leiden", "scdiff_total_counts"} <= set(explored.obs)
+    scdiff.tl.call(explored, **FAST)
+    assert len(explored.obs["scdiff_state"]) == explored.n_obs
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"counts": "nothing"}, "nothing"),
+        ({"counts": "X"}, "no integer counts: X looks log-normalised"),
+        ({"sample": "batch"}, "sample is 'batch', but obs has no such column"),
+        ({"donor": "batch"}, "donor is 'batch', but obs has no such column"),
+        ({"control": ["c1"]}, "there is no sample 'c1'"),
+        ({"species": "rabbit"}, "species is 'rabbit'; allowed: auto, human, mouse"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(explored, options, said: str) -> None:
+    with pytest.raises((ConfigError, InputError), match=said):
+        scdiff.pp.prepare(explored, **options)
+    assert "scdiff" not in explored.uns
+
+
+def test_names_that_cells_share_are_refused(explored) -> None:
+    explored.obs_names = ["a"] * explored.n_obs
+    with pytest.raises(InputError, match="obs_names_make_unique"):
+        scdiff.pp.prepare(explored)
+
+
+def test_an_object_that_was_not_prepared_says_what_to_do(explored) -> None:
+    with pytest.raises(MissingKeyError, match=r"run scdiff\.pp\.prepare\(adata\) first, or load files with scdiff\.io\.load"):
+        scdiff.tl.call(explored)
