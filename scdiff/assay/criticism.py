@@ -30,6 +30,9 @@ CONTESTED = 0.5
 """Share of the prevalence that may rest on cells whose most abundant marker is as low as contamination could put it."""
 LOW_LEVEL = 0.35
 """Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
+NEARLY_ALL, LONE_LEVEL = 0.9, 0.7
+"""Prevalence from which on no cell is left that shows the background, and the level of the markers that is then asked for
+where positive cells lack the most abundant marker: such a sample may as well be full of debris."""
 DECISIVE = 0.25
 """Share of the prevalence that decides what is said."""
 APART = 0.35
@@ -176,8 +179,12 @@ def check_levels(case: Case) -> Finding:
     share = fit.weight[positive] @ fit.model.patterns[positive]
     relative = np.log(fit.parameters.level / np.array(fit.model.level))
     level = float(np.exp(share @ np.minimum(relative, 0.0) / share.sum()))
-    return Finding(LOW_LEVEL / level, 1.0, f"the positive cells would express the markers at {level:.0%} of the typical level, as cells do "
-                   "that hold debris of positive ones; the unfiltered matrix would decide")  # fmt: skip
+    lone = case.prevalence > NEARLY_ALL and share[fit.model.witness] < case.prevalence / 2
+    reason = (
+        f"the positive cells would express the markers at {level:.0%} of the typical level, as cells do that hold debris of positive "
+        "ones; the unfiltered matrix would decide"
+    )
+    return Finding((LONE_LEVEL if lone else LOW_LEVEL) / level, 1.0, reason)
 
 
 @CHECKS.register("background", summary="Cells whose background is at the highest that is allowed.", source="field convention")

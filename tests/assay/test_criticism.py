@@ -266,6 +266,23 @@ def test_a_high_marker_does_not_make_up_for_low_ones(model, truth, known_fit):
     assert find("levels", case(fit, prevalence=0.001)).passed
 
 
+@pytest.mark.parametrize(("relative", "prevalence", "witness_on", "passed"), [
+    (0.5, 0.97, False, False),
+    (0.9, 0.97, False, True),  # a pure culture of progenitors without insulin
+    (0.5, 0.97, True, True),
+    (0.5, 0.6, False, True),  # other cells show the background
+])  # fmt: skip
+def test_a_sample_without_negatives_needs_higher_levels(model, truth, known_fit, relative, prevalence, witness_on, passed):
+    parameters = truth(prevalence, model)
+    without = model.patterns.sum(axis=1) == 2
+    without &= ~model.patterns[:, model.witness]
+    chosen = model.patterns.all(axis=1) if witness_on else without
+    weight = np.where(chosen, prevalence / chosen.sum(), 0.0) + np.where(~model.patterns.any(axis=1), 1 - prevalence, 0.0)
+    level = parameters.level * np.where(np.arange(model.n_markers) == model.witness, 1.0, relative)
+    fit = known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters._replace(level=level, weight=weight + 1e-9))
+    assert find("levels", case(fit)).passed is passed
+
+
 # --- background -----------------------------------------------------------------------------------
 
 
