@@ -3,9 +3,9 @@
 The profile-likelihood interval stands beside the bootstrap: cells drawn again 39 times, lowest and highest estimate.
 
 The printed limits are held to batches with exactly the LOD, and the LLOQ, of positive cells: real islet cells in real stromal cells,
-all ideal, or half of them without INS.
+all ideal, or half of them without INS. Of these halves, the shares of the sub-states are compared with the truth.
 
-Run: python tests/benchmarks/bench_limits.py [--quick] [--coverage] [--limits]
+Run: python tests/benchmarks/bench_limits.py [--quick] [--coverage] [--limits] [--states]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from scdiff.simulate import keep_markers, pair_cells, titrate
 QUICK = "--quick" in sys.argv
 N_ZERO, N_RARE, N_COVER, N_BOOTSTRAP = (72, 12, 60, 5) if QUICK else (504, 100, 500, 10)
 N_PRINT, N_AT_LIMIT, MOST_LIMIT = (3, 20, 0.5) if QUICK else (10, 200, 0.5)
+N_STATES = 3 if QUICK else 20
 N_AGAIN = 39
 """Of so many estimates the lowest and the highest hold 95 %."""
 SOUPS = [(0.0, 0.0), (0.02, 0.1), (0.05, 0.3), (0.1, 0.02), (0.1, 0.3), (0.2, 0.3)]
@@ -159,6 +160,46 @@ def printed_limits() -> None:
     write(summary.assign(cv=summary["sd"] / summary["fraction"]), "limits")
 
 
+def with_states(task: tuple[float, int]) -> dict[str, Any]:
+    """One batch with two kinds of positive cells: how far is the share of each from the truth?"""
+    import scdiff
+
+    fraction, seed = task
+    good = mixed_positives(seed)
+    good.obs["state"] = np.where(marker_counts(good)[0][:, 2] > 0, "beta_like", "progenitor")
+    good.obs_names_make_unique()
+    adata = titrate(
+        good, collapsed("negative"), n_cells=5_000, fraction=fraction, seed=seed, depth=4000.0, contamination=0.05, soup_share=0.1
+    )
+    truth = adata.obs["truth_positive"].to_numpy(bool)
+    kind = good.obs["state"].reindex(adata.obs["truth_source"][truth]).to_numpy()
+    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    scdiff.tl.call(adata, programs=["pancreatic_progenitor"], null_sets=0)
+    scdiff.tl.fraction(adata)
+    table = adata.uns["scdiff"]["fractions"]
+    found = table[table["sample"] == "all"].set_index("state")["prevalence"]
+    row: dict[str, Any] = {"fraction": fraction}
+    for state in ("beta_like", "progenitor"):
+        row[state] = 100 * (found[state] / found["progenitor_like"] - np.mean(kind == state))
+    return row
+
+
+def states() -> None:
+    """Shares of the sub-states beside the truth, percentage points of the positive cells."""
+    with multiprocessing.Pool(2) as pool:
+        found = pd.DataFrame(
+            pool.map(with_states, [(fraction, seed) for fraction in (0.03, 0.15) for seed in range(N_STATES)], chunksize=1)
+        )
+    lines = []
+    for fraction, group in found.groupby("fraction"):
+        for state in ("beta_like", "progenitor"):
+            errors = group[state]
+            lines.append(
+                {"fraction": fraction, "state": state, "batches": len(errors), "mean error": errors.mean(), "worst": errors.abs().max()}
+            )
+    write(pd.DataFrame(lines), "states")
+
+
 def blanks_and_rare() -> None:
     """Batches without positives, and with one in a thousand."""
     with multiprocessing.Pool(2) as pool:
@@ -190,10 +231,12 @@ def coverage() -> None:
 
 
 if __name__ == "__main__":
-    chosen = {"--coverage", "--limits"} & set(sys.argv)
+    chosen = {"--coverage", "--limits", "--states"} & set(sys.argv)
     if not chosen:
         blanks_and_rare()
     if not chosen or "--limits" in chosen:
         printed_limits()
+    if not chosen or "--states" in chosen:
+        states()
     if not chosen or "--coverage" in chosen:
         coverage()
