@@ -222,7 +222,9 @@ def _of_address(source: str) -> Remote:
     url, _, known = source.partition("#")
     parts = _parts(url)
     if parts.scheme == "ftp":
-        raise ConfigError(f"{url}: ftp is not spoken here; GEO and most others have the same file at https://{parts.netloc}{parts.path}.")
+        raise ConfigError(
+            f"{url}: scdiff does not download by ftp; GEO and most other archives offer the same file at https://{parts.netloc}{parts.path}."
+        )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(f"{url}: this is no http or https address of a file.")
     if parts.username or parts.password:

@@ -145,7 +145,7 @@ def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
     if clash := [file for file in files if file.resolve() in written]:
         raise OutputError(f"{clash[0]}: this input is a result in the output folder and would be replaced. Give another --out.")
     if record.is_file() and not record.read_text(encoding="utf-8", errors="replace").startswith(_HEADING):
-        raise OutputError(f"{record}: this file is not of scdiff's making and would be replaced. Give another --out.")
+        raise OutputError(f"{record}: scdiff did not write this file and would replace it. Choose another --out.")
     with replaced(record) as partial:
         partial.write_text(_HEADING + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         remove_report(out)

@@ -142,7 +142,7 @@ BAD = {
     "unknown programme": (with_words("--set", "programs=[il_10]"), 2, r"unknown programme 'il_10'\. Did you mean 'il10'\?"),
     "no inputs": (lambda _b, _f: [], 2, "command line: there is nothing to read"),
     "given twice": (with_words("batch.h5ad"), 2, "this input is given twice"),
-    "unknown format": (also("batch.png", "x", "batch.png"), 3, r"\.png is no format that scdiff reads"),
+    "unknown format": (also("batch.png", "x", "batch.png"), 3, r"scdiff does not read \.png"),
     "set without value": (with_words("--set", "call.fdr"), 2, r"--set 'call\.fdr': write it as option=value"),
     "set without name": (with_words("--set", "=1"), 2, "--set '=1': write it as option=value"),
     "set with a gap": (with_words("--set", "call..fdr=1"), 2, r"--set 'call\.\.fdr=1': write it as option=value"),

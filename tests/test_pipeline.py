@@ -315,7 +315,7 @@ def test_an_input_among_the_results_is_not_removed(watched, toy_steps, small_inp
 def test_a_configuration_file_of_the_user_is_not_replaced(watched, toy_steps, small_input) -> None:
     watched.out.mkdir()
     (watched.out / "run.yaml").write_text("seed: 1  # my own\n")
-    with pytest.raises(OutputError, match=r"run\.yaml: this file is not of scdiff's making and would be replaced"):
+    with pytest.raises(OutputError, match=r"run\.yaml: scdiff did not write this file and would replace it"):
         watched({"inputs": [small_input]})
     assert (watched.out / "run.yaml").read_text() == "seed: 1  # my own\n"
 

@@ -21,7 +21,7 @@ ROUNDS = 200
 
 
 def expected_rate(n_cells: int) -> float:
-    """Doublet rate that droplet loading leads one to expect.
+    """Compute the doublet rate expected from the number of cells of a sample.
 
     >>> round(expected_rate(5000), 3)
     0.04

@@ -26,8 +26,8 @@ ASSUMPTIONS = (
     "Not covered: freezing, thawing, and death or change of cells after the sample was taken.",
     (
         "The interval is that of the fraction: how many cells were sequenced, how well their markers are seen and, with two or more "
-        "donors, how far the mean over donors may be off. Errors in counting the dose or its viability are not in it, nor is a batch made "
-        "anew; a dose from one donor is read off that donor's sample."
+        "donors, how far the mean over donors may be off. It does not include errors in counting the dose or its viability, or the "
+        "variation of another batch; for a dose from one donor read the row of that donor's sample."
     ),
 )
 """What the step from fraction to dose takes for granted."""

@@ -60,7 +60,7 @@ def _marks(pooled: pd.DataFrame) -> str:
 def _description(programs: Sequence[Program]) -> str:
     """Say what the scorecard is about, and what is known to expect, each expectation once."""
     claimed = {claim: [program.title for program in programs if program.direction == claim] for claim in ("up", "down")}
-    words = [f"{word}: {', '.join(claimed[claim])}." for claim, word in (("up", "Claimed to be there"), ("down", "Better absent"))]
+    words = [f"{word}: {', '.join(claimed[claim])}." for claim, word in (("up", "Should be high"), ("down", "Should be low"))]
     said = [text for text, claim in zip(words, ("up", "down"), strict=True) if 0 < len(claimed[claim]) <= 6]
     expected: dict[str, list[str]] = {}
     for program in programs:

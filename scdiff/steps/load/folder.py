@@ -86,7 +86,7 @@ def _file(path: Path) -> list[Source]:
         return [Source("", path, Layout.R_OBJECT, (path,))]
     if DENSE.search(path.name):
         return [Source("", path, Layout.DENSE, (path,))]
-    raise InputError(f"{path}: {path.suffix or 'a file without suffix'} is no format that scdiff reads; allowed: {ALLOWED}.")
+    raise InputError(f"{path}: scdiff does not read {path.suffix or 'files without suffix'}; allowed: {ALLOWED}.")
 
 
 def _archived(path: Path) -> list[Source]:

@@ -84,7 +84,7 @@ def _awaited(pid: int, ended: int) -> tuple[str, int | None]:
 
 
 def _reaped(pid: int, *, kill: bool) -> int:
-    """Take leave of the other process, which is killed where it would not end."""
+    """Wait for the other process to end, or kill it."""
     if kill:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

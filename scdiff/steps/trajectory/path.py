@@ -115,7 +115,7 @@ class _Samples:
 
     @classmethod
     def of(cls, adata: AnnData) -> _Samples:
-        """Take the rates that the calls used; where they are not recorded, those that droplet loading leads one to expect."""
+        """Take the rates that the calls used; where they are not recorded, the expected rates of the droplet load."""
         from scdiff.assay.doublets import expected_rate
 
         names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)

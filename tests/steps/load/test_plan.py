@@ -222,7 +222,7 @@ def test_all_faults_of_a_sheet_are_told_at_once(data: Path) -> None:
         "line 5: 2 fields where the heading has 4.",
     ]
     assert "none.h5ad: there is no such file or folder." in told[5]
-    assert ".doc is no format that scdiff reads" in told[6]
+    assert "scdiff does not read .doc" in told[6]
     assert len(told) == 7
 
 
