@@ -16,12 +16,18 @@ _SUFFIXES = re.compile(r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz
 _PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
 _GENERIC = re.compile(
     rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
-    r"|dge(_(un)?filtered)?|(.*\.)?solo\.out|mex|(hg|mm|grch|grcm)\d+\w*)$",
+    r"|dge(_(un)?filtered)?|solo\.out|mex|(hg|mm|grch|grcm)\d+\w*|(af_)?quants?(_mat)?|alevin|simpleaf|adata|anndata|cellranger|output"
+    r"|(filtered|raw)_matrix|sensitivity_\d|matrix_10x|((rs|db)ec_molspercell)(_unfiltered)?(_mex)?)$",
     re.IGNORECASE,
 )
 """Names that programs give to files and folders; the sample is named by the folder above."""
 
-_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|(filtered|raw|cellbender_filter|emptydrops_filter)(_matrix)?)$", re.IGNORECASE)
+_TAIL = re.compile(
+    rf"([._\- ]+((sample_)?{_PROGRAM}|(filtered|raw|cellbender(_filter(ed)?)?|emptydrops_filter)([._]matrix)?|solo\.out|matrix_10x"
+    r"|(rs|db)ec_molspercell(_unfiltered)?(_mex)?))+$|(\.(scrna|dge|counts))+$",
+    re.IGNORECASE,
+)
+"""What programs write after the name of a sample; what is too common a word only after a dot."""
 
 
 class Layout(StrEnum):
@@ -111,7 +117,7 @@ def chosen_name(name: str) -> str:
     >>> chosen_name("GSM1_a_filtered_feature_bc_matrix.h5"), chosen_name("filtered_feature_bc_matrix")
     ('GSM1_a', '')
     """
-    kept = _TAIL.sub("", bare(name))
+    kept = _TAIL.sub("", _TAIL.sub("", bare(name)))
     return "" if _GENERIC.match(kept) or _GENERIC.match(bare(name)) else kept
 
 
