@@ -70,7 +70,7 @@ class Source:
     label
         Name of the sample in what tells the samples of the file apart; empty where the whole file is the sample.
     column
-        What that is: a column about the cells, or the file that lists the wells.
+        What that is: a column about the cells, or the file that lists the wells or the cells.
     wells
         GEM wells of the sample, the numbers that its barcodes end in; empty where a column tells.
     fields
@@ -83,6 +83,8 @@ class Source:
         The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
     members
         Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+    calls
+        Table that names the sample of each cell, beside the matrix; None where there is none.
     said
         Sentences on what was chosen or passed over.
     """
@@ -99,6 +101,7 @@ class Source:
     members: tuple[str, ...] = ()
     column: str = "sample"
     wells: tuple[str, ...] = ()
+    calls: Path | None = None
     said: tuple[str, ...] = ()
 
 
