@@ -30,27 +30,24 @@ from scdiff.steps.load import load
 __all__ = ["CONTRACTS", "Contract", "Verdict", "judge"]
 
 N_CELLS = 48
-HUMAN = dict(
-    pair.split("=")
-    for pair in (
-        "INS=ENSG00000254647 PDX1=ENSG00000139515 NKX6-1=ENSG00000163623 NEUROG3=ENSG00000122859 GCG=ENSG00000115263 SOX9=ENSG00000125398 "
-        "ACTB=ENSG00000075624 GAPDH=ENSG00000111640 VIM=ENSG00000026025 COL1A1=ENSG00000108821 COL1A2=ENSG00000164692 COL3A1=ENSG00000168542 "
-        "MALAT1=ENSG00000251562 RPL3=ENSG00000100316 RPS6=ENSG00000137154 EEF1A1=ENSG00000156508 TPT1=ENSG00000133112 B2M=ENSG00000166710 "
-        "FTL=ENSG00000087086 FTH1=ENSG00000167996 LGALS1=ENSG00000100097 S100A6=ENSG00000197956 SPARC=ENSG00000113140 TMSB4X=ENSG00000205542 "
-        "TMSB10=ENSG00000034510 THY1=ENSG00000154096 ENG=ENSG00000106991 NT5E=ENSG00000135318 LUM=ENSG00000139329 DCN=ENSG00000011465 "
-        "FN1=ENSG00000115414 TAGLN=ENSG00000149591 HLA-A=ENSG00000206503 MT-CO1=ENSG00000198804 VEGFA=ENSG00000112715 HGF=ENSG00000019991 "
-        "CD4=ENSG00000010610"
-    ).split()
+_HUMAN = (
+    "INS=ENSG00000254647 PDX1=ENSG00000139515 NKX6-1=ENSG00000163623 NEUROG3=ENSG00000122859 GCG=ENSG00000115263 "
+    "SOX9=ENSG00000125398 ACTB=ENSG00000075624 GAPDH=ENSG00000111640 VIM=ENSG00000026025 COL1A1=ENSG00000108821 "
+    "COL1A2=ENSG00000164692 COL3A1=ENSG00000168542 MALAT1=ENSG00000251562 RPL3=ENSG00000100316 RPS6=ENSG00000137154 "
+    "EEF1A1=ENSG00000156508 TPT1=ENSG00000133112 B2M=ENSG00000166710 FTL=ENSG00000087086 FTH1=ENSG00000167996 "
+    "LGALS1=ENSG00000100097 S100A6=ENSG00000197956 SPARC=ENSG00000113140 TMSB4X=ENSG00000205542 TMSB10=ENSG00000034510 "
+    "THY1=ENSG00000154096 ENG=ENSG00000106991 NT5E=ENSG00000135318 LUM=ENSG00000139329 DCN=ENSG00000011465 "
+    "FN1=ENSG00000115414 TAGLN=ENSG00000149591 HLA-A=ENSG00000206503 MT-CO1=ENSG00000198804 VEGFA=ENSG00000112715 "
+    "HGF=ENSG00000019991 CD4=ENSG00000010610 "
 )
-MOUSE = dict(
-    pair.split("=")
-    for pair in (
-        "Ins1=ENSMUSG00000035804 Ins2=ENSMUSG00000000215 Pdx1=ENSMUSG00000029644 Nkx6-1=ENSMUSG00000035187 Neurog3=ENSMUSG00000044312 "
-        "Actb=ENSMUSG00000029580 Gapdh=ENSMUSG00000057666 Vim=ENSMUSG00000026728 Col1a1=ENSMUSG00000001506 Col1a2=ENSMUSG00000029661 "
-        "Malat1=ENSMUSG00000092341 Rpl3=ENSMUSG00000060036 Eef1a1=ENSMUSG00000037742 B2m=ENSMUSG00000060802 Thy1=ENSMUSG00000032011 "
-        "Eng=ENSMUSG00000026814 Lum=ENSMUSG00000036446 Dcn=ENSMUSG00000019929 Fn1=ENSMUSG00000026193"
-    ).split()
+HUMAN = dict(pair.split("=") for pair in _HUMAN.split())
+_MOUSE = (
+    "Ins1=ENSMUSG00000035804 Ins2=ENSMUSG00000000215 Pdx1=ENSMUSG00000029644 Nkx6-1=ENSMUSG00000035187 Neurog3=ENSMUSG00000044312 "
+    "Actb=ENSMUSG00000029580 Gapdh=ENSMUSG00000057666 Vim=ENSMUSG00000026728 Col1a1=ENSMUSG00000001506 Col1a2=ENSMUSG00000029661 "
+    "Malat1=ENSMUSG00000092341 Rpl3=ENSMUSG00000060036 Eef1a1=ENSMUSG00000037742 B2m=ENSMUSG00000060802 Thy1=ENSMUSG00000032011 "
+    "Eng=ENSMUSG00000026814 Lum=ENSMUSG00000036446 Dcn=ENSMUSG00000019929 Fn1=ENSMUSG00000026193 "
 )
+MOUSE = dict(pair.split("=") for pair in _MOUSE.split())
 
 Frames = dict[str, pd.DataFrame]
 
@@ -189,7 +186,9 @@ def compared(adata: anndata.AnnData, right: Frames) -> Verdict:
         here = counts[samples == sample]
         here = here.set_axis([name if name in frame.index else name.removeprefix(f"{sample}:") for name in here.index])
         if sorted(here.index) != sorted(frame.index):
-            return Verdict("samples lost", f"{sample}: {len(here)} cells ({list(here.index[:2])}) for {len(frame)} ({list(frame.index[:2])})")
+            return Verdict(
+                "samples lost", f"{sample}: {len(here)} cells ({list(here.index[:2])}) for {len(frame)} ({list(frame.index[:2])})"
+            )
         if set(here.columns) != set(frame.columns):
             odd = sorted(set(here.columns) ^ set(frame.columns))
             return Verdict("wrong", f"{here.shape[1]} genes for {frame.shape[1]} ({odd[:4]})")
@@ -226,7 +225,9 @@ def features(frame: pd.DataFrame, kind: str = "Gene Expression", genes: Mapping[
     return [f"{genes.get(gene, gene)}\t{gene}\t{kind}" for gene in frame]
 
 
-def mex(at: Path, frame: pd.DataFrame, listed: Sequence[str] | None = None, *, gz: str = ".gz", genes: str = "features.tsv", prefix: str = "") -> Path:
+def mex(
+    at: Path, frame: pd.DataFrame, listed: Sequence[str] | None = None, *, gz: str = ".gz", genes: str = "features.tsv", prefix: str = ""
+) -> Path:
     """Matrix (genes x cells), barcodes and features, as Cell Ranger and STARsolo write them."""
     put(at / f"{prefix}matrix.mtx{gz}", mtx(frame.to_numpy().T))
     put(at / f"{prefix}barcodes.tsv{gz}", lines(frame.index))
@@ -234,7 +235,9 @@ def mex(at: Path, frame: pd.DataFrame, listed: Sequence[str] | None = None, *, g
     return at
 
 
-def tenx_h5(path: Path, frame: pd.DataFrame, kinds: Sequence[str] | None = None, genome: str = "GRCh38", genes: Mapping[str, str] = HUMAN) -> Path:
+def tenx_h5(
+    path: Path, frame: pd.DataFrame, kinds: Sequence[str] | None = None, genome: str = "GRCh38", genes: Mapping[str, str] = HUMAN
+) -> Path:
     """HDF5 of Cell Ranger 3 and later: group matrix with features."""
     path.parent.mkdir(parents=True, exist_ok=True)
     matrix = sparse.csc_matrix(frame.to_numpy().T.astype(np.int32))
@@ -407,7 +410,10 @@ def _(at: Path) -> Path:
             frame,
             [line.split("\t")[2] for line in listed],
         )
-        put(outs / f"per_sample_outs/{name}/metrics_summary.csv", "Category,Library Type,Metric Name,Metric Value\nCells,Gene Expression,Cells,24\n")
+        put(
+            outs / f"per_sample_outs/{name}/metrics_summary.csv",
+            "Category,Library Type,Metric Name,Metric Value\nCells,Gene Expression,Cells,24\n",
+        )
     mex(outs / "multi/count/raw_feature_bc_matrix", lane(RAW))
     put(outs / "multi/multiplexing_analysis/assignment_confidence_table.csv", "CMO301,CMO302,Barcode\n0.9,0.1,AAAC-1\n")
     put(outs / "config.csv", "[gene-expression]\nreference,/r\n")
@@ -593,7 +599,7 @@ def _(at: Path) -> Path:
     return raw
 
 
-@contract("STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="raw counts|matrix.mtx")
+@contract("STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="give matrix.mtx, which stands beside it")
 def _(at: Path) -> Path:
     raw = mex(at / "s1/Solo.out/Gene/raw", TOTAL, gz="")
     return put(raw / "UniqueAndMult-EM.mtx", shared_reads(TOTAL))
@@ -869,7 +875,10 @@ def parse(at: Path, frame: pd.DataFrame, samples: Sequence[str], matrix: str = "
     """Folder DGE_filtered of split-pipe: cells x genes."""
     put(at / matrix, mtx(frame.to_numpy()))
     put(at / "all_genes.csv", "gene_id,gene_name,genome\n" + lines([f"{stable},{gene},hg38" for gene, stable in HUMAN.items()]))
-    told = [f"{cell},{sample},hg38,{30 + n},{90 + n},{120 + n},A1,B2,C3" for n, (cell, sample) in enumerate(zip(frame.index, samples, strict=True))]
+    told = [
+        f"{cell},{sample},hg38,{30 + n},{90 + n},{120 + n},A1,B2,C3"
+        for n, (cell, sample) in enumerate(zip(frame.index, samples, strict=True))
+    ]
     heading = "bc_wells,sample,species,gene_count,tscp_count,mread_count,bc1_well,bc2_well,bc3_well\n"
     put(at / "cell_metadata.csv", heading + lines(told))
     return at
@@ -937,7 +946,10 @@ BD_TAGS = "https://bd-rhapsody-bioinfo-docs.genomics.bd.com/steps/steps_sample_t
 BD_TOOLS = "https://bd-rhapsody-bioinfo-docs.genomics.bd.com/outputs/outputs_sctools.html"
 INDEX = [str(number) for number in np.sort(np.random.default_rng(4).choice(np.arange(1_000, 800_000), N_CELLS, replace=False))]
 OF_BD = TOTAL.set_axis(INDEX)
-HEADER = "####################\n## BD Targeted Multiplex Rhapsody Analysis Pipeline Version 1.11\n## Analysis Date: 2022-03-01\n## Sample: exp\n####################\n"
+HEADER = (
+    "####################\n## BD Targeted Multiplex Rhapsody Analysis Pipeline Version 1.11\n"
+    "## Analysis Date: 2022-03-01\n## Sample: exp\n####################\n"
+)
 CALLED = [*["ctrl"] * 22, *["treated"] * 20, *["Multiplet"] * 4, *["Undetermined"] * 2]
 TAGGED = {name: OF_BD[np.array(CALLED) == name] for name in ("ctrl", "treated")}
 
@@ -1097,7 +1109,8 @@ DROPS = TOTAL.set_axis(bases(N_CELLS, 12, 12))
 
 def dropseq(at: Path, header: str = "") -> Path:
     """DigitalExpression: genes x cells, with its summary."""
-    summary = "## htsjdk.samtools.metrics.StringHeader\n# DigitalExpression INPUT=x.bam\n\nCELL_BARCODE\tNUM_GENIC_READS\tNUM_TRANSCRIPTS\tNUM_GENES\n"
+    comments = "## htsjdk.samtools.metrics.StringHeader\n# DigitalExpression INPUT=x.bam\n\n"
+    summary = f"{comments}CELL_BARCODE\tNUM_GENIC_READS\tNUM_TRANSCRIPTS\tNUM_GENES\n"
     put(at / "s1.dge.summary.txt", summary + lines([f"{cell}\t90\t80\t30" for cell in DROPS.index]))
     return put(at / "s1.dge.txt.gz", header + DROPS.T.rename_axis("GENE").to_csv(sep="\t"))
 
@@ -1113,7 +1126,9 @@ def _(at: Path) -> Path:
     return at / "run"
 
 
-INDROP = TOTAL.set_axis([f"lib1.bc{''.join(np.array(list('EHGKLMNP'))[np.random.default_rng(n).integers(0, 8, 6)])}" for n in range(N_CELLS)])
+INDROP = TOTAL.set_axis(
+    [f"lib1.bc{''.join(np.array(list('EHGKLMNP'))[np.random.default_rng(n).integers(0, 8, 6)])}" for n in range(N_CELLS)]
+)
 
 
 @contract("inDrops: counts.tsv.gz", "https://github.com/indrops/indrops", {"lib1": INDROP})
@@ -1129,11 +1144,11 @@ def _(at: Path) -> Path:
     return put(at / "s1.counts.tsv.gz", TOTAL.set_axis(list(HUMAN.values()), axis=1).T.rename_axis("gene").to_csv(sep="\t"))
 
 
-@contract("UMI-tools count: a line for each gene and cell", UMI_TOOLS, refusal="give it as a matrix")
+@contract("UMI-tools count: a line for each gene and cell", UMI_TOOLS, refusal="umi_tools count --wide-format-cell-counts")
 def _(at: Path) -> Path:
-    long = TOTAL.stack()
-    long = long[long > 0].reset_index()
-    return put(at / "s1.counts.tsv.gz", "gene\tcell\tcount\n" + lines([f"{HUMAN[gene]}\t{cell}\t{n}" for cell, gene, n in long.to_numpy()]))
+    long = TOTAL.rename_axis("cell").reset_index().melt("cell", var_name="gene", value_name="count")
+    told = [f"{HUMAN[gene]}\t{cell}\t{n}" for cell, gene, n in long[long["count"] > 0].to_numpy()]
+    return put(at / "s1.counts.tsv.gz", "gene\tcell\tcount\n" + lines(told))
 
 
 OPTIMUS = "https://broadinstitute.github.io/warp/docs/Pipelines/Optimus_Pipeline/Loom_schema/"
@@ -1151,12 +1166,21 @@ def _(at: Path) -> Path:
 
 @contract("Optimus before 7: loom", OPTIMUS, BARE)
 def _(at: Path) -> Path:
-    rows = {"Gene": list(HUMAN), "gene_names": list(HUMAN), "ensembl_ids": [f"{stable}.3" for stable in HUMAN.values()], "n_reads": [4] * len(HUMAN)}
+    rows = {
+        "Gene": list(HUMAN),
+        "gene_names": list(HUMAN),
+        "ensembl_ids": [f"{stable}.3" for stable in HUMAN.values()],
+        "n_reads": [4] * len(HUMAN),
+    }
     columns = {"CellID": CELLS, "cell_names": CELLS, "input_id": ["uuid-1"] * N_CELLS, "n_reads": [90] * N_CELLS}
     return loom(at / "s1.loom", TOTAL, rows=rows, columns=columns)
 
 
-@contract("Optimus: sparse_counts.npz", "https://broadinstitute.github.io/warp/docs/Pipelines/Optimus_Pipeline/README/", refusal=r"load_npz.*write_h5ad")
+@contract(
+    "Optimus: sparse_counts.npz",
+    "https://broadinstitute.github.io/warp/docs/Pipelines/Optimus_Pipeline/README/",
+    refusal=r"load_npz.*write_h5ad",
+)
 def _(at: Path) -> Path:
     sparse.save_npz(at / "s1_sparse_counts.npz", sparse.csr_matrix(TOTAL.to_numpy()))
     np.save(at / "s1_sparse_counts_row_index.npy", np.array(CELLS))
@@ -1173,7 +1197,10 @@ def dragen(at: Path, genes: str = "genes.tsv.gz") -> Path:
         put(at / f"s1.scRNA.{state}matrix.mtx.gz", mtx(frame.to_numpy().T))
         put(at / f"s1.scRNA.{state}barcodes.tsv.gz", lines(frame.index))
     put(at / f"s1.scRNA.{genes}", lines([f"{stable}\t{gene}" for gene, stable in HUMAN.items()]))
-    put(at / "s1.scRNA.barcodeSummary.tsv", "ID\tBarcode\tTotalReads\tFilter\n" + lines([f"{n}\t{cell}\t90\tPASS" for n, cell in enumerate(CELLS)]))
+    put(
+        at / "s1.scRNA.barcodeSummary.tsv",
+        "ID\tBarcode\tTotalReads\tFilter\n" + lines([f"{n}\t{cell}\t90\tPASS" for n, cell in enumerate(CELLS)]),
+    )
     put(at / "s1.scRNA_metrics.csv", "RUN,,Invalid barcode read,12\nRUN,,Filtered cell-barcode,8\n")
     return at
 
@@ -1188,7 +1215,11 @@ def _(at: Path) -> Path:
     return dragen(at / "out") / "s1.scRNA.filtered.matrix.mtx.gz"
 
 
-@contract("DRAGEN before 4: genes.tsv and one matrix", "https://support-docs.illumina.com/SW/DRAGEN_v310/Content/SW/DRAGEN/scRNAOutputs_fDG.htm", BARE)
+@contract(
+    "DRAGEN before 4: genes.tsv and one matrix",
+    "https://support-docs.illumina.com/SW/DRAGEN_v310/Content/SW/DRAGEN/scRNAOutputs_fDG.htm",
+    BARE,
+)
 def _(at: Path) -> Path:
     put(at / "s1.scRNA.matrix.mtx", mtx(TOTAL.to_numpy().T))
     put(at / "s1.scRNA.barcodes.tsv", lines(CELLS))
@@ -1229,7 +1260,11 @@ def _(at: Path) -> Path:
     return mex(at / "s1_matrix_10X", TOTAL, listed, gz="", genes="genes.tsv")
 
 
-@contract("CITE-seq-Count: umi_count of tags", "https://hoohm.github.io/CITE-seq-Count/Reading-the-output/", refusal="none of the .* rows is a gene|gene")
+@contract(
+    "CITE-seq-Count: umi_count of tags",
+    "https://hoohm.github.io/CITE-seq-Count/Reading-the-output/",
+    refusal="give the matrix of the genes",
+)
 def _(at: Path) -> Path:
     tags = pd.DataFrame(np.random.default_rng(2).poisson(60, (N_CELLS, 4)), CELLS)
     listed = ["Hashtag1-ACCCACCAGTAAGAC", "Hashtag2-GGTCGAGAGCATTCA", "Hashtag3-CTTGCCGCATGTCAT", "unmapped"]
@@ -1288,7 +1323,10 @@ def _(at: Path) -> Path:
     ids = TOTAL.set_axis([f"{stable}.3" for stable in HUMAN.values()], axis=1)
     put(folder / "expression.csv", ids.rename_axis("cellkey").to_csv())
     put(folder / "cells.csv", "cellkey,genes_detected,total_umis,barcode\n" + lines([f"{cell},30,90,{cell}" for cell in CELLS]))
-    put(folder / "genes.csv", "featurekey,featurename,featuretype,chromosome\n" + lines([f"{i}.3,{s},protein_coding,1" for s, i in HUMAN.items()]))
+    put(
+        folder / "genes.csv",
+        "featurekey,featurename,featuretype,chromosome\n" + lines([f"{i}.3,{s},protein_coding,1" for s, i in HUMAN.items()]),
+    )
     return folder / "expression.csv"
 
 
@@ -1382,13 +1420,17 @@ def _(at: Path) -> Path:
     return put(at / "GSE1_all.loom.gz", plain.read_bytes())
 
 
-@contract("velocyto run10x: loom", "https://velocyto.org/velocyto.py/tutorial/cli.html", {"s1": TOTAL.set_axis([f"s1:{cell}x" for cell in CELLS])})
+@contract(
+    "velocyto run10x: loom", "https://velocyto.org/velocyto.py/tutorial/cli.html", {"s1": TOTAL.set_axis([f"s1:{cell}x" for cell in CELLS])}
+)
 def _(at: Path) -> Path:
     rows = {"Gene": list(HUMAN), "Accession": list(HUMAN.values()), "Chromosome": ["1"] * len(HUMAN)}
     return loom(at / "s1.loom", TOTAL, PARTS, rows, {"CellID": [f"s1:{cell}x" for cell in CELLS]})
 
 
-@contract("scVelo: h5ad with layers spliced and unspliced (X is spliced)", "https://scvelo.readthedocs.io/en/stable/getting_started.html", BARE)
+@contract(
+    "scVelo: h5ad with layers spliced and unspliced (X is spliced)", "https://scvelo.readthedocs.io/en/stable/getting_started.html", BARE
+)
 def _(at: Path) -> Path:
     return save(annotated(PARTS["spliced"], **PARTS), at / "s1.h5ad")
 
@@ -1396,7 +1438,11 @@ def _(at: Path) -> Path:
 # ---------------------------------------------------------------- what is not read
 
 
-@contract("SeuratDisk: h5Seurat", "https://mojaveazure.github.io/seurat-disk/articles/h5Seurat-spec.html", refusal=r'SeuratDisk::Convert\("s1.h5Seurat"')
+@contract(
+    "SeuratDisk: h5Seurat",
+    "https://mojaveazure.github.io/seurat-disk/articles/h5Seurat-spec.html",
+    refusal=r'SeuratDisk::Convert\("s1.h5Seurat"',
+)
 def _(at: Path) -> Path:
     with h5py.File(at / "s1.h5Seurat", "w") as handle:
         handle.attrs["active.assay"], handle.attrs["version"] = "RNA", "4.0.0"
@@ -1405,7 +1451,11 @@ def _(at: Path) -> Path:
     return at / "s1.h5Seurat"
 
 
-@contract("BPCells: folder of a matrix", "https://bnprks.github.io/BPCells/articles/web-only/how-it-works.html", refusal=r"BPCells::write_matrix_10x_hdf5")
+@contract(
+    "BPCells: folder of a matrix",
+    "https://bnprks.github.io/BPCells/articles/web-only/how-it-works.html",
+    refusal=r"BPCells::write_matrix_10x_hdf5",
+)
 def _(at: Path) -> Path:
     put(at / "bp/version", "unpacked-uint-matrix-v2\n")
     put(at / "bp/storage_order", "col\n")
@@ -1414,7 +1464,9 @@ def _(at: Path) -> Path:
     return at / "bp"
 
 
-@contract("TileDB-SOMA: experiment", "https://tiledbsoma.readthedocs.io/en/latest/python-tiledbsoma-io.html", refusal=r"tiledbsoma\.io\.to_h5ad")
+@contract(
+    "TileDB-SOMA: experiment", "https://tiledbsoma.readthedocs.io/en/latest/python-tiledbsoma-io.html", refusal=r"tiledbsoma\.io\.to_h5ad"
+)
 def _(at: Path) -> Path:
     put(at / "exp/__group/__1_1_abc", b"\x01")
     put(at / "exp/__meta/__1_1_abc", b"\x01")
