@@ -72,9 +72,7 @@ def _matrices(path: Path) -> list[tuple[str, Any]]:
         return list(zip((SPLICED, UNSPLICED, AMBIGUOUS), _read_parts(path), strict=True))
     values = mmread(checked, spmatrix=False)
     if _SHARED.search(path.name) and np.any(getattr(values, "data", values) % 1):
-        raise InputError(
-            f"{path}: the matrix shares reads among genes and holds fractions: give matrix.mtx, which stands beside it."
-        )
+        raise InputError(f"{path}: the matrix shares reads among genes and holds fractions: give matrix.mtx, which stands beside it.")
     return [(part_of(path.name), values)]
 
 
