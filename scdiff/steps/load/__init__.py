@@ -33,6 +33,7 @@ from scdiff.steps.load.parts import is_sum, unmixed
 from scdiff.steps.load.plan import Source, plan_inputs
 from scdiff.steps.load.readers import READERS
 from scdiff.steps.load.table import Hold, Table, reading, some
+from scdiff.steps.load.tags import of_known_sample
 from scdiff.steps.load.twice import refuse_same_cells
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _glance(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -
     _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
     table = refuse_unknown(path, table, species)
-    samples = samples_of(sources, table)
+    table, samples = of_known_sample(sources, table, samples_of(sources, table), cut=False)
     _refuse_twice(path, samples, table.barcodes)
     return join.Part(sources, table, samples)
 
@@ -236,7 +237,7 @@ def _part(sources: tuple[Source, ...], at: Place, matrix: str, species: str, *, 
     _refuse_no_parts(path, table, matrix)
     _refuse_too_small(path, table)
     table = refuse_unknown(path, table, species)
-    samples = samples_of(sources, table)
+    table, samples = of_known_sample(sources, table, samples_of(sources, table), cut=True)
     _refuse_twice(path, samples, table.barcodes)
     for said in told_samples(sources):
         table = table.noted(said)

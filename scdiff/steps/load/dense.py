@@ -27,6 +27,7 @@ _LOOKED_AT = 5
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 _MISSING = ("", "na", "nan", "null")
 _DISTINCT = 0.5
+_WIDE = "as umi_tools count --wide-format-cell-counts writes it"
 _DESCRIBES = re.compile(
     r"^((gene|effective|transcript)?length|width|start|end|strand|chr(om(osome)?)?|(n|num)(count|feature|gene|umi)s?(rna|bycounts)?|total(counts?|umis?)?"
     r"|(percent|pct(counts)?)(mt|mito|mitochondrial)|(seurat)?clusters?|leiden|louvain|cell(type|line|cycle)|origident|batch|sample|donor"
@@ -211,7 +212,7 @@ def _refuse_unnamed(path: Path, layout: _Layout, names: Sequence[str]) -> None:
 def _refuse_described(path: Path, layout: _Layout, names: Sequence[Sequence[str]], *, genes_in_rows: bool) -> None:
     """Refuse columns and rows that describe genes or cells, and a second column of names that names no gene."""
     if len(names) > 1 and len(layout.columns) == 1:
-        raise InputError(f"{path}: the table has one line for each gene and cell: give it as a matrix, genes x cells.")
+        raise InputError(f"{path}: the table has one line for each gene and cell: give a matrix, genes x cells ({_WIDE}).")
     if len(names) > 1 and not (genes_in_rows and len(set(names[1])) >= _DISTINCT * len(names[1])):
         raise InputError(
             f"{path}: column {layout.labels[-1]!r} holds {names[1][0]!r}, not a number: leave only names and counts in the table."

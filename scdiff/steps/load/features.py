@@ -134,7 +134,7 @@ def genes_only(table: Table, species: str) -> Table:
     table = _one_genome(_expression_only(table), species)
     no_gene = np.array([bool(_NOT_A_GENE.match(name)) for name in table.symbols], dtype=bool)
     if no_gene.all():
-        raise InputError(f"none of the {len(no_gene)} rows is a gene.")
+        raise InputError(f"none of the {len(no_gene)} rows is a gene: give the matrix of the genes of these cells.")
     if no_gene.any():
         table = table.genes(~no_gene).noted(f"{no_gene.sum()} rows are no genes ({some(table.symbols[no_gene])}) and were left out.")
     dates = [name for name in table.symbols if _DATE.match(name)]

@@ -5,22 +5,24 @@ from __future__ import annotations
 import csv
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from scdiff.bounded import plain_file
 from scdiff.errors import InputError
 from scdiff.steps.load.archive import ARCHIVE, unpacked
+from scdiff.steps.load.called import known_share
 from scdiff.steps.load.dense import describes, heading_and_values
 from scdiff.steps.load.hdf5 import hdf5_layout, own_samples
 from scdiff.steps.load.loom import loom_samples
-from scdiff.steps.load.parts import part_of
 from scdiff.steps.load.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.source import DENSE, HDF5, Layout, Source, bare, sample_name
 from scdiff.steps.load.store import is_zarr, refuse_unsafe_store
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.table import some
+from scdiff.steps.load.tags import tags_told
 from scdiff.steps.load.triple import MATRIX, triples
 from scdiff.steps.load.unread import refuse_unread
 from scdiff.steps.load.wells import labelled_cells, wells_told
@@ -34,8 +36,14 @@ ALLOWED = (
 _DEEPEST = 6
 _MOST_ENTRIES = 20_000
 _PASSED_OVER = ("__MACOSX", "analysis", "spatial")
-_NO_MATRIX = ("molecule_info.h5", "_posterior.h5")
+_NO_MATRIX = ("molecule_info.h5", "_posterior.h5", "raw_probe_bc_matrix.h5")
+_SOLO, _NOT_OF_GENES = re.compile(r"solo\.out$", re.IGNORECASE), {"SJ", "Transcript3p"}
+"""Folder of STARsolo, and what stands there that counts no genes: junctions, and distances to the ends of transcripts."""
+
 _CHECKPOINT = "ckpt.tar.gz"
+_NAMES_LOOKED_AT, _FEWEST_GENES = 200, 3
+"""Rows of a table whose names are looked at, and genes among them, or among the names of its columns, below which it counts no genes."""
+
 _COPY = re.compile(r"(\.(seurat|sce))?\.(h5ad|rds)$", re.IGNORECASE)
 """Endings of the same matrix in several formats, as nf-core/scrnaseq writes them (https://nf-co.re/scrnaseq/docs/output)."""
 
@@ -43,6 +51,9 @@ _COMBINED = re.compile(r"^combined_.*\.(h5ad|rds)$", re.IGNORECASE)
 """All samples of a run in one file, beside the files of each."""
 
 _STATE = re.compile(r"(^|[/._\- ])(raw|filtered)(?=_(feature|gene)_bc|_matrix|_barcodes|[/.]|$)")
+
+
+_FILTERED = re.compile(r"((?:^|[._\- ])(?:sample_)?)filtered")
 
 
 def sources_of(path: Path) -> list[Source]:
@@ -85,7 +96,7 @@ def _file(path: Path) -> list[Source]:
         refuse_without_rdata(path)
         return [Source("", path, Layout.R_OBJECT, (path,))]
     if DENSE.search(path.name):
-        return [Source("", path, Layout.DENSE, (path,))]
+        return _tagged(Source("", path, Layout.DENSE, (path,)), path)
     raise InputError(f"{path}: scdiff does not read {path.suffix or 'files without suffix'}; allowed: {ALLOWED}.")
 
 
@@ -93,7 +104,8 @@ def _archived(path: Path) -> list[Source]:
     """Find the samples of an archive as of the folder that it unpacks to; they are named by it, not by that folder."""
     with unpacked(path, heads=True) as folder:
         found = _file(folder) if is_zarr(folder) else _folder(folder)
-        return [_packed(source, path, folder) for source in found]
+        packed = [_packed(source, path, folder) for source in found]
+        return packed if len(packed) > 1 or packed[0].label else _tagged(packed[0], path)
 
 
 def _packed(source: Source, archive: Path, folder: Path) -> Source:
@@ -113,15 +125,20 @@ def _labelled(path: Path, layout: Layout) -> list[Source]:
 
 def _with_samples(sources: Sequence[Source]) -> list[Source]:
     """Tell the samples of triples apart where their lists of cells, or a list of wells, do."""
-    return [told for source in sources for told in (labelled_cells(source) or wells_told([source]))]
+    return [told for source in sources for told in (labelled_cells(source) or tags_told(source, source.path) or wells_told([source]))]
+
+
+def _tagged(source: Source, place: Path) -> list[Source]:
+    """Tell the samples of a matrix apart where calls of sample tags beside it do."""
+    return tags_told(source, place) or [source]
 
 
 def _folder(path: Path) -> list[Source]:
     """Find the samples of a folder and the folders below: all of one kind, each named differently."""
     refuse_unread(path)
     found, passed = _strongest(path, _with_velocity(list(_below(path, path)), path))
-    twins = {source.path: _twin(source.path, path) for source in found}
     places = {source.path for source in found}
+    twins = {place: _twin(place, path, places) for place in places}
     raw = {place for place in twins.values() if place in places}
     kept = [source for source in found if source.path not in raw and source.path.with_name(f"{source.path.name}.h5") not in places]
     kept = [
@@ -149,16 +166,21 @@ def _with_velocity(found: Sequence[Source], root: Path) -> list[Source]:
     for place in places:
         parts = place.relative_to(root).parts
         whole = root.joinpath(*("Gene" if part == "Velocyto" else part for part in parts))
-        if "Velocyto" in parts and whole in places:
-            beside[place] = places[whole]
+        filtered = whole.with_name("filtered")  # before 2.7.9 all droplets alone were written, the cells among them
+        alone = place.name == "raw" and place.with_name("filtered") not in places and filtered in places
+        if "Velocyto" in parts and (alone or whole in places):
+            beside[place] = places[filtered if alone else whole]
     kept = [source for source in found if source.files[0].parent not in beside]
-    extra = {id(whole): places[place].files for place, whole in beside.items() if part_of(places[place].files[0].name)}
+    extra = {id(whole): places[place].files for place, whole in beside.items()}
     return [replace(source, files=(*source.files, *extra.get(id(source), ()))) for source in kept]
 
 
 def _strongest(path: Path, found: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
     """Pass over what only repeats or describes the counts that stand beside it; say so."""
-    kept = [source for source in found if source.layout is not Layout.DENSE or not _describes(source.files[0])] or list(found)
+    beside = any(source.layout is not Layout.DENSE for source in found)
+    kept = [source for source in found if source.layout is not Layout.DENSE or not _describes(source.files[0], beside=beside)] or list(
+        found
+    )
     copies = {_COPY.sub("", source.path.name) for source in kept if source.layout is Layout.H5AD}
     kept = [source for source in kept if source.layout is not Layout.R_OBJECT or _COPY.sub("", source.path.name) not in copies]
     names = {source.path.name for source in kept}
@@ -171,15 +193,19 @@ def _strongest(path: Path, found: Sequence[Source]) -> tuple[list[Source], tuple
     return kept, (f"Beside the counts were passed over: {some(passed, 6)}.",) if passed else ()
 
 
-def _describes(file: Path) -> bool:
-    """Tell by its heading whether a table describes cells or genes."""
+def _describes(file: Path, *, beside: bool) -> bool:
+    """Tell by its heading whether a table describes cells or genes; ``beside`` a matrix of another kind also by naming no gene."""
     try:
         with open_text(file) as handle:
             lines, values = heading_and_values(handle)
+            values += list(islice(handle, _NAMES_LOOKED_AT))
         separator = max("\t,; ", key=values[0].count)
-        return describes(next(csv.reader([lines[-1]], delimiter=separator), []))
+        heading, *rows = csv.reader([lines[-1], *values], delimiter=separator)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error):
         return False
+    names = [row[0].strip() for row in rows if row]
+    n_genes = max(known_share(listed) * len(listed) for listed in (heading[:_NAMES_LOOKED_AT], names))
+    return describes(heading) or (beside and n_genes < _FEWEST_GENES)
 
 
 def _only(found: Sequence[Source], place: Path | None) -> Source:
@@ -188,11 +214,15 @@ def _only(found: Sequence[Source], place: Path | None) -> Source:
     return here[0] if here[0].sample else replace(here[0], sample=_named(here[0]))
 
 
-def _twin(place: Path, root: Path) -> Path | None:
-    """Where the unfiltered matrix of a filtered one would stand: the same path with ``raw`` for ``filtered``."""
+def _twin(place: Path, root: Path, places: Collection[Path]) -> Path | None:
+    """Find the unfiltered matrix of a filtered one: at the same path with ``raw`` or ``unfiltered`` for ``filtered``.
+
+    Of matrices with a prefix, also at the same path without that word, as DRAGEN names them.
+    """
     parts = place.relative_to(root).parts
-    turned = [raw.name if (raw := Path(part.replace("filtered", "raw"))).name else part for part in parts]
-    return root.joinpath(*turned) if turned != list(parts) else None
+    words = ["raw", "unfiltered", *([""] if MATRIX.search(place.name) else [])]
+    turned = [root.joinpath(*(_FILTERED.sub(f"\\g<1>{word}" if word else "", part) or part for part in parts)) for word in words]
+    return next((twin for twin in turned if twin != place and twin in places), None)
 
 
 def _refuse_unclear(path: Path, sources: Sequence[Source]) -> None:
@@ -214,7 +244,8 @@ def _below(folder: Path, root: Path) -> Iterator[Source]:
     children = _visible(folder)
     pooled = {"multi"} if any(child.name == "per_sample_outs" for child in children) else set()  # cellranger multi: all samples in one
     for child in children:
-        if child.is_dir() and not is_zarr(child) and child.name not in {*_PASSED_OVER, *pooled}:
+        passed = {*_PASSED_OVER, *pooled, *(_NOT_OF_GENES if _SOLO.search(folder.name) else ())}
+        if child.is_dir() and not is_zarr(child) and child.name not in passed:
             yield from _below(child, root)
     yield from _here(folder)
 

@@ -20,12 +20,14 @@ from scdiff.steps.load.counts import widened
 from scdiff.steps.load.features import looks_stable, named, pick_genome
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.lazy import lazy_counts
+from scdiff.steps.load.lists import cell_names
 from scdiff.steps.load.parts import KEPT, is_sum, parts_of, summed
 from scdiff.steps.load.probe import probe
 from scdiff.steps.load.readers import READERS
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.stored import asked_of, fuller_first, genes_of_raw, part_layers, parts_alone, places_of, unspliced_alone
 from scdiff.steps.load.table import Hold, Table, looked_at, reading
+from scdiff.steps.load.unread import refuse_unread_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -57,10 +59,7 @@ def hdf5_layout(path: Path) -> Layout:
     with reading(path, "an HDF5 file"), h5py.File(path) as handle:
         if ("obs" in handle and "var" in handle) or "mod" in handle:
             return Layout.H5AD
-        if {"assays", "cell.names"} <= set(handle):
-            raise InputError(
-                f'{path}: this is h5Seurat, which scdiff does not read. Convert it: SeuratDisk::Convert("{path.name}", dest = "h5ad") in R.'
-            )
+        refuse_unread_hdf5(path, handle)
         if "row_attrs" in handle and "matrix" in handle:
             return Layout.LOOM
         if "matrix" in handle and "features" in handle["matrix"]:
@@ -313,7 +312,7 @@ def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -
     kinds = _first(_KINDS, columns)
     table = Table(
         entries=values if is_lazy(values) else _by_cell(values),
-        barcodes=np.array([str(cell) for cell in obs.index], dtype=object),
+        barcodes=cell_names(obs),
         symbols=symbols,
         gene_ids=gene_ids,
         obs=obs,

@@ -13,6 +13,7 @@ from scdiff.errors import InputError
 from scdiff.steps._days import DAY, days, unreadable_days
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, some
+from scdiff.steps.load.tags import is_no_sample, read_calls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,7 @@ def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *,
                 f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(column):,} cells: give each cell a sample, or drop the column.'
             )
         known = sorted({as_text(label) for label in column.dropna()})
+        known = known if name == LABELS else [label for label in known if not is_no_sample(label)]
         if name == LABELS and exact and missing < len(column):
             return name, known if len(known) <= len(column) / 2 else []
         if not missing and 2 <= len(known) <= len(column) / 2:
@@ -103,18 +105,23 @@ def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *,
 
 
 def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:
-    """Name the sample of each cell of one file, shape (n_cells,).
+    """Name the sample of each cell of one file, shape (n_cells,); empty for one of several samples or of none.
 
     Raises
     ------
     InputError
         If a cell is of a GEM well that is no sample.
     """
-    if not sources[0].label or (table.obs is None and not sources[0].wells):
+    told_beside = sources[0].wells or sources[0].calls
+    if not sources[0].label or (table.obs is None and not told_beside):
         return np.full(len(table.barcodes), sources[0].sample, dtype=object)
+    named = {source.label: source.sample for source in sources}
+    if sources[0].calls:
+        calls = read_calls(sources[0].calls)
+        return np.array([named.get(calls.get(name, ""), "") for name in table.barcodes], dtype=object)
     if not sources[0].wells:
-        named = {source.label: source.sample for source in sources}
-        return np.array([named[as_text(label)] for label in table.obs[sources[0].column]], dtype=object)  # type: ignore[index]
+        labels = [as_text(label) for label in table.obs[sources[0].column]]  # type: ignore[index]
+        return np.array(["" if label not in named and is_no_sample(label) else named[label] for label in labels], dtype=object)
     wells = {well: source.sample for source in sources for well in source.wells}
     found = [well_of(name) for name in table.barcodes]
     if odd := sorted(set(found) - set(wells)):
@@ -144,7 +151,7 @@ def told_samples(sources: Sequence[Source]) -> list[str]:
 
 def _where(source: Source) -> str:
     """Say what tells the samples of a file apart."""
-    if source.wells:
+    if source.wells or source.calls:
         return source.column
     if source.layout.is_folder:
         return f"{PurePath(source.members[1]).name if source.members else source.files[1].name} column {source.column}"

@@ -20,7 +20,7 @@ from scdiff.steps.load.stream import open_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GeneList", "about_cells", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
+__all__ = ["GeneList", "about_cells", "cell_names", "counts_up", "gene_columns", "read_cells", "read_genes", "read_rows", "without_heading"]
 
 _KINDS = re.compile(
     r"^(gene expression|antibody capture|(crispr |custom|multiplexing |antigen |guide ).*|custom|peaks?|vdj.*)?$", re.IGNORECASE
@@ -31,6 +31,7 @@ _HEADING_WORD = re.compile(
 )
 """Words of lines that name columns; no gene and no barcode is called so."""
 
+_BARCODES = ("barcode", "barcodes", "cell_names", "cellid")
 _DISTINCT = 0.5
 _LOOKED_AT, _MOST_KINDS = 100, 12
 _MOST_LINES = 10_000_000
@@ -126,6 +127,14 @@ def read_cells(rows: Sequence[Sequence[str]]) -> np.ndarray:
     barcodes = [column for column in columns if mostly_barcodes(column)]
     distinct = [column for column in columns if len(set(column)) == len(column) and not counts_up(column)]
     return np.array([*barcodes, *distinct, *columns][0], dtype=object)
+
+
+def cell_names(obs: pd.DataFrame) -> np.ndarray:
+    """Name the cells by the index of their table, or by its column of barcodes where the index only counts them, shape (n_cells,)."""
+    index = [str(name) for name in obs.index]
+    column = next((name for name in obs if str(name).casefold() in _BARCODES), None) if counts_up(index) else None
+    names = index if column is None else [str(name) for name in obs[column]]
+    return np.array(names if len(set(names)) == len(names) else index, dtype=object)
 
 
 def about_cells(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame | None:

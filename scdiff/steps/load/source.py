@@ -17,12 +17,18 @@ _SUFFIXES = re.compile(r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz
 _PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
 _GENERIC = re.compile(
     rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
-    r"|dge(_(un)?filtered)?|(.*\.)?solo\.out|mex|(hg|mm|grch|grcm)\d+\w*)$",
+    r"|dge(_(un)?filtered)?|solo\.out|mex|(hg|mm|grch|grcm)\d+\w*|(af_)?quants?(_mat)?|alevin|simpleaf|adata|anndata|cellranger|output"
+    r"|(filtered|raw)_matrix|sensitivity_\d|matrix_10x|((rs|db)ec_molspercell)(_unfiltered)?(_mex)?)$",
     re.IGNORECASE,
 )
 """Names that programs give to files and folders; the sample is named by the folder above."""
 
-_TAIL = re.compile(rf"[._\- ]+(sample_)?({_PROGRAM}|(filtered|raw|cellbender_filter|emptydrops_filter)(_matrix)?)$", re.IGNORECASE)
+_TAIL = re.compile(
+    rf"([._\- ]+((sample_)?{_PROGRAM}|(filtered|raw|cellbender(_filter(ed)?)?|emptydrops_filter)([._]matrix)?|solo\.out|matrix_10x"
+    r"|(rs|db)ec_molspercell(_unfiltered)?(_mex)?))+$|(\.(scrna|dge|counts))+$",
+    re.IGNORECASE,
+)
+"""What programs write after the name of a sample; what is too common a word only after a dot."""
 
 
 class Layout(StrEnum):
@@ -66,7 +72,7 @@ class Source:
     label
         Name of the sample in what tells the samples of the file apart; empty where the whole file is the sample.
     column
-        What that is: a column about the cells, or the file that lists the wells.
+        What that is: a column about the cells, or the file that lists the wells or the cells.
     wells
         GEM wells of the sample, the numbers that its barcodes end in; empty where a column tells.
     fields
@@ -79,6 +85,8 @@ class Source:
         The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
     members
         Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+    calls
+        Table that names the sample of each cell, beside the matrix; None where there is none.
     said
         Sentences on what was chosen or passed over.
     held
@@ -97,6 +105,7 @@ class Source:
     members: tuple[str, ...] = ()
     column: str = "sample"
     wells: tuple[str, ...] = ()
+    calls: Path | None = None
     said: tuple[str, ...] = ()
     held: Any = field(default=None, compare=False, repr=False)
 
@@ -116,7 +125,7 @@ def chosen_name(name: str) -> str:
     >>> chosen_name("GSM1_a_filtered_feature_bc_matrix.h5"), chosen_name("filtered_feature_bc_matrix")
     ('GSM1_a', '')
     """
-    kept = _TAIL.sub("", bare(name))
+    kept = _TAIL.sub("", _TAIL.sub("", bare(name)))
     return "" if _GENERIC.match(kept) or _GENERIC.match(bare(name)) else kept
 
 

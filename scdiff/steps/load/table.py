@@ -84,6 +84,13 @@ class Table:
         layers = {name: values[:, kept] for name, values in self.layers.items()}
         return replace(self, entries=self.entries[:, kept], layers=layers, **parts)
 
+    def cells(self, keep: np.ndarray) -> Table:
+        """Return the table of the cells in the mask ``keep``."""
+        kept = np.flatnonzero(keep)
+        obs = None if self.obs is None else self.obs.iloc[kept]
+        layers = {name: values[kept] for name, values in self.layers.items()}
+        return replace(self, entries=self.entries[kept], barcodes=self.barcodes[kept], obs=obs, layers=layers)
+
 
 @contextmanager
 def reading(path: Path, layout: str) -> Iterator[None]:

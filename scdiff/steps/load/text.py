@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.features import is_common
 from scdiff.steps.load.lists import about_cells, read_cells, read_genes, read_rows, without_heading
-from scdiff.steps.load.parts import assembled, part_of
+from scdiff.steps.load.parts import AMBIGUOUS, SPLICED, UNSPLICED, assembled, part_of
 from scdiff.steps.load.readers import READERS
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import most_bytes, open_bytes
@@ -23,6 +24,10 @@ __all__ = ["read_10x_mtx"]
 _BLOCK = 1 << 20
 _NUMBERS = b"0123456789+-.eEnaifNAIF \t\r\n"
 _BYTES_PER_ENTRY = 2
+_SHARED = re.compile(r"UniqueAndMult-", re.IGNORECASE)
+_OF_PARTS = 5
+"""Fields of an entry with row, column and the values of three parts."""
+
 _ENOUGH_COMMON, _HIGH = 5, 0.7
 """Genes that nearly every cell expresses: so many are needed to tell a square matrix, by a median rank above this."""
 
@@ -42,12 +47,77 @@ def read_10x_mtx(source: Source, matrix: str, species: str, hold: Hold) -> Itera
         If the lists of cells and genes do not fit the matrix.
     """
     files = source.files
-    tables = [_read_triple(files[start : start + 3]) for start in range(0, len(files), 3)]
-    yield assembled(tables, [part_of(path.name) for path in files[::3]], matrix)
+    read = [
+        (part, _with_lists(files[start : start + 3], values))
+        for start in range(0, len(files), 3)
+        for part, values in _matrices(files[start])
+    ]
+    yield assembled([table for _, table in read], [part for part, _ in read], matrix)
 
 
-def _read_triple(files: Sequence[Path]) -> Table:
-    """Read one matrix with its lists.
+def _matrices(path: Path) -> list[tuple[str, Any]]:
+    """Read the matrices of a file, each with the part of the counts that it holds, empty for all.
+
+    STAR before 2.7.9 writes three values a line into ``Velocyto/matrix.mtx``: spliced, unspliced and ambiguous counts.
+
+    Raises
+    ------
+    InputError
+        If the matrix is damaged or holds no counts.
+    """
+    from scipy.io import mmread
+
+    checked, fields = _checked(path), _entry(path)
+    if len(fields) == _OF_PARTS:
+        return list(zip((SPLICED, UNSPLICED, AMBIGUOUS), _read_parts(path), strict=True))
+    values = mmread(checked, spmatrix=False)
+    if _SHARED.search(path.name) and np.any(getattr(values, "data", values) % 1):
+        raise InputError(f"{path}: the matrix shares reads among genes and holds fractions: give matrix.mtx, which stands beside it.")
+    return [(part_of(path.name), values)]
+
+
+def _entry(path: Path) -> list[bytes]:
+    """Read the fields of the first entry of a matrix of entries; none where a line follows for each place.
+
+    Raises
+    ------
+    InputError
+        If they are neither row, column and value nor row, column and the values of three parts.
+    """
+    with open_bytes(path) as handle:
+        heading = _heading(handle)
+        fields = handle.readline().split()
+    if len(heading[-1].split()) != 3 or not fields:
+        return []
+    if len(fields) not in (3, _OF_PARTS):
+        raise InputError(
+            f"{path}: an entry of the matrix has {len(fields)} fields, not row, column and value: give the matrix of counts, matrix.mtx."
+        )
+    return fields
+
+
+def _read_parts(path: Path) -> list[Any]:
+    """Read the three matrices of entries with three values."""
+    import pandas as pd
+    from scipy import sparse
+
+    with open_bytes(path) as handle:
+        sizes = _heading(handle)[-1].split()
+        entries = pd.read_csv(handle, sep=r"\s+", header=None).to_numpy()
+    place, shape = (entries[:, 0].astype(int) - 1, entries[:, 1].astype(int) - 1), (int(sizes[0]), int(sizes[1]))
+    return [sparse.coo_array((entries[:, column], place), shape=shape) for column in range(2, _OF_PARTS)]
+
+
+def _heading(handle: IO[bytes]) -> list[bytes]:
+    """Read the lines of a matrix up to that of its sizes."""
+    heading = [handle.readline()]
+    while heading[-1].startswith(b"%") or heading[-1].isspace():
+        heading.append(handle.readline())
+    return heading
+
+
+def _with_lists(files: Sequence[Path], values: Any) -> Table:
+    """Join one matrix with its lists.
 
     Raises
     ------
@@ -55,9 +125,7 @@ def _read_triple(files: Sequence[Path]) -> Table:
         If the lists of cells and genes do not fit the matrix.
     """
     from scipy import sparse
-    from scipy.io import mmread
 
-    values = mmread(_checked(files[0]), spmatrix=False)
     cell_rows, gene_rows = (read_rows(path) for path in files[1:3])
     heading, turned = (cell_rows or [[]])[0], _is_turned(files, values, cell_rows, gene_rows)
     n_genes, n_cells = values.shape[::-1] if turned else values.shape
@@ -84,9 +152,7 @@ def _checked(path: Path) -> Path | BytesIO:
     """
     zipped, parts = path.suffix.lower() == ".gz", []
     with open_bytes(path) as handle:
-        heading = [handle.readline()]
-        while heading[-1].startswith(b"%") or heading[-1].isspace():
-            heading.append(handle.readline())
+        heading = _heading(handle)
         n_stated = _stated(path, heading[0].decode("utf-8", "replace"), heading[-1].split())
         n_lines = blank = 0
         while block := handle.read(_BLOCK):

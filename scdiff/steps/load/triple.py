@@ -179,6 +179,8 @@ def _triple(folder: Path, matrix: Path, lists: Sequence[Path], taken: set[str]) 
 def _belonging(folder: Path, matrix: Path, role: _Role, lists: Sequence[Path], key: str, taken: set[str], *, shared: bool) -> Path | None:
     """Find the list of one role: of the matrix's own prefix, else the only one that is no other matrix's; None for none.
 
+    A list of genes of another matrix serves where its prefix is the beginning of this one's: the genes of all matrices.
+
     Raises
     ------
     InputError
@@ -187,7 +189,8 @@ def _belonging(folder: Path, matrix: Path, role: _Role, lists: Sequence[Path], k
     keyed = {file: _key(role.words.sub("", stem)) for file in lists if role.words.search(stem := _LIST.sub("", file.name))}
     own = [file for file, its in keyed.items() if its == key]
     free = [file for file, its in keyed.items() if its not in taken] if shared else []
-    found = _usual(own or [file for file in free if f"{key}_".startswith(f"{keyed[file]}_")] or free)
+    common = [file for file, its in keyed.items() if shared and role is _FEATURES and f"{key}_".startswith(f"{its}_")]
+    found = _usual(own or [file for file in free if f"{key}_".startswith(f"{keyed[file]}_")] or free or common)
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise InputError(f"{folder}: several lists may belong to {matrix.name} ({names}): leave only the one that does.")

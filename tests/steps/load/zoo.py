@@ -760,7 +760,7 @@ def dense() -> Iterable[Variant]:
         "dense", "comments", lambda at: put(at / "d.csv", "# made by\n# hand\n" + write_dense(at / "x" / "d.csv").read_text()), one("d")
     )
     yield Variant("dense", "capitals in the suffix", lambda at: write_dense(at / "D.CSV"), one("D"))
-    yield Variant("dense", "dge", lambda at: write_dense(at / "GSM1.dge.txt.gz", separator="\t", corner="GENE"), one("GSM1.dge"))
+    yield Variant("dense", "dge", lambda at: write_dense(at / "GSM1.dge.txt.gz", separator="\t", corner="GENE"), one("GSM1"))
 
 
 def tables_of_more() -> Iterable[Variant]:
