@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pydantic import BaseModel
 
+    from scdiff.steps.load import Source
+
 __all__ = ["STEPS", "resolve", "run", "step_functions"]
 
 log = logging.getLogger(__name__)
@@ -120,9 +122,10 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
     """
     if start is not None and start not in STEPS:
         raise UnknownNameError(f"unknown step {start!r}. {did_you_mean(start, STEPS)}")
-    out, files = Path(out), _files(config)
+    out, sources = Path(out), _sources(config)
+    files = _files(config, sources)
     options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
-    prints = _fingerprints(config, options, files)
+    prints = _fingerprints(config, options, files, sources)
     checkpoints = Checkpoints(out)
     if config.engine == "memory" and (warning := shortage(files)):
         log.warning(warning)
@@ -158,14 +161,17 @@ def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[
     return getattr(config, name).model_dump() | wide | LEAN.get(name, {})
 
 
-def _fingerprints(config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path]) -> dict[str, str]:
-    """Per step, a hash of all that its result depends on: versions, files, options, programmes, receivers, the steps before."""
+def _fingerprints(
+    config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path], sources: Sequence[Source]
+) -> dict[str, str]:
+    """Per step, a hash of all that its result depends on: versions, files, samples, options, programmes, receivers, the steps before."""
     from scdiff.programs import load_programs
     from scdiff.report.versions import installed_versions
 
     programs = [program.model_dump(mode="json") for program in load_programs(config.programs)]
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    chain, prints = _digest([installed_versions(), states]), {}
+    samples = [(source.sample, source.label, source.wells, dict(source.fields), source.control) for source in sources]
+    chain, prints = _digest([installed_versions(), states, samples]), {}
     for name in STEPS:
         tables = [read_text(path, MOST_TABLE_BYTES) for path in map(Path, options[name].get("receivers", ())) if path.suffix == ".csv"]
         chain = _digest([chain, name, options[name], programs if "programs" in options[name] else [], *tables])
@@ -178,8 +184,8 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _files(config: Any) -> list[Path]:
-    """All files that the run reads, the sheet among them.
+def _sources(config: Any) -> list[Source]:
+    """Find the samples that the run reads.
 
     Raises
     ------
@@ -188,9 +194,14 @@ def _files(config: Any) -> list[Path]:
     """
     from scdiff.steps.load import plan_inputs
 
-    sources = plan_inputs(config.inputs, samples=config.samples, control=config.control)
+    return plan_inputs(config.inputs, samples=config.samples, control=config.control)
+
+
+def _files(config: Any, sources: Sequence[Source]) -> list[Path]:
+    """All files that the run reads, the sheet and the lists of samples among them."""
     read = [*sources, *(source.raw for source in sources if source.raw)]
-    return sorted({Path(path) for source in read for path in source.files} | ({config.samples} if config.samples else set()))
+    beside = {path for path in (config.samples, *(source.calls for source in sources)) if path}
+    return sorted({Path(path) for source in read for path in source.files} | beside)
 
 
 def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str | None) -> int:

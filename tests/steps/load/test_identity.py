@@ -13,6 +13,7 @@ import pytest
 from identified import said
 from scipy import sparse
 
+from scdiff import pipeline
 from scdiff.errors import ConfigError, InputError
 from scdiff.steps._days import days, unreadable_days
 from scdiff.steps.load import load, look_at, plan_inputs
@@ -201,6 +202,20 @@ def test_aggr_names_the_sample_of_each_well(batch, write_mtx) -> None:
     assert (loaded.obs["sample"].astype(str) == wells.map({"1": "bone", "2": "fat", "3": "cord"})).all()
     assert told(loaded, "donor") == {"bone": "007", "fat": "7", "cord": "8"}
     assert "3 samples from aggregation.csv (bone, fat, cord)" in said(loaded)
+
+
+def test_a_run_starts_anew_where_the_list_of_wells_changed(batch, write_mtx) -> None:
+    folder = _aggr(batch, write_mtx, "sample_id,molecule_h5\nbone,/a.h5\nfat,/b.h5\ncord,/c.h5\n")
+
+    def fingerprint() -> str:
+        config = pipeline.resolve({"inputs": [folder]})
+        sources = pipeline._sources(config)
+        return pipeline._fingerprints(config, {name: {} for name in pipeline.STEPS}, pipeline._files(config, sources), sources)["load"]
+
+    before = fingerprint()
+    assert fingerprint() == before
+    put(folder / "aggregation.csv", "sample_id,molecule_h5\nbone,/a.h5\nfat,/b.h5\nblood,/c.h5\n")
+    assert fingerprint() != before
 
 
 def test_wells_without_a_list_are_said(batch, write_mtx) -> None:
