@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations=20
 
-test-slow: $(VENV)/.installed-dev ## what takes more than about ten seconds each
+test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
 	$(BIN)/python -m pytest -n 2 -m slow --durations=20
 
 lint: $(VENV)/.installed-dev ## style and types

@@ -282,6 +282,7 @@ def test_an_interrupted_run_says_so_and_goes_on_later(small_input, tmp_path) -> 
     assert json.loads((tmp_path / "out" / ".scdiff" / "state.json").read_text())[0]["step"] == "load"
 
 
+@pytest.mark.slow
 def test_a_failed_section_is_one_line(say, finished, small_input, monkeypatch, tmp_path) -> None:
     from scdiff.registry import Card
     from scdiff.report.section import run_section

@@ -28,6 +28,7 @@ def test_the_interval_of_the_planned_donors_has_the_width_asked_for(mean, rho):
     assert np.median(few) > 0.5 or n_donors < 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "rho", "seed"), [(0.04, 0.003, 1), (0.04, 0.01, 2), (0.4, 0.05, 3)])
 def test_the_planned_donors_find_the_change(mean, rho, seed):
     n_donors, rng = donors_for_change(mean, rho, 1000), np.random.default_rng(seed)

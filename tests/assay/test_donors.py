@@ -207,6 +207,7 @@ def coverage(truth, cv, n_donors, n_draws=120):
     return hits / n_draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("truth", "cv", "n_donors"), [(0.005, 0.5, 3), (0.02, 0.3, 5), (0.04, 0.5, 3), (0.3, 0.2, 3)])
 def test_the_interval_covers(truth, cv, n_donors):
     assert coverage(truth, cv, n_donors) > 0.9

@@ -192,6 +192,7 @@ def test_a_given_start_keeps_the_reach_of_the_model(model, truth, draw):
     assert fit_mixture(table, model, start=model.prior_mean).model.reach == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_expression_is_not_taken_for_far_reaching_soup(model, truth, draw, seed):
     """Clean cells, one in twenty positive: contamination up to the level must not win."""
@@ -275,6 +276,7 @@ def test_fit_at_puts_the_same_fit_together(fitted):
     np.testing.assert_array_equal(again.pattern, fit.pattern)
 
 
+@pytest.mark.slow
 def test_another_start_beside_the_three_never_makes_the_fit_worse(fitted):
     _, fit = fitted(0.05, 2)
     poor = fit.model.prior_mean

@@ -170,6 +170,7 @@ def test_more_samples_are_surer():
     np.testing.assert_allclose(widths, [0.2, 0.1, 0.05], rtol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truths", [(0.0, 0.002), (0.05, 0.1, 0.3), (0.01, 0.01, 0.01, 0.2)])
 def test_interval_of_mean_covers_the_truth(truths):
     """95 % aimed at; 600 draws leave room down to 93 %."""

@@ -68,6 +68,7 @@ def test_tally_is_that_of_the_slow_twin(markers, min_markers):
     assert bins.shape == (N_CELLS,)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300))
 def test_same_bits_for_any_order_of_cells_and_genes_and_any_chunk(shuffle, chunk_cells):

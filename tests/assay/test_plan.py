@@ -42,6 +42,7 @@ def test_depth_buys_sensitivity(plans):
     assert all(plan.false_call_rate < 0.002 for plan in plans)
 
 
+@pytest.mark.slow
 def test_law_more_depth_never_needs_more_cells(model):
     depths = [500, 640, 900, 1_000, 1_400, 2_000, 2_900, 4_000, 7_000, 11_000, 20_000]
     made = plan_cells(model, depths, fraction=0.002)

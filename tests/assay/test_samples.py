@@ -107,6 +107,7 @@ def test_controls_alone_are_the_pooled_fit(batch, model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_cells", [1, FEWEST_CELLS - 1])
 def test_a_tiny_sample_takes_the_pooled_parameters(batch, model, n_cells):
     counts, depth, _ = batch
@@ -138,6 +139,7 @@ def test_a_record_holds_plain_numbers_only(called):
     assert sum(key.startswith("level_") for key in record) == 3
 
 
+@pytest.mark.slow
 def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model):
     counts, depth, samples = batch
     soups = {"all": Soup((20.0, 30.0, 9000.0), 2e6), "b": Soup((10.0, 15.0, 4000.0), 1e6)}

@@ -47,6 +47,7 @@ def test_a_programme_without_markers_is_refused():
         plan_table("cell_cycle", [4_000.0], fraction=0.01)
 
 
+@pytest.mark.slow
 def test_the_command_prints_table_and_sentence(capsys, tmp_path):
     assert main(["plan", "--lod", "0.01", "--depth", "3000", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out

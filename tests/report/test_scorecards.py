@@ -70,6 +70,7 @@ def test_a_scorecard_has_a_row_per_read_out_and_sample(called):
     assert pooled.loc["ENG", "expected"] == "As the criterion."
 
 
+@pytest.mark.slow
 def test_only_scorecards_with_read_outs_are_sections(called):
     sections = {section.anchor: section for section in all_sections(called)}
     assert {name for name in sections if name.startswith("scorecard_")} == {"scorecard_identity", "scorecard_stages"}

@@ -35,6 +35,7 @@ def test_the_order_of_the_page():
     assert list(SECTIONS) == ORDER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
 def test_every_section_is_done_on_a_whole_run(card, verdict, drawn):

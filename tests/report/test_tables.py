@@ -76,6 +76,7 @@ def test_main_evidence_is_of_the_main_programme_only(finished):
     assert list(main_evidence(finished).columns) == ["PDX1", "NKX6-1", "INS", "NEUROG3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
 @pytest.mark.parametrize("rows", [1, 7, 600, 1_000])
 def test_a_long_table_is_written_some_rows_at_a_time(finished, tmp_path, monkeypatch, suffix, rows):

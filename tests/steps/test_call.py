@@ -395,6 +395,7 @@ def test_programmes_without_markers_are_refused():
 # --- real cells -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ins_is_told_from_ambient_ins_in_real_islets(shared_data):
     """INS > 0 holds in 93 to 100 % of every type; called: at least 98 % of beta, at most 4 % of the others."""
     adata = called(real(shared_data, "islet_mouse.h5ad", "mouse"))

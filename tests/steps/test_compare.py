@@ -200,6 +200,7 @@ def test_a_balance_of_nothing_is_not_measurable():
     assert adata.uns["scdiff"]["comparison"].set_index("program").loc["balance", "verdict"] == "not measurable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "least", "most"), [(0.05, 0.9, 1.0), (0.0, 0.0, 0.05)])
 def test_a_shift_of_treg_of_five_points_is_found_in_the_same_donors_and_none_where_there_is_none(shift, least, most):
     """Responder cells of three donors with and without the batch, 5,000 cells each; donors differ by a fifth; 40 studies."""

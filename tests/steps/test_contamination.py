@@ -95,6 +95,7 @@ def test_the_interval_holds_the_truth(shape, truth):
     assert row["prevalence_low"] - slack <= share <= row["prevalence_high"] + slack
 
 
+@pytest.mark.slow
 def test_one_class_of_lysed_cells_is_not_positive():
     row, _ = measure(two_classes(np.random.default_rng(3), 0.0))
     assert row["verdict"] == "not detected"

@@ -71,6 +71,7 @@ def test_what_cannot_be_said_is_refused_with_the_reason(tables, verdict, reason)
     assert np.isnan([row["rho"], row["logit_variance"], row["donors_for_mean"], row["donors_for_change_high"]]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_interval_of_rho_holds_the_truth_of_simulated_donors(seed):
     rng, rho, mean = np.random.default_rng(seed), 0.03, 0.06

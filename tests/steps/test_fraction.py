@@ -280,6 +280,7 @@ def test_controls_alone_are_all():
 # --- the same again ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_runs_and_a_shuffled_one_give_the_same_bytes(single, shuffled):
     first = csv(single.uns["scdiff"]["fractions"])
     assert csv(measured(batch())) == first

@@ -71,6 +71,7 @@ def test_a_raised_set_is_called_where_it_is_raised(program):
     assert {"mine:mine"} <= set(adata.obsm["scdiff_evidence"].columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "null_sets", "said"),
     [

@@ -262,6 +262,7 @@ def test_of_many_samples_only_all_of_them_have_a_prevalence(batch):
     assert [np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("a", "e", "all")] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_real_msc_show_vegfa_little_hgf_and_no_il10(shared_data):
     adata = sc.read_h5ad(shared_data / "msc_mouse_bone_marrow.h5ad")
     adata.layers["counts"] = adata.X

@@ -75,6 +75,7 @@ def test_the_pair_that_was_planted_comes_first():
     assert adata.X is None
 
 
+@pytest.mark.slow
 @has_liana
 def test_order_of_cells_and_genes_does_not_matter(shuffled):
     adata = two_groups()

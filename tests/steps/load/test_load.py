@@ -492,6 +492,7 @@ def test_text_tables_and_zipped_ones_are_the_same(tmp_path, batch) -> None:
 # ---------------------------------------------------------------- what only a request recovers
 
 
+@pytest.mark.slow
 def test_log_normalised_counts_are_recovered_on_request_only(batch, write) -> None:
     adata = batch(30, [*GENES, *(f"GENE{n}" for n in range(60))])
     expected = adata.X.toarray()
