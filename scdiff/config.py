@@ -185,7 +185,7 @@ def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P]
 
     @functools.wraps(function)
     def verb(adata: A, *args: P.args, **options: P.kwargs) -> R:
-        if keys.is_prepared(adata):
+        if keys.is_prepared(adata) and keys.reads_cells(function.__name__):
             run_prepared = import_module("scdiff.steps.load.prepare").run_prepared  # only objects of notebooks need it
             return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__)
         keys.require(adata, function.__name__)  # type: ignore[arg-type]

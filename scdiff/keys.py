@@ -14,7 +14,7 @@ from scdiff.errors import MissingKeyError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["KEYS", "READS", "Key", "has", "is_prepared", "require", "written_by"]
+__all__ = ["KEYS", "READS", "Key", "has", "is_prepared", "reads_cells", "require", "written_by"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,11 @@ def has(adata: AnnData, key: Key) -> bool:
 def is_prepared(adata: object) -> bool:
     """Tell whether an object was made usable by :func:`scdiff.pp.prepare`."""
     return PREPARED.name in getattr(adata, "uns", {}).get("scdiff", {})
+
+
+def reads_cells(step: str) -> bool:
+    """Tell whether a step reads more than the record in ``uns``."""
+    return any(key.slot != "uns" for key in READS.get(step, ()))
 
 
 def require(adata: AnnData, step: str) -> None:

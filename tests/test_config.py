@@ -143,7 +143,9 @@ def test_a_step_keeps_name_docstring_and_signature() -> None:
 def test_a_step_says_which_step_must_run_first(small_batch) -> None:
     from scdiff.pp import qc
 
-    with pytest.raises(MissingKeyError, match=r'qc reads layers\["counts"\] \(.*\), which is not in the object: run scdiff.pp.prepare'):
+    with pytest.raises(
+        MissingKeyError, match=r'qc reads layers\["counts"\] \(.*\), which is not in the object: run scdiff\.pp\.prepare\(adata\) first'
+    ):
         qc(small_batch.copy())
 
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import poisson
 
-from scdiff.assay.fit import WORTH_A_REACH, Fit
+from scdiff.assay.fit import NEARLY_ALL, WORTH_A_REACH, Fit
+from scdiff.assay.limits import FOUND
 from scdiff.assay.mixture import GRID_WEIGHT, off_log_density, on_log_density
 from scdiff.assay.table import Floats
 from scdiff.registry import Registry
@@ -30,9 +31,9 @@ CONTESTED = 0.5
 """Share of the prevalence that may rest on cells whose most abundant marker is as low as contamination could put it."""
 LOW_LEVEL = 0.35
 """Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
-NEARLY_ALL, LONE_LEVEL = 0.9, 0.7
-"""Prevalence from which on no cell is left that shows the background, and the level of the markers that is then asked for
-where positive cells lack the most abundant marker: such a sample may as well be full of debris."""
+LONE_LEVEL = 0.7
+"""The same where nearly all cells are positive without the most abundant marker: no cell is left that shows the background,
+and the sample may as well be full of debris."""
 DECISIVE = 0.25
 """Share of the prevalence that decides what is said."""
 APART = 0.35
@@ -125,7 +126,7 @@ def check_contradiction(case: Case) -> Finding:
 @CHECKS.register("contested", summary="Prevalence that rests on contested cells.", source="field convention")
 def check_contested(case: Case) -> Finding:
     """Ask whether the prevalence rests on cells whose most abundant marker could be contamination."""
-    fit, witness, found = case.fit, case.fit.model.witness, case.verdict in ("detected", "quantified")
+    fit, witness, found = case.fit, case.fit.model.witness, case.verdict in FOUND
     if witness is None or (case.prevalence < WORTH_A_WORD / 2 and not found):
         return Finding(0.0, CONTESTED, "")
     marker = fit.table.markers[witness]

@@ -12,7 +12,7 @@ from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
 from scdiff.assay.table import Binning, CellTable, Floats
 
-__all__ = ["WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
+__all__ = ["NEARLY_ALL", "WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
 
 STARTS = ("rare", "mixed", "all")
 ROUGH_ROWS, FIT_ROWS = 1500, 5000

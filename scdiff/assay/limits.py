@@ -21,6 +21,7 @@ from scdiff.assay.table import Floats, tabulate
 __all__ = [
     "CV_GOAL",
     "FEWEST_CELLS",
+    "FOUND",
     "NO_NUMBER",
     "QUANTIFIABLE_EVENTS",
     "Verdict",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 Verdict = Literal["not detected", "detected", "quantified", "not measurable", "inconclusive"]
+
+FOUND = ("detected", "quantified")
+"""Verdicts that say that there are positive cells."""
 
 NO_NUMBER = ("not measurable", "inconclusive")
 """Verdicts beside which no number is stated."""

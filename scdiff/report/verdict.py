@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import Dose, upper_bound
-from scdiff.assay.limits import NO_NUMBER
+from scdiff.assay.limits import FOUND, NO_NUMBER
 from scdiff.errors import InputError
 from scdiff.report.text import count, interval, large, percent
 from scdiff.steps._programs import positive_of
@@ -228,7 +228,7 @@ def path_sentence(row: Mapping[str, Any], path: str) -> str:
     >>> path_sentence({"verdict": "quantified"}, "continuum")
     'Intermediates join them to the other cells: a continuum.'
     """
-    if row["verdict"] not in ("detected", "quantified"):
+    if row["verdict"] not in FOUND:
         return ""
     return {
         "continuum": "Intermediates join them to the other cells: a continuum.",

@@ -169,7 +169,7 @@ def test_a_failed_section_still_leaves_fractions_and_cells(finished, tmp_path):
 @pytest.mark.parametrize(("key", "writer"), [("qc", "qc"), ("fractions", "fraction"), ("input", r"scdiff\.pp\.prepare\(adata\)")])
 def test_steps_that_must_have_run(key, writer, finished, tmp_path):
     del finished.uns["scdiff"][key]
-    with pytest.raises(MissingKeyError, match=f"run {writer}"):
+    with pytest.raises(MissingKeyError, match=f"run {writer} first"):
         report(finished, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -359,7 +359,7 @@ def test_call_must_come_first():
 def test_missing_key_names_the_step_that_writes_it(single, slot, name):
     adata = single.copy()
     del getattr(adata, slot)[name]
-    with pytest.raises(MissingKeyError, match=rf'fraction reads {slot}\["{name}"\].*run (call|scdiff.pp.prepare)'):
+    with pytest.raises(MissingKeyError, match=rf'fraction reads {slot}\["{name}"\].*run (call|scdiff\.pp\.prepare\(adata\)) first'):
         fraction(adata)
 
 

@@ -316,5 +316,5 @@ def test_missing_key_and_bad_options_are_named(batch):
     with pytest.raises(ConfigError, match="'mads' is 0"):
         qc(adata, mads=0)
     del adata.layers["counts"]
-    with pytest.raises(MissingKeyError, match=r'qc reads layers\["counts"\].*run scdiff.pp.prepare'):
+    with pytest.raises(MissingKeyError, match=r'qc reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first'):
         qc(adata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.assay.limits import NO_NUMBER
+from scdiff.assay.limits import FOUND, NO_NUMBER
 from scdiff.report.plots.fractions import dots
 from scdiff.report.plots.style import ACCENT, CALLED
 from scdiff.report.section import SECTIONS, Section, Table, picture
@@ -72,7 +72,7 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
         Name of the main programme, which is tested alone.
     """
     others = pooled[(pooled["program"].astype(str) != main) & (pooled["verdict"].astype(str) != "not measurable")]
-    found = int(others["verdict"].isin(("detected", "quantified")).sum())
+    found = int(others["verdict"].isin(FOUND).sum())
     if len(others) < FEWEST_TESTS or not found:
         return ""
     return (

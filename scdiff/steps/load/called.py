@@ -105,7 +105,9 @@ def _pair(name: str) -> tuple[str, str] | None:
 
 
 def known_share(names: Sequence[str] | np.ndarray, most: int = _LOOKED_AT) -> float:
-    """Share of names that are genes of human or mouse, by symbol, former symbol or Ensembl id, 0-1; at most about ``most`` are asked.
+    """Share of names that are genes of human, or of mouse if that is more, by symbol, former symbol or Ensembl id, 0-1.
+
+    At most about ``most`` names are looked up.
 
     >>> known_share(["INS", "mm10___Ins1", "PDX1.ENSG00000139515", "17"])
     0.5

@@ -73,9 +73,9 @@ def read_dense(source: Source, matrix: str, species: str, hold: Hold) -> Iterato
     InputError
         If a column holds text or describes its row, rows or columns have no names, or these do not tell genes from cells.
     """
-    path = source.files[0]
     from scipy import sparse
 
+    path = source.files[0]
     layout = _dense_layout(path)
     names, values = _dense_values(path, layout)
     names = names[1:] if len(names) > 1 and counts_up(names[0]) else names

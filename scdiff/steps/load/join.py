@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Files = tuple[Path, ...]
 
-__all__ = ["Part", "hashed", "joined", "own_columns", "refuse_apart", "sha256", "told_species"]
+__all__ = ["Part", "hashed", "joined", "own_columns", "plain", "refuse_apart", "sha256", "told_species"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -214,7 +214,7 @@ def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     declared = pd.Index(samples).isin([source.sample for source in sources if source.control])
     earlier = obs.pop("control").eq(True).to_numpy() if "control" in obs else False
     for name in obs:
-        obs[name] = _plain(obs[name])
+        obs[name] = plain(obs[name])
     order = pd.Index([source.sample for source in sources], dtype=object)
     obs.insert(0, keys.SAMPLE.name, pd.Categorical(samples, categories=order))
     obs.insert(1, keys.CONTROL.name, declared | earlier)
@@ -261,8 +261,8 @@ def _sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    """Numbers and booleans as they are, anything else as a category of str, which every version can write."""
+def plain(column: pd.Series) -> pd.Series:
+    """Leave numbers and booleans as they are; make anything else a category of str, which every version can write."""
     import pandas as pd
 
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":

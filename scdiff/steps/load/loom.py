@@ -54,10 +54,10 @@ def read_loom(source: Source, matrix: str, species: str, hold: Hold) -> Iterator
     ConfigError
         If ``matrix`` names no matrix of a file with layers.
     """
-    path = source.files[0]
     import h5py
     import pandas as pd
 
+    path = source.files[0]
     with h5py.File(path) as handle:
         _refuse_claims(path, handle, ("matrix", "layers", "row_attrs", "col_attrs"))
         (rows, _), (cells, left_out) = (_attributes(handle[name]) for name in ("row_attrs", "col_attrs"))

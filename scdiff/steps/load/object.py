@@ -11,6 +11,7 @@ from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.hdf5 import read_group
 from scdiff.steps.load.identity import LABELS, own_labels
+from scdiff.steps.load.join import plain
 from scdiff.steps.load.readers import READERS
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Hold, Table
@@ -86,12 +87,12 @@ def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterat
     adata, obs = source.held
     with h5py.File("adata", "w", driver="core", backing_store=False) as handle:
         write_elem(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
-        write_elem(handle, "var", _plain(adata.var))
+        write_elem(handle, "var", _storable(adata.var))
         for name, values in _matrices(adata):
             write_elem(handle, name, values)
         if adata.raw is not None:
             write_elem(handle, "raw/X", adata.raw.X)
-            write_elem(handle, "raw/var", _plain(adata.raw.var))
+            write_elem(handle, "raw/var", _storable(adata.raw.var))
         for table in read_group(handle, source.path, matrix, "memory"):
             yield replace(table, obs=obs)
 
@@ -105,11 +106,8 @@ def _matrices(adata: AnnData) -> Iterator[tuple[str, Any]]:
             yield f"layers/{name}", values
 
 
-def _plain(var: Any) -> Any:
-    """Columns about the genes as texts and numbers, which any version can store."""
+def _storable(var: Any) -> Any:
+    """Columns about the genes as any version can store them; missing names stay missing."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {str(name): column if column.dtype.kind in "biuf" else column.astype(str).astype(object) for name, column in var.items()},
-        index=var.index.astype(str),
-    )
+    return pd.DataFrame({str(name): plain(column) for name, column in var.items()}, index=var.index.astype(str))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from scdiff import keys
+from scdiff.errors import InputError
 from scdiff.steps.load import load_object
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def prepare(
     Raises
     ------
     InputError
-        If no matrix holds counts, there are fewer than two cells, cells share names, or the genes are not known.
+        If no matrix holds counts, there are fewer than two cells, cells share names or are of no sample, or the genes are not known.
     ConfigError
         If an option names a matrix, a column or a sample that is not there, or an unknown species.
 
@@ -84,6 +85,11 @@ def prepare(
         "control": [str(name) for name in control],
     }
     made = load_object(adata, counts=counts, sample=sample, donor=donor, species=species, control=options["control"])
+    if made.n_obs < adata.n_obs:
+        raise InputError(
+            f"adata: {adata.n_obs - made.n_obs:,} cells are of several samples or of none, as Multiplet or Undetermined: "
+            "take the others, adata = adata[...].copy(), or name another column as sample."
+        )
     adata.uns["scdiff"] = {
         keys.INPUT.name: made.uns["scdiff"][keys.INPUT.name],
         keys.PREPARED.name: options | {"control": np.array(options["control"], dtype=object)},

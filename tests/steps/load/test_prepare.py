@@ -11,6 +11,7 @@ from scipy import sparse
 
 import scdiff
 from scdiff.errors import ConfigError, InputError, MissingKeyError
+from scdiff.steps.load import load_object
 
 FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 
@@ -131,6 +132,31 @@ def test_what_cannot_be_used_is_refused(explored, options, said: str) -> None:
     with pytest.raises((ConfigError, InputError), match=said):
         scdiff.pp.prepare(explored, **options)
     assert "scdiff" not in explored.uns
+
+
+def test_cells_of_no_sample_are_refused_and_stay(explored) -> None:
+    explored.obs["sample_id"] = np.where(np.arange(explored.n_obs) < 5, "Multiplet", explored.obs["patient"].astype(str))
+    del explored.obs["sample"]
+    with pytest.raises(InputError, match="5 cells are of several samples or of none"):
+        scdiff.pp.prepare(explored)
+    assert explored.n_obs == 300
+
+
+def test_missing_symbols_stay_missing(explored) -> None:
+    explored.var["gene_symbols"] = pd.Series(explored.var_names, index=explored.var_names).where(np.arange(explored.n_vars) != 20)
+    explored.var_names = [f"ENSG{number:011d}" for number in range(explored.n_vars)]
+    made = load_object(explored, counts="auto", sample=None, donor=None, species="human", control=[])
+    assert "nan" not in made.var_names
+    assert made.n_vars == explored.n_vars
+
+
+def test_tables_of_results_read_no_counts(explored, monkeypatch: pytest.MonkeyPatch) -> None:
+    scdiff.pp.prepare(explored)
+    scdiff.tl.call(explored, **FAST)
+    scdiff.tl.fraction(explored)
+    monkeypatch.setattr("scdiff.steps.load.prepare.load_object", None)
+    assert len(scdiff.tl.dose(explored, cells=8e7))
+    assert len(scdiff.tl.scorecard(explored, name="stages"))
 
 
 def test_names_that_cells_share_are_refused(explored) -> None:
