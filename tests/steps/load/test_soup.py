@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.pipeline import _files
+from scdiff.pipeline import _files, _sources
 from scdiff.steps.load import load, plan_inputs
 from scdiff.steps.load.soup import empty_droplets, raw_beside
 from scdiff.steps.load.table import Table
@@ -82,7 +82,8 @@ def test_a_changed_raw_matrix_is_a_changed_input(batch, unfiltered, write_mtx):
     cells = batch()
     filtered = write_mtx(cells, "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(cells), "outs/raw_feature_bc_matrix")
-    assert {path.parent for path in _files(SimpleNamespace(inputs=(filtered,), samples=None, control=()))} == {filtered, raw}
+    config = SimpleNamespace(inputs=(filtered,), samples=None, control=())
+    assert {path.parent for path in _files(config, _sources(config))} == {filtered, raw}
 
 
 def test_genes_are_matched_by_name(batch, unfiltered, write_mtx):
