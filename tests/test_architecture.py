@@ -34,11 +34,12 @@ LAYERS = (
     ("scdiff.checkpoint", "scdiff.cluster", "scdiff.memory", "scdiff.download"),
     ("scdiff.census",),
     ("scdiff.pipeline", "scdiff.fetch"),
-    ("scdiff.settings", "scdiff.progress", "scdiff.cli", "scdiff.__main__"),
+    ("scdiff.settings", "scdiff.progress"),
+    ("scdiff.cli", "scdiff.__main__"),
 )
 """Imports go from a later line to an earlier one, or stay within one entry. Within a line, only those below."""
 
-BESIDE = {("scdiff.cli", "scdiff.progress"), ("scdiff.cli", "scdiff.settings"), ("scdiff.__main__", "scdiff.cli")}
+BESIDE = {("scdiff.__main__", "scdiff.cli")}
 
 FRONTS = ("scdiff.io", "scdiff.pp", "scdiff.tl", "scdiff.pl")
 MAX_BODY, MEDIAN_BODY, MAX_MODULE, MAX_OPTIONS, MAX_NESTING = 40, 10, 300, 6, 3
@@ -260,7 +261,7 @@ def test_what_public_functions_raise_is_documented() -> None:
 def test_nothing_prints_exits_or_asserts(name: str) -> None:
     for node in ast.walk(TREES[name]):
         assert not isinstance(node, ast.Assert), f"{name}:{node.lineno} asserts"
-        if isinstance(node, ast.Call) and name != "scdiff.cli":
+        if isinstance(node, ast.Call) and not name.startswith("scdiff.cli"):
             called = ast.unparse(node.func)
             assert called not in {"print", "sys.exit", "exit", "quit", "typer.echo"}, f"{name}:{node.lineno} calls {called}"
 

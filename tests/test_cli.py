@@ -419,7 +419,7 @@ def test_the_process_exits_with_the_code() -> None:
 
 
 def test_the_batch_of_the_demo_is_drawn_once(tmp_path, monkeypatch, small_batch) -> None:
-    from scdiff import cli
+    from scdiff.cli import run
 
     drawn = []
 
@@ -430,9 +430,9 @@ def test_the_batch_of_the_demo_is_drawn_once(tmp_path, monkeypatch, small_batch)
         return batch
 
     monkeypatch.setattr("scdiff.simulate.demo_batch", draw)
-    assert [cli._write_demo(tmp_path, seed) for seed in (0, 0, 1)] == [0.125] * 3
+    assert [run._write_demo(tmp_path, seed) for seed in (0, 0, 1)] == [0.125] * 3
     assert drawn == [0, 1]
     for damage in ("{", "{}", "[]", '{"seed": 1}'):
         (tmp_path / "truth.json").write_text(damage)
-        assert cli._write_demo(tmp_path, 1) == 0.125
+        assert run._write_demo(tmp_path, 1) == 0.125
     assert drawn == [0, 1, 1, 1, 1, 1]

@@ -1,0 +1,85 @@
+"""Commands on a finished run: ``report`` and ``compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scdiff.cli.app import app
+from scdiff.errors import InputError
+from scdiff.settings import report_options
+
+__all__ = ["compare", "report"]
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="The result.h5ad of a run.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the report, as in --set report.weight_kg=70; repeatable.")
+    ] = None,
+) -> None:
+    """Write the report of a finished run again, for another dose if one is set."""
+    from scdiff.report import report as write_report
+    from scdiff.report.verdict import main_row, verdict_sentence
+    from scdiff.steps.dose import recorded_dose
+
+    given = report_options(settings)
+    adata = _read_result(result)
+    folder = out or result.parent
+    write_report(adata, out=folder, **(recorded_dose(adata) | given))
+    typer.echo(verdict_sentence(main_row(adata)))
+    typer.echo(f"Report: {folder / 'report.html'}")
+
+
+@app.command()
+def compare(
+    result: Annotated[Path, typer.Argument(help="The result.h5ad of a run on two groups of donors.")],
+    by: Annotated[str, typer.Option("--by", help="Column of obs with two groups, from the sample sheet.")] = "condition",
+    pairs: Annotated[str | None, typer.Option("--pairs", help="Column by which the groups are paired, as in --pairs donor.")] = None,
+    margin: Annotated[float | None, typer.Option("--margin", help="Difference that does not matter, percentage points.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+) -> None:
+    """Compare two groups of donors; the report is written again with tables/comparison.csv."""
+    from scdiff.report import report as write_report
+    from scdiff.report.sections.groups import comparison_sentence
+    from scdiff.steps.compare import compare as compare_groups
+    from scdiff.steps.dose import recorded_dose
+
+    adata = _read_result(result)
+    compare_groups(adata, by=by, pairs=pairs, margin=margin)
+    folder = out or result.parent
+    write_report(adata, out=folder, **recorded_dose(adata))
+    typer.echo(comparison_sentence(adata))
+    typer.echo(f"Table: {folder / 'tables' / 'comparison.csv'}")
+
+
+def _read_result(path: Path) -> Any:
+    """Read a stored result.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    import anndata
+
+    from scdiff.bounded import plain_file
+    from scdiff.steps.load.probe import probe
+
+    if kind := plain_file(path):
+        raise InputError(f"{path}: this is {kind}, not the result.h5ad of a run.")
+    if path.is_file():
+        probe(path)
+    try:
+        adata = anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as the result.h5ad of a run ({' '.join(str(error).split())[:200]}).") from None
+    if "fractions" not in adata.uns.get("scdiff", {}):
+        raise InputError(
+            f"{path}: holds no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad, or run `scdiff run` first."
+        )
+    return adata

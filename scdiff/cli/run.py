@@ -1,0 +1,148 @@
+"""Commands that run the steps: ``run``, ``demo`` and ``check``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scdiff.cli.app import Quiet, app, echo_table
+from scdiff.errors import InputError
+from scdiff.settings import joined
+
+__all__ = ["check", "demo", "run"]
+
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Files or folders: h5ad, h5mu, zarr, 10x h5 or mtx, loom, csv, tsv, rds, tar or zip; a sample each, or several."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
+Sheet = Annotated[
+    Path | None, typer.Option("--samples", help="Sample sheet, csv, tsv or xlsx: sample,path,raw,donor,condition,day,control.")
+]
+Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
+Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")
+]
+Engine = Annotated[str | None, typer.Option("--engine", help="memory, or dask: the counts stay on disk (h5ad or zarr).")]
+
+
+@app.command()
+def run(
+    inputs: Inputs = None,
+    out: Out = Path("scdiff-out"),
+    config: Config = None,
+    samples: Sheet = None,
+    control: Control = None,
+    species: Species = None,
+    start: Annotated[str | None, typer.Option("--from", help="Recompute from this step although nothing changed.")] = None,
+    settings: Settings = None,
+    engine: Engine = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler; for --engine dask.")] = None,
+    *,
+    quiet: Quiet = False,
+) -> None:
+    """Run all steps on one or more samples and write the report."""
+    options = joined(inputs, config, samples, control, species, settings)
+    options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
+    _run(options, out, start, quiet, where=str(config or "command line"))
+
+
+@app.command()
+def demo(
+    out: Out = Path("scdiff-demo"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Start of the random generators.")] = 0,
+    *,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a batch with known truth, run all steps on it, and hold the result against the truth."""
+    truth = _write_demo(out, seed)
+    options = {"inputs": [out.resolve() / "batch.h5ad"], "control": ["control1"], "seed": seed}
+    row = _run(options, out, None, quiet, where="demo")
+    inside = row["prevalence_low"] <= truth <= row["prevalence_high"]
+    if not quiet:
+        typer.echo(f"Simulated truth: {truth:.2%}, {'inside' if inside else 'outside'} the interval.")
+
+
+def _write_demo(out: Path, seed: int) -> float:
+    """Write the simulated batch unless it is there already; return the true fraction."""
+    import json
+
+    from scdiff.checkpoint import replaced
+    from scdiff.report.h5ad import write_h5ad
+    from scdiff.simulate import demo_batch
+
+    record, file = out / "truth.json", out / "batch.h5ad"
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["seed"] == seed and known["size"] == file.stat().st_size:
+            return float(known["fraction"])
+    batch = demo_batch(seed=seed)
+    truth = float(batch.uns["truth"]["fraction"])
+    with replaced(file) as partial:
+        write_h5ad(batch, partial)
+    with replaced(record) as partial:
+        partial.write_text(json.dumps({"seed": seed, "fraction": truth, "size": file.stat().st_size}), encoding="utf-8")
+    return truth
+
+
+@app.command()
+def check(
+    inputs: Inputs = None,
+    config: Config = None,
+    samples: Sheet = None,
+    control: Control = None,
+    species: Species = None,
+    settings: Settings = None,
+) -> None:
+    """Check the configuration and look into the inputs: samples, cells, genes, species, values, markers; run nothing."""
+    from scdiff.pipeline import resolve
+    from scdiff.programs import load_programs
+    from scdiff.steps.load import look_at, plan_inputs
+
+    resolved: Any = resolve(joined(inputs, config, samples, control, species, settings), where=str(config or "command line"))
+    sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
+    looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine)
+    heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
+    if looks:
+        echo_table([heading, *(_look_row(look) for look in looks)])
+    for program in load_programs(resolved.programs):
+        for said in dict.fromkeys(look.markers(program) for look in looks):
+            typer.echo(f"{program.name}: {said}.")
+    for said in dict.fromkeys(sentence for look in looks for sentence in look.said):
+        typer.echo(f"Note: {said}")
+    _refuse(faults)
+    typer.echo("The configuration is valid and every input can be read; nothing was run.")
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Raise what is wrong with the inputs, if anything is."""
+    if faults:
+        raise InputError("\n".join(faults))
+
+
+def _look_row(look: Any) -> tuple[str, ...]:
+    """Cells of one line of the table of samples."""
+    source, sizes = look.source, (f"{look.n_cells:,}", f"{look.n_genes:,}")
+    return (source.sample, source.layout, "control" if source.control else "batch", *sizes, look.species, look.values, str(source.path))
+
+
+def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:
+    """Run the pipeline with progress; print the verdict; return the main row of the fractions."""
+    from scdiff.pipeline import resolve
+    from scdiff.pipeline import run as run_pipeline
+    from scdiff.progress import Progress
+    from scdiff.report.verdict import main_row, verdict_sentence
+
+    with Progress(quiet=quiet) as progress:
+        adata = run_pipeline(resolve(options, where=where), out, start=start, watch=progress.watch)
+    row = main_row(adata)
+    typer.echo(verdict_sentence(row))
+    if not quiet:
+        typer.echo(f"Report: {out / 'report.html'}")
+    return row
