@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scdiff.steps.load import load, plan_inputs
+    from scdiff.steps.load.step import load, plan_inputs
 
 __all__ = ["load", "plan_inputs"]
 
@@ -13,7 +13,7 @@ __all__ = ["load", "plan_inputs"]
 def __getattr__(name: str) -> Any:
     """Import a function when it is first asked for."""
     if name in __all__:
-        from scdiff.steps import load as module
+        from scdiff.steps.load import step as module
 
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

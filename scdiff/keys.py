@@ -14,7 +14,7 @@ from scdiff.errors import MissingKeyError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["KEYS", "READS", "Key", "has", "is_prepared", "reads_cells", "require", "written_by"]
+__all__ = ["KEYS", "READS", "Key", "has", "is_prepared", "list_written", "reads_cells", "require"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,6 @@ def require(adata: AnnData, step: str) -> None:
             raise MissingKeyError(f"{step} reads {key} ({key.meaning}), which is not in the object: {before}.")
 
 
-def written_by(step: str) -> tuple[Key, ...]:
+def list_written(step: str) -> tuple[Key, ...]:
     """All keys that ``step`` promises to write."""
     return tuple(key for key in KEYS if key.writer == step)

@@ -10,18 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scdiff.steps.embed import embed
+    from scdiff.steps.embed.step import embed
     from scdiff.steps.load.prepare import prepare
     from scdiff.steps.normalise import normalise
-    from scdiff.steps.qc import qc
+    from scdiff.steps.qc.step import qc
 
 __all__ = ["embed", "normalise", "prepare", "qc"]
 
 _HOME = {
     "prepare": "scdiff.steps.load.prepare",
-    "qc": "scdiff.steps.qc",
+    "qc": "scdiff.steps.qc.step",
     "normalise": "scdiff.steps.normalise",
-    "embed": "scdiff.steps.embed",
+    "embed": "scdiff.steps.embed.step",
 }
 
 

@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scdiff.steps.call import call
-    from scdiff.steps.communicate import communicate
+    from scdiff.steps.call.step import call
+    from scdiff.steps.communicate.step import communicate
     from scdiff.steps.compare import compare
     from scdiff.steps.dose import dose
-    from scdiff.steps.fraction import fraction
+    from scdiff.steps.fraction.step import fraction
     from scdiff.steps.score import score
     from scdiff.steps.scorecard import scorecard
-    from scdiff.steps.trajectory import trajectory
+    from scdiff.steps.trajectory.step import trajectory
 
 __all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "scorecard", "trajectory"]
 
 _HOME = {
     "score": "scdiff.steps.score",
-    "call": "scdiff.steps.call",
-    "trajectory": "scdiff.steps.trajectory",
-    "fraction": "scdiff.steps.fraction",
-    "communicate": "scdiff.steps.communicate",
+    "call": "scdiff.steps.call.step",
+    "trajectory": "scdiff.steps.trajectory.step",
+    "fraction": "scdiff.steps.fraction.step",
+    "communicate": "scdiff.steps.communicate.step",
     "compare": "scdiff.steps.compare",
     "dose": "scdiff.steps.dose",
     "scorecard": "scdiff.steps.scorecard",

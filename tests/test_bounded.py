@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scdiff.bounded import MOST_VALUES, plain_file, read_bytes, yaml_of
+from scdiff.bounded import MOST_VALUES, find_special_kind, parse_yaml, read_bytes
 from scdiff.cli import main
 from scdiff.errors import ConfigError
 from scdiff.programs import load_program
-from scdiff.settings import joined
+from scdiff.run.settings import join_options
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -52,15 +52,15 @@ def test_a_hostile_configuration_ends_in_a_short_sentence(tmp_path: Path, capsys
 @pytest.mark.parametrize("text", [BOMB, "[" * 10_000, "!!int ''", "{" + "x" * 100_000])
 def test_a_hostile_setting_ends_in_a_short_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="the value is not a YAML text") as caught:
-        joined([], None, None, None, None, [f"load={text}"])
+        join_options([], None, None, None, None, [f"load={text}"])
     assert len(str(caught.value)) < 1_000
 
 
 def test_plain_values_and_anchors_are_read() -> None:
-    assert yaml_of("a: &x [1, 2]\nb: *x\nc: {d: null}") == {"a": [1, 2], "b": [1, 2], "c": {"d": None}}
-    assert len(yaml_of("[" + "1," * (MOST_VALUES - 1) + "]")) == MOST_VALUES - 1
+    assert parse_yaml("a: &x [1, 2]\nb: *x\nc: {d: null}") == {"a": [1, 2], "b": [1, 2], "c": {"d": None}}
+    assert len(parse_yaml("[" + "1," * (MOST_VALUES - 1) + "]")) == MOST_VALUES - 1
     with pytest.raises(ValueError, match="more than 20,000 values"):
-        yaml_of("[" + "1," * MOST_VALUES + "]")
+        parse_yaml("[" + "1," * MOST_VALUES + "]")
 
 
 @pytest.mark.parametrize("what", ["--config", "--samples", "programme", "receivers"])
@@ -92,7 +92,7 @@ def test_a_programme_nested_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_plain_file_is_named(tmp_path: Path) -> None:
-    assert (plain_file(tmp_path), plain_file(tmp_path / "none"), plain_file(Path("/dev/zero"))) == ("", "", "a device")
+    assert (find_special_kind(tmp_path), find_special_kind(tmp_path / "none"), find_special_kind(Path("/dev/zero"))) == ("", "", "a device")
     (tmp_path / "x").write_bytes(b"x" * 11)
     with pytest.raises(OSError, match="more than 10 bytes"):
         read_bytes(tmp_path / "x", 10)

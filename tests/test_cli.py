@@ -22,8 +22,8 @@ from scipy import sparse
 
 from scdiff import __version__
 from scdiff.cli import main
-from scdiff.pipeline import STEPS
 from scdiff.programs import program_names
+from scdiff.run.pipeline import STEPS
 
 Made = Callable[[AnnData, Path], list[str]]
 

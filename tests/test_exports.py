@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import scdiff
-from scdiff.pipeline import STEPS, step_functions
+from scdiff.run.pipeline import STEPS, step_functions
 
 FRONTS = ("io", "pp", "tl", "pl")
 HEAVY = ("scanpy", "anndata", "numba", "pandas", "matplotlib", "scipy", "sklearn", "igraph", "plotly", "umap")
@@ -59,7 +59,25 @@ def test_every_step_is_in_a_front() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "registry", "keys", "genes", "programs", "config", "simulate", "checkpoint", "pipeline", "progress", "cli", "report"]
+    "name",
+    [
+        "errors",
+        "registry",
+        "keys",
+        "genes",
+        "programs",
+        "options",
+        "record",
+        "simulate",
+        "cli",
+        "report",
+        "storage.checkpoint",
+        "storage.atomic",
+        "storage.h5ad",
+        "run.pipeline",
+        "run.progress",
+        "fetch.sources",
+    ],
 )
 def test_a_module_holds_what_it_promises(name: str) -> None:
     module = import_module(f"scdiff.{name}")

@@ -13,8 +13,8 @@ from anndata import AnnData
 from scipy import sparse
 
 from scdiff.errors import MissingKeyError
-from scdiff.keys import KEYS, READS, Key, has, require, written_by
-from scdiff.pipeline import STEPS, resolve, step_functions
+from scdiff.keys import KEYS, READS, Key, has, list_written, require
+from scdiff.run.pipeline import STEPS, resolve, step_functions
 
 SLOTS = ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns")
 CUSTOMARY = {"uns": {"log1p", "hvg", "pca", "neighbors", "umap", "leiden", "paga", "diffmap_evals", "scrublet", "iroot"}, "varm": {"PCs"}}
@@ -113,7 +113,7 @@ def test_a_step_writes_what_it_promised(history, key: Key) -> None:
     assert KINDS[key.dtype](held(after, key)), f"{key} is no {key.dtype}"
 
 
-@pytest.mark.parametrize("key", written_by("load"), ids=str)
+@pytest.mark.parametrize("key", list_written("load"), ids=str)
 def test_load_writes_what_it_promised(loaded: AnnData, key: Key) -> None:
     assert has(loaded, key)
     assert KINDS[key.dtype](held(loaded, key))
@@ -126,7 +126,7 @@ def test_a_step_touches_only_its_own_keys(history, name: str) -> None:
         before = before[after.obs_names].copy()
     old, new = content(before), content(after)
     changed = {entry for entry in old.keys() | new.keys() if old.get(entry) != new.get(entry)}
-    own = {place(key) for key in written_by(name)} | {(slot, entry) for slot, entries in CUSTOMARY.items() for entry in entries}
+    own = {place(key) for key in list_written(name)} | {(slot, entry) for slot, entries in CUSTOMARY.items() for entry in entries}
     assert changed <= own
     assert old.keys() <= new.keys()
 
@@ -168,17 +168,17 @@ def test_what_a_step_reads_is_enough(history, name: str) -> None:
         elif (slot, entry) in needed and slot != "X":
             getattr(bare, slot)[entry] = getattr(before, slot)[entry]
     step_functions()[name](bare)
-    assert all(has(bare, key) for key in written_by(name))
+    assert all(has(bare, key) for key in list_written(name))
 
 
 @pytest.mark.slow
 def test_a_resolved_run_writes_its_own_key(small_input, tmp_path, no_figures) -> None:
-    from scdiff.pipeline import run
+    from scdiff.run.pipeline import run
 
     adata = run(resolve({"inputs": [small_input], "programs": ["pancreatic_progenitor"], "report": {"dose_cells": 1e6}}), tmp_path / "out")
-    assert all(has(adata, key) and KINDS[key.dtype](held(adata, key)) for key in written_by("report"))
+    assert all(has(adata, key) and KINDS[key.dtype](held(adata, key)) for key in list_written("report"))
     assert set(adata.uns["scdiff"]["dose"]["dose_cells"]) == {1e6}
-    (key,) = written_by("pipeline")
+    (key,) = list_written("pipeline")
     assert has(adata, key)
     assert set(held(adata, key)) == {"options", "versions", "seconds"}
     assert set(held(adata, key)["options"]) == {*held(adata, key)["seconds"], "report"} == set(STEPS)

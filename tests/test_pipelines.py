@@ -24,9 +24,9 @@ import yaml
 from scipy import sparse
 
 from scdiff import simulate
-from scdiff.config import read_yaml
-from scdiff.pipeline import resolve
-from scdiff.steps.fraction import COLUMNS
+from scdiff.options import read_yaml
+from scdiff.run.pipeline import resolve
+from scdiff.steps.fraction.step import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = ROOT / "pipelines"
@@ -234,7 +234,7 @@ def light(folder: Path) -> Path:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from scdiff.checkpoint import Checkpoints
+from scdiff.storage.checkpoint import Checkpoints
 from scdiff.cli import main
 
 mark, whom = Path(sys.argv.pop(1)), sys.argv.pop(1)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from scdiff import pp, tl
+from scdiff.run.pipeline import ROOMS
 
 HOMES = {"prepare": "scdiff.steps.load.prepare"}
 
@@ -25,7 +26,7 @@ def test_each_front_names_its_steps(front, names):
     for name in names:
         function = getattr(front, name)
         assert function.__name__ == name
-        assert function.__module__ == HOMES.get(name, f"scdiff.steps.{name}")
+        assert function.__module__ == HOMES.get(name, f"scdiff.steps.{name}{'.step' if name in ROOMS else ''}")
 
 
 @pytest.mark.parametrize("front", [pp, tl])

@@ -14,7 +14,7 @@ from scdiff.assay.null_kernel import BINS
 from scdiff.assay.statistic import log_odds_bin
 from scdiff.assay.table import Binning, Floats, tabulate
 
-__all__ = ["background_null", "called_fractions"]
+__all__ = ["background_null", "call_blanks"]
 
 DEPTHS, DRAWS = 5_000, 100_000
 BLANK_CELLS = 1_000
@@ -61,7 +61,7 @@ def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:
     return np.log(positive / negative)[table.cell_row]
 
 
-def called_fractions(matrix: Any, depth: Floats, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
+def call_blanks(matrix: Any, depth: Floats, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
     """Fraction of cells that the full caller calls in each null set, fitted anew.
 
     Parameters

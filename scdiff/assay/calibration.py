@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scdiff.assay.blanks import BLANK_CELLS, background_null, called_fractions
+from scdiff.assay.blanks import BLANK_CELLS, background_null, call_blanks
 from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
 from scdiff.assay.fit import Fit
 from scdiff.assay.matched import MatchedSets, draw_sets
@@ -22,7 +22,7 @@ from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts, tally_sets
 from scdiff.assay.statistic import Statistic, code_of, rate_bin
 from scdiff.assay.table import Floats, Ints
 
-__all__ = ["Batch", "Calibration", "blank_fractions", "calibrate", "calibration_record", "matched_null"]
+__all__ = ["Batch", "Calibration", "blank_fractions", "calibrate", "calibration_record", "tally_null_sets"]
 
 CHUNK_CELLS = 2_048
 MOST_CELLS = 20_000
@@ -173,7 +173,7 @@ def calibrate(
     """
     markers = np.asarray(counts, dtype=float)
     sets = draw_sets(batch.totals, batch.squares, batch.genes, markers.sum(axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
-    null, bins = matched_null(batch, markers, sets, fit.model.min_markers)
+    null, bins = tally_null_sets(batch, markers, sets, fit.model.min_markers)
     uniform = np.empty(len(markers))
     uniform[batch.by_name] = np.random.default_rng([seed, 1]).random(len(markers))
     own = np.zeros_like(null.tally[0])
@@ -217,10 +217,12 @@ def blank_fractions(
     sets = draw_sets(batch.totals, batch.squares, batch.genes, np.sum(counts, axis=0), excluded=excluded, n_sets=n_sets, seed=seed)
     chosen = sets.genes[:: -(-n_sets // n_blanks)][share[0] :: share[1]]
     cells = batch.some_cells(BLANK_CELLS, seed)
-    return called_fractions(batch.csr[batch.held(cells)], batch.depth[cells], chosen, model, rate=rate)
+    return call_blanks(batch.csr[batch.held(cells)], batch.depth[cells], chosen, model, rate=rate)
 
 
-def matched_null(batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS) -> tuple[Null, Ints]:
+def tally_null_sets(
+    batch: Batch, counts: Floats, sets: MatchedSets, min_markers: int, *, chunk_cells: int = CHUNK_CELLS
+) -> tuple[Null, Ints]:
     """Tally the statistic of all sets in the cells, a chunk of cells at a time; and give its bin for the programme itself.
 
     Of more than 20,000 cells, 20,000 drawn at random make the null; with 1,000 sets that is 20 million values.

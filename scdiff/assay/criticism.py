@@ -15,10 +15,10 @@ import numpy as np
 from scipy.stats import poisson
 
 from scdiff.assay.fit import NEARLY_ALL, WORTH_A_REACH, Fit
-from scdiff.assay.limits import FOUND
 from scdiff.assay.mixture import GRID_WEIGHT, off_log_density, on_log_density
 from scdiff.assay.table import Floats
 from scdiff.registry import Registry
+from scdiff.vocabulary import FOUND, NOT_DETECTED
 
 __all__ = ["CHECKS", "Case", "Finding", "criticise", "joint_zeros"]
 
@@ -118,7 +118,7 @@ def check_calls(case: Case) -> Finding:
 @CHECKS.register("contradiction", summary="Interval beside the calls.", source="field convention")
 def check_contradiction(case: Case) -> Finding:
     """Ask whether the interval finds positive cells where the calls find none."""
-    above = case.low - max(case.blank, WORTH_A_WORD) if case.verdict == "not detected" else 0.0
+    above = case.low - max(case.blank, WORTH_A_WORD) if case.verdict == NOT_DETECTED else 0.0
     return Finding(above, 0.0, f"too few cells are called, but the fit finds {case.low:.1%} or more: "
                    "more depth, or the unfiltered matrix, would decide")  # fmt: skip
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.assay.table import Floats
 from scdiff.errors import InputError
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED
 
-__all__ = ["DOSE_CELLS", "Dose", "Expected", "expected_cells", "upper_bound"]
+__all__ = ["DOSE_CELLS", "Dose", "Expected", "estimate_cells", "upper_bound"]
 
 DOSE_CELLS = 80_000_000
 """Cells of a dose where no other number is given."""
@@ -105,7 +105,7 @@ def upper_bound(high: Any, blank: Any) -> tuple[Floats, NDArray[np.bool_]]:
     return np.where(by_blank, blanks, ends), by_blank
 
 
-def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts: Any, dose: Dose) -> Expected:
+def estimate_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts: Any, dose: Dose) -> Expected:
     """Say how many cells of a dose are expected to be positive.
 
     Parameters
@@ -119,14 +119,14 @@ def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts:
     dose
         What is given.
 
-    >>> found = expected_cells([0.04, 0.0], [0.03, 0.0], [0.05, 0.001], blank=[0.0, 0.0],
+    >>> found = estimate_cells([0.04, 0.0], [0.03, 0.0], [0.05, 0.001], blank=[0.0, 0.0],
     ...                        verdicts=["quantified", "not detected"], dose=Dose(1e6))
     >>> found.cells.tolist(), found.high.tolist()
     ([40000.0, nan], [50000.0, 1000.0])
     """
     said = np.asarray(verdicts, dtype=str)
     measured = ~np.isin(said, NO_NUMBER)
-    found = measured & (said != "not detected")
+    found = measured & (said != NOT_DETECTED)
     bounds, by_blank = upper_bound(high, blank)
     shares = (
         np.where(found, np.asarray(fractions, dtype=float), np.nan),

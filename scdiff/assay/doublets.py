@@ -12,7 +12,7 @@ import numpy as np
 
 from scdiff.assay.table import Floats
 
-__all__ = ["RATE_PER_CELL", "chance_positives", "expected_rate", "prevalence_of_cells", "singlet_weights"]
+__all__ = ["RATE_PER_CELL", "chance_positives", "estimate_doublet_rate", "prevalence_of_cells", "singlet_weights"]
 
 RATE_PER_CELL = 0.008 / 1000
 """Doublet rate per cell recovered in one droplet run (0.8 % per 1,000, the vendor's table)."""
@@ -20,10 +20,10 @@ MOST = 0.3
 ROUNDS = 200
 
 
-def expected_rate(n_cells: int) -> float:
+def estimate_doublet_rate(n_cells: int) -> float:
     """Compute the doublet rate expected from the number of cells of a sample.
 
-    >>> round(expected_rate(5000), 3)
+    >>> round(estimate_doublet_rate(5000), 3)
     0.04
     """
     return min(MOST, RATE_PER_CELL * n_cells)

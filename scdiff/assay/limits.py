@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta, binom, chi2, nbinom, norm
@@ -17,14 +17,12 @@ from scdiff.assay.calls import call_table
 from scdiff.assay.fit import Fit
 from scdiff.assay.mixture import draw_counts
 from scdiff.assay.table import Floats, tabulate
+from scdiff.vocabulary import DETECTED, NOT_DETECTED, NOT_MEASURABLE, QUANTIFIED, Verdict
 
 __all__ = [
     "CV_GOAL",
     "FEWEST_CELLS",
-    "FOUND",
-    "NO_NUMBER",
     "QUANTIFIABLE_EVENTS",
-    "Verdict",
     "detection_limit",
     "error_rates",
     "events_limit",
@@ -37,14 +35,6 @@ __all__ = [
     "variance_excess",
     "verdict",
 ]
-
-Verdict = Literal["not detected", "detected", "quantified", "not measurable", "inconclusive"]
-
-FOUND = ("detected", "quantified")
-"""Verdicts that say that there are positive cells."""
-
-NO_NUMBER = ("not measurable", "inconclusive")
-"""Verdicts beside which no number is stated."""
 
 FEWEST_CELLS = 50
 QUANTIFIABLE_EVENTS = 50
@@ -308,8 +298,8 @@ def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives:
     ('not detected', 'quantified')
     """
     if n_cells < FEWEST_CELLS:
-        return "not measurable"
+        return NOT_MEASURABLE
     above_blank = n_called > blank * n_cells + 1e-9 and n_called >= DETECTABLE_CALLS
     if not above_blank or evidence_of_positives < chi2.ppf(1 - 2 * DETECTION_LEVEL, 1):
-        return "not detected"
-    return "quantified" if n_called >= QUANTIFIABLE_EVENTS and cv <= goal else "detected"
+        return NOT_DETECTED
+    return QUANTIFIED if n_called >= QUANTIFIABLE_EVENTS and cv <= goal else DETECTED

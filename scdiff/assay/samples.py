@@ -12,13 +12,12 @@ from scdiff.assay.calls import Calls, call_table
 from scdiff.assay.fit import Fit, fit_at, fit_mixture
 from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import Floats, tabulate
+from scdiff.vocabulary import POOLED
 
 __all__ = ["FEWEST_CELLS", "SampleCalls", "call_samples", "fit_from_record", "fit_record"]
 
 FEWEST_CELLS = 10
 """A smaller sample takes the parameters of the pooled fit."""
-
-POOLED = "all"
 
 
 @dataclass(frozen=True)

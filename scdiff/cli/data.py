@@ -26,17 +26,17 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Download public data, with a lock file of sizes, hashes and dates; what is there already is verified."""
-    from scdiff.fetch import fetch as fetch_files
-    from scdiff.fetch import fetched_sentences, offered, offered_view
-    from scdiff.progress import Progress
+    from scdiff.fetch.sources import describe_files, format_remote_files, list_remote_files
+    from scdiff.fetch.sources import fetch as fetch_files
+    from scdiff.run.progress import Progress
 
     if only_list:
-        echo_table(offered_view(offered(sources, pattern=pattern, timeout_s=timeout)))
+        echo_table(format_remote_files(list_remote_files(sources, pattern=pattern, timeout_s=timeout)))
         return
     with Progress(quiet=quiet) as progress:
         files = fetch_files(sources, out, pattern=pattern, known=known, timeout_s=timeout, watch=progress.watch)
     if not quiet:
-        typer.echo(fetched_sentences(files, out))
+        typer.echo(describe_files(files, out))
 
 
 @app.command()

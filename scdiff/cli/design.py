@@ -44,11 +44,11 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Start of the random generator.")] = 0,
 ) -> None:
     """Simulate a batch with known truth (obs columns truth_*, uns["truth"])."""
-    from scdiff.checkpoint import replaced
-    from scdiff.report.h5ad import write_h5ad
     from scdiff.simulate import simulate as draw
+    from scdiff.storage.atomic import replace_atomically
+    from scdiff.storage.h5ad import write_h5ad
 
     adata = draw(n_cells=n_cells, fraction=fraction, depth=depth, contamination=contamination, seed=seed)
-    with replaced(out) as partial:
+    with replace_atomically(out) as partial:
         write_h5ad(adata, partial)
     typer.echo(f"{out}: {adata.n_obs:,} cells x {adata.n_vars:,} genes, true fraction {float(adata.uns['truth']['fraction']):.3%}.")

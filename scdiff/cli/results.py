@@ -9,7 +9,7 @@ import typer
 
 from scdiff.cli.app import app
 from scdiff.errors import InputError
-from scdiff.settings import report_options
+from scdiff.run.settings import parse_report_options
 
 __all__ = ["compare", "report"]
 
@@ -25,12 +25,12 @@ def report(
     """Write the report of a finished run again, for another dose if one is set."""
     from scdiff.report import report as write_report
     from scdiff.report.verdict import main_row, verdict_sentence
-    from scdiff.steps.dose import recorded_dose
+    from scdiff.steps.dose import read_dose_options
 
-    given = report_options(settings)
+    given = parse_report_options(settings)
     adata = _read_result(result)
     folder = out or result.parent
-    write_report(adata, out=folder, **(recorded_dose(adata) | given))
+    write_report(adata, out=folder, **(read_dose_options(adata) | given))
     typer.echo(verdict_sentence(main_row(adata)))
     typer.echo(f"Report: {folder / 'report.html'}")
 
@@ -47,12 +47,12 @@ def compare(
     from scdiff.report import report as write_report
     from scdiff.report.sections.groups import comparison_sentence
     from scdiff.steps.compare import compare as compare_groups
-    from scdiff.steps.dose import recorded_dose
+    from scdiff.steps.dose import read_dose_options
 
     adata = _read_result(result)
     compare_groups(adata, by=by, pairs=pairs, margin=margin)
     folder = out or result.parent
-    write_report(adata, out=folder, **recorded_dose(adata))
+    write_report(adata, out=folder, **read_dose_options(adata))
     typer.echo(comparison_sentence(adata))
     typer.echo(f"Table: {folder / 'tables' / 'comparison.csv'}")
 
@@ -67,10 +67,10 @@ def _read_result(path: Path) -> Any:
     """
     import anndata
 
-    from scdiff.bounded import plain_file
-    from scdiff.steps.load.probe import probe
+    from scdiff.bounded import find_special_kind
+    from scdiff.steps.load.readers.probe import probe
 
-    if kind := plain_file(path):
+    if kind := find_special_kind(path):
         raise InputError(f"{path}: this is {kind}, not the result.h5ad of a run.")
     if path.is_file():
         probe(path)

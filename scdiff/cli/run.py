@@ -11,7 +11,7 @@ import typer
 
 from scdiff.cli.app import Quiet, app, echo_table
 from scdiff.errors import InputError
-from scdiff.settings import joined
+from scdiff.run.settings import join_options
 
 __all__ = ["check", "demo", "run"]
 
@@ -48,7 +48,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    options = joined(inputs, config, samples, control, species, settings)
+    options = join_options(inputs, config, samples, control, species, settings)
     options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
     _run(options, out, start, quiet, where=str(config or "command line"))
 
@@ -73,9 +73,9 @@ def _write_demo(out: Path, seed: int) -> float:
     """Write the simulated batch unless it is there already; return the true fraction."""
     import json
 
-    from scdiff.checkpoint import replaced
-    from scdiff.report.h5ad import write_h5ad
     from scdiff.simulate import demo_batch
+    from scdiff.storage.atomic import replace_atomically
+    from scdiff.storage.h5ad import write_h5ad
 
     record, file = out / "truth.json", out / "batch.h5ad"
     with suppress(OSError, ValueError, LookupError, TypeError):
@@ -84,9 +84,9 @@ def _write_demo(out: Path, seed: int) -> float:
             return float(known["fraction"])
     batch = demo_batch(seed=seed)
     truth = float(batch.uns["truth"]["fraction"])
-    with replaced(file) as partial:
+    with replace_atomically(file) as partial:
         write_h5ad(batch, partial)
-    with replaced(record) as partial:
+    with replace_atomically(record) as partial:
         partial.write_text(json.dumps({"seed": seed, "fraction": truth, "size": file.stat().st_size}), encoding="utf-8")
     return truth
 
@@ -101,11 +101,11 @@ def check(
     settings: Settings = None,
 ) -> None:
     """Check the configuration and look into the inputs: samples, cells, genes, species, values, markers; run nothing."""
-    from scdiff.pipeline import resolve
     from scdiff.programs import load_programs
-    from scdiff.steps.load import look_at, plan_inputs
+    from scdiff.run.pipeline import resolve
+    from scdiff.steps.load.step import look_at, plan_inputs
 
-    resolved: Any = resolve(joined(inputs, config, samples, control, species, settings), where=str(config or "command line"))
+    resolved: Any = resolve(join_options(inputs, config, samples, control, species, settings), where=str(config or "command line"))
     sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
     looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine)
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
@@ -134,10 +134,10 @@ def _look_row(look: Any) -> tuple[str, ...]:
 
 def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:
     """Run the pipeline with progress; print the verdict; return the main row of the fractions."""
-    from scdiff.pipeline import resolve
-    from scdiff.pipeline import run as run_pipeline
-    from scdiff.progress import Progress
     from scdiff.report.verdict import main_row, verdict_sentence
+    from scdiff.run.pipeline import resolve
+    from scdiff.run.pipeline import run as run_pipeline
+    from scdiff.run.progress import Progress
 
     with Progress(quiet=quiet) as progress:
         adata = run_pipeline(resolve(options, where=where), out, start=start, watch=progress.watch)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scdiff.bounded import MOST_TABLE_BYTES, read_text, shown
+from scdiff.bounded import MOST_TABLE_BYTES, format_value, read_text
 from scdiff.errors import ConfigError, UnknownNameError, did_you_mean
 from scdiff.genes import canonical
 from scdiff.programs import Species
@@ -197,5 +197,5 @@ def _checked(where: str, row: Mapping[Any, Any]) -> Seen:
     except ValidationError as error:
         fault = error.errors()[0]
         name = f"{fault['loc'][0]} " if fault["loc"] else ""
-        given = f"is {shown(fault['input'])}: " if fault["loc"] and fault["type"] != "missing" else ""
+        given = f"is {format_value(fault['input'])}: " if fault["loc"] and fault["type"] != "missing" else ""
         raise ConfigError(f"{where}: {name}{given}{fault['msg'].removeprefix('Value error, ')}.") from None

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import upper_bound
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import colours
 from scdiff.report.verdict import main_row, state_phrase
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +55,9 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
     rows = table[(table["program"].astype(str) == main["program"]) & (table["state"].astype(str) == main["state"])]
     single = len(rows) == 2
     data = {
-        batch if row["sample"] == "all" else str(row["sample"]): _entry(row)
+        batch if row["sample"] == POOLED else str(row["sample"]): _entry(row)
         for row in rows.to_dict("records")
-        if not (single and row["sample"] == "all")
+        if not (single and row["sample"] == POOLED)
     }
     phrase = state_phrase(str(main["program"]), str(main["state"]))
     headers = {
@@ -69,7 +69,7 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
 def _entry(row: dict[Any, Any]) -> dict[str, Any]:
     """Take one row in MultiQC's units; missing values are left out, as JSON knows no NaN."""
     numbers = {name: 100 * float(row[name]) for name in ("prevalence", "prevalence_high", "lod") if row["verdict"] not in NO_NUMBER}
-    if row["verdict"] == "not detected":
+    if row["verdict"] == NOT_DETECTED:
         numbers["prevalence_high"] = 100 * float(upper_bound(row["prevalence_high"], row["lob"])[0])
     known = {name: value for name, value in numbers.items() if value == value}  # noqa: PLR0124
     return {"verdict": str(row["verdict"]), **known, "n_called": int(row["n_called"]), "n_cells": int(row["n_cells"])}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scdiff.report.section import Section
 
-__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"]
+__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "stage_report", "write_report"]
 
 PARTIAL = ".partial-report"
 """Folder inside the output folder that holds the report while it is written."""
@@ -29,7 +29,7 @@ _LAST = "report.html"
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
+def stage_report(out: Path) -> Iterator[Path]:
     """Give a partial folder to write into; move its content to ``out`` when the block ends well.
 
     Parameters
@@ -118,10 +118,10 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
     OSError
         If a file cannot be written.
     """
-    from scdiff.report.h5ad import write_h5ad
     from scdiff.report.multiqc import general_statistics, state_bars
     from scdiff.report.page import render_page
     from scdiff.report.versions import versions_yaml
+    from scdiff.storage.h5ad import write_h5ad
 
     _write_tables(sections, adata, folder / "tables")
     _write_figures(sections, folder / "figures")

@@ -13,6 +13,7 @@ from scdiff import keys
 from scdiff.report import verdict
 from scdiff.report.plots import style
 from scdiff.report.text import DASH, count, interval, percent
+from scdiff.vocabulary import NOT_DETECTED, NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def _path(adata: AnnData) -> str:
 
 def _dose(row: dict[str, Any]) -> str:
     """Say the dose, except where the sentence of the verdict says all of it already."""
-    return "" if row["verdict"] == "not detected" and not row.get("weight_kg") else verdict.dose_sentence(row)
+    return "" if row["verdict"] == NOT_DETECTED and not row.get("weight_kg") else verdict.dose_sentence(row)
 
 
 def _facts(adata: AnnData, row: dict[str, Any], samples: list[str]) -> list[tuple[str, str, str]]:
@@ -122,7 +123,7 @@ def _facts(adata: AnnData, row: dict[str, Any], samples: list[str]) -> list[tupl
 
 def _raw(row: dict[str, Any]) -> tuple[str, str, str]:
     """Say the raw called fraction; nothing where it would be taken for a measurement."""
-    if row["verdict"] == "not measurable":
+    if row["verdict"] == NOT_MEASURABLE:
         return "Called, raw", DASH, f"not stated for {count(row['n_cells'])} cells"
     ends = interval(row["fraction_low"], row["fraction_high"])
     meaning = f"{_limit(row['fraction'])}, 95 % interval {ends}; not corrected for dropout"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff import keys
-from scdiff.steps.fraction import COLUMNS
+from scdiff.steps.fraction.step import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,17 +79,17 @@ def marker_counts(adata: AnnData) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from scdiff.steps._blocks import columns_of, counts_of
+    from scdiff.compute.blocks import get_counts, read_columns
 
     call = adata.uns["scdiff"]["call"]
     rows = {name: number for number, name in enumerate(adata.var_names)}
-    counts = counts_of(adata)
+    counts = get_counts(adata)
     found: dict[str, np.ndarray] = {}
     markers = call.get(str(call.get("main", "")), {}).get("markers", {"genes": {}})
     for marker, genes in markers["genes"].items():
         columns = [rows[gene] for gene in (text.strip() for text in str(genes).split(",")) if gene in rows]
         if columns:
-            found[str(marker)] = columns_of(counts, np.array(columns)).sum(axis=1)
+            found[str(marker)] = read_columns(counts, np.array(columns)).sum(axis=1)
     return pd.DataFrame(found, index=adata.obs_names)
 
 

@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import Dose, upper_bound
-from scdiff.assay.limits import FOUND, NO_NUMBER
 from scdiff.errors import InputError
+from scdiff.record import find_positive_state
 from scdiff.report.text import count, interval, large, percent
-from scdiff.steps._programs import positive_of
-from scdiff.steps.dose import recorded_dose
+from scdiff.steps.dose import read_dose_options
+from scdiff.vocabulary import (
+    CONTINUUM,
+    DETECTED,
+    FOUND,
+    INCONCLUSIVE,
+    NO_NUMBER,
+    NOT_DETECTED,
+    NOT_MEASURABLE,
+    POOLED,
+    QUANTIFIED,
+    SEPARATE,
+    UNDECIDED,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,14 +73,14 @@ def main_row(adata: AnnData) -> dict[str, Any]:
     fractions = results[keys.FRACTIONS.name]
     call = results.get(keys.CALL.name, {})
     main = str(call.get("main", fractions["program"].iloc[0] if len(fractions) else ""))
-    rows = fractions[(fractions["program"].astype(str) == main) & (fractions["sample"].astype(str) == "all")]
+    rows = fractions[(fractions["program"].astype(str) == main) & (fractions["sample"].astype(str) == POOLED)]
     if rows.empty:
         raise InputError(f"the table of fractions has no row of programme {main!r} with sample 'all': run fraction again.")
-    named = rows[rows["state"].astype(str) == positive_of(adata, main)]
+    named = rows[rows["state"].astype(str) == find_positive_state(adata, main)]
     row = (rows if named.empty else named).iloc[0].to_dict()
     reason = str(row.get("reason") or "") or str(call.get(main, {}).get("reason", ""))
     found = {str(key): value for key, value in row.items()} | {"reason": reason}
-    return found | recorded_dose(adata)
+    return found | read_dose_options(adata)
 
 
 def verdict_sentence(row: Mapping[str, Any]) -> str:
@@ -88,7 +100,7 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     phrase = state_phrase(str(row["program"]), str(row["state"]))
     if verdict in NO_NUMBER:
         return f"{verdict.capitalize()}: {_reason(row)}."
-    if verdict == "not detected":
+    if verdict == NOT_DETECTED:
         high, blanked = _upper(row)
         called = f"{count(row['n_called'])} of {count(row['n_cells'])} cells are {phrase}"
         blank = "" if row["n_called"] == 0 else ", no more than a blank gives"
@@ -98,7 +110,7 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     if row["prevalence_high"] == 1 and row.get("reason"):
         return f"At least {percent(row['prevalence_low'])} % of cells are {phrase}, detected: {_reason(row)}."
     ends = f"95 % interval {_intervals(row)}"
-    ending = "quantified" if verdict == "quantified" else "detected, but too few to quantify"
+    ending = QUANTIFIED if verdict == QUANTIFIED else "detected, but too few to quantify"
     return f"{percent(row['prevalence'])} % of cells are {phrase} ({ends}), {ending}."
 
 
@@ -153,7 +165,7 @@ def verdict_number(row: Mapping[str, Any]) -> str:
         return "no number"
     if row.get("reason") and row.get("prevalence_high") == 1:
         return f"≥ {percent(row['prevalence_low'])} %"
-    return f"≤ {percent(_upper(row)[0])} %" if verdict == "not detected" else f"{percent(row['prevalence'])} %"
+    return f"≤ {percent(_upper(row)[0])} %" if verdict == NOT_DETECTED else f"{percent(row['prevalence'])} %"
 
 
 def dose_sentence(row: Mapping[str, Any]) -> str:
@@ -171,7 +183,7 @@ def dose_sentence(row: Mapping[str, Any]) -> str:
         return ""
     dose = _dose(row)
     opening = f"In {_dose_phrase(dose, ' cells')}{',' * (dose.viability < 1)} this is"
-    found = row["verdict"] != "not detected"
+    found = row["verdict"] != NOT_DETECTED
     best = (float(row["prevalence"]) if found else _upper(row)[0]) * dose.viable_cells
     word = "about" if found else "at most"
     low, high = (large(float(row[key]) * dose.viable_cells) if found else "" for key in ("prevalence_low", "prevalence_high"))
@@ -206,13 +218,14 @@ def explanation(row: Mapping[str, Any], *, lacks_rows: bool = False) -> str:
         if lacks_rows
         else ""
     )
-    return {
-        "quantified": "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
-        "detected": "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
-        "not detected": f"No more such cells than a blank gives. This is no proof of absence: {power}.{weak}",
-        "inconclusive": "The counts allow two readings that differ, so no number is stated; the table keeps the estimates.",
-        "not measurable": f"No fraction is stated: a number from these data could not be defended.{advice}",
-    }[str(row["verdict"])]
+    sentences: dict[str, str] = {
+        QUANTIFIED: "The batch holds more such cells than a blank explains, and enough of them to state a number with its interval.",
+        DETECTED: "The batch holds more such cells than a blank explains, but too few for a reliable number: read the interval.",
+        NOT_DETECTED: f"No more such cells than a blank gives. This is no proof of absence: {power}.{weak}",
+        INCONCLUSIVE: "The counts allow two readings that differ, so no number is stated; the table keeps the estimates.",
+        NOT_MEASURABLE: f"No fraction is stated: a number from these data could not be defended.{advice}",
+    }
+    return sentences[str(row["verdict"])]
 
 
 def path_sentence(row: Mapping[str, Any], path: str) -> str:
@@ -231,8 +244,8 @@ def path_sentence(row: Mapping[str, Any], path: str) -> str:
     if row["verdict"] not in FOUND:
         return ""
     return {
-        "continuum": "Intermediates join them to the other cells: a continuum.",
-        "separate population": "They stand apart from all other cells: look for contamination or a mixed-in cell line before you call it "
+        CONTINUUM: "Intermediates join them to the other cells: a continuum.",
+        SEPARATE: "They stand apart from all other cells: look for contamination or a mixed-in cell line before you call it "
         "differentiation.",
-        "undecided": "Whether intermediates join them to the other cells could not be decided.",
+        UNDECIDED: "Whether intermediates join them to the other cells could not be decided.",
     }.get(path, "")

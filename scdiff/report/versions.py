@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["installed_versions", "versions", "versions_yaml"]
+__all__ = ["list_versions", "versions", "versions_yaml"]
 
 _FIRST = ("python", "scdiff")
 _PACKAGES = ("scanpy", "anndata", "numpy", "scipy", "pandas", "scikit-learn", "igraph", "leidenalg")
@@ -23,11 +23,11 @@ def versions(adata: AnnData) -> dict[str, str]:
     ``uns["scdiff"]["run"]``
     """
     recorded = adata.uns.get("scdiff", {}).get("run", {}).get("versions", {})
-    found = {str(name): str(version) for name, version in recorded.items()} or installed_versions()
+    found = {str(name): str(version) for name, version in recorded.items()} or list_versions()
     return {name: found[name] for name in sorted(found, key=lambda name: (name not in _FIRST, name))}
 
 
-def installed_versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Versions of Python, scdiff and the packages it stands on."""
     import platform
     from importlib import metadata

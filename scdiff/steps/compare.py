@@ -10,9 +10,10 @@ import numpy as np
 from annotated_types import Gt
 
 from scdiff import keys
-from scdiff.config import step
 from scdiff.errors import ConfigError, InputError, did_you_mean
-from scdiff.steps._common import record, recorded
+from scdiff.options import step
+from scdiff.record import read_record, write_record
+from scdiff.vocabulary import NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,13 +78,13 @@ def compare(adata: AnnData, *, by: str = "condition", pairs: str | None = None, 
     units = [_units(samples[samples["group"] == group]) for group in groups]
     units = _paired(units[0], units[1], pairs) if pairs is not None else units
     _refuse_few(groups, units, pairs)
-    fractions = recorded(adata, "fractions")
+    fractions = read_record(adata, "fractions")
     rows = [
         {"program": program, "state": state, "group_a": groups[0], "group_b": groups[1]}
         | _row(table.set_index("sample"), units, pairs, margin)
         for (program, state), table in [*fractions.groupby(["program", "state"], sort=False, observed=True), *_balances(fractions)]
     ]
-    record(adata, keys.COMPARISON, pd.DataFrame(rows, columns=list(COLUMNS)))
+    write_record(adata, keys.COMPARISON, pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def _samples(adata: AnnData, by: str, pairs: str | None) -> pd.DataFrame:
@@ -171,7 +172,7 @@ def _row(table: pd.DataFrame, units: list[dict[str, list[str]]], pairs: str | No
     sizes |= {"design": "paired" if pairs else "unpaired", "margin": np.nan if margin is None else margin}
     names = [sample for group in units for samples in group.values() for sample in samples]
     if not set(names) <= set(table.index) or table.loc[names, "prevalence"].isna().any():
-        return dict.fromkeys(("effect", "effect_low", "effect_high", "p_value"), np.nan) | sizes | {"verdict": "not measurable"}
+        return dict.fromkeys(("effect", "effect_low", "effect_high", "p_value"), np.nan) | sizes | {"verdict": NOT_MEASURABLE}
     (a, cells_a), (b, cells_b) = (_per_donor(table, group) for group in units)
     method = compare_pairs if pairs else compare_donors
     found = method(a, cells_a, b, cells_b, margin=None if margin is None else margin / 100)

@@ -8,15 +8,15 @@ import numpy as np
 from annotated_types import Gt, Le
 
 from scdiff.assay.dose import DOSE_CELLS
-from scdiff.assay.limits import NO_NUMBER
-from scdiff.config import step
-from scdiff.steps._common import recorded
+from scdiff.options import step
+from scdiff.record import read_record
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["COLUMNS", "DoseCells", "Viability", "WeightKg", "dose", "recorded_dose"]
+__all__ = ["COLUMNS", "DoseCells", "Viability", "WeightKg", "dose", "read_dose_options"]
 
 COLUMNS = (
     "program", "state", "sample", "verdict", "dose_cells", "viability", "weight_kg", "cells", "cells_low", "cells_high",
@@ -65,13 +65,13 @@ def dose(adata: AnnData, *, cells: DoseCells = DOSE_CELLS, viability: Viability 
     """
     import pandas as pd
 
-    from scdiff.assay.dose import Dose, expected_cells
+    from scdiff.assay.dose import Dose, estimate_cells
 
-    fractions = recorded(adata, "fractions")
+    fractions = read_record(adata, "fractions")
     verdicts = fractions["verdict"].to_numpy(dtype=str)
     raw = fractions["prevalence_high"].isna().to_numpy()
     value, low, high = (np.where(raw, fractions[f"fraction{end}"], fractions[f"prevalence{end}"]) for end in ("", "_low", "_high"))
-    found = expected_cells(value, low, high, blank=fractions["lob"], verdicts=verdicts, dose=Dose(cells, viability, weight_kg))
+    found = estimate_cells(value, low, high, blank=fractions["lob"], verdicts=verdicts, dose=Dose(cells, viability, weight_kg))
     weight = np.nan if weight_kg is None else weight_kg
     frame: dict[str, Any] = {name: fractions[name].astype(str).to_numpy() for name in ("program", "state", "sample", "verdict")}
     given = {"dose_cells": cells, "viability": viability, "weight_kg": weight}
@@ -85,10 +85,10 @@ def dose(adata: AnnData, *, cells: DoseCells = DOSE_CELLS, viability: Viability 
 def _bounds(verdicts: np.ndarray, raw: np.ndarray, by_blank: np.ndarray) -> np.ndarray:
     """Name where the upper end of each row comes from."""
     ends = np.where(by_blank, "lob", np.where(raw, "fraction_high", "prevalence_high"))
-    return np.where(np.isin(verdicts, NO_NUMBER), "", np.where(verdicts == "not detected", ends, "interval")).astype(object)
+    return np.where(np.isin(verdicts, NO_NUMBER), "", np.where(verdicts == NOT_DETECTED, ends, "interval")).astype(object)
 
 
-def recorded_dose(adata: AnnData) -> dict[str, Any]:
+def read_dose_options(adata: AnnData) -> dict[str, Any]:
     """Options of the report that were used for the recorded dose; empty where none was.
 
     Reads

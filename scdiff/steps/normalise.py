@@ -9,9 +9,10 @@ import numpy as np
 from annotated_types import Gt
 
 from scdiff import keys
-from scdiff.config import step
-from scdiff.steps._blocks import blocks, log_normalised, n_workers
-from scdiff.steps._common import csr, record
+from scdiff.compute.arrays import as_csr
+from scdiff.compute.blocks import blocks, count_workers, log_normalise
+from scdiff.options import step
+from scdiff.record import write_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,17 +59,17 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
     from scipy import sparse
 
     adata.uns["log1p"] = {}
-    record(adata, keys.NORMALISE, {"target_sum": target_sum})
+    write_record(adata, keys.NORMALISE, {"target_sum": target_sum})
     counts = adata.layers["counts"]
     if not store:
         adata.X = None
         return
-    counts = csr(counts)
+    counts = as_csr(counts)
     places = (counts.indices, counts.indptr) if counts.has_canonical_format else (counts.indices.copy(), counts.indptr.copy())
     adata.X = sparse.csr_matrix((_values(counts, target_sum), *places), shape=counts.shape)
 
 
 def _values(counts: csr_matrix, target_sum: float) -> np.ndarray:
     """Log-normalised values of all stored counts, shape (n_stored,), computed by threads."""
-    with ThreadPoolExecutor(n_workers(counts.shape[0])) as pool:
-        return np.concatenate(list(pool.map(lambda block: log_normalised(block, target_sum).data, blocks(counts))))
+    with ThreadPoolExecutor(count_workers(counts.shape[0])) as pool:
+        return np.concatenate(list(pool.map(lambda block: log_normalise(block, target_sum).data, blocks(counts))))

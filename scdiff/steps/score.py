@@ -11,14 +11,15 @@ import numpy as np
 from annotated_types import Ge
 
 from scdiff import keys
-from scdiff.config import step
+from scdiff.compute.arrays import sort_names
+from scdiff.compute.blocks import arrays, get_counts, get_values, read_columns, stack_blocks
+from scdiff.compute.kernels import ranks, set_means
+from scdiff.compute.moments import gene_moments
 from scdiff.genes import Lookup
+from scdiff.options import step
 from scdiff.programs import load_programs
+from scdiff.record import read_species
 from scdiff.registry import Registry
-from scdiff.steps._blocks import arrays, columns_of, counts_of, stacked, values_of
-from scdiff.steps._common import name_order, species_of
-from scdiff.steps._kernels import ranks, set_means
-from scdiff.steps._moments import gene_moments
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,7 +52,7 @@ def mean_minus_control(
     Parameters
     ----------
     matrix
-        Log-normalised values, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.steps._blocks` passes over.
+        Log-normalised values, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.compute.blocks` passes over.
     signatures
         Column numbers of each signature.
     means
@@ -76,7 +77,7 @@ def mean_minus_control(
     sets = [group for pair, both in zip(zip(signatures, controls, strict=True), known, strict=True) if both for group in pair]
     scores = np.full((matrix.shape[0], len(signatures)), np.nan)
     if sets:
-        found = stacked(matrix, partial(_set_means, sets=sets))
+        found = stack_blocks(matrix, partial(_set_means, sets=sets))
         scores[:, known] = found[:, ::2] - found[:, 1::2]
     return scores
 
@@ -100,7 +101,7 @@ def _set_means(block: csr_matrix, sets: Sequence[np.ndarray]) -> np.ndarray:
     """Mean over each set of columns of every row, summed in the order of the set; shape (n_cells, n_sets)."""
     columns, members = np.unique(np.concatenate(sets), return_inverse=True)
     ends = np.cumsum([0, *map(len, sets)])
-    return np.asarray(set_means(columns_of(block, columns), members.ravel(), ends))
+    return np.asarray(set_means(read_columns(block, columns), members.ravel(), ends))
 
 
 @SCORERS.register(
@@ -118,7 +119,7 @@ def rank_u(matrix: Any, signatures: Sequence[np.ndarray], *, max_rank: int | Non
     Parameters
     ----------
     matrix
-        Counts, not negative, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.steps._blocks` passes over.
+        Counts, not negative, shape (n_cells, n_genes): CSR, or whatever :mod:`scdiff.compute.blocks` passes over.
     signatures
         Column numbers of each signature.
     max_rank
@@ -139,7 +140,7 @@ def rank_u(matrix: Any, signatures: Sequence[np.ndarray], *, max_rank: int | Non
     known = [0 < len(genes) < n_genes for genes in signatures]
     if any(known):
         chosen = [genes for genes, usable in zip(signatures, known, strict=True) if usable]
-        scores[:, known] = stacked(matrix, partial(_rank_scores, signatures=chosen, top=min(max_rank or n_genes, n_genes)))
+        scores[:, known] = stack_blocks(matrix, partial(_rank_scores, signatures=chosen, top=min(max_rank or n_genes, n_genes)))
     return scores
 
 
@@ -147,7 +148,7 @@ def _rank_scores(block: csr_matrix, signatures: Sequence[np.ndarray], top: int) 
     """Scores of the cells of one block, shape (n_cells, n_signatures)."""
     columns = np.unique(np.concatenate(signatures))
     indptr, _, data = arrays(block)
-    found = np.minimum(ranks(indptr, data, columns_of(block, columns), block.shape[1]), top)
+    found = np.minimum(ranks(indptr, data, read_columns(block, columns), block.shape[1]), top)
     scores = np.full((block.shape[0], len(signatures)), np.nan)
     for column, genes in enumerate(signatures):
         least = len(genes) * (len(genes) + 1) / 2
@@ -199,15 +200,15 @@ def score(
 
     cards = [SCORERS[name] for name in methods]
     loaded = load_programs(programs)
-    by_name = name_order(adata.var_names)
-    lookup = Lookup(adata.var_names[by_name].tolist(), species_of(adata))
-    signatures = [by_name[np.array(lookup.find(program.score_genes(species_of(adata))), dtype=int)] for program in loaded]
+    by_name = sort_names(adata.var_names)
+    lookup = Lookup(adata.var_names[by_name].tolist(), read_species(adata))
+    signatures = [by_name[np.array(lookup.find(program.score_genes(read_species(adata))), dtype=int)] for program in loaded]
     for program, genes in zip(loaded, signatures, strict=True):
         if not len(genes):
             log.info("Programme %s: none of its genes has a row; its scores are NaN.", program.name)
     found: dict[str, np.ndarray] = {}
     for card in cards:
-        matrix = values_of(adata) if card.facts["matrix"] == "X" else counts_of(adata)
+        matrix = get_values(adata) if card.facts["matrix"] == "X" else get_counts(adata)
         given = {"means": gene_moments(matrix)[0], "by_name": by_name, "seed": seed} if card.facts["needs"] else {}
         values = card.function(matrix, signatures, **{need: given[need] for need in card.facts["needs"]})
         found |= {f"{program.name}:{card.name}": values[:, i] for i, program in enumerate(loaded)}

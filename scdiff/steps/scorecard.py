@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scdiff.assay.limits import NO_NUMBER
-from scdiff.config import step
 from scdiff.errors import UnknownNameError, did_you_mean
+from scdiff.options import step
 from scdiff.programs import SCORECARDS, Program
-from scdiff.steps._common import recorded
-from scdiff.steps._programs import called_programs
+from scdiff.record import read_programs, read_record
+from scdiff.vocabulary import NO_NUMBER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,14 +59,14 @@ def scorecard(adata: AnnData, *, name: str) -> pd.DataFrame:
 
 def programs_on(adata: AnnData, name: str) -> list[Program]:
     """Take the called programmes of a run that are on a scorecard."""
-    return [program for program in called_programs(adata).values() if program.scorecard == name and program.is_called]
+    return [program for program in read_programs(adata).values() if program.scorecard == name and program.is_called]
 
 
 def _table(adata: AnnData, programs: Sequence[Program]) -> pd.DataFrame:
     """Gather the read-outs of some programmes."""
     import pandas as pd
 
-    table, call, every = recorded(adata, "fractions"), recorded(adata, "call"), called_programs(adata).values()
+    table, call, every = read_record(adata, "fractions"), read_record(adata, "call"), read_programs(adata).values()
     rows = []
     for program in programs:
         facts = {name: getattr(program, name) for name in ("title", "direction", "at_least", "at_most", "expected", "source")}

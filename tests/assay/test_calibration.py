@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.assay import calibration as module
-from scdiff.assay.blanks import background_null, called_fractions
+from scdiff.assay.blanks import background_null, call_blanks
 from scdiff.assay.calibration import Batch, calibrate, calibration_record
 from scdiff.assay.calls import call_cells
 from scdiff.assay.empirical import GROUPS, NOMINAL
@@ -103,11 +103,11 @@ def test_a_subset_of_the_cells_makes_the_same_null(batch, fit, calibration, monk
 def test_blank_is_what_the_caller_calls_in_null_sets_by_a_plain_loop(batch, fit, total):
     sets = draw_sets(batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4).genes
     cells = np.arange(0, N_CELLS, 3)
-    fractions = called_fractions(batch.csr[cells], batch.depth[cells], sets, fit.model)
+    fractions = call_blanks(batch.csr[cells], batch.depth[cells], sets, fit.model)
     expected = [call_cells(fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)) for row in sets]
     assert fractions.tolist() == [calls.positive.mean() for calls in expected]
     assert fractions.max() < 0.01
-    assert np.array_equal(fractions, called_fractions(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model))
+    assert np.array_equal(fractions, call_blanks(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model))
 
 
 def test_shares_of_the_blank_sets_make_up_all_of_them(batch, fit):
@@ -181,6 +181,6 @@ def test_held_out_sets_of_real_batches_are_at_nominal_5_percent(shared_data, nam
     genes = np.random.default_rng(0).choice(np.flatnonzero(batch.totals >= 10), 3, replace=False)
     counts = np.asarray(batch.csr[:, genes].toarray(), dtype=float)
     sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=genes)
-    share = module.matched_null(batch, counts, sets, 2)[0].held_out[FIVE]
+    share = module.tally_null_sets(batch, counts, sets, 2)[0].held_out[FIVE]
     assert share[0] == pytest.approx(0.05, abs=0.005)
     assert share[1:] == pytest.approx(np.full(4, 0.05), abs=0.01)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scdiff.assay.dose import Dose, expected_cells, upper_bound
+from scdiff.assay.dose import Dose, estimate_cells, upper_bound
 from scdiff.errors import InputError
 
 NAN = float("nan")
@@ -16,7 +16,7 @@ share = st.floats(0.0, 1.0)
 
 
 def expected(dose, verdict="quantified", value=0.04, low=0.03, high=0.05, blank=0.001):
-    return expected_cells([value], [low], [high], blank=[blank], verdicts=[verdict], dose=dose)
+    return estimate_cells([value], [low], [high], blank=[blank], verdicts=[verdict], dose=dose)
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,9 +68,9 @@ def test_the_order_of_the_rows_changes_nothing():
     columns = np.random.default_rng(0).random((3, 8))
     columns.sort(axis=0)
     verdicts, blank, order = np.array(VERDICTS * 2), np.linspace(0, 1, 8), np.random.default_rng(1).permutation(8)
-    one = expected_cells(columns[1], columns[0], columns[2], blank=blank, verdicts=verdicts, dose=Dose())
+    one = estimate_cells(columns[1], columns[0], columns[2], blank=blank, verdicts=verdicts, dose=Dose())
     low, value, high = columns[:, order]
-    other = expected_cells(value, low, high, blank=blank[order], verdicts=verdicts[order], dose=Dose())
+    other = estimate_cells(value, low, high, blank=blank[order], verdicts=verdicts[order], dose=Dose())
     assert other.cells.tolist() == pytest.approx(one.cells[order].tolist(), nan_ok=True)
     assert other.high.tolist() == pytest.approx(one.high[order].tolist(), nan_ok=True)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdiff.assay.doublets import MOST, chance_positives, expected_rate, prevalence_of_cells, singlet_weights
+from scdiff.assay.doublets import MOST, chance_positives, estimate_doublet_rate, prevalence_of_cells, singlet_weights
 
 PATTERNS = np.array(list(product([False, True], repeat=3)))
 POSITIVE = PATTERNS.sum(axis=1) >= 2
@@ -74,5 +74,5 @@ def test_bounds_keep_their_order():
 
 
 def test_expected_rate_follows_the_loading_and_ends_at_the_most():
-    assert expected_rate(1000) == pytest.approx(0.008)
-    assert expected_rate(10_000_000) == MOST
+    assert estimate_doublet_rate(1000) == pytest.approx(0.008)
+    assert estimate_doublet_rate(10_000_000) == MOST

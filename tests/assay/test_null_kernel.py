@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from scdiff.assay.calibration import Batch, matched_null
+from scdiff.assay.calibration import Batch, tally_null_sets
 from scdiff.assay.matched import MatchedSets, draw_sets
 from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts
 from scdiff.assay.statistic import Statistic, code_of, rate_bin
@@ -30,7 +30,7 @@ def null_of(batch, markers, *, n_sets=40, min_markers=2, chunk_cells=2_048):
     columns = [int(np.flatnonzero(np.asarray(batch.genes) == name)[0]) for name in markers]
     counts = np.asarray(batch.csr[:, columns].toarray(), dtype=float)
     sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=columns, n_sets=n_sets)
-    return (*matched_null(batch, counts, sets, min_markers, chunk_cells=chunk_cells), sets)
+    return (*tally_null_sets(batch, counts, sets, min_markers, chunk_cells=chunk_cells), sets)
 
 
 def slow_tally(batch, sets: MatchedSets, markers_bin, min_markers):

@@ -21,13 +21,13 @@ from numba import njit
 from scipy import sparse
 
 from scdiff.assay.blanks import background_null
-from scdiff.assay.calibration import Batch, calibrate, matched_null
+from scdiff.assay.calibration import Batch, calibrate, tally_null_sets
 from scdiff.assay.empirical import GROUPS, NOMINAL
 from scdiff.assay.fit import fit_mixture
 from scdiff.assay.matched import draw_sets
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import tabulate
-from scdiff.steps.call import call
+from scdiff.steps.call.step import call
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared" / "data"
@@ -54,7 +54,7 @@ def rates(batch, size, seed):
     """Rates at nominal 5 % of the held-out halves of both nulls; the fitted caller has at most three markers here."""
     genes, counts = programme(batch, size, seed)
     sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=genes, seed=seed)
-    found = {"matched": matched_null(batch, counts, sets, MIN_MARKERS[size])[0].held_out[FIVE]}
+    found = {"matched": tally_null_sets(batch, counts, sets, MIN_MARKERS[size])[0].held_out[FIVE]}
     if size <= MOST_FITTED:
         fit = fit_mixture(tabulate(counts, np.maximum(batch.depth, 1)), Model((LEVEL,) * size, MIN_MARKERS[size]))
         found["background"] = background_null(fit, batch.depth, seed=seed).held_out[FIVE]

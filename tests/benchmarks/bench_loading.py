@@ -31,7 +31,7 @@ SMALL = (DATA / "msc_mouse_bone_marrow.h5ad", DATA / "fetal_pancreas_human.h5ad"
 def read(tool: str, layout: str, file: Path) -> Any:
     """Read a file with one of the two, or look into it."""
     if tool == "check":
-        from scdiff.steps.load import look_at, plan_inputs
+        from scdiff.steps.load.step import look_at, plan_inputs
 
         return look_at(plan_inputs(file))
     if tool == "scdiff":

@@ -40,7 +40,7 @@ THREADS = (1, 2)
 
 def scdiff(threads: int) -> Search:
     """What the step embed uses."""
-    from scdiff.steps._nearest import nearest
+    from scdiff.compute.nearest import nearest
 
     return lambda points: nearest(points, K)[0]
 

@@ -55,9 +55,9 @@ def doublets(n_batches: int) -> pd.DataFrame:
     import scanpy as sc
     from sklearn.metrics import roc_auc_score
 
+    from scdiff.compute.arrays import sort_names
     from scdiff.simulate import BatchDesign, simulate
-    from scdiff.steps._common import name_order
-    from scdiff.steps._doublets import _scrublet
+    from scdiff.steps.qc.doublets import _scrublet
 
     rows = []
     for seed in range(n_batches):
@@ -65,7 +65,7 @@ def doublets(n_batches: int) -> pd.DataFrame:
         design = BatchDesign(n_genes=10_000, doublet_rate=rate)
         batch = simulate(n_cells=4_000, fraction=0.05, contamination=contamination, design=design, seed=seed)
         truth = batch.obs["truth_doublet"].to_numpy(dtype=bool)
-        genes = name_order(batch.var_names.tolist())
+        genes = sort_names(batch.var_names.tolist())
         ours, (scores, threshold) = timed(lambda batch=batch, genes=genes, seed=seed: _scrublet(batch.X.tocsr(), genes, seed))
         theirs, scored = timed(lambda batch=batch: _by_scanpy(sc, batch))
         rows.append({
@@ -91,16 +91,16 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
     from scipy import sparse
 
     from scdiff import io, pp
-    from scdiff.assay.calibration import Batch, matched_null
+    from scdiff.assay.calibration import Batch, tally_null_sets
     from scdiff.assay.matched import draw_sets
+    from scdiff.compute.blocks import blocks, measure_cells
     from scdiff.programs import load_programs
-    from scdiff.steps._blocks import blocks, cell_measures
-    from scdiff.steps._markers import read_markers
+    from scdiff.steps.shared.markers import read_markers
 
     adata = io.load(batch_file(n_cells, cache or CACHE))
     pp.normalise(adata)
     counts, loaded = adata.layers["counts"], load_programs(PROGRAMS)
-    plain, _ = timed(lambda: cell_measures(counts, np.zeros(adata.n_vars, dtype=bool)))
+    plain, _ = timed(lambda: measure_cells(counts, np.zeros(adata.n_vars, dtype=bool)))
     batch = Batch(counts, adata.obs_names, adata.var_names)
     batch.prepare()
     read = read_markers(adata, loaded)
@@ -109,7 +109,7 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
         program.name: draw_sets(batch.totals, batch.squares, batch.genes, markers[program.name].sum(axis=0), n_sets=N_SETS)
         for program in loaded
     }
-    null, _ = timed(lambda: [matched_null(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded])
+    null, _ = timed(lambda: [tally_null_sets(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded])
     six, _ = timed(lambda: pp_score(adata))
     wanted = {p.name: [g for g in p.score_genes("human") if g in adata.var_names] for p in loaded}
     peer, _ = timed(lambda: [sc.tl.score_genes(adata, genes) for genes in wanted.values() if genes])

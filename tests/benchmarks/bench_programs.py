@@ -22,8 +22,8 @@ from sources import DATA, write
 
 from scdiff.programs import load_program
 from scdiff.simulate.titration import titrate
-from scdiff.steps.call import call
-from scdiff.steps.fraction import fraction
+from scdiff.steps.call.step import call
+from scdiff.steps.fraction.step import fraction
 
 SHARES, N_CELLS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2), 3_000
 MAIN = "pancreatic_progenitor"

@@ -60,7 +60,7 @@ def scdiff_steps(file: Path, clock: Clock) -> Found:
 
 def scdiff_run(file: Path, clock: Clock) -> Found:
     """All steps with checkpoints and report, as the command does."""
-    from scdiff.pipeline import resolve, run, step_functions
+    from scdiff.run.pipeline import resolve, run, step_functions
 
     step_functions()
     clock.lap("import")

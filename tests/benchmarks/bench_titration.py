@@ -164,7 +164,7 @@ def downsampled(task: tuple[int, float, float]) -> dict[str, Any]:
 
 def dropped(task: tuple[int, str, float, float]) -> dict[str, Any]:
     """Share of positives and of other cells that quality control drops from one batch, percent."""
-    from scdiff.steps.qc import qc
+    from scdiff.steps.qc.step import qc
 
     warnings.simplefilter("ignore")
     seed, kind, depth, contamination = task

@@ -23,12 +23,12 @@ from scipy.stats import mannwhitneyu, spearmanr
 from sources import DATA, write
 
 from scdiff.simulate import BatchDesign, pair_cells, simulate, titrate
-from scdiff.steps.call import call
-from scdiff.steps.embed import embed
+from scdiff.steps.call.step import call
+from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
-from scdiff.steps.trajectory import trajectory
 from scdiff.steps.trajectory.fate import FATES, absorption, forward_walk
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
+from scdiff.steps.trajectory.step import trajectory
 
 warnings.simplefilter("ignore")
 QUICK = "--quick" in sys.argv

@@ -19,7 +19,7 @@ import pandas as pd
 from sources import write
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "steps" / "load"))
 import zoo

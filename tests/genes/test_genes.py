@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import scdiff.genes as module
+import scdiff.genes.symbols as module
 from scdiff.genes import Lookup, canonical, detect_species, ortholog
 
 TABLE = Path(module.__file__).parent / "names.csv"

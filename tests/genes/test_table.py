@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import scdiff.genes as module
+import scdiff.genes.symbols as module
 from scdiff.genes import Lookup, annotation, canonical, ortholog
-from scdiff.genes.table import COLUMNS, folded
+from scdiff.genes.table import COLUMNS, fold_symbol
 from scdiff.programs import load_program, program_names
 from scdiff.programs.axes import load_axes
 
@@ -136,8 +136,8 @@ def test_unknown_names_stay(name):
 @pytest.mark.parametrize("species", SPECIES)
 def test_table_contradicts_itself_nowhere(species):
     known = annotation(species)
-    spelt = Counter(folded(symbol) for symbol in known.approved)
-    names = Counter(folded(name) for listed in known.names.values() for name in listed.split("|"))
+    spelt = Counter(fold_symbol(symbol) for symbol in known.approved)
+    names = Counter(fold_symbol(name) for listed in known.names.values() for name in listed.split("|"))
     assert max(spelt.values()) == max(names.values()) == 1
     assert not set(spelt) & set(names)
     assert not set(known.shared) & (set(spelt) | set(names))
@@ -171,7 +171,7 @@ def test_orthologs_of_the_programmes_are_approved_in_mouse():
 
 
 WHEN_READ = """
-import scdiff, scdiff.cli, scdiff.programs, scdiff.genes, scdiff.steps.load, scdiff.steps._markers
+import scdiff, scdiff.cli, scdiff.programs, scdiff.genes, scdiff.steps.load, scdiff.steps.shared.markers
 from scdiff.genes.table import annotation
 print(annotation.cache_info().currsize)
 scdiff.programs.load_programs(["all"]); scdiff.genes.ortholog("PDX1"); scdiff.genes.detect_species(["INS"])

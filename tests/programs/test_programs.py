@@ -13,7 +13,7 @@ from scdiff.errors import ProgramError, UnknownNameError
 from scdiff.genes import Lookup, canonical, ortholog
 from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, SCORECARDS, Marker, load_program, load_programs, program_names
 from scdiff.simulate import simulate
-from scdiff.steps.call import call
+from scdiff.steps.call.step import call
 
 DOI = re.compile(r"^10\.\d{4,9}/\S+$")
 SPECIES = ("human", "mouse")

@@ -15,8 +15,8 @@ from scdiff.report.section import run_section
 from scdiff.report.sections import SECTIONS
 from scdiff.report.text import large
 from scdiff.report.verdict import dose_sentence, main_row, verdict_sentence
-from scdiff.steps._donors import VALUES, VARIATION, donor_tables
 from scdiff.steps.dose import COLUMNS, dose
+from scdiff.steps.fraction.donors import VALUES, VARIATION, donor_tables
 
 MAIN = "pancreatic_progenitor"
 DASH = "\N{EN DASH}"

@@ -9,7 +9,7 @@ import yaml
 
 from scdiff.errors import ConfigError, MissingKeyError, OutputError
 from scdiff.report import output, report
-from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, staged
+from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, stage_report
 from scdiff.report.section import Section, Table
 
 TABLES = ["fractions", "qc_dropped", "qc_thresholds", "markers", "axes", "clusters", "programs", "versions", "options", "input_files"]
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(part, quick, finished, t
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    module = {"render_page": "scdiff.report.page", "write_h5ad": "scdiff.report.h5ad"}[part]
+    module = {"render_page": "scdiff.report.page", "write_h5ad": "scdiff.storage.h5ad"}[part]
     monkeypatch.setattr(f"{module}.{part}", full)
     with pytest.raises(OutputError, match=r"the report cannot be written \(No space left on device\)"):
         report(finished, out=tmp_path / "out")
@@ -118,14 +118,14 @@ def test_the_page_is_moved_last(tmp_path, monkeypatch):
     moved = []
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, target: (moved.append(Path(target).name), replace(self, target))[1])
-    with staged(tmp_path) as folder:
+    with stage_report(tmp_path) as folder:
         for name in ("z.txt", "report.html", "a.txt"):
             (folder / name).write_text(name)
     assert moved == ["a.txt", "z.txt", "report.html"]
 
 
 def test_a_kill_while_moving_leaves_no_page(tmp_path, monkeypatch):
-    with staged(tmp_path) as folder:
+    with stage_report(tmp_path) as folder:
         (folder / "report.html").write_text("old")
         (folder / "a.txt").write_text("old")
 
@@ -135,7 +135,7 @@ def test_a_kill_while_moving_leaves_no_page(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", killed)
 
     def again():
-        with staged(tmp_path) as folder:
+        with stage_report(tmp_path) as folder:
             (folder / "report.html").write_text("new")
             (folder / "a.txt").write_text("new")
 

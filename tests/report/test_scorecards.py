@@ -12,8 +12,8 @@ from scdiff.errors import UnknownNameError
 from scdiff.programs import Program
 from scdiff.report.sections import all_sections
 from scdiff.simulate import simulate
-from scdiff.steps.call import call
-from scdiff.steps.fraction import fraction
+from scdiff.steps.call.step import call
+from scdiff.steps.fraction.step import fraction
 from scdiff.steps.scorecard import COLUMNS, _criterion, programs_on, scorecard
 
 PANEL = """

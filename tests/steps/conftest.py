@@ -48,7 +48,7 @@ def batch() -> Callable[..., AnnData]:
 @pytest.fixture
 def ready(batch: Callable[..., AnnData]) -> Callable[..., AnnData]:
     """Maker of batches that are normalised, embedded and carry calls (by ``positive``, else none)."""
-    from scdiff.steps.embed import embed
+    from scdiff.steps.embed.step import embed
     from scdiff.steps.normalise import normalise
 
     def make(n_cells: int = 150, n_genes: int = 300, *, positive: np.ndarray | None = None, **options: float) -> AnnData:

@@ -219,7 +219,7 @@ def test_any_chunk_size_gives_the_same(batch, monkeypatch):
     adata = batch(50, 80)
     normalise(adata)
     whole = _scored(adata)
-    monkeypatch.setattr("scdiff.steps._blocks.BLOCK", 7)
+    monkeypatch.setattr("scdiff.compute.blocks.BLOCK", 7)
     pd.testing.assert_frame_equal(whole, _scored(adata), check_exact=True)
 
 

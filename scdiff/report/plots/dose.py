@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import LINE, MUTED
 from scdiff.report.text import large
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def _row(ax: Axes, number: int, row: dict[Any, Any], least: float, most: float) 
         ax.annotate(str(row["verdict"]), ((least * most) ** 0.5, number), ha="center", va="center", color=MUTED)
         return
     high, look = max(float(row["cells_high"]), least), {"color": row["colour"], "zorder": 3}
-    if row["verdict"] == "not detected":
+    if row["verdict"] == NOT_DETECTED:
         length = (1.6 * most / least) ** 0.09
         ax.annotate("", (high / length, number), (high, number), arrowprops={"arrowstyle": "->", "color": row["colour"], "linewidth": 1.5})
         ax.plot([high], [number], linestyle="none", marker="|", markersize=9, markeredgewidth=1.8, **look)

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, LINE, MUTED, PAPER, legend_below
 from scdiff.report.text import short
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     for number, row in enumerate(estimates.to_dict("records")):
         _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
         if row["value"] != row["value"]:
-            ax.annotate(str(row.get("verdict", "not measurable")), (1, number), ha="center", va="center", color=MUTED)
+            ax.annotate(str(row.get("verdict", NOT_MEASURABLE)), (1, number), ha="center", va="center", color=MUTED)
     name_rows(ax, [str(label) for label in estimates["label"]])
     return percent_axis(ax, "cells (%)")
 
@@ -124,7 +124,7 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
         if row["verdict"] in NO_NUMBER:
             ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
             continue
-        absent = row["verdict"] == "not detected"
+        absent = row["verdict"] == NOT_DETECTED
         look = {"color": GREY if absent else CALLED, "marker": "o"} | ({"markerfacecolor": "white", "width": 1.0} if absent else {})
         _whisker(ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look)
         bounds = [100 * float(row[name]) for name in ("at_least", "at_most") if row[name] is not None and row[name] == row[name]]

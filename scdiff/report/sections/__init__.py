@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from scdiff.report.sections import qc, clusters, evidence, calibration, fractions, dose, donors  # isort: skip  # noqa: F401
 from scdiff.report.sections import trajectory, programs, scorecards, axes, methods  # isort: skip  # noqa: F401
+from scdiff.compute.parallel import each, many
 from scdiff.report.section import SECTIONS, Section, run_section
-from scdiff.steps._parallel import each, many
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,6 +9,7 @@ from scdiff import keys
 from scdiff.report.plots.fractions import axis_pairs, receptor_dots
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import count, interval, percent
+from scdiff.vocabulary import NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 BATCH = "batch"
 MOST_SHOWN = 20
 """Rows of the table of interactions that the page shows."""
-ABSENT = "not measurable"
+ABSENT = NOT_MEASURABLE
 
 
 @SECTIONS.register(
@@ -54,7 +55,7 @@ _CAPTION = (
 def _read(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the batch as a whole and of the receivers; what is shown of each is the prevalence, or the raw fraction without one."""
     where = table["where"].astype(str)
-    read = table[(where != BATCH) | (table["sample"].astype(str) == "all")].copy()
+    read = table[(where != BATCH) | (table["sample"].astype(str) == POOLED)].copy()
     known = read["prevalence"].notna()
     for name, ends in (("value", ""), ("low", "_low"), ("high", "_high")):
         read[name] = read[f"prevalence{ends}"].where(known, read[f"fraction{ends}"])

@@ -9,7 +9,8 @@ from scdiff.report.plots.donors import donor_strip
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.report.verdict import main_row, state_phrase
-from scdiff.steps._donors import NO_DONOR
+from scdiff.steps.fraction.donors import NO_DONOR
+from scdiff.vocabulary import NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,7 @@ def _view(row: dict[Any, Any]) -> dict[str, str]:
 
 def _picture(table: pd.DataFrame, values: pd.DataFrame) -> tuple[Picture, ...]:
     """Draw the donors of each programme that was measured."""
-    shown = table[table["verdict"].astype(str) != "not measurable"].reset_index(drop=True)
+    shown = table[table["verdict"].astype(str) != NOT_MEASURABLE].reset_index(drop=True)
     if not len(shown):
         return ()
     cells = values.groupby(values["program"].astype(str))["n_cells"].sum().max()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.report.plots.dose import dose_dots
 from scdiff.report.plots.style import ACCENT, CALLED, STATES
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import DASH, count, large, short
 from scdiff.report.verdict import dose_sentence, main_row
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def dose(adata: AnnData) -> Section:
     """
     table, main = adata.uns["scdiff"]["dose"], main_row(adata)
     rows = _few(_shown(adata, table, main), main)
-    whole = rows[rows["sample"].astype(str) == "all"].reset_index(drop=True)
+    whole = rows[rows["sample"].astype(str) == POOLED].reset_index(drop=True)
     given = table.iloc[0]
     viable = float(given["dose_cells"] * given["viability"])
     return Section(
@@ -80,8 +80,8 @@ def _shown(adata: AnnData, table: pd.DataFrame, main: dict[str, Any]) -> pd.Data
     controls = set(adata.obs["sample"][adata.obs["control"].astype(bool)].astype(str)) if keys.has(adata, keys.CONTROL) else set()
     sample = table["sample"].astype(str)
     headline = (table["program"].astype(str) == main["program"]) & (table["state"].astype(str) == main["state"])
-    single = headline & ~sample.isin({"all", *controls})
-    return table[(sample == "all") | (single & (single.sum() > 1))]
+    single = headline & ~sample.isin({POOLED, *controls})
+    return table[(sample == POOLED) | (single & (single.sum() > 1))]
 
 
 def _few(rows: pd.DataFrame, main: dict[str, Any]) -> pd.DataFrame:
@@ -141,6 +141,6 @@ def _number(row: dict[Any, Any], name: str) -> str:
     low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])
     if row["verdict"] in NO_NUMBER:
         return DASH
-    if row["verdict"] == "not detected":
+    if row["verdict"] == NOT_DETECTED:
         return f"at most {large(high)}"
     return f"{large(float(row[name]))} ({large(low)} to {large(high)})"

@@ -32,12 +32,12 @@ def evidence(adata: AnnData) -> Section:
     """
     import numpy as np
 
-    from scdiff.steps._blocks import cell_measures, counts_of
+    from scdiff.compute.blocks import get_counts, measure_cells
 
     call = adata.uns["scdiff"]["call"]
     main, facts = str(call["main"]), call[str(call["main"])]
     ratios, counts = main_evidence(adata), marker_counts(adata)
-    depth = cell_measures(counts_of(adata), np.zeros(adata.n_vars, dtype=bool))[:, 0]
+    depth = measure_cells(get_counts(adata), np.zeros(adata.n_vars, dtype=bool))[:, 0]
     levels = _levels(counts, depth, ratios)
     called = adata.obsm["scdiff_positive"][main].fillna(False).to_numpy(dtype=bool)
     return Section(

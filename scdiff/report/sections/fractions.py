@@ -12,6 +12,7 @@ from scdiff.report.sections.groups import group_notes, group_tables
 from scdiff.report.tables import fraction_columns
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.report.verdict import main_row, state_phrase
+from scdiff.vocabulary import NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def fractions(adata: AnnData) -> Section:
     table, main = adata.uns["scdiff"]["fractions"], main_row(adata)
     rows = table[table["program"].astype(str) == main["program"]]
     headline = rows[rows["state"].astype(str) == main["state"]]
-    others = rows[(rows["state"].astype(str) != main["state"]) & (rows["sample"].astype(str) == "all")]
+    others = rows[(rows["state"].astype(str) != main["state"]) & (rows["sample"].astype(str) == POOLED)]
     phrase = state_phrase(str(main["program"]), str(main["state"]))
     return Section(
         "Fractions with intervals",
@@ -75,7 +76,7 @@ def _substates(others: pd.DataFrame) -> Picture:
     import numpy as np
 
     corrected = others["prevalence"].notna().to_numpy()
-    shown = (others["verdict"].astype(str) != "not measurable").to_numpy()
+    shown = (others["verdict"].astype(str) != NOT_MEASURABLE).to_numpy()
     best = {end: np.where(corrected, others[f"prevalence{tail}"], others[f"fraction{tail}"]) for end, tail in _ENDS.items()}
     columns = {end: np.where(shown, values, np.nan) for end, values in best.items()}
     states = [str(state) for state in others["state"]]
@@ -118,6 +119,6 @@ def _view(row: dict[Any, Any]) -> dict[str, str]:
 
 def _estimate(row: dict[Any, Any], name: str) -> str:
     """Say an estimate and its interval; a dash where there is none."""
-    if row["verdict"] == "not measurable" or row[name] != row[name]:
+    if row["verdict"] == NOT_MEASURABLE or row[name] != row[name]:
         return DASH
     return f"{percent(row[name])} % ({interval(row[f'{name}_low'], row[f'{name}_high'])})"

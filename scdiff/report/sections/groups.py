@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.errors import InputError
+from scdiff.record import find_positive_state
 from scdiff.report.section import Table
 from scdiff.report.text import DASH, interval, percent
 from scdiff.report.verdict import state_phrase
-from scdiff.steps._programs import positive_of
+from scdiff.vocabulary import NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def comparison_sentence(adata: AnnData) -> str:
         If the main programme was not compared.
     """
     table, main = adata.uns["scdiff"]["comparison"], str(adata.uns["scdiff"]["call"]["main"])
-    state = positive_of(adata, main)
+    state = find_positive_state(adata, main)
     rows = table[(table["program"].astype(str) == main) & (table["state"].astype(str) == state)]
     if rows.empty:
         raise InputError(f"the comparison has no row of programme {main!r}, state {state!r}: run compare again.")
@@ -53,7 +54,7 @@ def _sentence(row: Mapping[str, Any], phrase: str) -> str:
     """Say one row."""
     donors = f"{row['n_donors_a']} pairs of donors" if row["design"] == "paired" else f"{row['n_donors_a']} and {row['n_donors_b']} donors"
     opening = f"{row['group_b']} against {row['group_a']} ({donors})"
-    if row["verdict"] == "not measurable":
+    if row["verdict"] == NOT_MEASURABLE:
         return f"{opening}: cells {phrase} were not measurable in every sample, so nothing is compared."
     points = f"{row['effect']:+.2g} percentage points ({_ends(row)}, p = {row['p_value']:.2g})"
     margin = f" of {row['margin']:g} percentage points" if row["verdict"].startswith("equivalent") else ""
@@ -95,8 +96,8 @@ def _comparison(table: pd.DataFrame) -> Table:
             "state": str(row["state"]),
             "groups": f"{row['group_b']} {DASH} {row['group_a']}",
             "donors": f"{row['n_donors_b']} and {row['n_donors_a']}",
-            "points (95 %)": DASH if row["verdict"] == "not measurable" else f"{row['effect']:+.2g} ({_ends(row)})",
-            "p": DASH if row["verdict"] == "not measurable" else f"{row['p_value']:.2g}",
+            "points (95 %)": DASH if row["verdict"] == NOT_MEASURABLE else f"{row['effect']:+.2g} ({_ends(row)})",
+            "p": DASH if row["verdict"] == NOT_MEASURABLE else f"{row['p_value']:.2g}",
             "verdict": str(row["verdict"]),
         }
         for row in _records(table)

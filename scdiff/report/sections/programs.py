@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.assay.limits import FOUND, NO_NUMBER
+from scdiff.record import find_positive_state
 from scdiff.report.plots.fractions import dots
 from scdiff.report.plots.style import ACCENT, CALLED
 from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.sections.fractions import fraction_view
 from scdiff.report.text import count
-from scdiff.steps._programs import positive_of
-from scdiff.steps.fraction import FALSE_DISCOVERIES
+from scdiff.steps.fraction.step import FALSE_DISCOVERIES
+from scdiff.vocabulary import FOUND, NO_NUMBER, NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def programs(adata: AnnData) -> Section:
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
     heads = _headlines(adata, adata.uns["scdiff"]["fractions"])
-    pooled = heads[heads["sample"].astype(str) == "all"]
+    pooled = heads[heads["sample"].astype(str) == POOLED]
     main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
     drawing = picture(
         "programs",
@@ -71,7 +71,7 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
     main
         Name of the main programme, which is tested alone.
     """
-    others = pooled[(pooled["program"].astype(str) != main) & (pooled["verdict"].astype(str) != "not measurable")]
+    others = pooled[(pooled["program"].astype(str) != main) & (pooled["verdict"].astype(str) != NOT_MEASURABLE)]
     found = int(others["verdict"].isin(FOUND).sum())
     if len(others) < FEWEST_TESTS or not found:
         return ""
@@ -84,7 +84,7 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
 def _headlines(adata: AnnData, table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
     first = table.groupby(table["program"].astype(str), sort=False)["state"].first().astype(str).to_dict()
-    wanted = {str(program): positive_of(adata, str(program)) for program in first}
+    wanted = {str(program): find_positive_state(adata, str(program)) for program in first}
     known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
     chosen = {program: state if (program, state) in known else first[program] for program, state in wanted.items()}
     return table[table["state"].astype(str) == table["program"].astype(str).map(chosen)].reset_index(drop=True)

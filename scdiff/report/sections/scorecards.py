@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import upper_bound
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.programs import SCORECARDS, Program
 from scdiff.report.plots.fractions import read_outs
 from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.steps.scorecard import programs_on, scorecard
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def _scorecard(name: str) -> Callable[[AnnData], Section | None]:
         if not (keys.has(adata, keys.FRACTIONS) and keys.has(adata, keys.CALL)):
             return None
         programs, table = programs_on(adata, name), scorecard(adata, name=name)
-        pooled = table[table["sample"].astype(str) == "all"]
+        pooled = table[table["sample"].astype(str) == POOLED]
         if len(pooled) < FEWEST:
             return None
         file = f"scorecard_{name}.csv"
@@ -111,7 +111,7 @@ def _said(row: Mapping[Any, Any]) -> dict[str, str]:
 
 def _prevalence(row: Mapping[Any, Any]) -> str:
     """Say the prevalence with its interval; of what was not detected, the upper bound."""
-    if row["verdict"] == "not detected":
+    if row["verdict"] == NOT_DETECTED:
         return f"≤ {percent(float(upper_bound(row['prevalence_high'], row['lob'])[0]))} %"
     return f"{percent(row['prevalence'])} % ({interval(row['prevalence_low'], row['prevalence_high'])})"
 

@@ -9,6 +9,7 @@ from scdiff.report.plots.maps import paga_graph, pseudotime_map
 from scdiff.report.plots.path import day_flow, gene_courses, path_histogram
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.text import count, interval, percent
+from scdiff.vocabulary import CONTINUUM, POOLED, SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,25 +47,25 @@ def trajectory(adata: AnnData) -> Section:
 
 
 _MEANING = {
-    "continuum": "Continuum: cells fill the way from the root to the positive cells, more than doublets explain.",
-    "separate population": "Separate population: between the root and the positive cells is a gap, but for the doublets that two mixed "
+    CONTINUUM: "Continuum: cells fill the way from the root to the positive cells, more than doublets explain.",
+    SEPARATE: "Separate population: between the root and the positive cells is a gap, but for the doublets that two mixed "
     "populations give. This speaks for contamination or a mixed-in cell line, not for differentiation.",
-    "undecided": "Undecided: too few positive cells, or too much scatter, to tell a continuum from a separate population.",
+    UNDECIDED: "Undecided: too few positive cells, or too much scatter, to tell a continuum from a separate population.",
 }
 
 
 def _verdict(facts: dict[str, Any]) -> str:
     """Say the verdict on the path with its p-values, and the committed fraction where it means something."""
-    said, together = str(facts.get("verdict", "undecided")), bool(facts.get("together", True))
+    said, together = str(facts.get("verdict", UNDECIDED)), bool(facts.get("together", True))
     gap = facts.get("gap", {})
-    sentence = _MEANING.get(said, said) if together or said == "continuum" else _BATCHES
+    sentence = _MEANING.get(said, said) if together or said == CONTINUUM else _BATCHES
     if gap and gap["density"] == gap["density"]:
-        says = {"continuum": ("p_continuum",), "separate population": ("p_separate",)}.get(said, ("p_continuum", "p_separate"))
+        says = {CONTINUUM: ("p_continuum",), SEPARATE: ("p_separate",)}.get(said, ("p_continuum", "p_separate"))
         sentence += f" ({'; '.join(_PROBABILITIES[name].format(_p(gap[name])) for name in says)}.)"
     committed = facts.get("committed")
-    if committed is None or said == "separate population" or not together or not committed.loc["all", "committed"] >= 0:
+    if committed is None or said == SEPARATE or not together or not committed.loc[POOLED, "committed"] >= 0:
         return sentence
-    row = committed.loc["all"]
+    row = committed.loc[POOLED]
     return f"{sentence} {percent(row['committed'])} % of cells ({interval(row['low'], row['high'])}) have left the start."
 
 
@@ -224,4 +225,4 @@ def _verdict_row(facts: dict[str, Any]) -> pd.DataFrame:
     gap = facts.get("gap") or {"density": float("nan")}
     known = gap["density"] == gap["density"]
     numbers = {name: gap[name] if known else float("nan") for name in ("p_continuum", "p_separate")}
-    return pd.DataFrame([{"verdict": str(facts.get("verdict", "undecided")), **numbers}])
+    return pd.DataFrame([{"verdict": str(facts.get("verdict", UNDECIDED)), **numbers}])

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff.compute.arrays import limit_blas_threads, sort_names
+from scdiff.compute.blocks import TARGET, blocks, get_counts, log_normalise
 from scdiff.errors import ConfigError, InputError, UnknownNameError, did_you_mean
 from scdiff.programs import Species
-from scdiff.steps._blocks import TARGET, blocks, counts_of, log_normalised
-from scdiff.steps._common import name_order, one_blas_thread, recorded
+from scdiff.record import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +100,8 @@ def _part(adata: AnnData, names: np.ndarray, kept: np.ndarray, pairs: pd.DataFra
     import pandas as pd
 
     wanted = _parts(pairs["ligand"]) | _parts(pairs["receptor"])
-    columns = np.array([index for index in name_order(adata.var_names) if adata.var_names[index] in wanted], dtype=int)
-    rows = name_order(adata.obs_names)
+    columns = np.array([index for index in sort_names(adata.var_names) if adata.var_names[index] in wanted], dtype=int)
+    rows = sort_names(adata.obs_names)
     rows = rows[kept[rows]]
     obs = pd.DataFrame({"group": pd.Categorical(names[rows])}, index=adata.obs_names[rows].astype(str))
     return anndata.AnnData(_values(adata, columns)[rows], obs=obs, var=pd.DataFrame(index=adata.var_names[columns].astype(str)))
@@ -126,8 +127,8 @@ def _values(adata: AnnData, columns: np.ndarray) -> csr_matrix:
     """Log-normalise the counts, one block of cells after the other, and keep some genes, shape (n_cells, n_columns)."""
     from scipy import sparse
 
-    target = float(recorded(adata, "normalise").get("target_sum", TARGET))
-    return sparse.csr_matrix(sparse.vstack([log_normalised(block, target)[:, columns] for block in blocks(counts_of(adata))]))
+    target = float(read_record(adata, "normalise").get("target_sum", TARGET))
+    return sparse.csr_matrix(sparse.vstack([log_normalise(block, target)[:, columns] for block in blocks(get_counts(adata))]))
 
 
 def _ranked(part: AnnData, pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -135,7 +136,7 @@ def _ranked(part: AnnData, pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
     from liana.method import rank_aggregate
 
     given: dict[str, Any] = {"groupby": "group", "resource": pairs, "min_cells": FEWEST_CELLS, "use_raw": False}
-    with warnings.catch_warnings(), one_blas_thread():
+    with warnings.catch_warnings(), limit_blas_threads():
         warnings.simplefilter("ignore")
         try:
             found = rank_aggregate(part, **given, n_perms=PERMUTATIONS, seed=seed, verbose=False, inplace=False)

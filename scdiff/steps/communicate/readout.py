@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff.compute.parallel import each, many
 from scdiff.programs import Marker, Program, Species
 from scdiff.programs.axes import Axis, symbol_in
 from scdiff.programs.receivers import Receiver
-from scdiff.steps._markers import POOLED, MarkerCounts, read_markers, table_groups
-from scdiff.steps._parallel import each, many
+from scdiff.steps.shared.markers import MarkerCounts, read_markers, table_groups
+from scdiff.vocabulary import DETECTED, NOT_DETECTED, NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -188,7 +189,7 @@ def _receiver_row(n_expressing: int, n_cells: int, background: float | None, thr
 
 def _absent(reason: str, n_cells: int) -> Row:
     """Read-out of a gene without a row."""
-    return {"n_cells": n_cells, **dict.fromkeys(NUMBERS, np.nan), "verdict": "not measurable", "above_background": "", "reason": reason}
+    return {"n_cells": n_cells, **dict.fromkeys(NUMBERS, np.nan), "verdict": NOT_MEASURABLE, "above_background": "", "reason": reason}
 
 
 def _measured(n_expressing: int, n_cells: int) -> Row:
@@ -197,5 +198,5 @@ def _measured(n_expressing: int, n_cells: int) -> Row:
 
     low, high = clopper_pearson(n_expressing, n_cells)
     numbers = {"n_expressing": n_expressing, "fraction": n_expressing / n_cells, "fraction_low": low, "fraction_high": high}
-    limit = {"lod": 1 - (1 - LEVEL) ** (1 / n_cells), "verdict": "detected" if n_expressing else "not detected"}
+    limit = {"lod": 1 - (1 - LEVEL) ** (1 / n_cells), "verdict": DETECTED if n_expressing else NOT_DETECTED}
     return {"n_cells": n_cells, **dict.fromkeys(NUMBERS, np.nan), **numbers, **limit}

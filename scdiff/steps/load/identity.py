@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps._days import DAY, days, unreadable_days
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, some
 from scdiff.steps.load.tags import is_no_sample, read_calls
+from scdiff.steps.shared.days import DAY, list_unreadable_days, parse_days
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LABELS", "as_text", "looks_like_identity", "own_labels", "samples_of", "told_columns", "told_samples", "well_of"]
+__all__ = ["LABELS", "as_text", "describe_samples", "looks_like_identity", "own_labels", "rename_columns", "samples_of", "well_of"]
 
 LABELS = "sample"
 """Column about the cells that names their samples."""
@@ -142,7 +142,7 @@ def well_of(barcode: str) -> str:
     return found[1] if found else ""
 
 
-def told_samples(sources: Sequence[Source]) -> list[str]:
+def describe_samples(sources: Sequence[Source]) -> list[str]:
     """Say where the samples of one file come from, where it holds several."""
     if len(sources) < 2 or not sources[0].label:
         return []
@@ -158,7 +158,7 @@ def _where(source: Source) -> str:
     return f'obs["{source.column}"]'
 
 
-def told_columns(obs: pd.DataFrame, samples: np.ndarray, barcodes: np.ndarray, taken: Iterable[str]) -> tuple[pd.DataFrame, list[str]]:
+def rename_columns(obs: pd.DataFrame, samples: np.ndarray, barcodes: np.ndarray, taken: Iterable[str]) -> tuple[pd.DataFrame, list[str]]:
     """Give columns about the cells the names that scdiff reads, and say which look like samples or donors and are not used.
 
     Parameters
@@ -199,7 +199,7 @@ def _readable(column: pd.Series, meant: str) -> tuple[pd.Series, list[str]]:
     if meant != DAY:
         values = column.astype(object)
         return values.where(values.isna(), values.map(as_text)), []
-    read, odd = days(column), unreadable_days(column.dropna().unique())
+    read, odd = parse_days(column), list_unreadable_days(column.dropna().unique())
     said = [f'obs["{column.name}"] holds what cannot be read as a day ({some(odd)}): these cells have no day.'] if odd else []
     return (column if np.isnan(read).all() else pd.Series(read, index=column.index)), said
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scdiff import genes, keys, programs
+from scdiff.compute.blocks import is_lazy
 from scdiff.errors import InputError
-from scdiff.steps._blocks import is_lazy
-from scdiff.steps._days import DAY, days
-from scdiff.steps._states import gene_list
-from scdiff.steps.load import counts
-from scdiff.steps.load.identity import told_columns
-from scdiff.steps.load.lazy import first_block
-from scdiff.steps.load.plan import Source
+from scdiff.steps.load.checks import counts
+from scdiff.steps.load.identity import rename_columns
+from scdiff.steps.load.plan.inputs import Source
+from scdiff.steps.load.readers.lazy import first_block
 from scdiff.steps.load.table import Table, some
+from scdiff.steps.shared.days import DAY, parse_days
+from scdiff.steps.shared.states import gene_list
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Files = tuple[Path, ...]
 
-__all__ = ["Part", "hashed", "joined", "own_columns", "plain", "refuse_apart", "sha256", "told_species"]
+__all__ = ["Part", "as_plain_column", "detect_species_of_parts", "hash_source", "join_parts", "own_columns", "refuse_apart", "sha256"]
 
 _ENOUGH_GENES = 100
 """From so many genes on, a file's own species is told."""
@@ -57,7 +57,7 @@ class Part:
     soups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...]]:
+def detect_species_of_parts(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...]]:
     """Tell the species of all parts, with what there is to say about it.
 
     Raises
@@ -88,19 +88,19 @@ def told_species(parts: Sequence[Part], asked: str) -> tuple[str, tuple[str, ...
 
 
 def refuse_apart(parts: Sequence[Part], species: str) -> None:
-    """Refuse what cannot be put together, as :func:`joined` would, from some cells of each part.
+    """Refuse what cannot be put together, as :func:`join_parts` would, from some cells of each part.
 
     Raises
     ------
     InputError
         If the parts are of different species or share no gene.
     """
-    told_species(parts, species)
+    detect_species_of_parts(parts, species)
     _shared_genes(parts)
     _obs(parts)
 
 
-def joined(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes: Callable[[Files], str] | None = None) -> AnnData:
+def join_parts(parts: Sequence[Part], *, species: str, notes: Sequence[str], hashes: Callable[[Files], str] | None = None) -> AnnData:
     """Build the object that all steps start from.
 
     Parameters
@@ -214,7 +214,7 @@ def _obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     declared = pd.Index(samples).isin([source.sample for source in sources if source.control])
     earlier = obs.pop("control").eq(True).to_numpy() if "control" in obs else False
     for name in obs:
-        obs[name] = plain(obs[name])
+        obs[name] = as_plain_column(obs[name])
     order = pd.Index([source.sample for source in sources], dtype=object)
     obs.insert(0, keys.SAMPLE.name, pd.Categorical(samples, categories=order))
     obs.insert(1, keys.CONTROL.name, declared | earlier)
@@ -244,7 +244,7 @@ def own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
     taken = [str(name) for name in obs if str(name) in ours | sheet or str(name).startswith("scdiff_")]
     told = [name for name in taken if not (name == "control" and keep_control) and not (name == "sample" and part.sources[0].label)]
     kept = obs[[name for name in obs if str(name) not in taken or (name == "control" and keep_control)]]
-    kept, said = told_columns(kept.rename(columns=str), part.samples, part.table.barcodes, sheet)
+    kept, said = rename_columns(kept.rename(columns=str), part.samples, part.table.barcodes, sheet)
     left_out = f"columns of obs that scdiff or the sheet writes were left out ({some(told, 20)})."
     return kept, [f"{part.sources[0].path.name}: {sentence}" for sentence in ([left_out] if told else []) + said]
 
@@ -254,14 +254,14 @@ def _sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
     columns = dict.fromkeys(name for source in sources for name in source.fields)
     texts = {name: {source.sample: source.fields.get(name, "") for source in sources} for name in columns}
     return {
-        name: dict(zip(given, days(given.values()), strict=True))
+        name: dict(zip(given, parse_days(given.values()), strict=True))
         if name == DAY
         else {sample: text or np.nan for sample, text in given.items()}
         for name, given in texts.items()
     }
 
 
-def plain(column: pd.Series) -> pd.Series:
+def as_plain_column(column: pd.Series) -> pd.Series:
     """Leave numbers and booleans as they are; make anything else a category of str, which every version can write."""
     import pandas as pd
 
@@ -307,7 +307,7 @@ def _files(parts: Sequence[Part], species: str, hashes: Callable[[Files], str]) 
 
 
 @contextmanager
-def hashed(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
+def hash_source(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
     """Hash files on a thread of their own while they are read; give what waits for the hash of some of them."""
     pool = ThreadPoolExecutor(1)
     begun = {files: pool.submit(sha256, files) for files in groups}

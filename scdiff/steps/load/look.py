@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from scdiff import genes
-from scdiff.steps.load.counts import technology
+from scdiff.steps.load.checks.counts import technology
 from scdiff.steps.load.table import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scdiff.programs import Program
-    from scdiff.steps.load.plan import Source
+    from scdiff.steps.load.plan.inputs import Source
     from scdiff.steps.load.table import Table
 
-__all__ = ["Look", "looked"]
+__all__ = ["Look", "summarise_look"]
 
 _LISTED = 6
 """Genes of a programme that are named one by one."""
@@ -72,7 +72,7 @@ def _share(share: float, n_cells: int) -> str:
     return f"in {100 * share:.3g} %" if share else f"in none of {n_cells:,} cells"
 
 
-def looked(source: Source, table: Table, n_cells: int, species: str, notes: Iterable[str]) -> Look:
+def summarise_look(source: Source, table: Table, n_cells: int, species: str, notes: Iterable[str]) -> Look:
     """Sum up what a table of some cells tells."""
     kind, reads = technology(table.entries)
     n_looked = table.entries.shape[0]

@@ -13,7 +13,7 @@ import numpy as np
 
 from scdiff import keys
 from scdiff.errors import InputError
-from scdiff.steps.load import load_object
+from scdiff.steps.load.step import load_object
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -145,10 +145,10 @@ def _give_back(work: AnnData, adata: AnnData, step: str) -> None:
     made = {name: value for name, value in work.uns["scdiff"].items() if name != keys.NORMALISE.name}
     adata.uns["scdiff"] = made | kept | {keys.PREPARED.name: prepared}
     for slot, theirs in _per_cell(adata):
-        for key in keys.written_by(step):
+        for key in keys.list_written(step):
             if key.slot == slot and key.name in getattr(work, slot):
                 theirs[_own(key.name)] = getattr(work, slot)[key.name]
-    if keys.HVG in keys.written_by(step):
+    if keys.HVG in keys.list_written(step):
         adata.uns["scdiff"][VARIABLE] = np.array(work.var_names[work.var[keys.HVG.name]], dtype=object)
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from scdiff.errors import InputError
 
-__all__ = ["ALWAYS_BYTES", "BOMB_RATIO_OF_R", "MOST_RATIO", "bounded", "most_bytes", "open_bytes", "open_text"]
+__all__ = ["ALWAYS_BYTES", "BOMB_RATIO_OF_R", "MOST_RATIO", "most_bytes", "open_bytes", "open_text", "read_bounded"]
 
 MOST_RATIO = 200
 """A gzipped or packed file may hold so many times its size; sparse counts as text reach about 60."""
@@ -85,7 +85,7 @@ def open_text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="")
 
 
-def bounded(handle: IO[bytes], path: Path, most: int) -> bytes:
+def read_bounded(handle: IO[bytes], path: Path, most: int) -> bytes:
     """Read all bytes of a packed file.
 
     Raises

@@ -17,10 +17,10 @@ from scdiff.errors import InputError, ScdiffError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READER_ERRORS", "Hold", "Table", "looked_at", "reading", "some"]
+__all__ = ["READER_ERRORS", "Hold", "Table", "choose_stretches", "reading", "some"]
 
 Hold = Literal["memory", "disk", "some"]
-"""What is read of a matrix: all, nothing until a step passes over it, or the cells of :func:`looked_at`."""
+"""What is read of a matrix: all, nothing until a step passes over it, or the cells of :func:`choose_stretches`."""
 
 READER_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, zlib.error, csv.Error)
 
@@ -140,10 +140,10 @@ LOOKED_AT = 500
 """Cells of each of three stretches of a file that a look reads: the first, those in the middle, the last."""
 
 
-def looked_at(n_cells: int) -> list[slice]:
+def choose_stretches(n_cells: int) -> list[slice]:
     """Stretches of cells that a look at a file reads.
 
-    >>> looked_at(10_000), looked_at(1_200)
+    >>> choose_stretches(10_000), choose_stretches(1_200)
     ([slice(0, 500, None), slice(4750, 5250, None), slice(9500, 10000, None)], [slice(0, 1200, None)])
     """
     if n_cells <= 3 * LOOKED_AT:

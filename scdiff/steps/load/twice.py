@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from scdiff.compute.blocks import is_lazy
 from scdiff.errors import InputError
-from scdiff.steps._blocks import is_lazy
 from scdiff.steps.load.join import Part
-from scdiff.steps.load.lazy import first_block
+from scdiff.steps.load.readers.lazy import first_block
 from scdiff.steps.load.soup import LANE
 from scdiff.steps.load.source import Source
-from scdiff.steps.load.table import Table, looked_at
+from scdiff.steps.load.table import Table, choose_stretches
 
 __all__ = ["refuse_same_cells"]
 
@@ -154,7 +154,7 @@ def _likeness(this: _Cells, other: _Cells, shared: Sequence[str]) -> tuple[float
 def _read(table: Table, n_rows: int) -> dict[int, int]:
     """Cell -> row of the entries, for the cells that were read."""
     n_cells = len(table.barcodes)
-    stretches = [slice(0, n_rows)] if is_lazy(table.entries) or n_rows == n_cells else looked_at(n_cells)
+    stretches = [slice(0, n_rows)] if is_lazy(table.entries) or n_rows == n_cells else choose_stretches(n_cells)
     cells = [cell for stretch in stretches for cell in range(stretch.start, stretch.stop)]
     return dict(zip(cells, range(n_rows), strict=False))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import rows_of, stacked, summed
+from scdiff.compute.blocks import read_rows, stack_blocks, sum_blocks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -54,7 +54,7 @@ class Cells:
 
     def only(self, rows: np.ndarray) -> Cells:
         """Return the cells ``rows``, which are in the order of their names."""
-        return Cells(rows_of(self.counts, rows), self.depth[rows], self.genes, np.arange(len(rows)))
+        return Cells(read_rows(self.counts, rows), self.depth[rows], self.genes, np.arange(len(rows)))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def place_on_axis(cells: Cells, start: np.ndarray, end: np.ndarray, *, gained_on
     if min((population & part).sum() for population in (start, end) for part in others) < FEWEST_CELLS // 2:
         return None
     weights = _weights(cells, start, end, half)
-    scores = stacked(cells.counts, partial(_weighted, weights=np.maximum(weights, 0) if gained_only else weights))
+    scores = stack_blocks(cells.counts, partial(_weighted, weights=np.maximum(weights, 0) if gained_only else weights))
     rates = scores / cells.depth[:, None]
     origin, goal = (
         np.array([np.median(rates[population & other, side]) for side, other in enumerate(others)]) for population in (start, end)
@@ -152,7 +152,7 @@ def _weights(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndarray)
     """
     parts = np.column_stack([start & half, start & ~half, end & half, end & ~half]).astype(np.float64)
     totals, numbers = cells.depth @ parts, parts.sum(axis=0)
-    shares = (summed(cells.counts, _gene_totals, parts).T + 0.5) / (totals + 1)
+    shares = (sum_blocks(cells.counts, _gene_totals, parts).T + 0.5) / (totals + 1)
     errors = shares / totals + DISPERSION * shares**2 / numbers
     low, high = shares[:, :2], shares[:, 2:]
     difference, middle, error = high - low, (low + high) / 2, errors[:, :2] + errors[:, 2:]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Threshold", "committed_share", "scatter_of_start"]
+__all__ = ["Threshold", "compute_committed_share", "scatter_of_start"]
 
 N_SD = 3.0
 """Distance from the start, in standard deviations of its scatter, beyond which a cell counts as seen on the way."""
@@ -30,7 +30,7 @@ def scatter_of_start(position: np.ndarray, start: np.ndarray) -> Threshold:
     return Threshold(middle, N_SD * float(np.quantile(away, 0.683)) if len(away) else 0.0)
 
 
-def committed_share(position: np.ndarray, threshold: Threshold) -> tuple[int, float, float, float]:
+def compute_committed_share(position: np.ndarray, threshold: Threshold) -> tuple[int, float, float, float]:
     """Cells seen beyond the threshold, and the share of all cells that are on the way or at the end, with a 95 % interval.
 
     From the cells beyond the threshold, those as far on the other side are taken off (scatter of the start). The cells
@@ -48,7 +48,7 @@ def committed_share(position: np.ndarray, threshold: Threshold) -> tuple[int, fl
     -------
     cells beyond, share, low, high
 
-    >>> committed_share(np.repeat([0.0, 1.0], [90, 10]), Threshold(0.0, 0.1))[:2]
+    >>> compute_committed_share(np.repeat([0.0, 1.0], [90, 10]), Threshold(0.0, 0.1))[:2]
     (10, 0.1)
     """
     from scipy.stats import chi2

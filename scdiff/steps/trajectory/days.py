@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scdiff.steps._days import DAY, days
-from scdiff.steps.trajectory.committed import committed_share
+from scdiff.steps.shared.days import DAY, parse_days
+from scdiff.steps.trajectory.committed import compute_committed_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +23,8 @@ DIGITS = 9
 
 
 def days_of(adata: AnnData) -> np.ndarray:
-    """Day of each cell, read as :func:`scdiff.steps._days.days` reads it, NaN where it is not given; shape (n_cells,)."""
-    return days(adata.obs[DAY]) if DAY in adata.obs else np.full(adata.n_obs, np.nan)
+    """Day of each cell, read as :func:`scdiff.steps.shared.days.parse_days` reads it, NaN where it is not given; shape (n_cells,)."""
+    return parse_days(adata.obs[DAY]) if DAY in adata.obs else np.full(adata.n_obs, np.nan)
 
 
 def time_course(
@@ -59,7 +59,7 @@ def time_course(
         n_cells, n_called = int(cells.sum()), int(positive[cells].sum())
         low, high = clopper_pearson(n_called, n_cells)
         row = {"n_cells": n_cells, "n_called": n_called, "fraction": n_called / n_cells, "fraction_low": low, "fraction_high": high}
-        found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
+        found = compute_committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
         row |= dict(zip(("n_beyond", "committed", "low", "high"), found, strict=True))
         row |= dict(zip(("mean_fate", "fate_low", "fate_high"), _mean(fate[cells]), strict=True))
         rows.append(row | {f"{STATE}{name}": float((state[cells] == name).mean()) for name in names})

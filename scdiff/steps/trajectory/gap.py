@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scdiff.steps.trajectory.axis import Axis, Cells, middles, place_on_axis
+from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
-__all__ = ["CONTINUUM", "SEPARATE", "UNDECIDED", "Doublets", "Gap", "find_gap", "judge"]
-
-CONTINUUM, SEPARATE, UNDECIDED = "continuum", "separate population", "undecided"
+__all__ = ["Doublets", "Gap", "find_gap", "judge"]
 
 WIDTH, STRIDE = 0.2, 0.05
 WIDTHS = (WIDTH, 0.3, 0.45, 0.65)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import cell_measures, counts_of
-from scdiff.steps._common import name_order, recorded
-from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import marker_columns
-from scdiff.steps._programs import main_program
+from scdiff.compute.arrays import sort_names
+from scdiff.compute.blocks import get_counts, measure_cells
+from scdiff.record import read_main_program, read_record
+from scdiff.steps.shared.controls import positive_controls
+from scdiff.steps.shared.markers import marker_columns
 from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, middles, place_on_axis, without_strays
-from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
-from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge
+from scdiff.steps.trajectory.committed import Threshold, compute_committed_share, scatter_of_start
+from scdiff.steps.trajectory.gap import Doublets, Gap, judge
+from scdiff.vocabulary import SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,13 +117,13 @@ class _Samples:
     @classmethod
     def of(cls, adata: AnnData) -> _Samples:
         """Take the rates that the calls used; where they are not recorded, the expected rates of the droplet load."""
-        from scdiff.assay.doublets import expected_rate
+        from scdiff.assay.doublets import estimate_doublet_rate
 
         names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)
-        used = recorded(adata, "call").get("doublet_rates")
+        used = read_record(adata, "call").get("doublet_rates")
         if used is not None:
             return cls(number, np.nan_to_num(used["rate"].reindex(names).to_numpy(dtype=float)))
-        return cls(number, np.array([expected_rate(int(size)) for size in np.bincount(number)]))
+        return cls(number, np.array([estimate_doublet_rate(int(size)) for size in np.bincount(number)]))
 
     def share(self, start: np.ndarray, end: np.ndarray) -> bool:
         """Tell whether at least half of the end's cells are of samples that hold the start, by eight cells and one in a hundred."""
@@ -134,10 +135,10 @@ class _Samples:
 def _cells(adata: AnnData) -> Cells:
     """Take the counts of all genes but the markers of the main programme, in either species."""
     used = np.ones(adata.n_vars, dtype=bool)
-    used[marker_columns(adata, main_program(adata))] = False
-    counts = counts_of(adata)
-    depth = cell_measures(counts, ~used)[:, 0]
-    return Cells(counts, np.maximum(depth, 1.0), used, name_order(adata.obs_names))
+    used[marker_columns(adata, read_main_program(adata))] = False
+    counts = get_counts(adata)
+    depth = measure_cells(counts, ~used)[:, 0]
+    return Cells(counts, np.maximum(depth, 1.0), used, sort_names(adata.obs_names))
 
 
 def _axis(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | None, np.ndarray]:
@@ -173,7 +174,7 @@ def _committed(position: np.ndarray, threshold: Threshold | None, groups: Mappin
 
     rows = []
     for cells in groups.values():
-        found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
+        found = compute_committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
         rows.append((int(cells.sum()), *found))
     columns = ["n_cells", "n_beyond", "committed", "low", "high"]
     return pd.DataFrame(rows, index=pd.Index(list(groups), dtype=object, name="sample"), columns=columns).astype({"n_cells": int})

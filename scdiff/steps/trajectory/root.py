@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff.compute.arrays import as_csr, sort_names, take_subgraph
+from scdiff.compute.blocks import get_values, read_columns, read_rows
 from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
-from scdiff.steps._blocks import columns_of, rows_of, values_of
-from scdiff.steps._common import csr, name_order, part_of, species_of
+from scdiff.record import read_species
 from scdiff.steps.trajectory.days import days_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | No
         import pandas as pd
 
         columns = np.flatnonzero(adata.var_names == asked)
-        level = columns_of(values_of(adata), columns).sum(axis=1, dtype=np.float64)
+        level = read_columns(get_values(adata), columns).sum(axis=1, dtype=np.float64)
         if not level.any():
             raise ConfigError(f"trajectory(): root is the gene {asked!r}, which no cell expresses. Name a gene that the start expresses.")
         return str(pd.Series(level).groupby(clusters).mean().round(9).idxmax())
@@ -147,12 +148,12 @@ def _identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Se
     """Mean level of the core markers of MSC identity by cluster, each relative to its highest cluster; 0-1, NaN without a row."""
     import pandas as pd
 
-    species = species_of(adata)
+    species = read_species(adata)
     lookup = Lookup(list(adata.var_names), species)
     markers = {marker.name: lookup.find(marker.genes(species)) for marker in load_program(IDENTITY).core}
-    values = values_of(adata)
+    values = get_values(adata)
     levels = {
-        name: np.expm1(columns_of(values, np.array(rows)).astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows
+        name: np.expm1(read_columns(values, np.array(rows)).astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows
     }
     means = pd.DataFrame(levels, index=range(int(inside.sum()))).groupby(clusters).mean()
     return (means / means.max().replace(0, np.nan)).mean(axis=1).round(9)
@@ -177,8 +178,8 @@ def _potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
     ------
     10.1126/science.aax0249 (CytoTRACE)
     """
-    genes = name_order(adata.var_names)
-    values = rows_of(values_of(adata), rows)[:, genes].astype(np.float64)
+    genes = sort_names(adata.var_names)
+    values = read_rows(get_values(adata), rows)[:, genes].astype(np.float64)
     number = np.diff(values.indptr).astype(float)
     mean, square = (np.asarray(part.mean(axis=0)).ravel() for part in (values, values.multiply(values)))
     spread = np.sqrt(np.maximum(square - mean**2, 0)) * number.std()
@@ -187,7 +188,7 @@ def _potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
     chosen = np.sort(np.argsort(-together, kind="stable")[:POTENCY_GENES])
     level = np.asarray(values[:, chosen].mean(axis=1)).ravel()
     smoothed = np.empty(len(rows))
-    smoothed[rows] = _smoothed(part_of(csr(adata.obsp["connectivities"]), rows), level)
+    smoothed[rows] = _smoothed(take_subgraph(as_csr(adata.obsp["connectivities"]), rows), level)
     return smoothed
 
 

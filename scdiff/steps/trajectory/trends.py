@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import rows_of
-from scdiff.steps._common import ROUNDING, row_chunks
+from scdiff.compute.arrays import ROUNDING, split_rows
+from scdiff.compute.blocks import read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def drivers(
     Parameters
     ----------
     values
-        Log-normalised levels, cells x genes, as :func:`scdiff.steps._blocks.values_of` gives them.
+        Log-normalised levels, cells x genes, as :func:`scdiff.compute.blocks.get_values` gives them.
     fate
         Probability of the positive end, NaN where not known; shape (n_cells,).
     names
@@ -127,8 +127,8 @@ def _correlations(values: Any, fate: np.ndarray, cells: np.ndarray) -> np.ndarra
     rank = rankdata(fate[cells])
     rank = (rank - rank.mean()) / rank.std()
     sums = np.zeros((3, values.shape[1]))
-    for chunk in row_chunks(np.arange(len(cells))):
-        part = rows_of(values, cells[chunk])
+    for chunk in split_rows(np.arange(len(cells))):
+        part = read_rows(values, cells[chunk])
         level = part.data.astype(np.float64)
         for place, weights in enumerate((level * np.repeat(rank[chunk], np.diff(part.indptr)), level, level**2)):
             sums[place] += np.bincount(part.indices, weights=weights, minlength=values.shape[1])

@@ -14,9 +14,9 @@ from scipy.stats import beta
 
 from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.programs.receivers import receiver_names
-from scdiff.steps.communicate import COLUMNS, communicate
 from scdiff.steps.communicate.interactions import COLUMNS as INTERACTIONS
 from scdiff.steps.communicate.readout import _level, _measured
+from scdiff.steps.communicate.step import COLUMNS, communicate
 
 
 def _row(adata, gene: str, sample: str = "all"):

@@ -11,8 +11,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError, UnknownNameError
-from scdiff.steps.communicate import communicate, interactions
+from scdiff.steps.communicate import interactions
 from scdiff.steps.communicate.interactions import COLUMNS, check_liana, empty_table
+from scdiff.steps.communicate.step import communicate
 
 has_liana = pytest.mark.skipif(find_spec("liana") is None, reason="liana is not installed: pip install 'scdiff-markers[enrich]'")
 SENT, RECEIVED = {"CXCL12": 30.0, "HGF": 10.0}, {"CXCR4": 12.0, "MET": 8.0}

@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import sparse
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 __all__ = ["CONTRACTS", "Contract", "Verdict", "judge"]
 

@@ -381,7 +381,7 @@ def _late(*_: object) -> None:
 def read(path: Path) -> str:
     """Read as ``scdiff check`` and as a run do; return ``read``, the sentence that refuses, or what else happened."""
     from scdiff.errors import ScdiffError
-    from scdiff.steps.load import load, look_at, plan_inputs
+    from scdiff.steps.load.step import load, look_at, plan_inputs
 
     given = {"samples": path} if path.name.startswith("sheet") else {"inputs": path}
     try:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.pipeline import _files
-from scdiff.steps.load import archive as archives
-from scdiff.steps.load import load, plan_inputs, stream
+from scdiff.run.pipeline import _files
+from scdiff.steps.load import stream
+from scdiff.steps.load.plan import archive as archives
+from scdiff.steps.load.step import load, plan_inputs
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_planning_takes_of_texts_only_their_beginning(tmp_path: Path, room: Path
     path = pack(tmp_path / "a.tar", {"a.csv": text, "notes/b.csv": b"x"})
     written = []
     monkeypatch.setattr(archives, "_write", lambda _archive, member, _path, size: written.append((member.name, size)))
-    with archives.unpacked(path, heads=True):
+    with archives.unpack_archive(path, heads=True):
         pass
     assert written == [("a.csv", 1 << 20), ("notes/b.csv", 1)]
 
@@ -141,7 +142,7 @@ def test_planning_takes_of_texts_only_their_beginning(tmp_path: Path, room: Path
 def test_loading_unpacks_only_what_it_reads(packed: Path, monkeypatch) -> None:
     sources, written, write = plan_inputs(packed)[:1], [], archives._write
     monkeypatch.setattr(archives, "_write", lambda archive, member, *rest: (written.append(member.name), write(archive, member, *rest)))
-    with archives.opened(sources) as at:
+    with archives.open_archives(sources) as at:
         files = at(sources[0]).files
         assert all(file.is_file() for file in files)
     assert written == sorted(sources[0].members)

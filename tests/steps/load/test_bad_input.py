@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 
 def test_missing_file(tmp_path) -> None:

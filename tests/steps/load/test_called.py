@@ -12,8 +12,8 @@ from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, look_at, plan_inputs
-from scdiff.steps.load.called import best_names, known_share
+from scdiff.steps.load.checks.called import best_names, compute_known_share
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 MOUSE = {"Ins1": "ENSMUSG00000035804", "Pdx1": "ENSMUSG00000029644", "Actb": "ENSMUSG00000029580"}
 HUMAN_COUNTS = np.random.default_rng(0).poisson(4.0, (20, 6)) + 1
@@ -100,7 +100,7 @@ def test_symbols_and_ids_are_taken_apart(tmp_path, form) -> None:
 
 
 def test_ids_of_both_sex_chromosomes_are_no_pasted_names() -> None:
-    assert known_share(["ENSG00000182378.15_PAR_Y", "ENSG00000182378.15"]) > 0
+    assert compute_known_share(["ENSG00000182378.15_PAR_Y", "ENSG00000182378.15"]) > 0
 
 
 # ---------------------------------------------------------------- other columns

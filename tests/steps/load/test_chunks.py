@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load
-from scdiff.steps.load.chunks import whole_array
+from scdiff.steps.load.readers.chunks import whole_array
+from scdiff.steps.load.step import load
 
 FILTERS = [
     {},

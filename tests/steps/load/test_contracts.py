@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 SPEC = importlib.util.spec_from_file_location("scdiff_contracts", Path(__file__).with_name("contracts.py"))
 contracts = importlib.util.module_from_spec(SPEC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from scdiff.steps.load import counts
+from scdiff.steps.load.checks import counts
 
 drawn_counts = hnp.arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1, 6)), elements=st.integers(0, 5_000).map(float))
 
@@ -131,19 +131,19 @@ def test_counts_come_back_from_their_logarithm(target: float, scale: int) -> Non
     rng = np.random.default_rng(3)
     counts_ = rng.negative_binomial(0.3, 0.3 / (0.3 + rng.gamma(1, scale, 400)), (50, 400))
     counts_[7] = 0
-    found, said = counts.recovered(_log(counts_, target))
+    found, said = counts.recover_counts(_log(counts_, target))
     np.testing.assert_array_equal(found.toarray(), counts_)
     assert said.startswith("Counts were recovered from ln(1 + x)")
 
 
 def test_a_cell_without_a_count_of_one_comes_back() -> None:
     cells = np.array([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14], [3, 5, 7, 8, 10, 11, 13, 17, 19, 23, 29, 31]])
-    np.testing.assert_array_equal(counts.recovered(_log(cells))[0].toarray(), cells)
+    np.testing.assert_array_equal(counts.recover_counts(_log(cells))[0].toarray(), cells)
 
 
 def test_log2_is_undone_too() -> None:
     counts_ = np.random.default_rng(0).poisson(1.5, (20, 200))
-    found, said = counts.recovered(_log(counts_) / np.float32(np.log(2)))
+    found, said = counts.recover_counts(_log(counts_) / np.float32(np.log(2)))
     np.testing.assert_array_equal(found.toarray(), counts_)
     assert "log2(1 + x)" in said
 
@@ -154,7 +154,7 @@ def test_log2_is_undone_too() -> None:
 def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
     values = _log(np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(1, 3, 300), (30, 300)))
     values.data = spoil(values.data).astype(np.float32)
-    found, said = counts.recovered(values)
+    found, said = counts.recover_counts(values)
     assert found is None
     assert "cells hold no multiples of one value" in said
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import features, load
+from scdiff.steps.load.checks import features
+from scdiff.steps.load.step import load
 from scdiff.steps.load.table import Table
 
 
@@ -62,7 +63,7 @@ def test_symbol_is_its_own_id_where_none_is_known(write) -> None:
 
 def test_gene_without_any_name_is_refused() -> None:
     with pytest.raises(InputError, match=r"1 genes have no name \(row 2\)"):
-        features.named(["INS", " ", "VIM"], ["a", None, "c"])
+        features.fill_names(["INS", " ", "VIM"], ["a", None, "c"])
 
 
 # ---------------------------------------------------------------- what is no gene

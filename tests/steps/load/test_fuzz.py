@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import probe
+from scdiff.steps.load.readers import probe
 
 SCRIPT = Path(__file__).with_name("fuzz.py")
 SECONDS, BYTES = 30, 2_000_000_000

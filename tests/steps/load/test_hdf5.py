@@ -12,7 +12,8 @@ import scanpy as sc
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, loom
+from scdiff.steps.load.readers import loom
+from scdiff.steps.load.step import load
 
 
 def test_10x_h5_agrees_with_scanpy(batch, write_10x_h5) -> None:

@@ -13,11 +13,11 @@ import pytest
 from identified import said
 from scipy import sparse
 
-from scdiff import pipeline
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps._days import days, unreadable_days
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.run import pipeline
 from scdiff.steps.load.identity import looks_like_identity, well_of
+from scdiff.steps.load.step import load, look_at, plan_inputs
+from scdiff.steps.shared.days import list_unreadable_days, parse_days
 
 
 def told(adata: anndata.AnnData, column: str) -> dict[str, Any]:
@@ -65,14 +65,14 @@ def test_donors_that_a_file_stores_as_numbers_are_the_donors_of_the_sheet(tmp_pa
     [("0", 0), ("day0", 0), ("D21", 21), ("d 7", 7), ("Day_3", 3), ("day 10", 10), ("14d", 14), ("7 days", 7), ("d7.5", 7.5), ("-1", -1)],
 )
 def test_days_are_read_as_people_write_them(text: str, day: float) -> None:
-    assert days([text]).tolist() == [day]
-    assert unreadable_days([text]) == []
+    assert parse_days([text]).tolist() == [day]
+    assert list_unreadable_days([text]) == []
 
 
 @pytest.mark.parametrize("text", ["week 2", "48h", "day-7", "late", "1_0", "inf", "d", "0,5"])
 def test_what_is_no_day_is_not_guessed(text: str) -> None:
-    assert np.isnan(days([text])).all()
-    assert unreadable_days([text]) == [text]
+    assert np.isnan(parse_days([text])).all()
+    assert list_unreadable_days([text]) == [text]
 
 
 def test_a_day_of_the_sheet_that_cannot_be_read_is_refused(tmp_path, batch, write) -> None:

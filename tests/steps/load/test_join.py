@@ -38,9 +38,9 @@ def test_join_agrees_with_a_plain_loop(lists: list[list[str]], seed: int) -> Non
     shared = [gene for gene in lists[0] if all(gene in genes for genes in lists)]
     if not shared:
         with pytest.raises(InputError, match="the inputs share no gene"):
-            join.joined(parts, species="human", notes=[])
+            join.join_parts(parts, species="human", notes=[])
         return
-    adata = join.joined(parts, species="human", notes=[])
+    adata = join.join_parts(parts, species="human", notes=[])
     assert list(adata.var_names) == list(adata.var["gene_id"]) == shared
     expected = [
         [one.table.entries[cell, genes.index(gene)] for gene in shared]
@@ -54,24 +54,24 @@ def test_join_agrees_with_a_plain_loop(lists: list[list[str]], seed: int) -> Non
 
 def test_one_part_is_not_copied() -> None:
     one = part("a", list(POOL))
-    adata = join.joined([one], species="human", notes=[])
+    adata = join.join_parts([one], species="human", notes=[])
     assert np.shares_memory(adata.layers["counts"].data, one.table.entries.data)
 
 
 def test_cells_are_called_by_their_sample_where_samples_share_barcodes() -> None:
     parts = [part("a", list(POOL)), part("b", list(POOL), seed=1)]
     alike = [join.Part(one.sources, replace(one.table, barcodes=np.array(["x", "y", "z"], dtype=object)), one.samples) for one in parts]
-    assert list(join.joined(alike, species="human", notes=[]).obs_names) == ["a:x", "a:y", "a:z", "b:x", "b:y", "b:z"]
-    assert list(join.joined(parts, species="human", notes=[]).obs_names) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert list(join.join_parts(alike, species="human", notes=[]).obs_names) == ["a:x", "a:y", "a:z", "b:x", "b:y", "b:z"]
+    assert list(join.join_parts(parts, species="human", notes=[]).obs_names) == ["a0", "a1", "a2", "b0", "b1", "b2"]
 
 
 def test_given_notes_come_first() -> None:
-    adata = join.joined([part("a", ["INS"]), part("b", ["INS", "VIM"])], species="human", notes=["first of all"])
+    adata = join.join_parts([part("a", ["INS"]), part("b", ["INS", "VIM"])], species="human", notes=["first of all"])
     assert adata.uns["scdiff"]["input"]["notes"][0] == "first of all"
 
 
 def test_numbers_in_the_sheet_stay_numbers_and_texts_texts() -> None:
-    adata = join.joined([part("a", ["INS"], day="7", donor="1a"), part("b", ["INS"], day="", donor="2")], species="human", notes=[])
+    adata = join.join_parts([part("a", ["INS"], day="7", donor="1a"), part("b", ["INS"], day="", donor="2")], species="human", notes=[])
     assert adata.obs["day"].tolist()[:3] == [7.0] * 3
     assert adata.obs["day"].isna().tolist() == [False] * 3 + [True] * 3
     assert adata.obs["donor"].astype(str).tolist() == ["1a"] * 3 + ["2"] * 3
@@ -89,17 +89,17 @@ def test_numbers_in_the_sheet_stay_numbers_and_texts_texts() -> None:
     ],
 )
 def test_species_is_told_from_names_or_as_asked(symbols: list[str], asked: str, told: str, n_notes: int) -> None:
-    species, notes = join.told_species([part("a", symbols)], asked)
+    species, notes = join.detect_species_of_parts([part("a", symbols)], asked)
     assert (species, len(notes)) == (told, n_notes)
 
 
 def test_few_odd_names_do_not_make_another_species() -> None:
     human = [f"GENE{i}" for i in range(200)]
-    assert join.told_species([part("a", human), part("b", ["Odd1", "Odd2"])], "auto")[0] == "human"
+    assert join.detect_species_of_parts([part("a", human), part("b", ["Odd1", "Odd2"])], "auto")[0] == "human"
 
 
 def test_absent_markers_are_asked_for_in_the_species() -> None:
-    adata = join.joined([part("a", ["Ins1", "Nkx6.1", "Pdx1"])], species="mouse", notes=[])
+    adata = join.join_parts([part("a", ["Ins1", "Nkx6.1", "Pdx1"])], species="mouse", notes=[])
     assert list(adata.uns["scdiff"]["input"]["absent"]) == ["Ins2", "Neurog3"]
 
 

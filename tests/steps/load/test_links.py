@@ -17,8 +17,8 @@ from scipy import sparse
 
 from scdiff.cli import main
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load, look_at, plan_inputs
-from scdiff.steps.load.links import foreign
+from scdiff.steps.load.readers.links import foreign
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 SECRET = b"a password that stands outside"
 
@@ -107,7 +107,7 @@ def test_the_process_that_looks_first_ends_with_its_parent(tmp_path) -> None:
     script = f"""
         import os, time
         from pathlib import Path
-        from scdiff.steps.load import probe
+        from scdiff.steps.load.readers import probe
         def walk(path, said):
             Path({str(tmp_path / "child")!r}).write_text(str(os.getpid()))
             while True: pass

@@ -17,8 +17,9 @@ from scipy import sparse
 from scdiff import keys
 from scdiff.errors import ConfigError, InputError
 from scdiff.programs import load_program
-from scdiff.steps._states import FILTERED, UNCLEAR, WHOLE
-from scdiff.steps.load import load, look_at, plan_inputs, table
+from scdiff.steps.load import table
+from scdiff.steps.load.step import load, look_at, plan_inputs
+from scdiff.steps.shared.states import FILTERED, UNCLEAR, WHOLE
 
 GENES = ("PDX1", "INS", "ACTB", "GAPDH", "COL1A1", "RPL3", "VIM", "MALAT1")
 H5AD = (
@@ -168,7 +169,7 @@ def test_result_has_the_promised_dtypes(write) -> None:
     assert isinstance(adata.obs["sample"].dtype, pd.CategoricalDtype)
     assert adata.obs["control"].dtype == bool
     assert all(isinstance(name, str) for name in adata.var["gene_id"])
-    assert all(keys.has(adata, key) for key in keys.written_by("load"))
+    assert all(keys.has(adata, key) for key in keys.list_written("load"))
 
 
 def test_record_names_the_file_its_hash_and_its_size(write) -> None:

@@ -13,7 +13,7 @@ from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 CELLS = [f"{'ACGT'[n % 4]}{'TTGACA'[n % 6]}ACGTTGCATGAC{'ACGT'[n // 4]}{'CA'[n % 2]}" for n in range(16)]
 PARTS = {name: np.random.default_rng(seed).poisson(2.0, (16, 6)) for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))}

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import plan_inputs
-from scdiff.steps.load.plan import Source
+from scdiff.steps.load.plan.inputs import Source
+from scdiff.steps.load.step import plan_inputs
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from scipy import sparse
 
 import scdiff
 from scdiff.errors import ConfigError, InputError, MissingKeyError
-from scdiff.steps.load import load_object
+from scdiff.steps.load.step import load_object
 
 FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 

@@ -15,7 +15,9 @@ import zoo
 from zoo import R
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, plan_inputs, robject, stream
+from scdiff.steps.load import stream
+from scdiff.steps.load.readers import robject
+from scdiff.steps.load.step import load, plan_inputs
 
 needs_rdata = pytest.mark.skipif(importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed")
 

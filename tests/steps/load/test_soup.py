@@ -12,9 +12,9 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.pipeline import _files, _sources
-from scdiff.steps.load import load, plan_inputs
+from scdiff.run.pipeline import _files, _sources
 from scdiff.steps.load.soup import empty_droplets, raw_beside
+from scdiff.steps.load.step import load, plan_inputs
 from scdiff.steps.load.table import Table
 
 N_EMPTY = 3000

@@ -12,7 +12,7 @@ import scipy.io
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 
 def same(path: Path, expected) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 N_CELLS, N_GENES = 60, 200
 SYMBOLS = ["PDX1", "INS", "ACTB", "GAPDH", "COL1A1", "RPL3", "VIM", *[f"GENE{number}" for number in range(N_GENES - 7)]]

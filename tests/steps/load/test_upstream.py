@@ -16,7 +16,7 @@ import zarr
 from scipy import sparse
 
 from scdiff.errors import InputError, ScdiffError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 
 def counts_of(loaded: anndata.AnnData) -> np.ndarray:

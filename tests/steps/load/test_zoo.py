@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 SPEC = importlib.util.spec_from_file_location("scdiff_zoo", Path(__file__).with_name("zoo.py"))
 zoo = importlib.util.module_from_spec(SPEC)

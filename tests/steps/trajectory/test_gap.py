@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scdiff.steps.trajectory.axis import Axis
-from scdiff.steps.trajectory.gap import CONTINUUM, SEPARATE, UNDECIDED, Doublets, Gap, find_gap
+from scdiff.steps.trajectory.gap import Doublets, Gap, find_gap
+from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 
 def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int = 150, scatter: float = 0.06, seed: int = 0) -> tuple:

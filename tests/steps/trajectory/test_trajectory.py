@@ -13,10 +13,10 @@ from scipy.stats import spearmanr
 from scdiff import keys
 from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.simulate import BatchDesign, simulate
-from scdiff.steps.call import call
-from scdiff.steps.embed import embed
+from scdiff.steps.call.step import call
+from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
-from scdiff.steps.trajectory import _paga, trajectory
+from scdiff.steps.trajectory.step import _paga, trajectory
 
 
 def _record(adata: AnnData) -> dict:
@@ -56,7 +56,7 @@ def test_writes_what_is_promised_and_nothing_else(ready):
     times = {"dpt_pseudotime", "dpt_pseudotime_low", "dpt_pseudotime_high"}
     obs = times | {"scdiff_component", "scdiff_position", "scdiff_fate"}
     assert new == {"obs": obs, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
-    assert all(keys.has(adata, key) for key in keys.written_by("trajectory"))
+    assert all(keys.has(adata, key) for key in keys.list_written("trajectory"))
     tables = {"root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"}
     assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "together", "gap", "notes"}
 
@@ -78,7 +78,7 @@ def test_order_of_cells_and_genes_does_not_matter(batch, mark, shuffled):
     assert _record(adata)["root_cell"] == _record(other)["root_cell"]
     assert _record(adata)["verdict"] == _record(other)["verdict"] != "undecided"
     assert _record(adata)["gap"] == _record(other)["gap"]
-    columns = [key.name for key in keys.written_by("trajectory") if key.slot == "obs"]
+    columns = [key.name for key in keys.list_written("trajectory") if key.slot == "obs"]
     pd.testing.assert_frame_equal(adata.obs[columns], other.obs.loc[adata.obs_names, columns], check_exact=True)
     for name in ("root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"):
         pd.testing.assert_frame_equal(_record(adata)[name], _record(other)[name], check_exact=True)

@@ -1,0 +1,195 @@
+"""Options: read from the signatures of the steps, checked by pydantic, given by keyword or YAML.
+
+The signature of a step is the only place where an option is declared. :func:`options_model` turns it
+into a pydantic model, so a notebook call and a configuration file pass through the same checks, and
+a mistyped key fails before any data are read, with the near match named.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from scdiff import keys
+from scdiff.bounded import format_value, parse_yaml, read_text
+from scdiff.errors import ConfigError, did_you_mean
+
+__all__ = ["RunOptions", "options_model", "read_yaml", "run_model", "step", "validate_options"]
+
+P = ParamSpec("P")
+A = TypeVar("A")
+R = TypeVar("R")
+
+MOST_FAULTS, MOST_NAMED = 20, 80
+"""Faults that are listed, and signs of a name in one."""
+
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class RunOptions(BaseModel):
+    """The options of a whole run that belong to no single step.
+
+    Parameters
+    ----------
+    inputs
+        Files or folders, each a sample unless it says otherwise; or use ``samples``.
+    samples
+        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``.
+    species
+        ``auto`` tells it from the gene names.
+    control
+        Samples that hold no positive cell (medium control, day 0): their blank gives the LOB.
+    programs
+        Names of shipped programmes or paths of TOML files; the first is the main one.
+    seed
+        Start of every random generator, 0 or more.
+    engine
+        ``memory``, or ``dask``: the counts stay on disk, and workers pass over them block by block.
+    scheduler
+        Address of a running dask scheduler; without it the engine ``dask`` starts workers on this machine.
+    """
+
+    model_config = _STRICT
+
+    inputs: list[Path] = Field(default_factory=list)
+    samples: Path | None = None
+    species: Literal["auto", "human", "mouse"] = "auto"
+    control: list[str] = Field(default_factory=list)
+    programs: list[str] = Field(default_factory=list)
+    seed: int = Field(default=0, ge=0)
+    engine: Literal["memory", "dask"] = "memory"
+    scheduler: str | None = None
+
+
+def options_model(function: Callable[..., Any]) -> type[BaseModel]:
+    """Build the pydantic model of the keyword-only options of ``function``.
+
+    Ranges come from ``Annotated[float, Gt(0)]`` hints.
+    """
+    keyword = {
+        name: parameter for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    hints = _hints(function, tuple(keyword))
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default) for name, parameter in keyword.items()
+    }
+    return create_model(f"{function.__name__}_options", __config__=_STRICT, **fields)
+
+
+def _hints(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Resolve the annotations of ``names`` only: the type of ``adata`` is imported for type checking alone."""
+    body = inspect.unwrap(function)
+    wanted = {name: body.__annotations__.get(name, Any) for name in names}
+    holder = type("holder", (), {"__annotations__": wanted, "__module__": body.__module__})
+    return get_type_hints(holder, globalns=getattr(body, "__globals__", None), include_extras=True)
+
+
+def run_model(steps: Mapping[str, Callable[..., Any]], fixed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> type[BaseModel]:
+    """Build the model of a whole configuration: :class:`RunOptions` and one section per step.
+
+    A run-wide option (``seed``, ``species``, ``programs``, ...) is not repeated in the sections, and one that is ``fixed``
+    is in none.
+    """
+    sections: dict[str, Any] = {}
+    for name, function in steps.items():
+        fields = {
+            key: (info.rebuild_annotation(), info)
+            for key, info in options_model(function).model_fields.items()
+            if key not in RunOptions.model_fields and key not in fixed.get(name, {}) and not info.is_required()
+        }
+        section = create_model(name, __config__=_STRICT, **fields)  # type: ignore[call-overload]
+        sections[name] = (section, Field(default_factory=section))
+    return create_model("run", __base__=RunOptions, **sections)
+
+
+def validate_options(model: type[BaseModel], options: Mapping[str, Any], *, where: str) -> BaseModel:
+    """Check ``options`` against ``model``.
+
+    Raises
+    ------
+    ConfigError
+        With the place, the key, the value and what is allowed, one line per fault.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        found = error.errors()
+        faults = [_fault(model, dict(fault), where) for fault in found[:MOST_FAULTS]]
+        more = [f"{where}: {len(found) - MOST_FAULTS:,} more faults."] if len(found) > MOST_FAULTS else []
+        raise ConfigError("\n".join([*faults, *more])) from None
+
+
+def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
+    """Say one pydantic fault as a sentence."""
+    path = [str(part)[:MOST_NAMED] for part in fault["loc"]]
+    place = f"{where} [{'.'.join(path[:-1])}]" if path[:-1] else where
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: unknown option {format_value(path[-1])}. {did_you_mean(path[-1], _known(model, path[:-1]))}"
+    if fault["type"] == "invalid_key":
+        return f"{where}: {format_value(fault['input'])} is no option name: write words."
+    if fault["type"] == "missing":
+        return f"{place}: option {path[-1]!r} is required."
+    last = fault["loc"][-1] if path else ""
+    name = f"item {last + 1}" if isinstance(last, int) else f"option {last!r}"
+    return f"{place}: {name} is {format_value(fault['input'])}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
+
+
+def _known(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Option names at ``path`` inside ``model``."""
+    for part in path:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration file as a mapping.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no YAML, or holds no mapping.
+    """
+    try:
+        content = parse_yaml(read_text(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: the configuration file cannot be read ({error.strerror}).") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: this is not a YAML text: {error}.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of options, but this file holds a {type(content).__name__}.")
+    return content
+
+
+def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
+    """Make a step: check that the keys it reads are there and its options are in range, then run it.
+
+    Raises
+    ------
+    MissingKeyError
+        If a key that the step reads is missing.
+    ConfigError
+        If an option is unknown or out of range.
+    """
+
+    @functools.wraps(function)
+    def verb(adata: A, *args: P.args, **options: P.kwargs) -> R:
+        if keys.is_prepared(adata) and keys.reads_cells(function.__name__):
+            run_prepared = import_module("scdiff.steps.load.prepare").run_prepared  # only objects of notebooks need it
+            return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__)
+        keys.require(adata, function.__name__)  # type: ignore[arg-type]
+        checked = validate_options(options_model(function), options, where=f"{function.__name__}()")
+        return function(adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields})  # type: ignore[arg-type]
+
+    return verb

@@ -1,0 +1,167 @@
+"""embed: variable genes, principal components, neighbours, map and clusters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt
+from scipy import sparse
+
+from scdiff.compute.arrays import name_groups, sort_names
+from scdiff.compute.blocks import get_values
+from scdiff.compute.moments import gene_moments, normalise_dispersion
+from scdiff.compute.nearest import nearest
+from scdiff.compute.pca import Components
+from scdiff.options import step
+from scdiff.programs import DEFAULT_PROGRAMS, load_program
+from scdiff.steps.embed.graph import clusters_of, fuzzy_weights
+from scdiff.steps.embed.layout import MIN_DISTANCE, layout
+from scdiff.steps.shared.markers import marker_columns
+from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_sketch_cells, majority
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+__all__ = ["embed"]
+
+log = logging.getLogger(__name__)
+
+FEWEST_CELLS = 5
+
+
+@dataclass(frozen=True)
+class _Embedding:
+    """What is computed on the cells of the graph in the order of their names."""
+
+    indices: np.ndarray
+    distances: np.ndarray
+    weights: csr_matrix
+    clusters: np.ndarray
+    map: np.ndarray
+
+
+@step
+def embed(
+    adata: AnnData,
+    *,
+    n_hvg: Annotated[int, Ge(1)] = 2_000,
+    n_pcs: Annotated[int, Ge(1)] = 30,
+    n_neighbors: Annotated[int, Ge(2)] = 15,
+    resolution: Annotated[float, Gt(0)] = 1.0,
+    leiden: Literal["igraph", "leidenalg"] = "igraph",
+    seed: Annotated[int, Ge(0)] = 0,
+) -> None:
+    """Find variable genes, principal components, neighbours, clusters and a map.
+
+    For orientation and for the trajectory; no call depends on it. The markers of the main programme are left out of
+    the variable genes: a gene that helped to define a cluster cannot be tested in it. The result does not depend on
+    the order of cells or genes. Of more than 100,000 cells, as many make up the graph, drawn by their leverage; the others
+    take over the cluster and the place on the map of the cells in it that are nearest to them.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes, log-normalised.
+    n_hvg
+        Number of variable genes, 1 or more, by normalised dispersion; fewer where fewer vary.
+    n_pcs
+        Number of principal components, 1 or more; fewer where cells or genes are fewer.
+    n_neighbors
+        Neighbours per cell, the cell itself included, 2 or more; fewer where cells are fewer.
+    resolution
+        Resolution of the clusters, above 0; higher gives more.
+    leiden
+        Implementation of the clustering.
+    seed
+        Start of the random generators, 0 or more.
+
+    Reads
+    -----
+    X
+
+    Writes
+    ------
+    var["highly_variable"], obsm["X_pca"], obsm["X_umap"], obs["leiden"], obs["scdiff_sketch"], obsp["connectivities"], obsp["distances"],
+    and the entries pca, neighbors, umap and leiden of uns that scanpy looks for. With fewer than five cells, or where
+    no gene varies, all cells are one cluster and the map is zero.
+
+    Source
+    ------
+    10.1038/nbt.3192 (variable genes), 10.1038/s41598-019-41695-z (leiden), 10.48550/arXiv.1802.03426 (UMAP)
+    """
+    rows, values = sort_names(adata.obs_names), get_values(adata)
+    variable = _variable_genes(adata, values, n_hvg)
+    columns = np.array([column for column in sort_names(adata.var_names) if variable[column]], dtype=int)
+    components = Components.of(values, columns, n_pcs)
+    points, variance = components.coordinates(values)[rows], components.variance
+    chosen = draw_sketch(points, variance, LARGEST, seed)
+    if len(chosen) < len(rows):
+        log.info("%d cells: neighbours, clusters and map are of %d of them; the others follow their nearest.", len(rows), len(chosen))
+    adata.var["highly_variable"] = variable
+    found = _embedded(points[chosen], variance, n_neighbors, lambda weights: clusters_of(weights, resolution, leiden, seed), seed)
+    _write(adata, found, points, rows, chosen)
+    adata.uns |= _parameters(variance, n_neighbors, resolution, leiden, seed)
+
+
+def _embedded(
+    points: np.ndarray, variance: np.ndarray, n_neighbors: int, clustering: Callable[[csr_matrix], np.ndarray], seed: int
+) -> _Embedding:
+    """Neighbours, clusters and map of cells in the order of their names; one cluster where they are too few or all alike."""
+    indices, distances = nearest(points, min(n_neighbors, len(points)) - 1)
+    weights = fuzzy_weights(indices, distances)
+    if len(points) < FEWEST_CELLS or not variance.any():
+        log.info("%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.", len(points))
+        return _Embedding(indices, distances, weights, np.zeros(len(points), dtype=int), np.zeros((len(points), 2), dtype=np.float32))
+    return _Embedding(indices, distances, weights, clustering(weights), layout(weights, points, seed))
+
+
+def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
+    """Choose the genes with the highest normalised dispersion that are no marker of the main programme; shape (n_genes,)."""
+    spread = normalise_dispersion(*gene_moments(values, linear=True))
+    spread[marker_columns(adata, load_program(DEFAULT_PROGRAMS[0]))] = np.nan
+    by_name = sort_names(adata.var_names)
+    ranked = by_name[np.argsort(-spread[by_name], kind="stable")]  # NaN goes last
+    chosen = np.zeros(adata.n_vars, dtype=bool)
+    chosen[ranked[: min(n_hvg, int(np.isfinite(spread).sum()))]] = True
+    return chosen
+
+
+def _write(adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> None:
+    """Bring the results back into the order of ``adata``; cells outside the graph follow their nearest in it."""
+    back, inside = np.argsort(rows), np.zeros(len(rows), dtype=bool)
+    inside[chosen] = True
+    takes = find_sketch_cells(points, inside)
+    adata.obsm["X_pca"] = points[back].astype(np.float32)
+    adata.obsm["X_umap"] = found.map[takes].mean(axis=1)[back].astype(np.float32)
+    adata.obs["leiden"] = name_groups(majority(found.clusters[takes])[back])
+    adata.obs["scdiff_sketch"] = inside[back]
+    starts = np.arange(len(chosen) + 1) * found.indices.shape[1]
+    distances = sparse.csr_matrix((found.distances.ravel(), found.indices.ravel(), starts), shape=found.weights.shape)
+    for name, graph in (("connectivities", found.weights), ("distances", distances)):
+        adata.obsp[name] = _placed(graph, rows[chosen], len(rows))
+
+
+def _placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
+    """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
+    moved = graph[np.argsort(places)].astype(np.float32)
+    n_edges = np.zeros(n_cells, dtype=np.int64)
+    n_edges[np.sort(places)] = np.diff(moved.indptr)
+    made = sparse.csr_matrix((moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])), shape=(n_cells, n_cells))
+    made.sort_indices()
+    return made
+
+
+def _parameters(variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int) -> dict[str, Any]:
+    """Entries of uns in the shape that scanpy's own functions read."""
+    graph = {"n_neighbors": n_neighbors, "method": "umap", "metric": "euclidean", "random_state": seed, "use_rep": "X_pca"}
+    return {
+        "pca": {"variance": variance},
+        "neighbors": {"connectivities_key": "connectivities", "distances_key": "distances", "params": graph},
+        "umap": {"params": {"min_dist": MIN_DISTANCE, "init_pos": "pca", "random_state": seed}},
+        "leiden": {"params": {"resolution": resolution, "flavor": leiden, "n_iterations": 2, "random_state": seed}},
+    }

@@ -1,0 +1,72 @@
+"""Samples that a file beside the matrix tells apart: a table about the cells (Parse), or the list of GEM wells (cellranger aggr)."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from scdiff.steps.load.identity import looks_like_identity, own_labels
+from scdiff.steps.load.readers.lists import read_rows
+from scdiff.steps.load.source import Source
+from scdiff.steps.load.stream import open_text
+
+__all__ = ["split_by_labels", "wells_told"]
+
+_LISTS = ("aggregation.csv", "aggregation_csv.csv")
+"""Copies of the table of ``cellranger aggr``, of versions from and before 3."""
+
+_UNREAD = (OSError, EOFError, ValueError, zlib.error, csv.Error)
+_ABOVE = 3
+"""Folders above the matrix in which it may stand: ``outs/count/filtered_feature_bc_matrix``."""
+
+_NAMES = ("sample_id", "library_id", "sample", "library")
+_FIELDS = {"donor": "donor", "donor_id": "donor", "condition": "condition", "day": "day"}
+
+
+def split_by_labels(source: Source) -> list[Source]:
+    """Split a triple by the samples that its table about the cells names; no sources where it names none, or one."""
+    cells = source.files[1]
+    try:
+        with open_text(cells) as handle:
+            heading = next(csv.reader(islice(handle, 1), delimiter="\t" if ".tsv" in cells.name.casefold() else ","), [])
+    except _UNREAD:  # the reader will say so
+        return []
+    if len(heading) < 2 or not any(map(looks_like_identity, heading)):
+        return []
+    rows = [row for row in read_rows(cells)[1:] if len(row) == len(heading)]
+    column, labels = own_labels(cells, heading, lambda name: [row[heading.index(name)] or None for row in rows], exact=False)
+    return [replace(source, sample=label, label=label, column=column) for label in labels]
+
+
+def wells_told(sources: Sequence[Source]) -> list[Source]:
+    """Split a source by the GEM wells that the list of ``cellranger aggr`` beside it names; the same sources where there is none."""
+    place = sources[0].files[0]
+    above = [parent / name for parent in place.parents[:_ABOVE] for name in _LISTS]
+    found = next((path for path in above if path.is_file()), None)
+    rows = _wells(found) if found is not None and len(sources) == 1 else []
+    if len(rows) < 2:
+        return list(sources)
+    return [
+        replace(sources[0], sample=name, label=name, column=found.name, wells=(str(number),), fields=fields)
+        for number, (name, fields) in enumerate(rows, start=1)
+        if found is not None
+    ]
+
+
+def _wells(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Name of the sample of each well, with what else is told of it; none where the list does not name each well once."""
+    try:
+        with open_text(path) as handle:
+            lines = [line for line in csv.DictReader(islice(handle, 10_000)) if any(line.values())]
+    except _UNREAD:
+        return []
+    column = next((name for name in _NAMES if lines and name in lines[0]), "")
+    names = [str(line[column] or "").strip() for line in lines] if column else []
+    if not all(names) or len(set(names)) < len(names):
+        return []
+    told = [{_FIELDS[key]: str(value).strip() for key, value in line.items() if key in _FIELDS and value} for line in lines]
+    return list(zip(names, told, strict=True))

@@ -1,0 +1,113 @@
+"""Reader of an object in memory: its matrices go through the same checks as those of an h5ad file, on a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scdiff.compute.blocks import is_lazy
+from scdiff.errors import ConfigError, InputError, did_you_mean
+from scdiff.steps.load.identity import LABELS, own_labels
+from scdiff.steps.load.join import as_plain_column
+from scdiff.steps.load.readers.hdf5 import read_group
+from scdiff.steps.load.readers.registry import READERS
+from scdiff.steps.load.source import Layout, Source
+from scdiff.steps.load.table import Hold, Table
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["read_object", "sources_in"]
+
+NAME = Path("adata")
+"""What sentences call the object."""
+
+
+def sources_in(adata: AnnData, *, sample: str | None = None, donor: str | None = None, control: Sequence[str] = ()) -> list[Source]:
+    """Find the samples of an object in memory.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes; it is not changed.
+    sample, donor
+        Columns of ``obs``. Where no ``sample`` is given it is found as in a file; where there is none, all cells are one sample.
+    control
+        Samples that hold no positive cell.
+
+    Raises
+    ------
+    ConfigError
+        If a column or a control is not there.
+    InputError
+        If the object is on disk, names cells twice, or only some cells have a sample.
+    """
+    _refuse_unfit(adata)
+    obs = adata.obs.copy(deep=False)
+    for option, column in (("sample", sample), ("donor", donor)):
+        if column is not None and column not in obs:
+            raise ConfigError(f"prepare(): {option} is {column!r}, but obs has no such column. {did_you_mean(column, map(str, obs))}")
+    if donor is not None:
+        obs["donor"] = adata.obs[donor]
+    if sample is not None:
+        obs[LABELS] = adata.obs[sample]
+    column, labels = own_labels(NAME, [LABELS] if sample is not None else list(map(str, obs)), lambda name: obs[name], exact=True)
+    names = labels or [LABELS]
+    if unknown := [name for name in control if name not in names]:
+        raise ConfigError(f"prepare(): control: there is no sample {unknown[0]!r}. {did_you_mean(unknown[0], names)}")
+    held = (adata, obs)
+    return [
+        Source(name, NAME, Layout.OBJECT, (), name if labels else "", column=column, control=name in control, held=held) for name in names
+    ]
+
+
+def _refuse_unfit(adata: AnnData) -> None:
+    """Refuse an object whose counts are not in memory, or whose cells share names."""
+    if adata.isbacked or any(is_lazy(values) for values in (adata.X, *adata.layers.values())):
+        raise InputError("adata: the values are on disk: call adata.to_memory() first, or run the command with --engine dask.")
+    if not adata.obs_names.is_unique:
+        twice = adata.obs_names[adata.obs_names.duplicated()][0]
+        raise InputError(f"adata: cells share a name (e.g. {twice!r}): call adata.obs_names_make_unique() first.")
+
+
+@READERS.register(
+    "object in memory",
+    summary="An AnnData of a notebook.",
+    source="https://anndata.readthedocs.io",
+    facts={"lazy": False},
+)
+def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
+    """Yield the matrices of an object that may hold the counts, the likeliest first."""
+    import h5py
+    import pandas as pd
+    from anndata.io import write_elem
+
+    adata, obs = source.held
+    with h5py.File("adata", "w", driver="core", backing_store=False) as handle:
+        write_elem(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
+        write_elem(handle, "var", _storable(adata.var))
+        for name, values in _matrices(adata):
+            write_elem(handle, name, values)
+        if adata.raw is not None:
+            write_elem(handle, "raw/X", adata.raw.X)
+            write_elem(handle, "raw/var", _storable(adata.raw.var))
+        for table in read_group(handle, source.path, matrix, "memory"):
+            yield replace(table, obs=obs)
+
+
+def _matrices(adata: AnnData) -> Iterator[tuple[str, Any]]:
+    """Name X and the layers as an h5ad file does."""
+    if adata.X is not None:
+        yield "X", adata.X
+    for name, values in adata.layers.items():
+        if name is not None:  # newer versions of anndata list X here
+            yield f"layers/{name}", values
+
+
+def _storable(var: Any) -> Any:
+    """Columns about the genes as any version can store them; missing names stay missing."""
+    import pandas as pd
+
+    return pd.DataFrame({str(name): as_plain_column(column) for name, column in var.items()}, index=var.index.astype(str))

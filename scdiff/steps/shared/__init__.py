@@ -1,0 +1,1 @@
+"""What several steps read from an object in the same way."""
