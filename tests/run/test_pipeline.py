@@ -205,7 +205,7 @@ def test_other_files_recompute_what_depends_on_them(watched, toy_steps, small_in
     shutil.copy(small_input, data)
     rows = [f"{name},a.h5ad,{name}\n" for name in ("control1", "sample1")]
     sheet.write_text("sample,path,donor\n" + "".join(rows))
-    source = Path(pipeline.__file__).parent / "programs" / "il10.toml"
+    source = Path(pipeline.__file__).parents[1] / "programs" / "il10.toml"
     programme.write_text(source.read_text())
     options = {"samples": sheet, "programs": [str(programme)]}
     watched(options)
