@@ -1,4 +1,4 @@
-"""Samples taken together by donor, and how much donors differ; for the step fraction."""
+"""Samples pooled by donor, and how much donors differ; for the step fraction."""
 
 from __future__ import annotations
 
@@ -15,19 +15,33 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["NO_DONOR", "VALUES", "VARIATION", "DonorShares", "donor_tables", "over_donors", "pool_by_donor"]
+__all__ = [
+    "NO_DONOR",
+    "VALUES",
+    "VARIATION",
+    "DonorShares",
+    "donor_tables",
+    "pool_by_donor",
+    "pool_samples",
+]
 
-VALUES = ("program", "state", "donor", "n_samples", "n_cells", "prevalence", "prevalence_low", "prevalence_high", "cells_worth")
+VALUES = (
+    "program", "state", "donor", "n_samples", "n_cells", "prevalence", "prevalence_low",
+    "prevalence_high", "cells_worth",
+)  # fmt: skip
 """Columns of the table of donors, an interface."""
 
 _ESTIMATES = ("rho", "logit_variance", "donors_for_mean", "donors_for_change")
 VARIATION = (
-    "program", "state", "n_donors", "n_samples", "prevalence", "prevalence_low", "prevalence_high", "donor_least", "donor_most",
-    *(f"{name}{end}" for name in _ESTIMATES for end in ("", "_low", "_high")), "verdict", "reason",
+    "program", "state", "n_donors", "n_samples", "prevalence", "prevalence_low", "prevalence_high",
+    "donor_least", "donor_most",
+    *(f"{name}{end}" for name in _ESTIMATES for end in ("", "_low", "_high")),
+    "verdict", "reason",
 )  # fmt: skip
 """Columns of the table of variation between donors, an interface."""
 
-NO_DONOR = "no donor is named: give the column donor in the sample sheet."
+NO_DONOR = "no sample has a donor: add the column donor to the sample sheet."
+"""Reason shown if no sample has a donor."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +53,10 @@ class DonorShares:
     names
         Donors, sorted, shape (n_donors,).
     n_samples, n_cells
-        Of each donor, shape (n_donors,).
+        Samples and cells of each donor, shape (n_donors,).
     prevalence, low, high
-        Fraction of each donor with its 95 % interval, by cells over its samples, shape (n_donors,), 0-1.
+        Fraction of each donor with its 95 % interval, shape (n_donors,), 0-1: the mean over its
+        samples, weighted by their cells.
     """
 
     names: np.ndarray
@@ -53,14 +68,14 @@ class DonorShares:
 
     @property
     def worth(self) -> np.ndarray:
-        """Cells whose plain count would be as sure, shape (n_donors,)."""
+        """Number of independent cells that would give the same interval, shape (n_donors,)."""
         from scdiff.assay.donors import effective_cells
 
         return effective_cells(self.prevalence, self.low, self.high, self.n_cells)
 
 
 def pool_by_donor(adata: AnnData, groups: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Name the donor of each sample within row ``all``; empty for a sample whose donor is not given: it is no donor.
+    """Name the donor of each sample within row ``all``.
 
     Parameters
     ----------
@@ -68,24 +83,33 @@ def pool_by_donor(adata: AnnData, groups: Mapping[str, np.ndarray]) -> dict[str,
         Cells x genes.
     groups
         Cells of each row of the table (:func:`scdiff.steps.shared.markers.table_groups`).
+
+    Returns
+    -------
+    Donor by sample; empty text for a sample without a donor.
     """
-    inside = [name for name, group in groups.items() if name != POOLED and groups[POOLED][group].all()]
-    return {name: _donor(adata, groups[name]) for name in inside}
+    inside = [
+        name for name, group in groups.items() if name != POOLED and groups[POOLED][group].all()
+    ]
+    return {name: _read_donor(adata, groups[name]) for name in inside}
 
 
-def _donor(adata: AnnData, cells: np.ndarray) -> str:
-    """Name the donor of a sample; empty where it is not given."""
+def _read_donor(adata: AnnData, cells: np.ndarray) -> str:
+    """Name the donor of a sample; empty if it is missing."""
     donor = adata.obs["donor"][cells].iloc[0] if "donor" in adata.obs else None
-    return f"donor {donor}" if donor is not None and donor == donor and str(donor).strip() else ""  # noqa: PLR0124
+    is_missing = donor is None or donor != donor  # noqa: PLR0124  # NaN
+    return f"donor {donor}" if not is_missing and str(donor).strip() else ""
 
 
-def over_donors(donors: Any, bounds: Any, n_cells: Any) -> DonorShares:
-    """Take the samples of each donor together, by cells; the interval of a donor is that of the mean of its samples.
+def pool_samples(donors: Any, bounds: Any, n_cells: Any) -> DonorShares:
+    """Pool the samples of each donor, weighted by their cells.
+
+    The interval of a donor is that of the mean of its samples.
 
     Parameters
     ----------
     donors
-        Donor of each sample, shape (n_samples,); samples without a name are left out.
+        Donor of each sample, shape (n_samples,); samples without a donor are left out.
     bounds
         Prevalence, lower and upper end of each sample, shape (3, n_samples), 0-1.
     n_cells
@@ -103,13 +127,15 @@ def over_donors(donors: Any, bounds: Any, n_cells: Any) -> DonorShares:
     return DonorShares(names, n_samples, cells, *np.array(means, dtype=float).reshape(-1, 3).T)
 
 
-def donor_tables(fractions: pd.DataFrame, donors: Mapping[str, str], reasons: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Say of each programme how its fraction varies over donors.
+def donor_tables(
+    fractions: pd.DataFrame, donors: Mapping[str, str], reasons: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
+    """Compute for each programme how its fraction varies over donors.
 
     Parameters
     ----------
     fractions
-        The table of fractions, the positive state of each programme only.
+        The table of fractions, only the positive state of each programme.
     donors
         Donor of each sample (:func:`pool_by_donor`).
     reasons
@@ -117,64 +143,91 @@ def donor_tables(fractions: pd.DataFrame, donors: Mapping[str, str], reasons: Ma
 
     Returns
     -------
-    ``values``: one row per programme and donor, columns :data:`VALUES`. ``variation``: one row per programme, columns
-    :data:`VARIATION`; fractions, rho and its interval 0-1, donors to be taken 0 where more than 10,000.
+    ``values``: one row per programme and donor, columns :data:`VALUES`. ``variation``: one row per
+    programme, columns :data:`VARIATION`; fractions, rho and its interval are 0-1; the number of
+    donors needed is 0 if it exceeds 10,000.
     """
     import pandas as pd
 
     values, variation = [], []
-    for (program, state), table in fractions.groupby(["program", "state"], sort=False, observed=True):
+    for (program, state), table in fractions.groupby(
+        ["program", "state"], sort=False, observed=True
+    ):
         rows = table.set_index("sample")
         samples = rows.reindex(list(donors))
-        bounds = samples[["prevalence", "prevalence_low", "prevalence_high"]].to_numpy(dtype=float).T
-        shares = over_donors(list(donors.values()), bounds, samples["n_cells"].fillna(0))
+        bounds = (
+            samples[["prevalence", "prevalence_low", "prevalence_high"]].to_numpy(dtype=float).T
+        )
+        shares = pool_samples(list(donors.values()), bounds, samples["n_cells"].fillna(0))
         which = {"program": str(program), "state": str(state)}
-        values += [which | row for row in _values(shares)]
-        variation.append(which | _variation(shares, rows.loc[POOLED].to_dict(), reasons.get(str(program), "")))
+        values += [which | row for row in _value_rows(shares)]
+        variation.append(
+            which
+            | _variation_row(shares, rows.loc[POOLED].to_dict(), reasons.get(str(program), ""))
+        )
     numbers = dict.fromkeys(VARIATION[4:-2], float)
-    frames = {"values": pd.DataFrame(values, columns=list(VALUES)), "variation": pd.DataFrame(variation, columns=list(VARIATION))}
-    return frames | {"variation": frames["variation"].astype(numbers)}
+    return {
+        "values": pd.DataFrame(values, columns=list(VALUES)),
+        "variation": pd.DataFrame(variation, columns=list(VARIATION)).astype(numbers),
+    }
 
 
-def _values(shares: DonorShares) -> list[dict[str, Any]]:
-    """Rows of the donors."""
+def _value_rows(shares: DonorShares) -> list[dict[str, Any]]:
+    """Return the rows of the donors."""
     columns = zip(VALUES[2:], (*vars(shares).values(), shares.worth), strict=True)
-    frame = {name: values.astype(int).tolist() if name == "n_cells" else values.tolist() for name, values in columns}
+    frame = {
+        name: values.astype(int).tolist() if name == "n_cells" else values.tolist()
+        for name, values in columns
+    }
     return [dict(zip(frame, row, strict=True)) for row in zip(*frame.values(), strict=True)]
 
 
-def _variation(shares: DonorShares, pooled: Mapping[Any, Any], reason: str) -> dict[str, Any]:
-    """Row of one programme; NaN and the reason where nothing can be said."""
+def _variation_row(shares: DonorShares, pooled: Mapping[Any, Any], reason: str) -> dict[str, Any]:
+    """Return the row of one programme; NaN and the reason if it cannot be estimated."""
     row: dict[str, Any] = dict.fromkeys(VARIATION[2:], np.nan)
     row |= {"n_donors": len(shares.names), "n_samples": int(shares.n_samples.sum())}
-    row |= {name: float(pooled[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")}
+    row |= {
+        name: float(pooled[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")
+    }
     if not len(shares.names):
         return row | {"verdict": "not estimable", "reason": NO_DONOR}
     if pooled["verdict"] == NOT_MEASURABLE or np.isnan(shares.prevalence).any():
-        return row | {"verdict": NOT_MEASURABLE, "reason": reason or "a sample could not be measured"}
-    row |= {"donor_least": float(shares.prevalence.min()), "donor_most": float(shares.prevalence.max())}
+        return row | {
+            "verdict": NOT_MEASURABLE,
+            "reason": reason or "a sample could not be measured",
+        }
+    row |= {
+        "donor_least": float(shares.prevalence.min()),
+        "donor_most": float(shares.prevalence.max()),
+    }
     try:
-        return row | _estimated(shares, pooled) | {"verdict": "estimated", "reason": ""}
+        return row | _estimate_variation(shares, pooled) | {"verdict": "estimated", "reason": ""}
     except InputError as error:
         return row | {"verdict": "not estimable", "reason": str(error)}
 
 
-def _estimated(shares: DonorShares, pooled: Mapping[Any, Any]) -> dict[str, float]:
-    """Variation between donors, and the donors that are needed.
+def _estimate_variation(shares: DonorShares, pooled: Mapping[Any, Any]) -> dict[str, float]:
+    """Estimate the variation between donors, and the number of donors needed.
 
     Raises
     ------
     InputError
-        With one donor, or without a positive cell that is more than a blank gives.
+        With one donor, or without a positive cell beyond what a blank shows.
     """
     from scdiff.assay.donor_plan import donors_for_change, donors_for_mean
     from scdiff.assay.variation import donor_variation
 
     found = vars(donor_variation(shares.prevalence, shares.worth))
     if pooled["verdict"] == NOT_DETECTED:
-        raise InputError("not detected in all samples together: the variation would be that of blanks.")
+        raise InputError(
+            "not detected in the pooled samples: the variation would be that of blanks."
+        )
     share, cells = float(pooled["prevalence"]), float(1 / np.mean(1 / shares.worth))
     ends = {"": found["rho"], "_low": found["rho_low"], "_high": found["rho_high"]}
-    needed = {rho: (donors_for_mean(share, rho, cells), donors_for_change(share, rho, cells)) for rho in set(ends.values())}
-    names = ("donors_for_mean", "donors_for_change")
-    return found | {f"{name}{end}": float(needed[rho][place]) for place, name in enumerate(names) for end, rho in ends.items()}
+    plans = {"donors_for_mean": donors_for_mean, "donors_for_change": donors_for_change}
+    needed = {
+        f"{name}{end}": float(plan(share, rho, cells))
+        for name, plan in plans.items()
+        for end, rho in ends.items()
+    }
+    return found | needed

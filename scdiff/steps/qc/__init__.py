@@ -1,4 +1,4 @@
-"""Quality control: which cells stay, and which are doublets.
+"""Quality control: which cells are kept, and which are doublets.
 
 Read ``step.py`` first.
 """

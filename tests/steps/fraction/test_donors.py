@@ -59,7 +59,7 @@ def test_samples_of_one_donor_count_once():
         (variation([0.05]), "not estimable", "1 donor for the variation between donors, and at least 2 are needed"),
         (variation([0.01, 0.05], ["a", "a"]), "not estimable", "1 donor for the variation"),
         (variation([0.0, 0.0, 0.0]), "not estimable", "no donor of 3 has a positive cell"),
-        (variation([0.0, 0.001], verdict="not detected"), "not estimable", "not detected in all samples together"),
+        (variation([0.0, 0.001], verdict="not detected"), "not estimable", "not detected in the pooled samples"),
         (variation([np.nan, 0.1]), "not measurable", "a sample could not be measured"),
         (variation([0.1, 0.2], verdict="not measurable"), "not measurable", "a sample could not be measured"),
     ],

@@ -222,7 +222,7 @@ def test_a_sample_without_a_named_donor_is_no_donor():
     assert unnamed[cells].tolist() == named[cells].tolist() == unnamed[["prevalence_low", "prevalence_high"]].tolist()
     assert named["prevalence_low"] <= named[cells[0]]
     assert named["prevalence_high"] > named[cells[1]]
-    assert "no donor is named" in adata.uns["scdiff"]["donors"]["variation"]["reason"].iloc[0]
+    assert "no sample has a donor" in adata.uns["scdiff"]["donors"]["variation"]["reason"].iloc[0]
 
 
 def test_one_sample_is_all(single):

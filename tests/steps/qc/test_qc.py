@@ -212,7 +212,7 @@ def test_a_higher_limit_never_keeps_more(low, more):
 def test_all_dropped_names_the_reasons_and_the_option_and_changes_nothing(batch):
     adata = batch(50, 100)
     with pytest.raises(
-        InputError, match=r"qc leaves 0 of 50 cells \(50 low_counts\).*loosen min_counts of qc \(now 1e\+06, as asked for\)"
+        InputError, match=r"qc leaves 0 of 50 cells \(50 low_counts\).*loosen min_counts of qc \(now 1e\+06, as set by the user\)"
     ):
         qc(adata, min_counts=1_000_000)
     assert adata.n_obs == 50
@@ -255,7 +255,7 @@ def test_the_search_for_doublets_can_be_left_out(batch):
     qc(adata, doublets="skip")
     assert adata.obs["doublet_score"].isna().all()
     assert not adata.obs["predicted_doublet"].any()
-    assert "Doublets were not sought, as asked." in adata.uns["scdiff"]["qc"]["notes"]
+    assert "Doublets were not searched for, because doublets is set to skip." in adata.uns["scdiff"]["qc"]["notes"]
 
 
 def test_few_cells_get_no_doublet_score_and_a_note(batch):
