@@ -6,21 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from scdiff.assay.arithmetic import TINY
 from scdiff.assay.calls import call_table
+from scdiff.assay.densities import draw_counts
 from scdiff.assay.empirical import Null, depth_strata
 from scdiff.assay.fit import Fit, fit_mixture, start_of
-from scdiff.assay.mixture import Model, draw_counts
+from scdiff.assay.mixture import Model
 from scdiff.assay.null_kernel import BINS
+from scdiff.assay.priors import BLANK_BINNING, DEPTHS, DRAWS
 from scdiff.assay.statistic import log_odds_bin
-from scdiff.assay.table import Binning, Floats, tabulate
+from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["background_null", "call_blanks"]
 
-DEPTHS, DRAWS = 5_000, 100_000
-BLANK_CELLS = 1_000
-BLANK_BINNING = Binning(2, 16)
-"""Twenty blanks are fitted for each programme: wide bins and one start make them four times as fast."""
-TINY = 1e-300
 
 
 def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:

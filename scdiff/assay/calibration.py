@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from scdiff.assay.blanks import BLANK_CELLS, background_null, call_blanks
+from scdiff.assay.blanks import background_null, call_blanks
 from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
 from scdiff.assay.fit import Fit
 from scdiff.assay.matched import MatchedSets, draw_sets
 from scdiff.assay.mixture import Model
 from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts, tally_sets
+from scdiff.assay.priors import BLANK_CELLS
 from scdiff.assay.statistic import Statistic, code_of, rate_bin
 from scdiff.assay.table import Floats, Ints
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from scdiff.assay.densities import GRID_WEIGHT, Parameters, off_log_density, on_log_density
 from scdiff.assay.fit import Fit
-from scdiff.assay.mixture import GRID_WEIGHT, Model, Parameters, off_log_density, on_log_density
+from scdiff.assay.mixture import Model
 from scdiff.assay.table import CellTable, Floats, MarkerTable, count_grid
 
 __all__ = ["Calls", "call_cells", "call_table", "false_discovery_cutoff", "marker_evidence"]

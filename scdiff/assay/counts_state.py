@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["doubt_counts"]
 
-FEWEST_CELLS = 50
+FEWEST_CELLS_FOR_DOUBT = 50
 SAME_DEPTH = 0.03
 """Spread of the cells' totals, relative to their mean: raw totals differ by tens of percent, normalised ones by rounding only."""
 DEEP_ENOUGH = 200
@@ -35,12 +35,12 @@ def doubt_counts(depth: Any, smallest: Any, n_genes: Any, *, are_reads: bool = F
     'all cells have the same total'
     """
     totals, deep = np.asarray(depth, dtype=float), np.asarray(n_genes) >= DEEP_ENOUGH
-    if len(totals) >= FEWEST_CELLS and totals.std() <= SAME_DEPTH * totals.mean():
+    if len(totals) >= FEWEST_CELLS_FOR_DOUBT and totals.std() <= SAME_DEPTH * totals.mean():
         return (
             f"all cells have the same total ({totals.mean():,.0f} counts within {SAME_DEPTH:.0%}): the counts were normalised and rounded, "
             "or downsampled, so that small counts no longer mean molecules; give the raw counts"
         )
-    if not are_reads and deep.sum() >= FEWEST_CELLS and (scaled := float((np.asarray(smallest)[deep] > 1).mean())) > SCALED_SHARE:
+    if not are_reads and deep.sum() >= FEWEST_CELLS_FOR_DOUBT and (scaled := float((np.asarray(smallest)[deep] > 1).mean())) > SCALED_SHARE:
         return (
             f"{scaled:.0%} of the cells have no count of 1: the counts were scaled and rounded, so that small counts no longer mean "
             "molecules; give the raw counts"

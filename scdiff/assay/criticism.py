@@ -14,41 +14,32 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import poisson
 
-from scdiff.assay.fit import NEARLY_ALL, WORTH_A_REACH, Fit
-from scdiff.assay.mixture import GRID_WEIGHT, off_log_density, on_log_density
+from scdiff.assay.densities import GRID_WEIGHT, off_log_density, on_log_density
+from scdiff.assay.fit import Fit
+from scdiff.assay.priors import (
+    APART,
+    CONTESTED,
+    DECISIVE,
+    GREY,
+    LONE_LEVEL,
+    LOW_LEVEL,
+    N_DEPTHS,
+    NEARLY_ALL,
+    NO_DOUBT,
+    RELEVANT_DIFFERENCE,
+    TOP_NODE,
+    UNCALLED,
+    UNCALLED_TYPICAL,
+    UNPREDICTED,
+    WORTH_A_REACH,
+    ZEROS_MODEL_ERROR,
+    ZEROS_OFF,
+)
 from scdiff.assay.table import Floats
 from scdiff.registry import Registry
 from scdiff.vocabulary import FOUND, NOT_DETECTED
 
 __all__ = ["CHECKS", "Case", "Finding", "criticise", "joint_zeros"]
-
-WORTH_A_WORD = 0.01
-"""A difference of the prevalence below one point changes no statement."""
-UNCALLED, UNCALLED_TYPICAL = 0.1, 0.5
-"""Share of the positive cells that must be called one by one, and share of what could be called of cells that express the markers
-at their typical levels; below either the number rests on the shape of a distribution."""
-CONTESTED = 0.5
-"""Share of the prevalence that may rest on cells whose most abundant marker is as low as contamination could put it."""
-LOW_LEVEL = 0.35
-"""Level of the markers in positive cells, relative to the typical one, below which debris of such cells looks the same."""
-LONE_LEVEL = 0.7
-"""The same where nearly all cells are positive without the most abundant marker: no cell is left that shows the background,
-and the sample may as well be full of debris."""
-DECISIVE = 0.25
-"""Share of the prevalence that decides what is said."""
-APART = 0.35
-"""Share of the larger prevalence by which another reading must differ to say something else."""
-TOP_NODE = 0.1
-"""Share of the cells that may have the highest contamination of all; hardly a batch has one cell in ten there."""
-NO_DOUBT = 1e-9
-"""Probability of contamination below which a cell's most abundant marker is not contested."""
-GREY = 0.7
-"""Typical levels of the most abundant marker above which no contamination is expected to reach."""
-ZEROS_OFF = 6.0
-"""Standard errors by which a joint zero of the markers may differ from the fit, beside a tenth of what is expected."""
-ZEROS_MODEL_ERROR = 0.1
-N_DEPTHS = 4
-UNPREDICTED = 0.99
 
 
 class Case(NamedTuple):
@@ -110,7 +101,7 @@ def check_calls(case: Case) -> Finding:
     """Ask whether enough of the positive cells can be called one by one."""
     share = UNCALLED if case.fit.model.witness is None else max(UNCALLED, UNCALLED_TYPICAL * case.sensitivity)
     expected = share * case.prevalence * case.fit.table.n_cells
-    short = float(poisson.sf(case.n_called, expected)) if case.low > WORTH_A_WORD / 2 else 0.0
+    short = float(poisson.sf(case.n_called, expected)) if case.low > RELEVANT_DIFFERENCE / 2 else 0.0
     return Finding(short, UNPREDICTED, f"the fit finds {case.low:.1%} or more positive cells, but only {case.n_called} can be called: "
                    "the number rests on the shape of a distribution; more depth would decide")  # fmt: skip
 
@@ -118,7 +109,7 @@ def check_calls(case: Case) -> Finding:
 @CHECKS.register("contradiction", summary="Interval beside the calls.", source="field convention")
 def check_contradiction(case: Case) -> Finding:
     """Ask whether the interval finds positive cells where the calls find none."""
-    above = case.low - max(case.blank, WORTH_A_WORD) if case.verdict == NOT_DETECTED else 0.0
+    above = case.low - max(case.blank, RELEVANT_DIFFERENCE) if case.verdict == NOT_DETECTED else 0.0
     return Finding(above, 0.0, f"too few cells are called, but the fit finds {case.low:.1%} or more: "
                    "more depth, or the unfiltered matrix, would decide")  # fmt: skip
 
@@ -127,7 +118,7 @@ def check_contradiction(case: Case) -> Finding:
 def check_contested(case: Case) -> Finding:
     """Ask whether the prevalence rests on cells whose most abundant marker could be contamination."""
     fit, witness, found = case.fit, case.fit.model.witness, case.verdict in FOUND
-    if witness is None or (case.prevalence < WORTH_A_WORD / 2 and not found):
+    if witness is None or (case.prevalence < RELEVANT_DIFFERENCE / 2 and not found):
         return Finding(0.0, CONTESTED, "")
     marker = fit.table.markers[witness]
     low = (marker.counts / marker.depth)[marker.row] < max(GREY, fit.model.reach) * fit.model.level[witness]
@@ -138,7 +129,7 @@ def check_contested(case: Case) -> Finding:
     is_positive = fit.pattern[:, positive].sum(axis=1)
     rests = np.where(off > NO_DOUBT, is_positive - if_off, is_positive * alone)
     mass = float((fit.table.weight * low) @ np.maximum(rests, 0.0)) / fit.table.n_cells
-    if mass < WORTH_A_WORD and not found:
+    if mass < RELEVANT_DIFFERENCE and not found:
         return Finding(0.0, CONTESTED, "")
     return Finding(mass / case.prevalence, CONTESTED, f"{mass:.1%} of the cells would be positive by a marker as low as contamination "
                    "could put it; the unfiltered matrix would decide")  # fmt: skip
@@ -149,7 +140,7 @@ def check_rival(case: Case) -> Finding:
     """Ask whether another reading describes the counts nearly as well and says something else."""
     gap, other = case.fit.rival
     apart = abs(other - case.fit.prevalence)
-    differs = apart > max(WORTH_A_WORD, APART * max(other, case.fit.prevalence))
+    differs = apart > max(RELEVANT_DIFFERENCE, APART * max(other, case.fit.prevalence))
     reason = (
         f"contamination that reaches farther, or less far, describes the counts as well, with {other:.1%} positive cells; "
         "the unfiltered matrix would decide"
@@ -162,20 +153,20 @@ def check_bounds(case: Case) -> Finding:
     """Ask whether the level of the most abundant marker ended at its bound."""
     fit, witness = case.fit, case.fit.model.witness
     low, _ = fit.model.bounds
-    at_bound = witness is not None and fit.theta[witness] <= low[witness] + 1e-6
+    at_bound = witness is not None and fit.theta[fit.model.layout.level][witness] <= low[witness] + 1e-6
     needs = fit.model.positive & (np.delete(fit.model.patterns, witness or 0, axis=1).sum(axis=1) < fit.model.min_markers)
     uses = float(fit.weight[needs].sum()) if at_bound else 0.0
     reason = (
         "the level of the most abundant marker in the positive cells cannot be told from contamination; the unfiltered matrix would decide"
     )
-    return Finding(uses / max(case.prevalence, WORTH_A_WORD / DECISIVE), DECISIVE, reason)
+    return Finding(uses / max(case.prevalence, RELEVANT_DIFFERENCE / DECISIVE), DECISIVE, reason)
 
 
 @CHECKS.register("levels", summary="Levels of the markers in positive cells, beside the typical ones.", source="field convention")
 def check_levels(case: Case) -> Finding:
     """Ask whether debris of positive cells would give the levels of the markers as well."""
     fit, positive = case.fit, case.fit.model.positive
-    if fit.model.witness is None or case.prevalence < WORTH_A_WORD / 2:
+    if fit.model.witness is None or case.prevalence < RELEVANT_DIFFERENCE / 2:
         return Finding(0.0, 1.0, "")
     share = fit.weight[positive] @ fit.model.patterns[positive]
     relative = np.log(fit.parameters.level / np.array(fit.model.level))
@@ -195,7 +186,7 @@ def check_background(case: Case) -> Finding:
     Where an abundant marker tells the contamination, this says nothing: other checks look at that marker.
     """
     share = float(case.fit.parameters.node_weight[-1]) * (1 - case.prevalence)
-    matters = case.fit.model.witness is None and max(case.high - case.low, case.prevalence) > WORTH_A_WORD
+    matters = case.fit.model.witness is None and max(case.high - case.low, case.prevalence) > RELEVANT_DIFFERENCE
     return Finding(share if matters else 0.0, TOP_NODE, f"the background of {share:.0%} of the cells is as high as contamination can be: "
                    "expression is graded, or every cell expresses a little; markers with more contrast would decide")  # fmt: skip
 

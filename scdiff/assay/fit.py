@@ -8,35 +8,39 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from scdiff.assay.densities import Parameters
 from scdiff.assay.doublets import chance_positives
-from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
-from scdiff.assay.table import Binning, CellTable, Floats
+from scdiff.assay.mixture import Likelihood, Model
+from scdiff.assay.priors import (
+    CONTESTED_ABOVE,
+    DROP_PRECISION,
+    FEWEST_CONTESTED,
+    FINE_GAIN,
+    FIT_ROWS,
+    GAIN_OF_EVIDENCE,
+    KNOWN_LEVEL_SD,
+    LARGEST_LOGIT,
+    LARGEST_REACH,
+    LARGEST_STEP,
+    LEVELS_LEARNED,
+    MOST_PROFILE_POINTS,
+    MOST_REACH,
+    MOST_STEPS,
+    NEARLY_ALL,
+    RETRY_PREVALENCE,
+    ROUGH_GAIN,
+    ROUGH_ROWS,
+    SMALLEST_POSITIVE_WEIGHT,
+    STARTS,
+    UNKNOWN_LEVEL_SD,
+    WIDER,
+    WORTH_A_CLASS,
+    WORTH_A_REACH,
+    WORTH_NEGATIVES,
+)
+from scdiff.assay.table import CellTable, Floats
 
-__all__ = ["NEARLY_ALL", "WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
-
-STARTS = ("rare", "mixed", "all")
-ROUGH_ROWS, FIT_ROWS = 1500, 5000
-"""Rows of the table that the starts descend on, and of the one that the optimum and its profile are found on."""
-WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
-WORTH_A_CLASS = 3.0
-"""Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
-LEAST, SOME = 1e-9, 0.01
-CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
-"""Rate of the most abundant marker, in typical levels, from which on contamination is in question, and cells that raise it."""
-NEARLY_ALL, WORTH_NEGATIVES = 0.9, 4.0
-"""Prevalence from which on a batch of positive cells only is tried, and twice the log-likelihood that negative ones must add."""
-WORTH_A_REACH = 10.0
-"""Log-likelihood by which contamination up to the typical level must describe the cells better, to be believed."""
-LEVELS_LEARNED, UNKNOWN_LEVEL_SD, KNOWN_LEVEL_SD = 30.0, 1.6, 0.2
-"""Evidence of positives from which on their levels are learned from the batch; below it they may be a tenth of the typical ones
-and the interval must allow for that: the spread that is then given to ln level."""
-MOST_STEPS = 80
-ROUGH, FINE, OF_EVIDENCE = 2e-2, 5e-3, 2e-3
-"""Log-likelihood that a step must gain for the descent to go on; in a fit without positive cells also this share of the evidence."""
-LARGEST_STEP = 2.0
-LARGEST_LOGIT, LARGEST_REACH = 16.0, 2.0
-DROP_PRECISION = 0.02
-MOST_PROFILE_POINTS = 20
+__all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def fit_mixture(
     if start is not None or not _is_contested(table, model):
         return first
     wider = replace(model, reach=MOST_REACH)
-    farther = _fit_one(table, wider, [start_of(rough, wider, STARTS[0]), first.theta], doublet_rate)
+    farther = _fit_one(table, wider, [start_of(rough, wider, "rare"), first.theta], doublet_rate)
     chosen, other = (farther, first) if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else (first, farther)
     return replace(chosen, rival=(abs(other.value - chosen.value), other.prevalence))
 
@@ -125,13 +129,13 @@ def _is_contested(table: CellTable, model: Model) -> bool:
 def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate: float) -> Fit:
     """Fit one model from several starts."""
     rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
-    theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
+    theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas), key=_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
     blank, none = (
         _descend(rough, model, theta, prevalence=by_chance, best=best.value) if by_chance < weight[model.positive].sum() else (theta, best)
     )
-    if none.value < best.value - ROUGH:  # the fit without positive cells found a better place: look for positive cells from there
+    if none.value < best.value - ROUGH_GAIN:  # the fit without positive cells found a better place: look for positive cells from there
         theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
         weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
@@ -148,16 +152,16 @@ def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate:
 def _only_positive(model: Model, theta: Floats) -> Floats:
     """Theta of a fit whose prevalence was held at 1."""
     low, high = model.bounds
-    weight = theta[model.logits]
-    moved = theta.copy()
-    moved[model.logits] = np.where(model.positive, weight - weight[model.positive].max(), low[model.logits])
+    place = model.layout.patterns
+    weight, moved = theta[place], theta.copy()
+    moved[place] = np.where(model.positive, weight - weight[model.positive].max(), low[place])
     return np.clip(moved, low, high)
 
 
 def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
     """Theta with one cell in a hundred positive, all else as it was."""
     weight = model.average_weight(theta, table)
-    some = np.where(model.positive, SOME / model.positive.sum(), (1 - SOME) * weight / weight[~model.positive].sum())
+    some = np.where(model.positive, RETRY_PREVALENCE / model.positive.sum(), (1 - RETRY_PREVALENCE) * weight / weight[~model.positive].sum())
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, some), low, high)
 
@@ -165,7 +169,7 @@ def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
 def _without(table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float) -> Floats:
     """Theta of a fit whose prevalence was held near 0; ``shares`` say of which patterns positive cells would be."""
     held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
-    weight = np.where(model.positive, prevalence * shares, held) + LEAST * (shares + 1e-3)
+    weight = np.where(model.positive, prevalence * shares, held) + SMALLEST_POSITIVE_WEIGHT * (shares + 1e-3)
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, weight / weight.sum()), low, high)
 
@@ -211,23 +215,23 @@ def start_of(table: CellTable, model: Model, kind: str) -> Floats:
     kind
         ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them.
     """
-    prevalence, contamination = {"rare": (0.01, 1.0), "mixed": (0.3, 0.3), "all": (0.97, 0.03)}[kind]
-    theta, n, typical = model.prior_mean.copy(), model.n_markers, np.array(model.level)
+    prevalence, contamination = STARTS[kind]
+    theta, at, typical = model.prior_mean.copy(), model.layout, np.array(model.level)
     relative = contamination * table.share / typical
     centre = np.log(np.clip(relative.max(), model.nodes[0], model.most / 2))
-    theta[model.node_logits] -= np.minimum((np.log(model.nodes) - centre) ** 2 / 2, 6.0)
-    theta[n : 2 * n] = np.log(relative) - centre
+    theta[at.nodes] -= np.minimum((np.log(model.nodes) - centre) ** 2 / 2, 6.0)
+    theta[at.soup] = np.log(relative) - centre
     if kind == "all":
-        theta[:n] = np.log(table.share)
+        theta[at.level] = np.log(table.share)
     weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
     weight[-1] += 0.9 * prevalence
     weight[0] += 0.9 * (1 - prevalence)
-    theta[model.logits] = np.log(weight) - np.log(weight).mean()
+    theta[at.patterns] = np.log(weight) - np.log(weight).mean()
     return theta
 
 
 def _descend(
-    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE, best: float = np.inf
+    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE_GAIN, best: float = np.inf
 ) -> tuple[Floats, Likelihood]:
     """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
 
@@ -240,7 +244,7 @@ def _descend(
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = small + 1 if here.value - there.value < max(enough, OF_EVIDENCE * (there.value - best)) else 0
+            small = small + 1 if here.value - there.value < max(enough, GAIN_OF_EVIDENCE * (there.value - best)) else 0
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6
@@ -298,7 +302,7 @@ def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> fl
     small = _of_size(fit.table, FIT_ROWS)
     model = replace(fit.model, level_sd=KNOWN_LEVEL_SD, relative=relative)
     start = fit.theta.copy()
-    start[: model.n_markers] = np.log(model.level) + np.log(relative)
+    start[model.layout.level] = np.log(model.level) + np.log(relative)
     theta, here = _descend(small, model, start)
     prevalence = float(model.average_weight(theta, small)[model.positive].sum())
     moved = replace(fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence)
@@ -315,7 +319,7 @@ def _bound(fit: Fit, side: int, drop: float) -> float:
     inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
     theta, guess = fit.theta, centre + side * 0.25
     for _ in range(MOST_PROFILE_POINTS):
-        there, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH / 4)
+        there, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH_GAIN / 4)
         root = float(np.sqrt(max(here.value - fit.value, 0.0)))
         if abs(root**2 - drop) < DROP_PRECISION:
             return float(expit(guess))

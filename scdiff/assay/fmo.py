@@ -16,6 +16,9 @@ from scdiff.assay.table import Floats, tabulate
 
 __all__ = ["LeftOut", "leave_one_out"]
 
+SMALLEST_WEIGHT = 1e-10
+"""Weight added to each pattern, so that its logarithm is finite."""
+
 
 class LeftOut(NamedTuple):
     """What the other markers find: fraction of positive droplets, 0-1, and number of cells called."""
@@ -56,7 +59,8 @@ def leave_one_out(counts: Any, depth: Any, fit: Fit, *, rate: float = 0.05, doub
 
 def _without(fit: Fit, left_out: int) -> Floats:
     """Theta of the other markers: theirs, and the pattern weights summed over the one left out."""
-    n = fit.model.n_markers
-    each = np.delete(fit.theta[: 5 * n].reshape(5, n), left_out, axis=1).ravel()
-    weight = softmax(fit.theta[fit.model.logits]).reshape((2,) * n).sum(axis=left_out).ravel()
-    return np.concatenate([each, fit.theta[5 * n : fit.model.logits.start], np.log(weight + 1e-10)])
+    at, n = fit.model.layout, fit.model.n_markers
+    each = np.delete(at.by_marker(fit.theta), left_out, axis=1).ravel()
+    weight = softmax(fit.theta[at.patterns]).reshape((2,) * n).sum(axis=left_out).ravel()
+    shared = fit.theta[at.shared.start : at.nodes.stop]
+    return np.concatenate([each, shared, np.log(weight + SMALLEST_WEIGHT)])

@@ -14,14 +14,14 @@ import numpy as np
 from scipy.stats import beta, binom, chi2, nbinom, norm
 
 from scdiff.assay.calls import call_table
+from scdiff.assay.densities import draw_counts
 from scdiff.assay.fit import Fit
-from scdiff.assay.mixture import draw_counts
 from scdiff.assay.table import Floats, tabulate
 from scdiff.vocabulary import DETECTED, NOT_DETECTED, NOT_MEASURABLE, QUANTIFIED, Verdict
 
 __all__ = [
     "CV_GOAL",
-    "FEWEST_CELLS",
+    "FEWEST_CELLS_FOR_VERDICT",
     "QUANTIFIABLE_EVENTS",
     "detection_limit",
     "error_rates",
@@ -36,7 +36,7 @@ __all__ = [
     "verdict",
 ]
 
-FEWEST_CELLS = 50
+FEWEST_CELLS_FOR_VERDICT = 50
 QUANTIFIABLE_EVENTS = 50
 CV_GOAL = 0.3
 """Highest CV of a quantified fraction, sampling of the cells included; flow cytometry asks for 20 to 35 %."""
@@ -97,10 +97,10 @@ def typical_sensitivity(fit: Fit, *, rate: float = 0.05, seed: int = 0) -> float
     fit, rate, seed
         As in :func:`error_rates`.
     """
-    model, n = fit.model, fit.model.n_markers
+    model, at = fit.model, fit.model.layout
     theta = model.prior_mean.copy()
-    theta[model.logits], theta[model.slope_at] = fit.theta[model.logits], fit.theta[model.slope_at]
-    theta[n : 2 * n] = np.log(CLEAN)
+    theta[at.patterns], theta[at.slope] = fit.theta[at.patterns], fit.theta[at.slope]
+    theta[at.soup] = np.log(CLEAN)
     return error_rates(replace(fit, theta=theta), rate=rate, seed=seed)[1]
 
 
@@ -297,7 +297,7 @@ def verdict(n_called: int, n_cells: int, *, blank: float, evidence_of_positives:
     >>> verdict(0, 5000, blank=0.0, evidence_of_positives=0.0), verdict(80, 5000, blank=0.0, evidence_of_positives=300.0, cv=0.2)
     ('not detected', 'quantified')
     """
-    if n_cells < FEWEST_CELLS:
+    if n_cells < FEWEST_CELLS_FOR_VERDICT:
         return NOT_MEASURABLE
     above_blank = n_called > blank * n_cells + 1e-9 and n_called >= DETECTABLE_CALLS
     if not above_blank or evidence_of_positives < chi2.ppf(1 - 2 * DETECTION_LEVEL, 1):

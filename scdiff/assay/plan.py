@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm
 
 from scdiff.assay.fit import Fit, fit_at
-from scdiff.assay.limits import FEWEST_CELLS, error_rates, limits_by_cells
+from scdiff.assay.limits import FEWEST_CELLS_FOR_VERDICT, error_rates, limits_by_cells
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import CellTable, Floats, MarkerTable, coarse_depth
 from scdiff.errors import InputError
@@ -27,7 +27,7 @@ GRID_FROM = 500.0
 TYPICAL_SOUP_SHARE = 0.1
 CONTAMINATION_SPREAD = 0.5
 MOST_CELLS = 10_000_000
-SIZES = np.unique(np.round(np.geomspace(FEWEST_CELLS, MOST_CELLS, 2_000))).astype(np.int64)
+SIZES = np.unique(np.round(np.geomspace(FEWEST_CELLS_FOR_VERDICT, MOST_CELLS, 2_000))).astype(np.int64)
 """Numbers of cells that a plan chooses from, 0.6 % apart."""
 
 
@@ -113,18 +113,18 @@ def _plan(model: Model, depth: float, fraction: float, contamination: float, rat
 
 def _typical_fit(model: Model, depth: float, contamination: float, *, n_cells: int) -> Fit:
     """Fit that stands for a typical batch: prior means, log-normal depths, all ways of being positive equally common."""
-    theta, n = model.prior_mean.copy(), model.n_markers
+    theta, at = model.prior_mean.copy(), model.layout
     centre = np.log(np.clip(contamination * TYPICAL_SOUP_SHARE, model.nodes[0], 0.1))
-    theta[model.node_logits] = -((np.log(model.nodes) - centre) ** 2) / 2 / CONTAMINATION_SPREAD**2
-    theta[model.slope_at + 1] = 0.0
+    theta[at.nodes] = -((np.log(model.nodes) - centre) ** 2) / 2 / CONTAMINATION_SPREAD**2
+    theta[at.tilt] = 0.0
     weight = np.where(model.positive, 20 / n_cells / model.positive.sum(), 1e-6)
     weight[0] = 1.0
-    theta[model.logits] = np.log(weight)
+    theta[at.patterns] = np.log(weight)
     spread = np.exp(DEPTH_SPREAD * norm.ppf((np.arange(N_DEPTHS) + 0.5) / N_DEPTHS))
     values, shares = np.unique(coarse_depth(depth * spread), return_counts=True)
     rows = np.arange(len(values))
     marker = MarkerTable(np.zeros(len(values)), values, rows)
-    table = CellTable(shares / N_DEPTHS * n_cells, np.zeros(n_cells, dtype=np.intp), (marker,) * n, np.array(model.level))
+    table = CellTable(shares / N_DEPTHS * n_cells, np.zeros(n_cells, dtype=np.intp), (marker,) * model.n_markers, np.array(model.level))
     return fit_at(table, model, theta, evidence_of_positives=0.0)
 
 

@@ -14,9 +14,9 @@ from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import Floats, tabulate
 from scdiff.vocabulary import POOLED
 
-__all__ = ["FEWEST_CELLS", "SampleCalls", "call_samples", "fit_from_record", "fit_record"]
+__all__ = ["FEWEST_CELLS_FOR_FIT", "SampleCalls", "call_samples", "fit_from_record", "fit_record"]
 
-FEWEST_CELLS = 10
+FEWEST_CELLS_FOR_FIT = 10
 """A smaller sample takes the parameters of the pooled fit."""
 
 
@@ -93,7 +93,7 @@ def call_samples(
 def _fit_sample(counts: Floats, depth: Floats, pooled: Fit, model: Model, doublet_rate: float) -> Fit:
     """Fit one sample by itself, the pooled optimum among its starts; a very small one takes the pooled parameters."""
     table = tabulate(counts, depth)
-    if len(depth) < FEWEST_CELLS:
+    if len(depth) < FEWEST_CELLS_FOR_FIT:
         return fit_at(table, pooled.model, pooled.theta, evidence_of_positives=0.0)
     return fit_mixture(table, model, also=pooled.theta, doublet_rate=doublet_rate)
 

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from scdiff.assay.calibration import MOST_CELLS, Batch, Calibration
 from scdiff.assay.empirical import GROUPS, NOMINAL, Null, depth_strata
 from scdiff.assay.matched import draw_sets
-from scdiff.assay.null_kernel import BINS, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, fill_codes, root_bins
+from scdiff.assay.null_kernel import (
+    BINS,
+    EXACT_BELOW,
+    LARGEST_CODE,
+    STEPS_PER_OCTAVE,
+    fill_codes,
+    root_bins,
+)
 from scdiff.assay.statistic import code_of, rate_bin
 from scdiff.assay.table import Floats, Ints
 

@@ -16,8 +16,16 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from scdiff.assay.calls import marker_evidence
-from scdiff.assay.mixture import ACTIVITY, GRID, GRID_WEIGHT, OFF_SIZE, ON_SIZE, Parameters
-from scdiff.assay.null_kernel import BINS, BINS_PER_UNIT, EXACT_BELOW, LARGEST_CODE, STEPS_PER_OCTAVE, bin_rows
+from scdiff.assay.densities import GRID, GRID_WEIGHT, Parameters
+from scdiff.assay.null_kernel import (
+    BINS,
+    BINS_PER_UNIT,
+    EXACT_BELOW,
+    LARGEST_CODE,
+    STEPS_PER_OCTAVE,
+    bin_rows,
+)
+from scdiff.assay.priors import ACTIVITY, OFF_SIZE, ON_SIZE
 from scdiff.assay.table import Floats, Ints, MarkerTable, coarse_counts
 
 __all__ = ["Statistic", "code_of", "log_odds_bin", "rate_bin"]

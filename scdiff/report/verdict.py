@@ -125,11 +125,11 @@ def _intervals(row: Mapping[str, Any]) -> str:
 
 def _reason(row: Mapping[str, Any]) -> str:
     """Say why a row is not measurable, without the full stop."""
-    from scdiff.assay.limits import FEWEST_CELLS
+    from scdiff.assay.limits import FEWEST_CELLS_FOR_VERDICT
 
     few = (
-        f"{count(row['n_cells'])} cells are too few, at least {FEWEST_CELLS} are needed"
-        if row.get("n_cells", FEWEST_CELLS) < FEWEST_CELLS
+        f"{count(row['n_cells'])} cells are too few, at least {FEWEST_CELLS_FOR_VERDICT} are needed"
+        if row.get("n_cells", FEWEST_CELLS_FOR_VERDICT) < FEWEST_CELLS_FOR_VERDICT
         else ""
     )
     return str(row.get("reason") or few or _UNSAID).strip().rstrip(".")

@@ -10,16 +10,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import nbinom
 
 from scdiff.assay.calls import call_cells, call_table, false_discovery_cutoff, marker_evidence
+from scdiff.assay.densities import GRID, GRID_WEIGHT
 from scdiff.assay.fit import fit_mixture
-from scdiff.assay.mixture import (
-    GRID,
-    GRID_WEIGHT,
-    REFERENCE_DEPTH,
-    TAIL,
-    TAIL_LEVEL,
-    TAIL_SIZE,
-    Model,
-)
+from scdiff.assay.mixture import Model
+from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -29,7 +23,7 @@ MODEL = Model((2e-4, 3e-4, 0.1), 2)
 def thetas(draw_one, model=MODEL):
     """Any theta inside the bounds of a fit."""
     low, high = (bound.copy() for bound in model.bounds)
-    low[model.logits], high[model.logits] = -12, 12
+    low[model.layout.patterns], high[model.layout.patterns] = -12, 12
     share = draw_one(arrays(float, len(low), elements=st.floats(0, 1)))
     return low + share * (high - low)
 

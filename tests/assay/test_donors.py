@@ -11,7 +11,12 @@ from scipy.special import betaln, expit, logit
 from scipy.stats import norm
 
 from scdiff.assay import donors
-from scdiff.assay.donors import beta_binomial_interval, compare_donors, compare_pairs, effective_cells
+from scdiff.assay.donors import (
+    beta_binomial_interval,
+    compare_donors,
+    compare_pairs,
+    effective_cells,
+)
 from scdiff.assay.intervals import clopper_pearson
 from scdiff.errors import InputError
 

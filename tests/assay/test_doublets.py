@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdiff.assay.doublets import MOST, chance_positives, estimate_doublet_rate, prevalence_of_cells, singlet_weights
+from scdiff.assay.doublets import (
+    MOST,
+    chance_positives,
+    estimate_doublet_rate,
+    prevalence_of_cells,
+    singlet_weights,
+)
 
 PATTERNS = np.array(list(product([False, True], repeat=3)))
 POSITIVE = PATTERNS.sum(axis=1) >= 2

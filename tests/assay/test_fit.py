@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import chi2, norm
 
+from scdiff.assay.densities import off_log_density
 from scdiff.assay.fit import (
-    CONTESTED_ABOVE,
-    FEWEST_CONTESTED,
-    FINE,
-    FIT_ROWS,
-    ROUGH,
-    STARTS,
-    WORTH_A_CLASS,
     _descend,
     _is_contested,
     fit_at,
@@ -26,7 +20,18 @@ from scdiff.assay.fit import (
     profile_interval,
     start_of,
 )
-from scdiff.assay.mixture import ABUNDANT, MOST_REACH, Model, Soup, off_log_density
+from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.priors import (
+    ABUNDANT,
+    CONTESTED_ABOVE,
+    FEWEST_CONTESTED,
+    FINE_GAIN,
+    FIT_ROWS,
+    MOST_REACH,
+    ROUGH_GAIN,
+    STARTS,
+    WORTH_A_CLASS,
+)
 from scdiff.assay.table import tabulate
 
 N_CELLS = 3_000
@@ -281,9 +286,9 @@ def test_another_start_beside_the_three_never_makes_the_fit_worse(fitted):
     _, fit = fitted(0.05, 2)
     poor = fit.model.prior_mean
     again = fit_mixture(fit.table, fit.model, also=poor)
-    assert again.value <= fit.value + ROUGH
+    assert again.value <= fit.value + ROUGH_GAIN
     better = fit_mixture(fit.table, fit.model, also=fit.theta)
-    assert better.value <= fit.value + FINE
+    assert better.value <= fit.value + FINE_GAIN
 
 
 def test_a_given_start_leads_to_the_same_optimum(fitted):

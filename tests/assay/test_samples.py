@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from scdiff.assay.calls import call_cells
-from scdiff.assay.fit import FINE, WORTH_A_REACH, fit_mixture, profile_interval
-from scdiff.assay.mixture import MOST_REACH, N_NODES, Soup
-from scdiff.assay.samples import FEWEST_CELLS, call_samples, fit_from_record, fit_record
+from scdiff.assay.fit import fit_mixture, profile_interval
+from scdiff.assay.mixture import Soup
+from scdiff.assay.priors import FINE_GAIN, MOST_REACH, N_NODES, WORTH_A_REACH
+from scdiff.assay.samples import FEWEST_CELLS_FOR_FIT, call_samples, fit_from_record, fit_record
 from scdiff.assay.table import tabulate
 
 PARTS = ("evidence", "probability", "marker_probability", "positive")
@@ -108,7 +109,7 @@ def test_controls_alone_are_the_pooled_fit(batch, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_cells", [1, FEWEST_CELLS - 1])
+@pytest.mark.parametrize("n_cells", [1, FEWEST_CELLS_FOR_FIT - 1])
 def test_a_tiny_sample_takes_the_pooled_parameters(batch, model, n_cells):
     counts, depth, _ = batch
     samples = np.array(["tiny"] * n_cells + ["large"] * (len(depth) - n_cells))
@@ -178,7 +179,7 @@ def test_a_dirty_sample_does_not_make_the_others_worse(model, truth, draw, ratio
     """Beside its own starts a sample tries the pooled optimum, which can only be better."""
     clean, dirty = (truth(0.1, model), model), (truth(0.0, model, ratio=ratio), model)
     drawn, alone, fits = two_samples(draw, clean, dirty, model)
-    assert fits["clean"].value <= alone.value + 10 * FINE
+    assert fits["clean"].value <= alone.value + 10 * FINE_GAIN
     assert fits["clean"].prevalence == pytest.approx(alone.prevalence, abs=0.01)
     assert fits["clean"].prevalence == pytest.approx(drawn[0].positive.mean(), abs=0.02)
     assert fits["dirty"].prevalence < 0.01

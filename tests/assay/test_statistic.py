@@ -9,8 +9,8 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import nbinom
 
-from scdiff.assay import mixture
-from scdiff.assay.mixture import GRID, GRID_WEIGHT
+from scdiff.assay import priors
+from scdiff.assay.densities import GRID, GRID_WEIGHT
 from scdiff.assay.null_kernel import BINS, LARGEST_CODE
 from scdiff.assay.statistic import (
     CONTRAST,
@@ -30,9 +30,9 @@ LOWEST, HIGHEST = -40, 90
 
 def slow_evidence(count, mean):
     """Caller's likelihood ratio at the centre of the priors: on is ten times the batch's rate."""
-    logs = (mixture.ON_SIZE, mixture.OFF_SIZE, mixture.ACTIVITY)
+    logs = (priors.ON_SIZE, priors.OFF_SIZE, priors.ACTIVITY)
     on_size, off_size, sd = (np.exp(value) for value in logs)
-    tail, low, few = mixture.TAIL, mixture.TAIL_LEVEL, mixture.TAIL_SIZE
+    tail, low, few = priors.TAIL, priors.TAIL_LEVEL, priors.TAIL_SIZE
     on, off = [], []
     for z in GRID:
         level = CONTRAST * mean * np.exp(sd * z - sd**2 / 2)

@@ -256,8 +256,8 @@ def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
 
 def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result) -> SampleCalls:
     """Run some markers through the assay; fill their columns of ``result``."""
-    from scdiff.assay.fit import UNKNOWN_LEVEL_SD
-    from scdiff.assay.mixture import LEVEL_SD, MOST_REACH, Model
+    from scdiff.assay.mixture import Model
+    from scdiff.assay.priors import LEVEL_SD, MOST_REACH, UNKNOWN_LEVEL_SD
     from scdiff.assay.samples import call_samples
 
     names = [marker.name for marker in markers]
