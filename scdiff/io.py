@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
     from scdiff.steps.load.step import load, plan_inputs
 
@@ -15,6 +17,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from scdiff.steps.load import step as module
 
+        register()
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from scdiff import keys
+from scdiff.accessor import register
 from scdiff.bounded import format_value, parse_yaml, read_text
 from scdiff.errors import ConfigError, did_you_mean
 
-__all__ = ["RunOptions", "options_model", "read_yaml", "run_model", "step", "validate_options"]
+__all__ = ["RunOptions", "SampleOptions", "options_model", "read_yaml", "run_model", "step", "validate_options"]
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -33,6 +34,23 @@ MOST_FAULTS, MOST_NAMED = 20, 80
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
+class SampleOptions(BaseModel):
+    """Where the samples come from, if more is said than a sheet.
+
+    Parameters
+    ----------
+    sheet
+        Sample sheet.
+    key
+        Column about the cells that names their samples, such as ``donor_id``.
+    """
+
+    model_config = _STRICT
+
+    sheet: Path | None = None
+    key: str | None = None
+
+
 class RunOptions(BaseModel):
     """The options of a whole run that belong to no single step.
 
@@ -41,7 +59,8 @@ class RunOptions(BaseModel):
     inputs
         Files or folders, each a sample unless it says otherwise; or use ``samples``.
     samples
-        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``.
+        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``; or ``sheet`` and ``key``, the
+        column about the cells that names their samples.
     species
         ``auto`` tells it from the gene names.
     control
@@ -59,7 +78,7 @@ class RunOptions(BaseModel):
     model_config = _STRICT
 
     inputs: list[Path] = Field(default_factory=list)
-    samples: Path | None = None
+    samples: SampleOptions | Path | None = None
     species: Literal["auto", "human", "mouse"] = "auto"
     control: list[str] = Field(default_factory=list)
     programs: list[str] = Field(default_factory=list)
@@ -67,15 +86,30 @@ class RunOptions(BaseModel):
     engine: Literal["memory", "dask"] = "memory"
     scheduler: str | None = None
 
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _in_fields(cls, samples: Any) -> Any:
+        """Check a mapping by itself, so that a mistyped field has its near match."""
+        return validate_options(SampleOptions, samples, where="samples") if isinstance(samples, Mapping) else samples
+
+    @property
+    def sheet(self) -> Path | None:
+        """The sample sheet, if there is one."""
+        return self.samples.sheet if isinstance(self.samples, SampleOptions) else self.samples
+
+    @property
+    def samples_given(self) -> Any:
+        """The option ``samples`` in plain values, as the steps take it."""
+        return self.samples.model_dump() if isinstance(self.samples, SampleOptions) else self.samples
+
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:
     """Build the pydantic model of the keyword-only options of ``function``.
 
     Ranges come from ``Annotated[float, Gt(0)]`` hints.
     """
-    keyword = {
-        name: parameter for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    declared = inspect.signature(inspect.unwrap(function)).parameters
+    keyword = {name: parameter for name, parameter in declared.items() if parameter.kind is parameter.KEYWORD_ONLY}
     hints = _hints(function, tuple(keyword))
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default) for name, parameter in keyword.items()
@@ -175,21 +209,33 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
     """Make a step: check that the keys it reads are there and its options are in range, then run it.
 
+    Every step takes ``copy=True`` as scanpy's functions do: it then leaves the object as it is, and returns a changed copy.
+
     Raises
     ------
     MissingKeyError
-        If a key that the step reads is missing.
+        If a key that the step reads is missing, or it would overwrite one that scdiff did not write.
     ConfigError
         If an option is unknown or out of range.
     """
 
     @functools.wraps(function)
     def verb(adata: A, *args: P.args, **options: P.kwargs) -> R:
+        register()
+        if options.pop("copy", False):
+            made = adata.copy()  # type: ignore[attr-defined]
+            verb(made, *args, **options)
+            return made
         if keys.is_prepared(adata) and keys.reads_cells(function.__name__):
             run_prepared = import_module("scdiff.steps.load.prepare").run_prepared  # only objects of notebooks need it
-            return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__)
-        keys.require(adata, function.__name__)  # type: ignore[arg-type]
+            named = {name: options.get(name) for name in ("cluster_key", "use_rep")}
+            return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__, **named)
+        keys.require(adata, function.__name__, [name for name, value in options.items() if value is not None])  # type: ignore[arg-type]
+        keys.refuse_overwriting(adata, function.__name__)  # type: ignore[arg-type]
         checked = validate_options(options_model(function), options, where=f"{function.__name__}()")
         return function(adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields})  # type: ignore[arg-type]
 
+    signature = inspect.signature(function)
+    copy = inspect.Parameter("copy", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
+    verb.__signature__ = signature.replace(parameters=[*signature.parameters.values(), copy])  # type: ignore[attr-defined]
     return verb

@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
     from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
     from scdiff.report.plots.fractions import axis_pairs, dots, forest, read_outs, receptor_dots
@@ -39,6 +41,7 @@ _MODULES = ("evidence", "fractions", "maps", "qc")
 def __getattr__(name: str) -> Any:
     """Import a plot when it is first asked for."""
     if name in __all__:
+        register()
         modules = (import_module(f"scdiff.report.plots.{module}") for module in _MODULES)
         return next(getattr(module, name) for module in modules if name in module.__all__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
     from scdiff.steps.call.step import call
     from scdiff.steps.communicate.step import communicate
@@ -37,6 +39,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
     """Load the step ``name``."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    register()
     return getattr(import_module(_HOME[name]), name)
 
 

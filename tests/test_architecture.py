@@ -22,8 +22,8 @@ MODULES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 LAYERS = (
-    ("scdiff.errors", "scdiff.vocabulary"),
-    ("scdiff.registry", "scdiff.bounded"),
+    ("scdiff.errors", "scdiff.vocabulary", "scdiff.accessor"),
+    ("scdiff.registry", "scdiff.bounded", "scdiff.palette"),
     ("scdiff.keys",),
     ("scdiff.genes",),
     ("scdiff.programs",),
@@ -39,7 +39,7 @@ LAYERS = (
 
 BESIDE = {("scdiff.__main__", "scdiff.cli")}
 
-FRONTS = ("scdiff.io", "scdiff.pp", "scdiff.tl", "scdiff.pl")
+FRONTS = ("scdiff.datasets", "scdiff.get", "scdiff.io", "scdiff.pp", "scdiff.tl", "scdiff.pl")
 MAX_BODY, MEDIAN_BODY, MAX_MODULE, MAX_OPTIONS, MAX_NESTING = 40, 10, 300, 6, 3
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -429,7 +429,7 @@ def test_the_batch_of_the_demo_is_drawn_once(tmp_path, monkeypatch, small_batch)
         batch.uns["truth"] = {"fraction": 0.125}
         return batch
 
-    monkeypatch.setattr("scdiff.simulate.demo_batch", draw)
+    monkeypatch.setattr("scdiff.simulate.demo", draw)
     assert [run._write_demo(tmp_path, seed) for seed in (0, 0, 1)] == [0.125] * 3
     assert drawn == [0, 1]
     for damage in ("{", "{}", "[]", '{"seed": 1}'):

@@ -12,7 +12,7 @@ import pytest
 import scdiff
 from scdiff.run.pipeline import STEPS, step_functions
 
-FRONTS = ("io", "pp", "tl", "pl")
+FRONTS = ("datasets", "get", "io", "pp", "tl", "pl")
 HEAVY = ("scanpy", "anndata", "numba", "pandas", "matplotlib", "scipy", "sklearn", "igraph", "plotly", "umap")
 
 
@@ -23,13 +23,13 @@ def heavy_after(code: str) -> str:
 
 
 def test_the_package_names_its_parts() -> None:
-    assert set(scdiff.__all__) == {"io", "pl", "pp", "programs", "simulate", "tl"}
+    assert set(scdiff.__all__) == {"datasets", "get", "io", "pl", "pp", "programs", "report", "simulate", "tl"}
     assert {name for name in dir(scdiff) if not name.startswith("_")} == set(scdiff.__all__)
     assert all(getattr(scdiff, name).__name__ == f"scdiff.{name}" for name in scdiff.__all__)
 
 
 def test_an_unknown_part_is_refused() -> None:
-    with pytest.raises(AttributeError, match="module 'scdiff' has no attribute 'plot'; it has io, pl, pp"):
+    with pytest.raises(AttributeError, match="module 'scdiff' has no attribute 'plot'; it has datasets, get, io"):
         scdiff.plot  # noqa: B018
 
 

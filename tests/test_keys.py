@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scdiff.errors import MissingKeyError
-from scdiff.keys import KEYS, READS, Key, has, list_written, require
+from scdiff.keys import KEYS, READS, Key, has, list_written, require, slot_of
 from scdiff.run.pipeline import STEPS, resolve, step_functions
 
 SLOTS = ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns")
@@ -47,7 +47,7 @@ def content(adata: AnnData) -> dict[tuple[str, str], str]:
 
 def place(key: Key) -> tuple[str, str]:
     """Place of a key in :func:`content`."""
-    return ("scdiff" if key.slot == "uns" else key.slot, key.name)
+    return ({"uns": "scdiff", "palette": "uns"}.get(key.slot, key.slot), key.name)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def held(adata: AnnData, key: Key) -> Any:
     """Value of a key."""
     if key.slot == "X":
         return adata.X
-    return adata.uns["scdiff"][key.name] if key.slot == "uns" else getattr(adata, key.slot)[key.name]
+    return slot_of(adata, key.slot)[key.name]
 
 
 KINDS = {

@@ -12,7 +12,7 @@ from scipy import sparse
 from scdiff.errors import ConfigError, InputError
 from scdiff.genes import detect_species
 from scdiff.programs import load_programs
-from scdiff.simulate import SWITCH, BatchDesign, demo_batch, keep_markers, pair_cells, simulate, titrate
+from scdiff.simulate import SWITCH, BatchDesign, demo, keep_markers, pair_cells, simulate, titrate
 
 CLEAN = BatchDesign(n_genes=600, nuisance=0.0)
 TRUTH = ["truth_positive", "truth_state", "truth_pseudotime", "truth_contamination", "truth_doublet"]
@@ -322,14 +322,14 @@ def test_continuum_is_one_component_and_an_island_is_not():
     assert not (island.obs["truth_state"] == "intermediate").any()
 
 
-def test_demo_batch():
-    demo = demo_batch(seed=1)
-    assert demo.shape == (3_000, 2_500)
-    assert demo.uns["truth"]["fraction"] == 0.04
-    assert list(demo.uns["truth"]["samples"].index) == ["control1", "sample1", "sample2", "sample3"]
-    assert demo.obs["truth_contamination"].mean() == pytest.approx(0.1, rel=0.05)
-    assert demo.obs["truth_doublet"].mean() == pytest.approx(0.04, abs=0.001)
-    assert np.median(total(demo)) == pytest.approx(4_000, rel=0.25)
+def test_demo():
+    drawn = demo(seed=1)
+    assert drawn.shape == (3_000, 2_500)
+    assert drawn.uns["truth"]["fraction"] == 0.04
+    assert list(drawn.uns["truth"]["samples"].index) == ["control1", "sample1", "sample2", "sample3"]
+    assert drawn.obs["truth_contamination"].mean() == pytest.approx(0.1, rel=0.05)
+    assert drawn.obs["truth_doublet"].mean() == pytest.approx(0.04, abs=0.001)
+    assert np.median(total(drawn)) == pytest.approx(4_000, rel=0.25)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import typer
 
 from scdiff.cli.app import Quiet, app, echo_table
 from scdiff.errors import InputError
-from scdiff.run.settings import join_options
+from scdiff.run.settings import join_options, keyed
 
 __all__ = ["check", "demo", "run"]
 
@@ -23,6 +23,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
 Sheet = Annotated[
     Path | None, typer.Option("--samples", help="Sample sheet, csv, tsv or xlsx: sample,path,raw,donor,condition,day,control.")
+]
+SampleKey = Annotated[
+    str | None, typer.Option("--sample-key", help="Column about the cells that names their samples, as in --sample-key donor_id.")
 ]
 Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
 Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
@@ -44,11 +47,12 @@ def run(
     settings: Settings = None,
     engine: Engine = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler; for --engine dask.")] = None,
+    sample_key: SampleKey = None,
     *,
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    options = join_options(inputs, config, samples, control, species, settings)
+    options = join_options(inputs, config, samples, control, species, keyed(settings, sample_key))
     options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
     _run(options, out, start, quiet, where=str(config or "command line"))
 
@@ -73,7 +77,7 @@ def _write_demo(out: Path, seed: int) -> float:
     """Write the simulated batch unless it is there already; return the true fraction."""
     import json
 
-    from scdiff.simulate import demo_batch
+    from scdiff.simulate import demo as draw
     from scdiff.storage.atomic import replace_atomically
     from scdiff.storage.h5ad import write_h5ad
 
@@ -82,7 +86,7 @@ def _write_demo(out: Path, seed: int) -> float:
         known = json.loads(record.read_text(encoding="utf-8"))
         if known["seed"] == seed and known["size"] == file.stat().st_size:
             return float(known["fraction"])
-    batch = demo_batch(seed=seed)
+    batch = draw(seed=seed)
     truth = float(batch.uns["truth"]["fraction"])
     with replace_atomically(file) as partial:
         write_h5ad(batch, partial)
@@ -99,14 +103,17 @@ def check(
     control: Control = None,
     species: Species = None,
     settings: Settings = None,
+    sample_key: SampleKey = None,
 ) -> None:
     """Check the configuration and look into the inputs: samples, cells, genes, species, values, markers; run nothing."""
     from scdiff.programs import load_programs
     from scdiff.run.pipeline import resolve
     from scdiff.steps.load.step import look_at, plan_inputs
 
-    resolved: Any = resolve(join_options(inputs, config, samples, control, species, settings), where=str(config or "command line"))
-    sources = plan_inputs(resolved.inputs, samples=resolved.samples, control=resolved.control)
+    resolved: Any = resolve(
+        join_options(inputs, config, samples, control, species, keyed(settings, sample_key)), where=str(config or "command line")
+    )
+    sources = plan_inputs(resolved.inputs, samples=resolved.samples_given, control=resolved.control)
     looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine)
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
     if looks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from scdiff.report.section import Section
 
-__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "stage_report", "write_report"]
+__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "stage_report", "write_page", "write_report"]
 
 PARTIAL = ".partial-report"
 """Folder inside the output folder that holds the report while it is written."""
@@ -130,6 +131,41 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
     _write_json(state_bars(adata), folder / "scdiff_states_mqc.json")
     (folder / "versions.yml").write_text(versions_yaml(adata), encoding="utf-8")
     (folder / _LAST).write_text(render_page(adata, sections), encoding="utf-8")
+
+
+def write_page(adata: AnnData, sections: list[Section], path: Path) -> None:
+    """Write the page alone; it is there as a whole or not at all.
+
+    Parameters
+    ----------
+    adata
+        The finished object.
+    sections
+        In the order of the page.
+    path
+        File to write; its folder is made where it does not exist.
+
+    Reads
+    -----
+    As :func:`write_report`.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` cannot be written.
+    """
+    from scdiff.report.page import render_page
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write the same page
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(render_page(adata, sections, alone=True), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: the page cannot be written ({error.strerror or error}). Give a file that can be written.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _write_tables(sections: list[Section], adata: AnnData, folder: Path) -> None:

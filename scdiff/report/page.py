@@ -37,7 +37,7 @@ _THEME = {
 _FOLDER = Path(__file__).parent
 
 
-def render_page(adata: AnnData, sections: list[Section]) -> str:
+def render_page(adata: AnnData, sections: list[Section], *, alone: bool = False) -> str:
     """Pour the verdict and the sections into the template.
 
     Parameters
@@ -46,6 +46,8 @@ def render_page(adata: AnnData, sections: list[Section]) -> str:
         The finished object.
     sections
         In the order of the page.
+    alone
+        Whether no files of figures and tables stand beside the page, so that it names none.
 
     Reads
     -----
@@ -59,6 +61,7 @@ def render_page(adata: AnnData, sections: list[Section]) -> str:
     environment.globals.update(figure_html=figure_html, table_cells=table_cells, max_rows=MAX_ROWS)
     return environment.get_template("page.html.j2").render(
         card=verdict_card(adata),
+        alone=alone,
         sections=sections,
         points=next((section.points for section in sections if section.points), None),
         style=_trusted((_FOLDER / "report.css").read_text(encoding="utf-8")),

@@ -100,7 +100,7 @@ def _check_names(config: Any, where: str) -> None:
     load_receivers(config.communicate.receivers, "human")
     if config.communicate.groups is not None:
         check_liana()
-    if not config.inputs and config.samples is None:
+    if not config.inputs and config.sheet is None:
         raise ConfigError(f"{where}: there is nothing to read. Give INPUT files or folders, or a sample sheet.")
 
 
@@ -164,7 +164,8 @@ def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
 def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[str, Any]:
     """Options of one step: its section, and the run-wide ones that it takes."""
     fields = set(options_model(function).model_fields) | ({"inputs"} if name == "load" else set())
-    wide = {key: getattr(config, key) for key in RunOptions.model_fields if key in fields}
+    plain = {"samples": config.samples_given}
+    wide = {key: plain.get(key, getattr(config, key)) for key in RunOptions.model_fields if key in fields}
     return getattr(config, name).model_dump() | wide | LEAN.get(name, {})
 
 
@@ -201,13 +202,13 @@ def _sources(config: Any) -> list[Source]:
     """
     from scdiff.steps.load.step import plan_inputs
 
-    return plan_inputs(config.inputs, samples=config.samples, control=config.control)
+    return plan_inputs(config.inputs, samples=config.samples_given, control=config.control)
 
 
 def _files(config: Any, sources: Sequence[Source]) -> list[Path]:
     """All files that the run reads, the sheet and the lists of samples among them."""
     read = [*sources, *(source.raw for source in sources if source.raw)]
-    beside = {path for path in (config.samples, *(source.calls for source in sources)) if path}
+    beside = {path for path in (config.sheet, *(source.calls for source in sources)) if path}
     return sorted({Path(path) for source in read for path in source.files} | beside)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from scdiff.bounded import format_value, parse_yaml
 from scdiff.errors import ConfigError
 
-__all__ = ["join_options", "parse_report_options"]
+__all__ = ["join_options", "keyed", "parse_report_options"]
 
 
 def join_options(
@@ -30,12 +31,14 @@ def join_options(
     from scdiff.options import read_yaml
 
     options = _from(read_yaml(config), config.parent.resolve()) if config else {}
-    given = {
+    given: dict[str, Any] = {
         "inputs": [Path(os.path.realpath(path)) for path in inputs or []],
         "samples": samples and Path(os.path.realpath(samples)),
         "control": control,
         "species": species,
     }
+    if given["samples"] and isinstance(options.get("samples"), dict):
+        given["samples"] = options["samples"] | {"sheet": given["samples"]}
     options |= {key: value for key, value in given.items() if value}
     said: dict[str, Any] = {}
     for setting in settings or []:
@@ -47,8 +50,19 @@ def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """Put what the command line says over the options, section by section."""
     for name, value in said.items():
         inside = options.get(name)
+        if name == "samples" and inside and isinstance(value, dict) and not isinstance(inside, dict):
+            inside = {"sheet": inside}
         options[name] = inside | value if isinstance(inside, dict) and isinstance(value, dict) else value
     return options
+
+
+def keyed(settings: list[str] | None, sample_key: str | None) -> list[str]:
+    """Add the column that names the samples to the settings.
+
+    >>> keyed(None, "donor_id")
+    ['samples.key="donor_id"']
+    """
+    return [*(settings or []), *([] if sample_key is None else [f"samples.key={json.dumps(sample_key)}"])]
 
 
 def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -57,6 +71,8 @@ def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
         options["inputs"] = [folder / path if isinstance(path, str) else path for path in options["inputs"]]
     if isinstance(options.get("samples"), str):
         options["samples"] = folder / options["samples"]
+    if isinstance(options.get("samples"), dict) and isinstance(options["samples"].get("sheet"), str):
+        options["samples"] = options["samples"] | {"sheet": folder / options["samples"]["sheet"]}
     if isinstance(options.get("programs"), list):
         options["programs"] = [str(folder / name) if str(name).endswith(".toml") else name for name in options["programs"]]
     return options

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["BatchDesign", "demo_batch", "simulate"]
+__all__ = ["BatchDesign", "demo", "simulate"]
 
 _MSC_SHARES = (0.5, 0.3, 0.2)
 _ISLAND = 0.7  # pseudotime of the first positive where there is no continuum
@@ -157,8 +157,10 @@ def simulate(
     return assemble(sparse.vstack(blocks, format="csr"), life.genes, _observations(droplets, design))
 
 
-def demo_batch(*, seed: int = 0) -> AnnData:
+def demo(*, seed: int = 0) -> AnnData:
     """Draw the batch of ``scdiff demo``: three donors and a control sample, 3,000 cells, 4 % positive.
+
+    It needs no network and no file. What is true of each cell stands in ``obs["truth_*"]``, of the batch in ``uns["truth"]``.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ The two matrices share the places of their values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 from isal import isal_zlib
 
 from scdiff.compute.arrays import count_cores
-from scdiff.compute.blocks import blocks, log_normalise
+from scdiff.compute.blocks import blocks, is_lazy, log_normalise
 
 __all__ = ["write_matrices"]
 
@@ -42,6 +43,7 @@ def write_matrices(file: Any, counts: Any, target_sum: float | None) -> None:
     """
     places = file["layers"].create_group("counts")
     _describe(places, counts.shape)
+    index = _index_dtype(counts)
     with ThreadPoolExecutor(count_cores()) as pool:
         streams = {"indices": _Stream(places, "indices", pool), "data": _Stream(places, "data", pool)}
         if target_sum is not None:
@@ -49,17 +51,26 @@ def write_matrices(file: Any, counts: Any, target_sum: float | None) -> None:
             streams["X"] = _Stream(file["X"], "data", pool)
         ends = [np.zeros(1, dtype=np.int64)]
         for block in blocks(counts):
-            streams["indices"].add(block.indices)
+            streams["indices"].add(block.indices.astype(index, copy=False))
             streams["data"].add(block.data)
             if target_sum is not None:
                 streams["X"].add(log_normalise(block, target_sum).data)
             ends.append(ends[-1][-1] + block.indptr[1:].astype(np.int64))
         for stream in streams.values():
             stream.close()
-    places.create_dataset("indptr", data=np.concatenate(ends))
+    places.create_dataset("indptr", data=np.concatenate(ends).astype(index, copy=False))
     if target_sum is not None:
         for name in ("indices", "indptr"):
             file["X"][name] = places[name]  # a link, no copy
+
+
+def _index_dtype(counts: Any) -> type[np.signedinteger[Any]]:
+    """Choose one type for places and pointers: scipy cuts no matrix in steps whose two types differ.
+
+    How many values a matrix on disk holds is not known before it is read; it can hold as many as it has places.
+    """
+    most = math.prod(counts.shape) if is_lazy(counts) else counts.nnz
+    return np.int32 if most <= np.iinfo(np.int32).max else np.int64
 
 
 def _describe(group: Any, shape: tuple[int, int]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from scdiff.compute import nearest as _nearest
+from scdiff.compute.graph import fuzzy_weights
 from scdiff.compute.nearest import nearest, nearest_of
-from scdiff.steps.embed.graph import fuzzy_weights
 from scdiff.steps.embed.layout import layout
 
 

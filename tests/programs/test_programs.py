@@ -8,6 +8,7 @@ from typing import Literal
 
 import anndata
 import pytest
+from recorded import as_loaded
 
 from scdiff.errors import ProgramError, UnknownNameError
 from scdiff.genes import Lookup, canonical, ortholog
@@ -235,7 +236,7 @@ def written(folder, text):
 def test_every_option_in_the_record_of_the_calls_is_a_reserved_name():
     adata = simulate(n_cells=60, seed=0)
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     call(adata, programs=["hgf"], null_sets=0)
     assert set(adata.uns["scdiff"]["call"]) - {"hgf"} == set(RESERVED)
 

@@ -303,4 +303,10 @@ def batch() -> Callable[..., anndata.AnnData]:
 @pytest.fixture
 def finished() -> anndata.AnnData:
     """A finished object with a quantified fraction."""
+    return _finished().copy()
+
+
+@cache
+def _finished() -> anndata.AnnData:
+    """Build it once for all tests."""
     return make_batch()

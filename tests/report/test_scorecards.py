@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 
 from scdiff.errors import UnknownNameError
 from scdiff.programs import Program
@@ -53,7 +54,7 @@ def called(tmp_path_factory) -> AnnData:
         (folder / f"{name}.toml").write_text(PAIR.replace("NAME", name).replace("OTHER", other), encoding="utf-8")
     adata = simulate(n_cells=400, seed=0)
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     programs = ["pancreatic_progenitor", *(str(folder / f"{name}.toml") for name in ("panel", "one", "two"))]
     call(adata, programs=programs, null_sets=0)
     fraction(adata)

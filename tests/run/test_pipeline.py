@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from anndata import AnnData
+from recorded import as_loaded
 
 from scdiff.cli import main
 from scdiff.errors import ConfigError, InputError, OutputError, UnknownNameError
@@ -91,7 +92,7 @@ def tiny() -> AnnData:
     from scipy import sparse
 
     made = AnnData(layers={"counts": sparse.csr_matrix(np.arange(6.0, dtype=np.float32).reshape(3, 2))})
-    made.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(made)
     return made
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 
 NAMED = (
@@ -39,7 +40,7 @@ def batch() -> Callable[..., AnnData]:
         samples = pd.Categorical([f"s{i * n_samples // n_cells}" for i in range(n_cells)])
         obs = pd.DataFrame({"sample": samples, "control": False, "group": group.astype(str)}, index=names)
         adata = AnnData(counts.copy(), obs=obs, var=pd.DataFrame(index=_names(n_genes)), layers={"counts": counts})
-        adata.uns["scdiff"] = {"input": {"species": "human"}}
+        as_loaded(adata)
         return adata
 
     return make

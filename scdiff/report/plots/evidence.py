@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
 from scdiff.report.plots.style import CALLED, INK, MUTED, NEGATIVE, log_counts
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ __all__ = ["counts_against_depth", "evidence_strips", "positives_heatmap"]
 _SPREAD = 0.32  # half height of a strip, rows
 
 
+@of_object(objects.evidence_strips)
 def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axes:
     """Draw every cell's evidence per marker, called cells highlighted.
 
@@ -47,6 +50,7 @@ def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axe
     return ax
 
 
+@of_object(objects.counts_against_depth)
 def counts_against_depth(
     depth: np.ndarray, counts: np.ndarray, called: np.ndarray, ax: Axes, *, marker: str, background_cp10k: float
 ) -> Axes:
@@ -87,6 +91,7 @@ def counts_against_depth(
     return ax
 
 
+@of_object(objects.positives_heatmap)
 def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the evidence of called cells as a heat map, cells with like patterns together.
 

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, LINE, MUTED, PAPER, legend_below
 from scdiff.report.text import short
 from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, NOT_MEASURABLE
@@ -56,6 +58,7 @@ def _whisker(ax: Axes, row: float, values: tuple[Any, Any, Any], **look: Any) ->
     ax.plot([middle], [row], linestyle="none", markersize=5.5, zorder=4, **look)
 
 
+@of_object(objects.forest)
 def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
     """Draw prevalence and raw called fraction per sample, with intervals and limits.
 
@@ -91,6 +94,7 @@ def _forest_legend() -> list[Any]:
     return points + [Line2D([], [], color=ACCENT, linestyle=line, linewidth=1.3, label=label) for line, label in _LIMITS.values()]
 
 
+@of_object(objects.dots)
 def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     """Draw one estimate with its interval per row.
 
@@ -109,6 +113,7 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     return percent_axis(ax, "cells (%)")
 
 
+@of_object(objects.read_outs)
 def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the read-outs of a scorecard: hollow with the upper bound where not detected, bars for criteria.
 
@@ -133,6 +138,7 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
     return percent_axis(ax, "cells (%)")
 
 
+@of_object(objects.axis_pairs)
 def axis_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
     """Draw, for each ligand and receptor, the share of cells that express the one above the share that express the other.
 
@@ -174,6 +180,7 @@ def _pair_legend() -> list[Any]:
     return [*handles, Line2D([], [], color=MUTED, label="not above background", markerfacecolor=PAPER, **look)]
 
 
+@of_object(objects.receptor_dots)
 def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
     """Draw the share of cells that express each receptor in each receiver, as dots of that area.
 

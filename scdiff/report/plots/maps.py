@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
 from scdiff.report.plots.style import CALLED, GREY, INK, MUTED, NEGATIVE, ON_DARK, ON_LIGHT, PAPER, colours, legend_below, natural, ramp
 from scdiff.report.text import short
 
@@ -33,6 +35,7 @@ def _dot(n_cells: int) -> float:
     return float(max(1.0, min(14.0, 9000 / max(n_cells, 1))))
 
 
+@of_object(objects.category_map)
 def category_map(xy: np.ndarray, categories: pd.Series, ax: Axes) -> Axes:
     """Draw the map coloured by a category, rare levels on top.
 
@@ -56,6 +59,7 @@ def category_map(xy: np.ndarray, categories: pd.Series, ax: Axes) -> Axes:
     return _bare(ax)
 
 
+@of_object(objects.pseudotime_map)
 def pseudotime_map(xy: np.ndarray, pseudotime: np.ndarray, root: int | None, ax: Axes) -> Axes:
     """Draw the map coloured by pseudotime; cells that the root does not reach are grey.
 
@@ -85,6 +89,7 @@ def pseudotime_map(xy: np.ndarray, pseudotime: np.ndarray, root: int | None, ax:
     return _bare(ax)
 
 
+@of_object(objects.paga_graph)
 def paga_graph(positions: pd.DataFrame, connectivities: pd.DataFrame, root: str, ax: Axes) -> Axes:
     """Draw clusters as a graph: area for cells, colour for the share called, line width for connectivity.
 
@@ -128,6 +133,7 @@ def paga_graph(positions: pd.DataFrame, connectivities: pd.DataFrame, root: str,
     return _bare(ax)
 
 
+@of_object(objects.state_bars)
 def state_bars(shares: pd.DataFrame, ax: Axes) -> Axes:
     """Stack the states within each cluster.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
 from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, NEGATIVE, PALETTE, colours, legend_below, log_counts
 from scdiff.report.text import short
 
@@ -27,6 +29,7 @@ REASONS = {
 """Columns of the table of dropped cells: label and colour."""
 
 
+@of_object(objects.dropped_bars)
 def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
     """Stack the cells of each sample by what became of them.
 
@@ -61,6 +64,7 @@ def _few_ticks() -> Locator:
     return MaxNLocator(nbins=4, integer=True)
 
 
+@of_object(objects.metric_histogram)
 def metric_histogram(
     values: np.ndarray, samples: np.ndarray, ax: Axes, *, label: str, thresholds: Mapping[str, float], log: bool = False
 ) -> Axes:

@@ -1,9 +1,11 @@
-"""One look for all figures: type sizes, greys, and one colour-blind-safe palette (Okabe and Ito)."""
+"""One look for all figures: type sizes, greys, and the palette of :mod:`scdiff.palette`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from scdiff.palette import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, STATES, colours
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -37,24 +39,6 @@ LINE = "#d5dae1"
 PAPER = "#ffffff"
 ON_LIGHT = "#1b2431"  # text on a filled mark, the same on a light and on a dark page
 ON_DARK = "#fefefe"
-GREY = "#8a8f98"
-NEGATIVE = "#b4c3d4"
-ACCENT = "#0072b2"
-CALLED = "#d55e00"
-
-PALETTE = (ACCENT, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", CALLED, "#f0e442")
-"""Okabe and Ito's colours without black, which is lost on a dark page."""
-
-STATES = {
-    "negative": NEGATIVE,
-    "unassigned": GREY,
-    "unspecific": "#e69f00",
-    "progenitor": CALLED,
-    "endocrine_progenitor": "#cc79a7",
-    "beta_like": "#009e73",
-}
-"""Colours that always mean the same."""
-
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -90,28 +74,6 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "scdiff",
 }
 """Settings under which figures are drawn and saved; labels are never read as formulas."""
-
-
-def colours(levels: Sequence[str]) -> dict[str, str]:
-    """Give each level its colour: states their own, ``unassigned`` always grey, the others from the palette.
-
-    Past the palette's end it goes round again, lighter first, then darker.
-
-    >>> colours(["a", "unassigned", "b"])
-    {'a': '#0072b2', 'unassigned': '#8a8f98', 'b': '#e69f00'}
-    """
-    free = [level for level in levels if level not in STATES]
-    own = {level: _tier(PALETTE[index % len(PALETTE)], index // len(PALETTE)) for index, level in enumerate(free)}
-    return {level: STATES.get(level) or own[level] for level in levels}
-
-
-def _tier(colour: str, tier: int) -> str:
-    """Mix ``colour`` with white (odd tiers) or black (even tiers)."""
-    if tier == 0:
-        return colour
-    other, share = (255, 0.5) if tier % 2 else (0, 0.35)
-    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
-    return "#" + "".join(f"{round(part * (1 - share) + other * share):02x}" for part in parts)
 
 
 def ramp() -> Colormap:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scdiff import keys
 from scdiff.report.plots.fractions import axis_pairs, receptor_dots
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import ABSENT, BATCH, axis_rows, pairs_at
 from scdiff.report.text import count, interval, percent
-from scdiff.vocabulary import NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-BATCH = "batch"
 MOST_SHOWN = 20
 """Rows of the table of interactions that the page shows."""
-ABSENT = NOT_MEASURABLE
 
 
 @SECTIONS.register(
@@ -32,7 +30,7 @@ def axes(adata: AnnData) -> Section:
     ``uns["scdiff"]["axes"]``, ``uns["scdiff"]["interactions"]`` (where it is there)
     """
     table = adata.uns["scdiff"]["axes"].reset_index(drop=True)
-    read = _read(table)
+    read = axis_rows(table)
     places = list(dict.fromkeys(read["where"]))
     return Section(
         "Signalling axes",
@@ -52,47 +50,11 @@ _CAPTION = (
 )
 
 
-def _read(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the batch as a whole and of the receivers; what is shown of each is the prevalence, or the raw fraction without one."""
-    where = table["where"].astype(str)
-    read = table[(where != BATCH) | (table["sample"].astype(str) == POOLED)].copy()
-    known = read["prevalence"].notna()
-    for name, ends in (("value", ""), ("low", "_low"), ("high", "_high")):
-        read[name] = read[f"prevalence{ends}"].where(known, read[f"fraction{ends}"])
-    read["above"] = read["above_background"].astype(str).isin(["yes", "unknown"])
-    return read.astype(dict.fromkeys(("axis", "side", "gene", "where", "species", "verdict", "reason"), str)).reset_index(drop=True)
-
-
-def _pairs(read: pd.DataFrame, place: str) -> pd.DataFrame:
-    """One row per axis and receptor: the ligand in the batch, the receptor in ``place``."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for axis, part in read.groupby("axis", sort=False):
-        ligand = part[(part["where"] == BATCH) & (part["side"] == "ligand")].iloc[0]
-        for _, receptor in part[(part["where"] == place) & (part["side"] == "receptor")].iterrows():
-            label = f"{ligand['gene']} \N{RIGHTWARDS ARROW} {receptor['gene']}"
-            rows.append({"axis": axis, "label": label, **_side("ligand", ligand), **_side("receptor", receptor)})
-    return pd.DataFrame(rows)
-
-
-def _side(name: str, row: pd.Series) -> dict[str, Any]:
-    """Take what is drawn of one side of a pair."""
-    return {f"{name}_{key}": row[key] for key in ("value", "low", "high", "above")} | {f"{name}_absent": _absent(row)}
-
-
-def _absent(row: pd.Series) -> str:
-    """Say in two words why there is no value; empty where there is one."""
-    if row["verdict"] != ABSENT:
-        return ""
-    return "no ortholog" if "ortholog" in row["reason"] and "no row" not in row["reason"] else "no row"
-
-
 def _pictures(read: pd.DataFrame, places: list[str]) -> Iterator[Picture]:
     """Draw ligands and receptors of the batch, and the receptors of the receivers beside each other."""
     receivers = [place for place in places if place != BATCH]
     if BATCH in places:
-        own = _pairs(read, BATCH)
+        own = pairs_at(read, BATCH)
         yield picture(
             "axes_batch",
             lambda ax: axis_pairs(own, ax),
@@ -104,8 +66,8 @@ def _pictures(read: pd.DataFrame, places: list[str]) -> Iterator[Picture]:
             size=(3.5, 1.4 + 0.33 * len(own)),
         )
     if receivers:
-        labels = _pairs(read, places[0])["label"]  # in the batch's species
-        pairs = {place: _pairs(read, place).assign(label=labels) for place in receivers}
+        labels = pairs_at(read, places[0])["label"]  # in the batch's species
+        pairs = {place: pairs_at(read, place).assign(label=labels) for place in receivers}
         yield picture(
             "axes_receivers",
             lambda ax: receptor_dots(pairs, ax),
@@ -128,7 +90,7 @@ def _view(read: pd.DataFrame, places: list[str]) -> pd.DataFrame:
     """Say ligand and receptors of every axis in percent, one column per place."""
     import pandas as pd
 
-    views = {place: _pairs(read, place) for place in places}
+    views = {place: pairs_at(read, place) for place in places}
     first = views[places[0]]
     columns = {"ligand \N{RIGHTWARDS ARROW} receptor": first["label"], "ligand, batch (95 %)": _said(first, "ligand", ends=True)}
     return pd.DataFrame(columns | {f"receptor, {place}": _said(pairs, "receptor", ends=place == BATCH) for place, pairs in views.items()})

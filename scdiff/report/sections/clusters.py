@@ -8,6 +8,7 @@ from scdiff import keys
 from scdiff.report.plots.maps import category_map, state_bars
 from scdiff.report.points import map_points
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import shares_of, states_by_cluster
 from scdiff.report.tables import cells_table
 from scdiff.report.text import count
 
@@ -29,7 +30,7 @@ def clusters(adata: AnnData) -> Section:
     -----
     ``obsm["X_umap"]``, ``obs["leiden"]``, ``obs["scdiff_state"]``
     """
-    states = _states(adata)
+    states = states_by_cluster(adata.obs["leiden"], adata.obs["scdiff_state"])
     return Section(
         "Clusters",
         "clusters",
@@ -43,18 +44,9 @@ def clusters(adata: AnnData) -> Section:
     )
 
 
-def _states(adata: AnnData) -> pd.DataFrame:
-    """Count the states in each cluster, largest cluster first."""
-    import pandas as pd
-
-    numbers = pd.crosstab(adata.obs["leiden"].astype(str), adata.obs["scdiff_state"].astype(str))
-    numbers.columns.name = None
-    return numbers.loc[sorted(numbers.index, key=lambda name: (-numbers.loc[name].sum(), name))]
-
-
 def _bars(states: pd.DataFrame, n_cells: int) -> Picture:
     """Draw the shares of the states in each cluster."""
-    shares = 100 * states.div(states.sum(axis=1), axis=0)
+    shares = shares_of(states)
     return picture(
         "clusters_states",
         lambda ax: state_bars(shares, ax),

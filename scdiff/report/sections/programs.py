@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scdiff import keys
-from scdiff.record import find_positive_state
 from scdiff.report.plots.fractions import dots
-from scdiff.report.plots.style import ACCENT, CALLED
 from scdiff.report.section import SECTIONS, Section, Table, picture
 from scdiff.report.sections.fractions import fraction_view
+from scdiff.report.selections import estimates_of, headlines
 from scdiff.report.text import count
 from scdiff.steps.fraction.step import FALSE_DISCOVERIES
-from scdiff.vocabulary import FOUND, NO_NUMBER, NOT_MEASURABLE, POOLED
+from scdiff.vocabulary import FOUND, NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +34,12 @@ def programs(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
-    heads = _headlines(adata, adata.uns["scdiff"]["fractions"])
+    heads = headlines(adata, adata.uns["scdiff"]["fractions"])
     pooled = heads[heads["sample"].astype(str) == POOLED]
     main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
     drawing = picture(
         "programs",
-        lambda ax: dots(_estimates(pooled, main), ax),
+        lambda ax: dots(estimates_of(pooled, main), ax),
         caption=f"Prevalence of each programme's positive state in the {count(pooled['n_cells'].max())} cells of all samples, with 95 % "
         "intervals; the raw called fraction where no prevalence was estimated. Orange: the main programme.",
         alt="Fractions of each programme with intervals",
@@ -79,28 +78,6 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
         f" Beside the main one, {len(others)} are measured and {found} detected; chance is expected to give at most "
         f"{FALSE_DISCOVERIES * found:.2g} of these (false discovery rate {100 * FALSE_DISCOVERIES:.0f} %)."
     )
-
-
-def _headlines(adata: AnnData, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
-    first = table.groupby(table["program"].astype(str), sort=False)["state"].first().astype(str).to_dict()
-    wanted = {str(program): find_positive_state(adata, str(program)) for program in first}
-    known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
-    chosen = {program: state if (program, state) in known else first[program] for program, state in wanted.items()}
-    return table[table["state"].astype(str) == table["program"].astype(str).map(chosen)].reset_index(drop=True)
-
-
-def _estimates(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
-    """Take the prevalence, or the raw fraction where there is none."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for row in pooled.to_dict("records"):
-        name = "prevalence" if row["prevalence"] == row["prevalence"] else "fraction"
-        blank = row["verdict"] in NO_NUMBER
-        ends = {end: float("nan") if blank else row[name + tail] for end, tail in (("value", ""), ("low", "_low"), ("high", "_high"))}
-        rows.append({"label": row["program"], "verdict": row["verdict"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
-    return pd.DataFrame(rows)
 
 
 def _not_measurable(adata: AnnData) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from scdiff import keys
 from scdiff.report.plots.maps import paga_graph, pseudotime_map
 from scdiff.report.plots.path import day_flow, gene_courses, path_histogram
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import cluster_positions, main_calls
 from scdiff.report.text import count, interval, percent
 from scdiff.vocabulary import CONTINUUM, POOLED, SEPARATE, UNDECIDED
 
@@ -180,16 +181,7 @@ def _paga(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
 
 def _positions(adata: AnnData) -> pd.DataFrame:
     """Middle, size and share called of each cluster."""
-    import pandas as pd
-
-    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
-    positive = adata.obsm["scdiff_positive"] if "scdiff_positive" in adata.obsm else pd.DataFrame(index=adata.obs_names)
-    called = positive[main].fillna(False).to_numpy(dtype=bool) if main in positive else False
-    cells = pd.DataFrame(adata.obsm["X_umap"][:, :2], columns=["x", "y"]).assign(
-        positive=called, cluster=adata.obs["leiden"].astype(str).to_numpy()
-    )
-    grouped = cells.groupby("cluster")
-    return grouped[["x", "y"]].median().assign(n_cells=grouped.size(), positive=grouped["positive"].mean())
+    return cluster_positions(adata.obsm["X_umap"], adata.obs["leiden"].astype(str).to_numpy(), main_calls(adata))
 
 
 def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:

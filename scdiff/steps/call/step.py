@@ -14,8 +14,9 @@ from scdiff.compute.arrays import sort_names
 from scdiff.compute.blocks import get_counts, read_rows
 from scdiff.compute.parallel import each, many
 from scdiff.options import step
+from scdiff.palette import colours
 from scdiff.programs import Marker, Program, StateRule, load_programs
-from scdiff.record import DEFINITIONS, dump_programs
+from scdiff.record import DEFINITIONS, as_text_array, dump_programs
 from scdiff.steps.call.calibration import calibrate_programs
 from scdiff.steps.call.foreign import find_foreign
 from scdiff.steps.call.sets import SetResult, call_sets
@@ -108,7 +109,7 @@ def call(
     Writes
     ------
     obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"], obsm["scdiff_p_value"],
-    obs["scdiff_state"], obs["scdiff_probability"], uns["scdiff"]["call"]
+    obs["scdiff_state"], obs["scdiff_probability"], uns["scdiff_state_colors"], uns["scdiff"]["call"]
 
     Raises
     ------
@@ -146,7 +147,9 @@ def call(
         records[name] = of_set.record | {"fits": _fit_table(None)}
     adata.obs["scdiff_probability"] = results[main.name].probability
     states = pd.Categorical(results[main.name].state, categories=_state_names(main))
-    adata.obs["scdiff_state"] = states.remove_unused_categories()  # scanpy draws a row for each category, and fails where it is empty
+    states = states.remove_unused_categories()  # scanpy draws a row for each category, and fails where it is empty
+    adata.obs["scdiff_state"] = states
+    adata.uns["scdiff_state_colors"] = as_text_array(list(colours(list(states.categories)).values()))
     options: dict[str, Any] = {
         "main": main.name,
         "fdr": fdr,

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
-from scipy import sparse
 
 from scdiff.compute.arrays import name_groups, sort_names
 from scdiff.compute.blocks import get_values
+from scdiff.compute.graph import clusters_of, distance_graph, fuzzy_weights, placed
 from scdiff.compute.moments import gene_moments, normalise_dispersion
 from scdiff.compute.nearest import nearest
 from scdiff.compute.pca import Components
 from scdiff.options import step
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
-from scdiff.steps.embed.graph import clusters_of, fuzzy_weights
 from scdiff.steps.embed.layout import MIN_DISTANCE, layout
 from scdiff.steps.shared.markers import marker_columns
 from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_sketch_cells, majority
@@ -140,20 +139,9 @@ def _write(adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarr
     adata.obsm["X_umap"] = found.map[takes].mean(axis=1)[back].astype(np.float32)
     adata.obs["leiden"] = name_groups(majority(found.clusters[takes])[back])
     adata.obs["scdiff_sketch"] = inside[back]
-    starts = np.arange(len(chosen) + 1) * found.indices.shape[1]
-    distances = sparse.csr_matrix((found.distances.ravel(), found.indices.ravel(), starts), shape=found.weights.shape)
+    distances = distance_graph(found.indices, found.distances)
     for name, graph in (("connectivities", found.weights), ("distances", distances)):
-        adata.obsp[name] = _placed(graph, rows[chosen], len(rows))
-
-
-def _placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
-    """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
-    moved = graph[np.argsort(places)].astype(np.float32)
-    n_edges = np.zeros(n_cells, dtype=np.int64)
-    n_edges[np.sort(places)] = np.diff(moved.indptr)
-    made = sparse.csr_matrix((moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])), shape=(n_cells, n_cells))
-    made.sort_indices()
-    return made
+        adata.obsp[name] = placed(graph, rows[chosen], len(rows))
 
 
 def _parameters(variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.errors import InputError
+from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, some
 from scdiff.steps.load.tags import is_no_sample, read_calls
@@ -65,7 +65,7 @@ def as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
 
 
-def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *, exact: bool) -> tuple[str, list[str]]:
+def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *, exact: bool, key: str = "") -> tuple[str, list[str]]:
     """Find the column that names the samples of a file, and these names, sorted; no names where there is none.
 
     A column with fewer than two cells per name is no sample column. One that is not called ``sample`` counts only if it names two
@@ -79,14 +79,20 @@ def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *,
         Names of the columns about the cells, and what reads one of them.
     exact
         Whether a column ``sample`` counts whatever it holds.
+    key
+        Column that the user names; then no other one counts, and it must name samples.
 
     Raises
     ------
     InputError
-        If only some of the cells have a name in ``sample``.
+        If only some of the cells have a name in ``sample``, or in ``key``.
+    ConfigError
+        If there is no column ``key``, or it names nearly as many samples as cells.
     """
     import pandas as pd
 
+    if key:
+        return key, _asked_labels(path, columns, read, key)
     order = [name for meant in _SAMPLE for name in columns if _folded(name) == meant]
     for name in sorted(order, key=lambda name: name != LABELS):
         column = pd.Series(read(name))
@@ -102,6 +108,23 @@ def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *,
         if not missing and 2 <= len(known) <= len(column) / 2:
             return name, known
     return LABELS, []
+
+
+def _asked_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], key: str) -> list[str]:
+    """List the samples that the column ``key`` names."""
+    import pandas as pd
+
+    if key not in columns:
+        raise ConfigError(f"{path}: samples.key is {key!r}, but there is no such column about the cells. {did_you_mean(key, columns)}")
+    column = pd.Series(read(key))
+    if missing := int(column.isna().sum()):
+        raise InputError(f"{path}: the column {key!r} is empty for {missing:,} of {len(column):,} cells: give each cell a sample.")
+    labels = sorted({as_text(label) for label in column})
+    if len(labels) > max(len(column) / 2, 1):
+        raise ConfigError(
+            f"{path}: the column {key!r} names {len(labels):,} samples for {len(column):,} cells: name one with fewer, such as of donors."
+        )
+    return labels
 
 
 def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:

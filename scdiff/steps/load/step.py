@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scdiff.accessor import register
 from scdiff.compute.blocks import is_lazy
 from scdiff.errors import ConfigError, InputError, ScdiffError
 from scdiff.steps.load import join, soup
 from scdiff.steps.load.checks import counts, features, names
 from scdiff.steps.load.checks.called import clean_names, refuse_unknown
-from scdiff.steps.load.checks.parts import is_sum, merge_row_parts
+from scdiff.steps.load.checks.parts import ALL_PARTS, is_sum, merge_row_parts
 from scdiff.steps.load.identity import describe_samples, samples_of
 from scdiff.steps.load.look import Look, summarise_look
 from scdiff.steps.load.plan.archive import open_archives
 from scdiff.steps.load.plan.inputs import Source, plan_inputs
 from scdiff.steps.load.readers import dense, hdf5, loom, robject, text  # noqa: F401 the readers register
 from scdiff.steps.load.readers.lazy import exact_lazily, first_block, survey_lazily
-from scdiff.steps.load.readers.object import sources_in
+from scdiff.steps.load.readers.object import matrices_of, sources_in
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.table import Hold, Table, reading, some
 from scdiff.steps.load.tags import of_known_sample
@@ -54,7 +55,7 @@ _SPECIES = ("auto", "human", "mouse")
 def load(
     inputs: Sequence[Path | str] | Path | str = (),
     *,
-    samples: Path | str | None = None,
+    samples: Path | str | Mapping[str, Any] | None = None,
     species: Literal["auto", "human", "mouse"] = "auto",
     control: Sequence[str] = (),
     matrix: str = "auto",
@@ -76,7 +77,8 @@ def load(
     samples
         Sample sheet (csv, tsv or xlsx): ``sample`` and any of ``path,raw,donor,condition,day,control,...``; ``raw``
         is the sample's unfiltered matrix.
-        Paths are relative to the sheet; further columns become columns of ``obs``.
+        Paths are relative to the sheet; further columns become columns of ``obs``. Or a mapping with ``key``, the column about the
+        cells that names their samples, as in ``{"key": "donor_id"}``, and ``sheet``, where there is one.
     species
         ``auto`` tells it from the gene names; ``unknown`` is recorded where they do not tell.
     control
@@ -119,15 +121,19 @@ def load(
         adata = join.join_parts(parts, species=told, notes=notes, hashes=hashes)
     refuse_same_cells(parts)
     _log(adata.uns["scdiff"]["input"])
+    register()
     return adata
 
 
-def load_object(adata: AnnData, *, counts: str, sample: str | None, donor: str | None, species: str, control: Sequence[str]) -> AnnData:
+def load_object(
+    adata: AnnData, *, counts: str, sample: str | None, donor: str | None, species: str, control: Sequence[str]
+) -> tuple[AnnData, str]:
     """Load an object in memory as :func:`load` does a file; the options are those of :func:`scdiff.pp.prepare`.
 
     Returns
     -------
-    A new object with the same cells in the same order; the given one is not changed.
+    A new object with the same cells in the same order, and the matrix that its counts were taken from, as ``counts`` names it.
+    The given object is not changed; the counts may share memory with it.
 
     Raises
     ------
@@ -141,7 +147,11 @@ def load_object(adata: AnnData, *, counts: str, sample: str | None, donor: str |
     sources = tuple(sources_in(adata, sample=sample, donor=donor, control=control))
     part = _part(sources, lambda source: source, counts, species, hold="memory", recover=False)
     told, notes = join.detect_species_of_parts([part], species)
-    return join.join_parts([part], species=told, notes=notes, hashes=lambda _files: "")
+    made = join.join_parts([part], species=told, notes=notes, hashes=lambda _files: "")
+    taken = part.table.matrix
+    if is_sum(counts) or taken not in matrices_of(adata):
+        taken = counts if is_sum(counts) else ALL_PARTS
+    return made, taken
 
 
 def look_at(

@@ -17,6 +17,7 @@ from scdiff.record import as_text_array, read_main_program, write_record
 from scdiff.steps.shared.controls import positive_controls
 from scdiff.steps.shared.days import DAY, list_unreadable_days
 from scdiff.steps.shared.markers import read_markers, table_groups
+from scdiff.steps.shared.own import join_neighbours, with_own
 from scdiff.steps.shared.sketch import find_sketch_cells, majority, select_sketch
 from scdiff.steps.trajectory.days import days_of, falls, time_course
 from scdiff.steps.trajectory.ends import positive_end, tips
@@ -51,6 +52,8 @@ def trajectory(
     n_comps: Annotated[int, Ge(3)] = 10,
     fates: str = "absorption",
     seed: Annotated[int, Ge(0)] = 0,
+    cluster_key: str | None = None,
+    use_rep: str | None = None,
 ) -> None:
     """Tell differentiation from contamination: order the cells from a root, and judge the way to the positive ones.
 
@@ -60,7 +63,7 @@ def trajectory(
     Parameters
     ----------
     adata
-        Cells x genes, embedded and called.
+        Cells x genes, called; embedded, unless ``cluster_key`` and ``use_rep`` are given.
     root
         Name of a cluster, barcode of a cell, or a gene (the cluster where it is highest) at which pseudotime starts.
         Automatic where not given: the cluster of the largest component with the best mean of parts of 0-1: identity of
@@ -74,6 +77,11 @@ def trajectory(
         Name of a registered method: ``absorption``, or ``cellrank`` and ``palantir`` of the extra ``trajectory``.
     seed
         Start of the random generator, 0 or more.
+    cluster_key
+        Column of ``obs`` with the clusters to use, such as your own; those of :func:`scdiff.pp.embed` where not given.
+    use_rep
+        Entry of ``obsm`` in which cells are joined to their 15 nearest, such as your own ``X_pca``; where it is not given,
+        the neighbours of :func:`scdiff.pp.embed`. A map of two dimensions distorts distances: give the components.
 
     Reads
     -----
@@ -91,7 +99,8 @@ def trajectory(
     Raises
     ------
     ConfigError
-        If ``root`` is neither a cluster nor a barcode nor a gene, or the package of ``fates`` is not installed.
+        If ``root`` is neither a cluster nor a barcode nor a gene, ``cluster_key`` or ``use_rep`` is not there, or the package of
+        ``fates`` is not installed.
     UnknownNameError
         If no method ``fates`` is registered.
 
@@ -100,13 +109,19 @@ def trajectory(
     10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA), 10.1038/s41592-021-01346-6 (fates)
     """
     method = FATES[fates].function
-    inside = select_sketch(adata)
-    if inside.all() and not is_lazy(adata.layers["counts"]):
-        _follow(adata, root, n_comps, method, seed)
-        return
-    part = _part(adata, inside)
-    _follow(part, root, n_comps, method, seed)
-    _carry(part, adata, inside)
+    seen = with_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_pca")
+    if use_rep is not None:
+        join_neighbours(seen, seed=seed)
+    inside = select_sketch(seen)
+    if inside.all() and not is_lazy(seen.layers["counts"]):
+        _follow(seen, root, n_comps, method, seed)
+    else:
+        part = _part(seen, inside)
+        _follow(part, root, n_comps, method, seed)
+        _carry(part, seen, inside)
+    if seen is not adata:
+        for key in keys.list_written("trajectory"):
+            keys.slot_of(adata, key.slot)[key.name] = keys.slot_of(seen, key.slot)[key.name]
 
 
 def _part(adata: AnnData, inside: np.ndarray) -> AnnData:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 
 from scdiff import keys
@@ -47,7 +48,7 @@ def made(cells: dict[str, int], *, depth: float = 20_000, seed: int = 0, sample:
     obs = pd.DataFrame({"sample": pd.Categorical([sample] * len(kinds)), "control": control, "kind": kinds})
     obs.index = [f"{sample}:{i}" for i in range(len(kinds))]
     adata = AnnData(obs=obs, var=pd.DataFrame(index=[*MARKERS, *(f"GENE{i}" for i in range(30))]), layers={"counts": counts})
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     return adata
 
 
@@ -55,7 +56,7 @@ def joined(*parts: AnnData) -> AnnData:
     """Several batches as samples of one object."""
     adata = anndata.concat(parts)
     adata.obs["sample"] = adata.obs["sample"].astype("category")
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     return adata
 
 
@@ -74,7 +75,7 @@ def real(shared_data, name: str, species: str) -> AnnData:
     adata = anndata.read_h5ad(shared_data / name)
     adata.layers["counts"] = adata.X.copy()
     adata.obs["sample"] = pd.Categorical(["real"] * adata.n_obs)
-    adata.uns["scdiff"] = {"input": {"species": species}}
+    as_loaded(adata, species)
     return adata
 
 
@@ -441,7 +442,7 @@ def test_islet_calls_keep_their_bits_in_any_order(shared_data, shuffled):
 @pytest.mark.slow
 def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(caplog, monkeypatch):
     adata = simulate(n_cells=400, fraction=0.1, depth=6_000, design=BatchDesign(n_genes=600), seed=0)
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     for share, expected in ((0.05, 0), (0.2, 2)):
         caplog.clear()
         monkeypatch.setattr(calibration, "_far", lambda _: ("far",))

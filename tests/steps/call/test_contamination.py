@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import as_loaded
 from scipy import sparse
 
 from scdiff.steps.call.step import call
@@ -36,7 +37,7 @@ def batch(rng, depth, soup, truth, *, leak=None, sample=None):
     counts = sparse.csr_matrix(np.hstack([markers, other]).astype(np.float32))
     adata = ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=names))
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(adata)
     return adata, float(positive.mean())
 
 
@@ -116,7 +117,7 @@ def test_normalised_and_rounded_counts_are_inconclusive():
 def test_an_absent_marker_leaves_a_lower_bound():
     adata, truth = two_classes(np.random.default_rng(5), 0.05)
     kept = adata[:, adata.var_names != "NKX6-1"].copy()
-    kept.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(kept)
     row, _ = measure((kept, truth))
     assert row["verdict"] == "detected"
     assert row["prevalence_low"] < truth
@@ -127,7 +128,7 @@ def test_an_absent_marker_leaves_a_lower_bound():
 def test_nothing_found_without_a_marker_is_not_measurable():
     adata, truth = two_classes(np.random.default_rng(6), 0.0)
     kept = adata[:, adata.var_names != "NKX6-1"].copy()
-    kept.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(kept)
     row, _ = measure((kept, truth))
     assert row["verdict"] == "not measurable"
     assert "NKX6-1 has no row" in row["reason"]

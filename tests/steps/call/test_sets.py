@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 
 from scdiff.errors import ProgramError
@@ -50,7 +51,7 @@ def drawn(seed: int = 0, share: float = 0.2, names: list[str] = GENES) -> AnnDat
     adata.var_names = [*names, *(f"GENE{number}" for number in range(n_genes - 13)), "HGF"]
     adata.obs_names = [f"cell{number}" for number in range(n_cells)]
     adata.obs["sample"], adata.obs["raised"] = pd.Categorical(sample), raised
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     return adata
 
 

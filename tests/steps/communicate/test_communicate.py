@@ -9,6 +9,7 @@ import scanpy as sc
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import as_loaded
 from scipy import sparse
 from scipy.stats import beta
 
@@ -210,7 +211,7 @@ def _mixed(share: float, level: float, soup: float, *, n_cells: int = 1500, dept
     counts = sparse.csr_matrix(np.column_stack([hgf, np.maximum(size.round() - hgf, 1)]).astype(np.float32))
     cells, genes = pd.DataFrame({"sample": "s"}, index=[f"c{i}" for i in range(n_cells)]), pd.DataFrame(index=["HGF", "ACTB"])
     adata = AnnData(obs=cells, var=genes, layers={"counts": counts})
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     communicate(adata, axes=["HGF-MET"], receivers=["t_cell"])
     return adata
 
@@ -267,7 +268,7 @@ def test_real_msc_show_vegfa_little_hgf_and_no_il10(shared_data):
     adata = sc.read_h5ad(shared_data / "msc_mouse_bone_marrow.h5ad")
     adata.layers["counts"] = adata.X
     adata.obs["sample"] = "bone marrow"
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     communicate(adata, axes=FIRST)
     assert 0.4 < _row(adata, "Vegfa")["fraction"] < 0.6
     assert _row(adata, "Vegfa")["above_background"] == "yes"

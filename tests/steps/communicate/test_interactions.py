@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError, UnknownNameError
@@ -47,7 +48,7 @@ def two_groups(seed: int = 0) -> AnnData:
     obs = pd.DataFrame({"sample": "s", "kind": pd.Categorical(group)}, index=[f"cell{index:02d}" for index in rng.permutation(80)])
     counts = sparse.csr_matrix(rng.poisson(mean).astype(np.float32))
     adata = AnnData(obs=obs, var=pd.DataFrame(index=genes), layers={"counts": counts})
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     return adata
 
 

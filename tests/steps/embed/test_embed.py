@@ -10,11 +10,11 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from scdiff import keys
+from scdiff.compute import graph as _graph
 from scdiff.compute import nearest as _nearest
 from scdiff.compute.moments import normalise_dispersion
 from scdiff.compute.nearest import nearest
 from scdiff.errors import ConfigError, MissingKeyError
-from scdiff.steps.embed import graph as _graph
 from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 
 from scdiff import keys
 from scdiff.errors import ConfigError, MissingKeyError
@@ -32,7 +33,7 @@ def batch(*, fraction: float = 0.1, n_cells: int = 1_200, seed: int = 0, **desig
     adata = simulate(
         n_cells=n_cells, fraction=fraction, depth=8_000, contamination=0.03, design=BatchDesign(n_genes=600, **design), seed=seed
     )
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     return adata
 
 
@@ -252,7 +253,7 @@ def test_a_dirty_control_raises_the_limits_of_the_main_programme_only():
     second.obs["sample"], second.obs["donor"] = (pd.Categorical(["blank"] * 300) for _ in range(2))
     both = anndata.concat([adata, second])
     both.obs["sample"] = both.obs["sample"].astype("category")
-    both.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(both)
     tables = []
     for flag in (False, True):
         both.obs["control"] = (both.obs["sample"] == "blank").to_numpy() & flag
@@ -423,7 +424,7 @@ def sides(shared_data) -> tuple[AnnData, AnnData]:
 def titrated(sides, truth: float, contamination: float, n_cells: int) -> pd.Series:
     """The mission's row of real beta cells among real MSC."""
     adata = titrate(*sides, n_cells=n_cells, fraction=truth, contamination=contamination, soup_share=0.3, seed=1)
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     return rows_of(measured(adata)).loc["all"]
 
 
@@ -446,7 +447,7 @@ def test_beta_cells_of_real_islets_are_counted_in_each_donor(shared_data):
     adata = anndata.read_h5ad(shared_data / "islet_mouse.h5ad")
     adata.layers["counts"] = adata.X.copy()
     adata.obs["sample"] = adata.obs["donor"]
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     rows = rows_of(measured(adata))
     found = rows["prevalence"]
     beta = adata.obs["cell_type"] == "beta"
@@ -462,7 +463,7 @@ def test_beta_cells_of_real_islets_are_counted_in_each_donor(shared_data):
 def test_titration_of_more_real_cells(sides, truth, contamination):
     seed = int(1_000 * truth + 10 * contamination) + 2
     adata = titrate(*sides, n_cells=4_000, fraction=truth, contamination=contamination, soup_share=0.3, seed=seed)
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     row = rows_of(measured(adata)).loc["all"]
     assert row["prevalence"] == pytest.approx(truth, abs=0.01)
     assert (row["verdict"] == "not detected") == (truth == 0)
@@ -475,7 +476,7 @@ def test_real_negatives_are_not_measurable_or_bounded(shared_data, name, species
     adata = anndata.read_h5ad(shared_data / name)
     adata.layers["counts"] = adata.X.copy()
     adata.obs["sample"] = pd.Categorical(["real"] * adata.n_obs)
-    adata.uns["scdiff"] = {"input": {"species": species}}
+    as_loaded(adata, species)
     assert set(measured(adata)["verdict"]) == {"not measurable"}
     row = rows_of(measured(adata, absent_as_zero=True)).loc["all"]
     assert row["verdict"] == "not detected"

@@ -11,6 +11,7 @@ from scipy import sparse
 
 import scdiff
 from scdiff.errors import ConfigError, InputError, MissingKeyError
+from scdiff.palette import colours
 from scdiff.steps.load.step import load_object
 
 FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
@@ -88,6 +89,8 @@ def test_clusters_and_maps_of_ours_stand_beside_hers(explored) -> None:
 def test_the_result_is_drawn_stored_and_cut_by_scanpy(explored, tmp_path) -> None:
     scdiff.pp.prepare(explored)
     scdiff.tl.call(explored, **FAST)
+    states = explored.obs["scdiff_state"].cat.categories
+    assert dict(zip(states, explored.uns["scdiff_state_colors"], strict=True)) == colours(list(states))
     for draw in (sc.pl.dotplot, sc.pl.matrixplot, sc.pl.stacked_violin, sc.pl.violin, sc.pl.heatmap):
         draw(explored, ["INS", "PDX1"], groupby="scdiff_state", show=False)
     sc.pl.umap(explored, color=["scdiff_state", "scdiff_probability"], show=False)
@@ -145,7 +148,7 @@ def test_cells_of_no_sample_are_refused_and_stay(explored) -> None:
 def test_missing_symbols_stay_missing(explored) -> None:
     explored.var["gene_symbols"] = pd.Series(explored.var_names, index=explored.var_names).where(np.arange(explored.n_vars) != 20)
     explored.var_names = [f"ENSG{number:011d}" for number in range(explored.n_vars)]
-    made = load_object(explored, counts="auto", sample=None, donor=None, species="human", control=[])
+    made, _ = load_object(explored, counts="auto", sample=None, donor=None, species="human", control=[])
     assert "nan" not in made.var_names
     assert made.n_vars == explored.n_vars
 
@@ -157,6 +160,74 @@ def test_tables_of_results_read_no_counts(explored, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("scdiff.steps.load.prepare.load_object", None)
     assert len(scdiff.tl.dose(explored, cells=8e7))
     assert len(scdiff.tl.scorecard(explored, name="stages"))
+
+
+def test_later_steps_read_only_the_matrix_that_prepare_took(explored, monkeypatch: pytest.MonkeyPatch) -> None:
+    explored.layers["scaled"] = explored.X.toarray() - 1
+    scdiff.pp.prepare(explored)
+    assert explored.uns["scdiff"]["prepared"]["matrix"] == "umis"
+    assert np.array_equal(explored.obs["scdiff_depth"], np.asarray(explored.layers["umis"].sum(axis=1)).ravel())
+    read = []
+    monkeypatch.setattr("scdiff.steps.load.readers.object.read_group", lambda *_: read.append("all matrices"))
+    scdiff.tl.call(explored, **FAST)
+    assert read == []
+
+
+def test_counts_that_are_not_in_order_stay_as_they_are(explored) -> None:
+    counts = sparse.csr_matrix(explored.layers["umis"])
+    data, indices = counts.data.copy(), counts.indices.copy()
+    data[0] = 0  # a zero that is stored
+    for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+        data[start:end], indices[start:end] = data[start:end][::-1].copy(), indices[start:end][::-1].copy()
+    explored.layers["umis"] = sparse.csr_matrix((data, indices, counts.indptr.copy()), shape=counts.shape)
+    kept = [explored.layers["umis"].data.copy(), explored.layers["umis"].indices.copy()]
+    scdiff.pp.prepare(explored, counts="umis")
+    scdiff.tl.call(explored, **FAST)
+    assert all(
+        np.array_equal(one, two) for one, two in zip(kept, (explored.layers["umis"].data, explored.layers["umis"].indices), strict=True)
+    )
+
+
+def lose(adata: ad.AnnData) -> ad.AnnData:
+    del adata.layers["umis"]
+    return adata
+
+
+def normalise(adata: ad.AnnData) -> ad.AnnData:
+    sc.pp.normalize_total(adata, layer="umis")
+    return adata
+
+
+def thin(adata: ad.AnnData) -> ad.AnnData:
+    adata.layers["umis"].data[:] = np.where(adata.layers["umis"].data == 2, 3, adata.layers["umis"].data)
+    return adata
+
+
+def pool(adata: ad.AnnData) -> ad.AnnData:
+    adata.obs["patient"] = pd.Categorical(["x"] * adata.n_obs)
+    return adata
+
+
+def forget(adata: ad.AnnData) -> ad.AnnData:
+    del adata.obs["scdiff_depth"]
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lose, r"layers\['umis'\], from which prepare took the counts, is gone"),
+        (normalise, "no integer counts: umis looks"),
+        (thin, r"the counts in layers\['umis'\] changed after prepare: \d+ of 300 cells have another sum"),
+        (lambda adata: adata[:, 50:].copy(), "changed after prepare"),
+        (pool, "sample 'x' was not there when the object was prepared"),
+        (forget, "scdiff_depth.*is gone"),
+    ],
+)
+def test_counts_that_changed_after_prepare_are_refused(explored, change, said: str) -> None:
+    scdiff.pp.prepare(explored, sample="patient")
+    with pytest.raises(InputError, match=said):
+        scdiff.tl.call(change(explored), **FAST)
 
 
 def test_names_that_cells_share_are_refused(explored) -> None:

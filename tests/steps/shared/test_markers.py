@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import as_loaded
 from scipy import sparse
 
 from scdiff.programs import load_programs
@@ -19,7 +20,7 @@ def adata():
     cells = pd.DataFrame(index=[f"c{n}" for n in range(50)])
     made = ad.AnnData(sparse.csr_matrix(counts), obs=cells, var=pd.DataFrame(index=genes))
     made.layers["counts"] = made.X.copy()
-    made.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(made, "mouse")
     return made
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 from scipy.stats import spearmanr
 
@@ -269,7 +270,7 @@ def test_a_tiny_cluster_is_no_root(ready):
 
 def _run(adata: AnnData, rate: float) -> AnnData:
     """Normalise to trajectory, with the calls of the assay."""
-    adata.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(adata)
     normalise(adata)
     embed(adata)
     call(adata, programs=["pancreatic_progenitor"], null_sets=0, doublet_rate=rate)
@@ -389,7 +390,7 @@ def test_e15_pancreas_starts_in_ductal_cells_and_rises_in_their_order(shared_dat
     adata = sc.read_h5ad(shared_data / "endocrinogenesis_mouse_e15_hvg.h5ad")
     adata.layers["counts"] = adata.X.copy()
     adata.obs["sample"] = pd.Categorical(["e15"] * adata.n_obs)
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     normalise(adata)
     embed(adata)
     call(adata, programs=["pancreatic_progenitor"], null_sets=0)

@@ -23,6 +23,7 @@ from scdiff.errors import InputError
 from scdiff.steps.load.table import Table, some
 
 __all__ = [
+    "ALL_PARTS",
     "AMBIGUOUS",
     "KEPT",
     "PART_WORDS",
@@ -39,6 +40,9 @@ __all__ = [
 SPLICED, UNSPLICED, AMBIGUOUS = "spliced", "unspliced", "ambiguous"
 KEPT = (SPLICED, UNSPLICED)
 """Parts that are kept as layers."""
+
+ALL_PARTS = "S+U+A"
+"""The sum that counts in parts make where none is asked for."""
 
 _PARTS = {"S": SPLICED, "U": UNSPLICED, "A": AMBIGUOUS}
 _SYNONYMS = {SPLICED: SPLICED, "mature": SPLICED, UNSPLICED: UNSPLICED, "nascent": UNSPLICED, AMBIGUOUS: AMBIGUOUS, "spanning": AMBIGUOUS}

@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.identity import LABELS
+from scdiff.steps.load.keyed import by_key, sheet_and_key
 from scdiff.steps.load.plan.folder import sources_of
 from scdiff.steps.load.plan.sheet import Row, read_sheet
 from scdiff.steps.load.soup import raw_beside
@@ -19,7 +21,7 @@ __all__ = ["Source", "plan_inputs"]
 
 
 def plan_inputs(
-    inputs: Sequence[Path | str] | Path | str, *, samples: Path | str | None = None, control: Sequence[str] = ()
+    inputs: Sequence[Path | str] | Path | str, *, samples: Path | str | Mapping[str, Any] | None = None, control: Sequence[str] = ()
 ) -> list[Source]:
     """Find out what there is to load, and check all of it that can be checked without reading a matrix.
 
@@ -32,7 +34,8 @@ def plan_inputs(
         Files and folders; may be empty if the sheet has the column ``path``.
     samples
         Sample sheet (csv, tsv or xlsx) with the column ``sample`` and any of ``path,raw,donor,condition,day,control,...``;
-        paths are relative to the sheet. With ``inputs`` it must describe each of their samples.
+        paths are relative to the sheet. With ``inputs`` it must describe each of their samples. Or a mapping with ``key``, the
+        column about the cells that names their samples, as in ``{"key": "donor_id"}``, and the ``sheet``, where there is one.
     control
         Names of samples that hold no positive cell, besides those the sheet marks.
 
@@ -41,15 +44,16 @@ def plan_inputs(
     InputError
         If an input is missing, damaged or of no known layout.
     ConfigError
-        If there is nothing to load, an input is given twice, ``control`` names no sample, or the sheet
-        has faults; all faults of the sheet are listed, one a line.
+        If there is nothing to load, an input is given twice, ``control`` names no sample, a file has no column ``key``, or the
+        sheet has faults; all faults of the sheet are listed, one a line.
     """
     paths = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
-    if not paths and samples is None:
+    sheet, key = sheet_and_key(samples)
+    if not paths and sheet is None:
         raise ConfigError("there is nothing to load: give files or folders, or a sample sheet.")
     _refuse_twice(paths)
-    groups = {_real(path): _expand(path) for path in paths}
-    sources = _joined(Path(samples), groups) if samples is not None else [source for group in groups.values() for source in group]
+    groups = {_real(path): _expand(path, key) for path in paths}
+    sources = _joined(sheet, groups, key) if sheet is not None else [source for group in groups.values() for source in group]
     named = _uniquely_named(sources)
     _refuse_pooled_name(named)
     return _controlled(named, [control] if isinstance(control, str) else control)
@@ -75,9 +79,10 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
             raise ConfigError(f"{paths[place]}: this input is given twice: name each file or folder once.")
 
 
-def _expand(path: Path) -> list[Source]:
-    """Find the sources of one file or folder, each with the unfiltered matrix that stands beside it."""
+def _expand(path: Path, key: str) -> list[Source]:
+    """Find the sources of one file or folder, by the column ``key`` if given, each with the unfiltered matrix that stands beside it."""
     sources, beside = sources_of(path), raw_beside(path)
+    sources = by_key(sources, key) if key else sources
     return sources if beside is None or len(sources) > 1 else [replace(sources[0], raw=_raw(beside))]
 
 
@@ -109,14 +114,17 @@ def _controlled(sources: list[Source], control: Sequence[str]) -> list[Source]:
     return [replace(source, control=source.control or source.sample in control) for source in sources]
 
 
-def _joined(sheet: Path, groups: dict[Path, list[Source]]) -> list[Source]:
+def _joined(sheet: Path, groups: dict[Path, list[Source]], key: str) -> list[Source]:
     """Join the rows of the sheet with the sources of the inputs, or of its own paths."""
     rows, faults = read_sheet(sheet)
     if not groups:
         faults += [f"line {row.line}: sample {row.sample!r} has no path, and no inputs are given." for row in rows if row.path is None]
         rows = [row for row in rows if row.path is not None]
-        groups = _from_rows(rows, faults)
-    groups = {path: _as_described(group, [row for row in rows if row.path and _real(row.path) == path]) for path, group in groups.items()}
+        groups = _from_rows(rows, faults, key)
+    if not key:
+        groups = {
+            path: _as_described(group, [row for row in rows if row.path and _real(row.path) == path]) for path, group in groups.items()
+        }
     joined: dict[int, Source] = {}
     for row in rows:
         _match(row, groups, joined, faults)
@@ -135,15 +143,15 @@ def _as_described(group: list[Source], rows: Sequence[Row]) -> list[Source]:
     return [replace(group[0], sample=rows[0].sample, label="", column=LABELS, wells=())]
 
 
-def _from_rows(rows: Sequence[Row], faults: list[str]) -> dict[Path, list[Source]]:
+def _from_rows(rows: Sequence[Row], faults: list[str], key: str) -> dict[Path, list[Source]]:
     """Find the sources of the paths that the sheet names; none for a path that cannot be used."""
     groups: dict[Path, list[Source]] = {}
     for row in rows:
         if row.path is None or _real(row.path) in groups:
             continue
         try:
-            groups[_real(row.path)] = _expand(row.path)
-        except InputError as error:
+            groups[_real(row.path)] = _expand(row.path, key)
+        except (ConfigError, InputError) as error:
             groups[_real(row.path)] = []
             faults.append(f"line {row.line}: {error}")
     return groups

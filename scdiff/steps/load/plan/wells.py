@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,9 @@ from scdiff.steps.load.identity import looks_like_identity, own_labels
 from scdiff.steps.load.readers.lists import read_rows
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_text
+from scdiff.steps.load.table import reading
 
-__all__ = ["split_by_labels", "wells_told"]
+__all__ = ["labelled_by", "split_by_labels", "wells_told"]
 
 _LISTS = ("aggregation.csv", "aggregation_csv.csv")
 """Copies of the table of ``cellranger aggr``, of versions from and before 3."""
@@ -29,17 +30,41 @@ _FIELDS = {"donor": "donor", "donor_id": "donor", "condition": "condition", "day
 
 def split_by_labels(source: Source) -> list[Source]:
     """Split a triple by the samples that its table about the cells names; no sources where it names none, or one."""
-    cells = source.files[1]
     try:
-        with open_text(cells) as handle:
-            heading = next(csv.reader(islice(handle, 1), delimiter="\t" if ".tsv" in cells.name.casefold() else ","), [])
+        heading = _heading(source.files[1])
     except _UNREAD:  # the reader will say so
         return []
     if len(heading) < 2 or not any(map(looks_like_identity, heading)):
         return []
-    rows = [row for row in read_rows(cells)[1:] if len(row) == len(heading)]
-    column, labels = own_labels(cells, heading, lambda name: [row[heading.index(name)] or None for row in rows], exact=False)
+    column, labels = own_labels(source.files[1], heading, _column_reader(source.files[1], heading), exact=False)
     return [replace(source, sample=label, label=label, column=column) for label in labels]
+
+
+def labelled_by(source: Source, key: str) -> list[str]:
+    """List the samples that the column ``key`` of a triple's table about the cells names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column, or it names no samples.
+    InputError
+        If it is empty for some cells.
+    """
+    with reading(source.files[1], "a table about the cells"):
+        heading = _heading(source.files[1])
+        columns = heading if len(heading) > 1 else []
+        return own_labels(source.files[1], columns, _column_reader(source.files[1], heading), exact=False, key=key)[1]
+
+
+def _heading(cells: Path) -> list[str]:
+    """Read the first line of a table about the cells."""
+    with open_text(cells) as handle:
+        return next(csv.reader(islice(handle, 1), delimiter="\t" if ".tsv" in cells.name.casefold() else ","), [])
+
+
+def _column_reader(cells: Path, heading: list[str]) -> Callable[[str], list[str | None]]:
+    """Give what reads one column of a table about the cells; an empty field is missing."""
+    return lambda name: [row[heading.index(name)] or None for row in read_rows(cells)[1:] if len(row) == len(heading)]
 
 
 def wells_told(sources: Sequence[Source]) -> list[Source]:

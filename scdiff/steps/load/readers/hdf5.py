@@ -17,7 +17,7 @@ from scdiff.errors import InputError
 from scdiff.steps.load.checks.called import best_names
 from scdiff.steps.load.checks.counts import widen_values
 from scdiff.steps.load.checks.features import fill_names, looks_stable, pick_genome
-from scdiff.steps.load.checks.parts import KEPT, is_sum, parts_of, sum_parts
+from scdiff.steps.load.checks.parts import ALL_PARTS, KEPT, is_sum, parts_of, sum_parts
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.plan.unread import refuse_unread_hdf5
 from scdiff.steps.load.readers.chunks import whole_array
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_group", "read_stored"]
+__all__ = ["by_cell", "from_frames", "hdf5_layout", "own_samples", "read_10x_h5", "read_group", "read_stored"]
 
 _SYMBOLS = ("gene_symbols", "gene_symbol", "symbol", "symbols", "feature_name", "gene_name", "gene_names", "gene", "hgnc_symbol")
 _IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "feature_id", "accession")
@@ -116,21 +116,24 @@ def _annotated(path: Path, handle: Any) -> Any:
     raise InputError(f"{path}: no {what} is called rna, and there are several ({', '.join(found)}): write the one with the counts as h5ad.")
 
 
-def own_samples(path: Path) -> tuple[str, list[str]]:
-    """Column about the cells that names their samples, and these names, sorted; no names where it gives none.
+def own_samples(path: Path, key: str = "") -> tuple[str, list[str]]:
+    """Column about the cells that names their samples, ``key`` if given, and these names, sorted; no names where it gives none.
 
     Raises
     ------
     InputError
-        If only some of the cells have a name in ``obs["sample"]``.
+        If only some of the cells have a name in ``obs["sample"]``, or in ``key``.
+    ConfigError
+        If there is no column ``key``, or it names no samples.
     """
     from anndata.io import read_elem
 
     with reading(path, "h5ad or zarr"), _opened(path) as handle:
         obs = handle["obs"]
-        if not hasattr(obs, "keys"):
+        if not hasattr(obs, "keys") and not key:
             return LABELS, []
-        return own_labels(path, list(obs), lambda name: read_elem(obs[name]), exact=True)
+        columns = list(obs) if hasattr(obs, "keys") else []
+        return own_labels(path, columns, lambda name: read_elem(obs[name]), exact=True, key=key)
 
 
 def _refuse_claims(path: Path, handle: Any, names: Iterable[str]) -> None:
@@ -209,12 +212,12 @@ def read_group(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Tab
         if alone and name in (*alone, "raw"):
             continue
         var = genes_of_raw(handle, places[name]) if name == "raw" else read_elem(handle["var"])
-        table = _from_frames(_values(handle[places[name]], path, name, hold), obs, var, name)
+        table = from_frames(_values(handle[places[name]], path, name, hold), obs, var, name)
         table = table.noted(cut) if cut else table
         yield table if name == "raw" else replace(table, layers={part: values() for part, values in layers.items()})
     if (is_sum(matrix) and parts) or (matrix == "auto" and len(layers) == len(KEPT)):
-        found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
-        table = _from_frames(
+        found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, ALL_PARTS)
+        table = from_frames(
             sum_parts(found, wanted), obs, read_elem(handle["var"]), " + ".join(parts[one] for one in wanted if one in parts)
         )
         table = table.noted(f"{' and '.join(alone)} hold{'s' * (len(alone) == 1)} a part of the counts, not all.") if alone else table
@@ -229,7 +232,7 @@ def _glances(handle: Any, path: Path, places: dict[str, str]) -> dict[str, Any]:
 def _stored_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     """Read a stored matrix by cell."""
     values = _values(stored, path, name, hold)
-    return values if is_lazy(values) else _by_cell(values)
+    return values if is_lazy(values) else by_cell(values)
 
 
 def _values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
@@ -275,11 +278,11 @@ def _looked_at(matrix: Any) -> Any:
     """Cells of a matrix that a look at a file reads."""
     from scipy import sparse
 
-    rows = _by_cell(matrix) if sparse.issparse(matrix) else matrix
-    return sparse.vstack([_by_cell(rows[stretch]) for stretch in choose_stretches(matrix.shape[0])], format="csr")
+    rows = by_cell(matrix) if sparse.issparse(matrix) else matrix
+    return sparse.vstack([by_cell(rows[stretch]) for stretch in choose_stretches(matrix.shape[0])], format="csr")
 
 
-def _by_cell(matrix: Any) -> Any:
+def by_cell(matrix: Any) -> Any:
     """CSR of a sparse or dense matrix."""
     from scipy import sparse
 
@@ -311,17 +314,17 @@ def _legacy(path: Path, matrix: str) -> Iterator[Table]:
     frames |= {name: (adata.layers[name], adata.var) for name in layers}
     frames |= {"raw": (adata.raw.X, adata.raw.var)} if adata.raw is not None else {}
     for name in list_matrices(path, matrix, list(frames)):
-        yield _from_frames(frames[name][0], adata.obs, frames[name][1], name)
+        yield from_frames(frames[name][0], adata.obs, frames[name][1], name)
 
 
-def _from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -> Table:
+def from_frames(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) -> Table:
     """Build the table of one matrix and its frames."""
     columns = {str(column).casefold(): var[column] for column in reversed(var.columns)}
     index = np.array([str(gene) for gene in var.index], dtype=object)
     symbols, gene_ids, told = _names(index, columns)
     kinds = _first(_KINDS, columns)
     table = Table(
-        entries=values if is_lazy(values) else _by_cell(values),
+        entries=values if is_lazy(values) else by_cell(values),
         barcodes=cell_names(obs),
         symbols=symbols,
         gene_ids=gene_ids,

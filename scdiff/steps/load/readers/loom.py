@@ -29,13 +29,13 @@ _BLOCK_VALUES = 1 << 24
 """Values of a dense matrix that are held at once."""
 
 
-def loom_samples(path: Path) -> tuple[str, list[str]]:
-    """Attribute of the cells that names their samples, and these names, sorted; no names where it gives none."""
+def loom_samples(path: Path, key: str = "") -> tuple[str, list[str]]:
+    """Attribute of the cells that names their samples, ``key`` if given, and these names, sorted; no names where it gives none."""
     import h5py
 
     with reading(path, "loom"), h5py.File(path) as handle:
         cells, _ = _attributes(handle["col_attrs"])
-        return own_labels(path, list(cells), lambda name: cells[name], exact=False)
+        return own_labels(path, list(cells), lambda name: cells[name], exact=False, key=key)
 
 
 @READERS.register(

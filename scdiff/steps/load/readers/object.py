@@ -11,7 +11,7 @@ from scdiff.compute.blocks import is_lazy
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.join import as_plain_column
-from scdiff.steps.load.readers.hdf5 import read_group
+from scdiff.steps.load.readers.hdf5 import by_cell, from_frames, read_group
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Hold, Table
@@ -19,7 +19,7 @@ from scdiff.steps.load.table import Hold, Table
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["read_object", "sources_in"]
+__all__ = ["matrices_of", "read_object", "sources_in"]
 
 NAME = Path("adata")
 """What sentences call the object."""
@@ -53,7 +53,10 @@ def sources_in(adata: AnnData, *, sample: str | None = None, donor: str | None =
         obs["donor"] = adata.obs[donor]
     if sample is not None:
         obs[LABELS] = adata.obs[sample]
-    column, labels = own_labels(NAME, [LABELS] if sample is not None else list(map(str, obs)), lambda name: obs[name], exact=True)
+    if sample is not None:
+        column, labels = LABELS, own_labels(NAME, [*map(str, adata.obs)], lambda name: adata.obs[name], exact=True, key=sample)[1]
+    else:
+        column, labels = own_labels(NAME, list(map(str, obs)), lambda name: obs[name], exact=True)
     names = labels or [LABELS]
     if unknown := [name for name in control if name not in names]:
         raise ConfigError(f"prepare(): control: there is no sample {unknown[0]!r}. {did_you_mean(unknown[0], names)}")
@@ -79,12 +82,16 @@ def _refuse_unfit(adata: AnnData) -> None:
     facts={"lazy": False},
 )
 def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrices of an object that may hold the counts, the likeliest first."""
+    """Yield the matrices of an object that may hold the counts, the likeliest first; only the one that ``matrix`` names."""
     import h5py
     import pandas as pd
     from anndata.io import write_elem
 
     adata, obs = source.held
+    if matrix in (known := matrices_of(adata)):
+        var = adata.raw.var if matrix == "raw" else adata.var
+        yield from_frames(_unshared(known[matrix]), obs, _storable(var), matrix)
+        return
     with h5py.File("adata", "w", driver="core", backing_store=False) as handle:
         write_elem(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
         write_elem(handle, "var", _storable(adata.var))
@@ -95,6 +102,19 @@ def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterat
             write_elem(handle, "raw/var", _storable(adata.raw.var))
         for table in read_group(handle, source.path, matrix, "memory"):
             yield replace(table, obs=obs)
+
+
+def matrices_of(adata: AnnData) -> dict[str, Any]:
+    """Name the matrices of an object as the options do: ``X``, its layers, ``raw``."""
+    named = {place.removeprefix("layers/"): values for place, values in _matrices(adata)}
+    return named if adata.raw is None else named | {"raw": adata.raw.X}
+
+
+def _unshared(values: Any) -> Any:
+    """Take a matrix by cell; a copy where the checks would put its values in order in place."""
+    rows = by_cell(values)
+    is_clean = rows.has_canonical_format and bool(rows.data.all())
+    return rows if is_clean else rows.copy()
 
 
 def _matrices(adata: AnnData) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["clusters_of", "fuzzy_weights"]
+__all__ = ["clusters_of", "distance_graph", "fuzzy_weights", "placed"]
 
 SHARPEST = 1e-3  # least width of a neighbourhood, as a share of the mean distance
 BISECTIONS = 64
@@ -118,3 +118,24 @@ def _leidenalg(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
             key_added="leiden",
         )
     return graph.obs["leiden"].astype(int).to_numpy()
+
+
+def distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
+    """Distances of every point to its neighbours as a graph, shape (n_points, n_points)."""
+    from scipy import sparse
+
+    n_points, n_others = indices.shape
+    starts = np.arange(n_points + 1) * n_others
+    return sparse.csr_matrix((distances.ravel(), indices.ravel(), starts), shape=(n_points, n_points))
+
+
+def placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
+    """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
+    from scipy import sparse
+
+    moved = graph[np.argsort(places)].astype(np.float32)
+    n_edges = np.zeros(n_cells, dtype=np.int64)
+    n_edges[np.sort(places)] = np.diff(moved.indptr)
+    made = sparse.csr_matrix((moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])), shape=(n_cells, n_cells))
+    made.sort_indices()
+    return made
