@@ -1,5 +1,9 @@
 """The report: one page, its tables and figures, the result, and what other tools gather from it."""
 
-from scdiff.report.step import report
+import sys
+
+from scdiff.report.step import CallablePackage, report
 
 __all__ = ["report"]
+
+sys.modules[__name__].__class__ = CallablePackage

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.assay.limits import NO_NUMBER
+from scdiff.vocabulary import NO_NUMBER
 from scdiff.errors import ScdiffError
 from scdiff.palette import ACCENT, CALLED
 from scdiff.report.tables import main_evidence

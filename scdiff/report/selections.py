@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scdiff.assay.limits import NO_NUMBER
+from scdiff.vocabulary import NO_NUMBER
 from scdiff.palette import ACCENT, CALLED
 from scdiff.record import find_positive_state
 from scdiff.vocabulary import NOT_MEASURABLE

@@ -6,7 +6,6 @@ then moved, ``report.html`` last.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from scdiff.steps.dose import DoseCells, Viability, WeightKg
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["report"]
+__all__ = ["CallablePackage", "report"]
 
 
 @step
@@ -87,7 +86,7 @@ def report(
         write_report(adata, sections, folder, batch=out.resolve().name)
 
 
-class _CallablePackage(ModuleType):
+class CallablePackage(ModuleType):
     """The package as the function that it is named after: ``scdiff.report(adata, "out.html")``."""
 
     def __call__(
@@ -104,6 +103,3 @@ class _CallablePackage(ModuleType):
         """Call :func:`report`."""
         shown = {"cluster_key": cluster_key, "use_rep": use_rep}
         report(adata, out=Path(out), dose_cells=dose_cells, viability=viability, weight_kg=weight_kg, **shown)
-
-
-sys.modules[__name__].__class__ = _CallablePackage
