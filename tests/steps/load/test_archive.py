@@ -73,7 +73,7 @@ def test_planning_twice_gives_the_same_sources_without_a_temporary_path(packed: 
     assert str(room) not in repr(first)
     assert first[0].files == (packed,)
     assert first[0].members == ("GSM1_a_matrix.mtx.gz", "GSM1_a_barcodes.tsv.gz", "GSM1_a_features.tsv.gz")
-    assert _files(SimpleNamespace(samples=None), first) == [packed]
+    assert _files(SimpleNamespace(sheet=None), first) == [packed]
 
 
 def test_a_sheet_names_the_archive_for_each_of_its_samples(packed: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_changed_raw_matrix_is_a_changed_input(batch, unfiltered, write_mtx):
     cells = batch()
     filtered = write_mtx(cells, "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(cells), "outs/raw_feature_bc_matrix")
-    config = SimpleNamespace(inputs=(filtered,), samples=None, control=())
+    config = SimpleNamespace(inputs=(filtered,), sheet=None, samples_given=None, control=())
     assert {path.parent for path in _files(config, _sources(config))} == {filtered, raw}
 
 
