@@ -25,8 +25,11 @@ COLUMNS = (
 """Columns of the table, an interface."""
 
 DoseCells = Annotated[float, Gt(0), Le(1e12)]
+"""Cells of a dose, above 0 and at most 1e12."""
 Viability = Annotated[float, Gt(0), Le(1)]
+"""Share of the cells that is viable, above 0 and at most 1."""
 WeightKg = Annotated[float, Gt(0), Le(1000)]
+"""Body weight in kg, above 0 and at most 1,000."""
 
 
 @step

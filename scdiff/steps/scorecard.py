@@ -109,7 +109,7 @@ def _name_shared_genes(program: Program, others: Iterable[Program]) -> str:
 def _check_criterion(program: Program, row: Mapping[Any, Any]) -> str:
     """Compare the interval with the criterion: ``met``, ``not met`` or ``open``.
 
-    Empty if there is no criterion or the programme is not measurable.
+    Empty without a criterion or if the programme is not measurable.
     """
     least, most = program.at_least, program.at_most
     if (least is None and most is None) or row["verdict"] in NO_NUMBER:

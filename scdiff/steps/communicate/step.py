@@ -35,8 +35,8 @@ def communicate(
     Use it for the paracrine function of the batch: which of its cells can send, and whether a
     receiver outside these data can receive, read from a profile of public cells. Next to the raw
     fraction (a count above 0) is the prevalence by the mixture of the assay, which leaves out what
-    contamination explains; with more than three samples only the pooled one. A transcript proves
-    neither the protein nor a signal.
+    contamination explains; with more than three samples only the pooled one. A transcript is
+    not a proof of the protein or of a signal.
 
     Parameters
     ----------

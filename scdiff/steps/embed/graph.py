@@ -60,7 +60,7 @@ def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
 def _find_nearest_distance(distances: np.ndarray) -> np.ndarray:
     """Return the distance to the nearest point at another place, shape (n_points,).
 
-    0 if there is no such point.
+    0 without such a point.
     """
     least = np.where(distances > 0, distances, np.inf).min(axis=1)
     return np.where(np.isfinite(least), least, 0.0)

@@ -78,7 +78,7 @@ def majority(labels: np.ndarray) -> np.ndarray:
 
 
 def select_sketch(adata: AnnData) -> np.ndarray:
-    """Return the cells of the graph, shape (n_cells,); all if there is no sketch."""
+    """Return the cells of the graph, shape (n_cells,); all without a sketch."""
     if "scdiff_sketch" in adata.obs:
         return adata.obs["scdiff_sketch"].to_numpy(dtype=bool)
     return np.ones(adata.n_obs, dtype=bool)

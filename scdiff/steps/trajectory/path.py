@@ -54,7 +54,7 @@ class Path:
     Parameters
     ----------
     position
-        0 at the start, 1 at the end, NaN if there is no path; shape (n_cells,).
+        0 at the start, 1 at the end, NaN without a path; shape (n_cells,).
     gap
         What is between; None if the end holds too few cells or does not differ from the start.
     away
@@ -111,7 +111,7 @@ def follow(
     axis, end = _place(cells, start, end)
     if axis is None:
         nowhere = np.full(adata.n_obs, np.nan)
-        committed = _count_committed(nowhere, None, groups)
+        committed = _tabulate_committed(nowhere, None, groups)
         histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
         return Path(nowhere, None, nowhere, None, committed, True, histogram)
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
@@ -125,7 +125,7 @@ def follow(
         gap,
         away.position,
         threshold,
-        _count_committed(away.position, threshold, groups),
+        _tabulate_committed(away.position, threshold, groups),
         samples.share(start, end),
         _count_positions(
             axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected
@@ -212,7 +212,7 @@ def _select_start_side(
     return np.asarray((near[clusters] & ~positive) | start)
 
 
-def _count_committed(
+def _tabulate_committed(
     position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
     """Count the committed cells of each group; NaN if the cells have no position."""

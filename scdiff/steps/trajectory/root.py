@@ -87,7 +87,7 @@ def choose_root(
     Raises
     ------
     ConfigError
-        If ``asked`` is neither a cluster nor a barcode nor a gene.
+        If ``asked`` is not a cluster, barcode or gene.
     """
     candidates = _score_candidates(adata, component == 0, rows, paga)
     clusters = adata.obs["leiden"].astype(str).to_numpy()
@@ -112,7 +112,7 @@ def _find_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | Non
     Raises
     ------
     ConfigError
-        If there is no such cluster, cell or gene, or no cell expresses it.
+        If it is not a cluster, cell or gene, or no cell expresses the gene.
     """
     if asked in clusters:
         return asked
