@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 
 __all__ = ["clusters_of", "distance_graph", "fuzzy_weights", "placed"]
 
-SHARPEST = 1e-3  # least width of a neighbourhood, as a share of the mean distance
+SHARPEST = 1e-3
+"""Lowest width of a neighbourhood, as a share of the mean distance; the value of umap-learn."""
 BISECTIONS = 64
+"""Rounds of bisection for the width of a neighbourhood, as in umap-learn."""
 N_ITERATIONS = 2
+"""Rounds of Leiden, as scanpy recommends for igraph."""
 
 
 def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
-    """Weights of the symmetric neighbour graph as UMAP defines them, 0-1, shape (n_points, n_points).
+    """Return the weights of the symmetric neighbour graph as UMAP defines them.
 
-    Each point's distances, less the least, fall off with a width that gives log2(k) neighbours in effect;
-    k counts the point itself. The two directions of an edge are joined as a + b - a * b.
+    The distances of each point, minus the smallest, decay with a width that gives log2(k) effective
+    neighbours; k counts the point itself. The two directions of an edge are joined as a + b - a *
+    b.
+
+    Returns
+    -------
+    Weights 0-1, shape (n_points, n_points).
 
     Source
     ------
@@ -33,12 +41,15 @@ def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     n_points, n_others = indices.shape
     if n_others == 0:
         return sparse.csr_matrix((n_points, n_points))
-    beyond = np.maximum(distances - _least_positive(distances)[:, None], 0.0)
-    width = np.maximum(_widths(beyond, np.log2(n_others + 1)), SHARPEST * _mean_distances(distances))
+    beyond = np.maximum(distances - _find_nearest_distance(distances)[:, None], 0.0)
+    least_width = SHARPEST * _average_distances(distances)
+    width = np.maximum(_find_widths(beyond, np.log2(n_others + 1)), least_width)
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = np.where(beyond > 0, np.exp(-beyond / width[:, None]), 1.0)
     rows = np.repeat(np.arange(n_points), n_others)
-    one_way = sparse.csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(n_points, n_points))
+    one_way = sparse.csr_matrix(
+        (weights.ravel(), (rows, indices.ravel())), shape=(n_points, n_points)
+    )
     back = one_way.T.tocsr()
     graph = sparse.csr_matrix(one_way + back - one_way.multiply(back))
     graph.eliminate_zeros()
@@ -46,20 +57,29 @@ def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     return graph
 
 
-def _least_positive(distances: np.ndarray) -> np.ndarray:
-    """Distance to the nearest point that is not at the same place, 0 where there is none; shape (n_points,)."""
+def _find_nearest_distance(distances: np.ndarray) -> np.ndarray:
+    """Return the distance to the nearest point at another place, shape (n_points,).
+
+    0 without such a point.
+    """
     least = np.where(distances > 0, distances, np.inf).min(axis=1)
     return np.where(np.isfinite(least), least, 0.0)
 
 
-def _mean_distances(distances: np.ndarray) -> np.ndarray:
-    """Mean distance of every point, the point itself included; the overall mean where all are 0."""
+def _average_distances(distances: np.ndarray) -> np.ndarray:
+    """Return the mean distance of every point, the point itself included.
+
+    The overall mean if all distances of a point are 0.
+    """
     own = distances.sum(axis=1) / (distances.shape[1] + 1)
-    return np.where(_least_positive(distances) > 0, own, own.mean())
+    return np.where(_find_nearest_distance(distances) > 0, own, own.mean())
 
 
-def _widths(beyond: np.ndarray, target: float) -> np.ndarray:
-    """Width per point for which the weights add up to ``target``, by bisection; shape (n_points,)."""
+def _find_widths(beyond: np.ndarray, target: float) -> np.ndarray:
+    """Find the width per point at which the weights add up to ``target``, by bisection.
+
+    Shape (n_points,).
+    """
     low, high, width = np.zeros(len(beyond)), np.full(len(beyond), np.inf), np.ones(len(beyond))
     for _ in range(BISECTIONS):
         total = np.exp(-beyond / width[:, None]).sum(axis=1)
@@ -70,37 +90,47 @@ def _widths(beyond: np.ndarray, target: float) -> np.ndarray:
     return width
 
 
-def clusters_of(weights: csr_matrix, resolution: float, flavor: Literal["igraph", "leidenalg"], seed: int) -> np.ndarray:
-    """Leiden clusters of a symmetric graph, two rounds, largest first; shape (n_points,).
+def clusters_of(
+    weights: csr_matrix, resolution: float, flavor: Literal["igraph", "leidenalg"], seed: int
+) -> np.ndarray:
+    """Return the Leiden clusters of a symmetric graph, two rounds, largest first.
+
+    Shape (n_points,).
 
     Source
     ------
     10.1038/s41598-019-41695-z
     """
-    found = _leiden_igraph(weights, resolution, seed) if flavor == "igraph" else _leidenalg(weights, resolution, seed)
+    run = _cluster_by_igraph if flavor == "igraph" else _cluster_by_leidenalg
+    found = run(weights, resolution, seed)
     by_size = np.argsort(-np.bincount(found), kind="stable")
     return np.argsort(by_size)[found]
 
 
-def _leiden_igraph(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
-    """Clusters by igraph; each edge is given once."""
+def _cluster_by_igraph(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
+    """Cluster by igraph; each edge is given once."""
     import igraph
     from scipy import sparse
 
     once = sparse.triu(weights, format="coo")
-    network = igraph.Graph(n=weights.shape[0], edges=np.column_stack([once.row, once.col]), directed=False)
+    network = igraph.Graph(
+        n=weights.shape[0], edges=np.column_stack([once.row, once.col]), directed=False
+    )
     igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  # a clustering, no secret
     try:
         found = network.community_leiden(
-            objective_function="modularity", weights=once.data, resolution=resolution, n_iterations=N_ITERATIONS
+            objective_function="modularity",
+            weights=once.data,
+            resolution=resolution,
+            n_iterations=N_ITERATIONS,
         )
     finally:
         igraph.set_random_number_generator(random)
     return np.array(found.membership)
 
 
-def _leidenalg(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
-    """Clusters by leidenalg, as scanpy calls it."""
+def _cluster_by_leidenalg(weights: csr_matrix, resolution: float, seed: int) -> np.ndarray:
+    """Cluster by leidenalg, as scanpy calls it."""
     import scanpy as sc
     from anndata import AnnData
 

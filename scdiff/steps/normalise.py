@@ -22,10 +22,13 @@ __all__ = ["normalise"]
 
 
 @step
-def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0, store: bool = True) -> None:
+def normalise(
+    adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0, store: bool = True
+) -> None:
     """Scale every cell to the same depth and take the logarithm.
 
-    For clusters, maps and scores. The calls do not use it: they come from the counts and the depth of each cell.
+    The values are for clusters, maps and scores. The calls do not use them: they come from the
+    counts and the depth of each cell.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
     target_sum
         Counts per cell after scaling, above 0. The texts of the report assume 10,000.
     store
-        Fill X. Otherwise X stays empty and the steps compute the same values from the counts, a block of cells at a
-        time: slower by a few percent, with a third less memory.
+        Fill X. Otherwise X stays empty, and the steps compute the same values from the counts, one
+        block of cells at a time: slower by a few percent, with a third less memory.
 
     Reads
     -----
@@ -43,8 +46,9 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
 
     Writes
     ------
-    X = ln(1 + counts / total * target_sum), CSR, float32; a cell without counts stays zero. The places of the values are
-    shared with the counts. uns["log1p"] marks it for scanpy, uns["scdiff"]["normalise"] for the steps.
+    X = ln(1 + counts / total * target_sum), CSR, float32; a cell without counts stays zero. X
+    shares the indices of its values with the counts. uns["log1p"] marks X for scanpy,
+    uns["scdiff"]["normalise"] for the steps.
 
     Examples
     --------
@@ -65,11 +69,15 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
         adata.X = None
         return
     counts = as_csr(counts)
-    places = (counts.indices, counts.indptr) if counts.has_canonical_format else (counts.indices.copy(), counts.indptr.copy())
-    adata.X = sparse.csr_matrix((_values(counts, target_sum), *places), shape=counts.shape)
+    indices, indptr = counts.indices, counts.indptr
+    if not counts.has_canonical_format:
+        indices, indptr = indices.copy(), indptr.copy()
+    values = _log_normalise(counts, target_sum)
+    adata.X = sparse.csr_matrix((values, indices, indptr), shape=counts.shape)
 
 
-def _values(counts: csr_matrix, target_sum: float) -> np.ndarray:
-    """Log-normalised values of all stored counts, shape (n_stored,), computed by threads."""
+def _log_normalise(counts: csr_matrix, target_sum: float) -> np.ndarray:
+    """Log-normalise all stored counts in threads, shape (n_stored,)."""
     with ThreadPoolExecutor(count_workers(counts.shape[0])) as pool:
-        return np.concatenate(list(pool.map(lambda block: log_normalise(block, target_sum).data, blocks(counts))))
+        parts = pool.map(lambda block: log_normalise(block, target_sum).data, blocks(counts))
+        return np.concatenate(list(parts))

@@ -15,7 +15,7 @@ from scdiff.report.sections import all_sections
 from scdiff.simulate import simulate
 from scdiff.steps.call.step import call
 from scdiff.steps.fraction.step import fraction
-from scdiff.steps.scorecard import COLUMNS, _criterion, programs_on, scorecard
+from scdiff.steps.scorecard import COLUMNS, _check_criterion, programs_on, scorecard
 
 PANEL = """
 name = "panel"
@@ -107,8 +107,8 @@ def test_a_criterion_is_held_to_the_interval(bounds, low, high, said):
     marker = {"name": "A", "human": ["A"], "source": "field convention"}
     program = Program(name="a", title="A", summary="A.", source="field convention", markers=[marker], **bounds)
     row = {"prevalence_low": low, "prevalence_high": high, "verdict": "detected"}
-    assert _criterion(program, row) == said
-    assert _criterion(program, row | {"verdict": "not measurable", "prevalence_low": np.nan}) == ""
+    assert _check_criterion(program, row) == said
+    assert _check_criterion(program, row | {"verdict": "not measurable", "prevalence_low": np.nan}) == ""
 
 
 def test_a_programme_whose_file_is_gone_is_left_out_of_an_older_record(called):

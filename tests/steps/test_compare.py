@@ -102,7 +102,7 @@ def test_unused_pairs_are_told(caplog):
 
 def test_one_donor_is_refused_with_the_reason():
     with pytest.raises(
-        InputError, match=r"'medium' has 1 donor \(medium1\), and at least 2 are needed: cells of one donor are no independent"
+        InputError, match=r"'medium' has 1 donor \(medium1\), but at least 2 are needed: cells of one donor are not independent"
     ):
         compare(study({"medium1": 0.01, "treated1": 0.2, "treated2": 0.2}))
     with pytest.raises(InputError, match=r"'medium' has 1 pair \(A\)"):
@@ -114,7 +114,7 @@ def test_controls_are_left_out():
     adata = study(SIX | {"blank1": 0.0}, control="blank1")
     compare(adata)
     assert row(adata)["group_a"] == "medium"
-    with pytest.raises(ConfigError, match=r"'condition' has 3 groups among the samples that are no controls \(blank, medium, treated\)"):
+    with pytest.raises(ConfigError, match=r"'condition' has 3 groups among the samples that are not controls \(blank, medium, treated\)"):
         compare(study(SIX | {"blank1": 0.0}))
 
 

@@ -1,4 +1,4 @@
-"""What comes along with an abundant marker, read off the counts in two passes."""
+"""Foreign RNA next to an abundant marker, measured in two passes over the counts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["find_foreign"]
 
 
-def find_foreign(adata: AnnData, marker: np.ndarray, depth: np.ndarray, level: float, excluded: list[int]) -> Foreign | None:
-    """Measure what comes along with a marker; None where too few cells carry it.
+def find_foreign(
+    adata: AnnData, marker: np.ndarray, depth: np.ndarray, level: float, excluded: list[int]
+) -> Foreign | None:
+    """Measure the foreign RNA that comes with a marker; None if too few cells carry the marker.
 
     Parameters
     ----------
@@ -38,11 +40,12 @@ def find_foreign(adata: AnnData, marker: np.ndarray, depth: np.ndarray, level: f
     if halves is None:
         return None
     counts = get_counts(adata)
-    own = choose_own_genes(sum_blocks(counts, partial(_group_sums, n_genes=adata.n_vars), halves[0]), excluded)
+    sums = sum_blocks(counts, partial(_sum_groups, n_genes=adata.n_vars), halves[0])
+    own = choose_own_genes(sums, excluded)
     return measure_foreign(marker, depth, measure_cells(counts, own)[:, 1], halves[1], level)
 
 
-def _group_sums(block: csr_matrix, group: np.ndarray, n_genes: int) -> Any:
+def _sum_groups(block: csr_matrix, group: np.ndarray, n_genes: int) -> Any:
     """Sum the counts of every gene in each group, over one block."""
     from scdiff.compute.kernels import group_sums
 

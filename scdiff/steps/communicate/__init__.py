@@ -1,4 +1,4 @@
-"""Communication: what the batch could send and receive.
+"""Communication: which signals the cells of a batch can send and receive.
 
 Read ``step.py`` first.
 """

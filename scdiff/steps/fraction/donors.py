@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -224,7 +224,10 @@ def _estimate_variation(shares: DonorShares, pooled: Mapping[Any, Any]) -> dict[
         )
     share, cells = float(pooled["prevalence"]), float(1 / np.mean(1 / shares.worth))
     ends = {"": found["rho"], "_low": found["rho_low"], "_high": found["rho_high"]}
-    plans = {"donors_for_mean": donors_for_mean, "donors_for_change": donors_for_change}
+    plans: dict[str, Callable[..., int]] = {
+        "donors_for_mean": donors_for_mean,
+        "donors_for_change": donors_for_change,
+    }
     needed = {
         f"{name}{end}": float(plan(share, rho, cells))
         for name, plan in plans.items()

@@ -36,7 +36,7 @@ class Estimate:
     rates
         False call rate and sensitivity, 0-1.
     fit
-        Fit of the group; None if there is no fit.
+        Fit of the group; None for gene sets and committed cells.
     reason
         Why the estimate cannot be trusted; empty if it can.
     absent
@@ -84,7 +84,7 @@ class Blank:
     controls
         Called cells and all cells of each negative control sample.
     matched
-        Limit of blank from matched gene sets, 0-1; NaN if there is none.
+        Limit of blank from matched gene sets, 0-1; NaN for a programme with markers.
     doublet_rate
         Share of the droplets that hold two cells, 0-1.
     """

@@ -78,7 +78,7 @@ def main_rows(adata: AnnData, program: Program, groups: Groups, estimates: Estim
         for rule in program.states
         for name, cells in groups.items()
     ]
-    rows += _committed_rows(adata, program, list(groups))
+    rows += _list_committed_rows(adata, program, list(groups))
     evidence = np.column_stack(
         [adata.obsm["scdiff_evidence"][f"{program.name}:{marker.name}"] for marker in program.core]
     )
@@ -134,7 +134,8 @@ def _judge(estimate: Estimate, n_called: int, n_cells: int) -> str:
     if estimate.reason:
         return verdict if verdict == NOT_MEASURABLE else INCONCLUSIVE
     if estimate.absent:
-        return {NOT_DETECTED: NOT_MEASURABLE, QUANTIFIED: DETECTED}.get(verdict, verdict)
+        weaker: dict[str, str] = {NOT_DETECTED: NOT_MEASURABLE, QUANTIFIED: DETECTED}
+        return weaker.get(verdict, verdict)
     return verdict
 
 
@@ -187,7 +188,7 @@ def _share_of_positives(fit: Any, in_state: np.ndarray, called: np.ndarray) -> f
     return float(weight @ (in_it / np.maximum(seen, LEAST_SEEN)) / weight.sum())
 
 
-def _committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[Row]:
+def _list_committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[Row]:
     """Return rows of the cells that left the start; empty if the trajectory did not run.
 
     Not measurable if the positive cells are a separate population, or if other samples than those

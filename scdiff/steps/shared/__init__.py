@@ -1,1 +1,1 @@
-"""What several steps read from an object in the same way."""
+"""Functions that several steps use to read an object in the same way."""

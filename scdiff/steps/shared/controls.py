@@ -1,4 +1,4 @@
-"""Rogan and Gladen's correction, where a negative and a positive control sample are declared."""
+"""Rogan and Gladen's correction from a negative and a positive control sample."""
 
 from __future__ import annotations
 
@@ -24,27 +24,35 @@ __all__ = ["correct_by_controls", "positive_controls"]
 
 
 def positive_controls(adata: AnnData) -> np.ndarray:
-    """Cells of declared positive control samples, shape (n_cells,)."""
+    """Find the cells of declared positive control samples, shape (n_cells,)."""
     named = [str(name) for name in read_record(adata, "input").get("positive_controls", ())]
     return np.asarray(adata.obs["sample"].astype(str).isin(named))
 
 
-def correct_by_controls(adata: AnnData, program: Program, read: MarkerCounts, found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Fractions of the samples, corrected by the controls, as ``rogan_gladen``; empty unless both controls are there and differ.
+def correct_by_controls(
+    adata: AnnData, program: Program, read: MarkerCounts, found: Mapping[str, Any]
+) -> dict[str, pd.DataFrame]:
+    """Correct the fractions of the samples by the controls, as ``rogan_gladen``.
 
-    A cell counts by a rule that is the same in every sample: evidence for enough markers, by the background and levels of
-    the pooled samples. The calls themselves will not do here: their cut-off moves with each sample's own positives.
+    A cell counts by a rule that is the same in every sample: evidence for enough markers, by the
+    background and levels of the pooled samples. The calls themselves cannot be used: their
+    threshold depends on the positive cells of each sample.
 
     Parameters
     ----------
     adata
         Cells x genes.
     program
-        What was called.
+        The called programme.
     read
         Depth and marker counts of the cells.
     found
-        What the call recorded of it: its markers ``found``, whether it is ``measurable``, and its ``fits``.
+        What the call recorded of the programme: its markers ``found``, whether it is
+        ``measurable``, and its ``fits``.
+
+    Returns
+    -------
+    One row per sample; empty without both controls, or if the controls do not differ.
     """
     import pandas as pd
 
@@ -52,26 +60,41 @@ def correct_by_controls(adata: AnnData, program: Program, read: MarkerCounts, fo
 
     positive = positive_controls(adata)
     control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else positive
-    if not found["measurable"] or not positive.any() or not (control & ~positive).any() or control.all():
+    has_both = positive.any() and (control & ~positive).any()
+    if not found["measurable"] or not has_both or control.all():
         return {}
-    counted = _with_evidence(program, read, found) >= program.min_markers
+    counted = _count_markers(program, read, found) >= program.min_markers
     samples = adata.obs["sample"].astype(str).to_numpy()
-    groups = {POOLED: ~control} | {str(name): samples == name for name in np.unique(samples[~control])}
-    pair = [(int(counted[cells].sum()), int(cells.sum())) for cells in (control & ~positive, positive)]
+    groups = {POOLED: ~control}
+    groups |= {str(name): samples == name for name in np.unique(samples[~control])}
+
+    def count(cells: np.ndarray) -> tuple[int, int]:
+        return int(counted[cells].sum()), int(cells.sum())
+
+    pair = count(control & ~positive), count(positive)
     try:
-        corrected = {name: rogan_gladen((int(counted[cells].sum()), int(cells.sum())), *pair) for name, cells in groups.items()}
+        corrected = {name: rogan_gladen(count(cells), *pair) for name, cells in groups.items()}
     except InputError as error:
         logger.warning("%s", error)
         return {}
-    return {"rogan_gladen": pd.DataFrame({name: vars(value) for name, value in corrected.items()}).T}
+    return {
+        "rogan_gladen": pd.DataFrame({name: vars(value) for name, value in corrected.items()}).T
+    }
 
 
-def _with_evidence(program: Program, read: MarkerCounts, found: Mapping[str, Any]) -> np.ndarray:
-    """Count the markers that each cell has evidence for, by the parameters of the pooled samples; shape (n_cells,)."""
+def _count_markers(program: Program, read: MarkerCounts, found: Mapping[str, Any]) -> np.ndarray:
+    """Count the markers that each cell has evidence for, shape (n_cells,).
+
+    The evidence uses the parameters of the pooled samples.
+    """
     from scdiff.assay.calls import marker_evidence
     from scdiff.assay.samples import fit_from_record
 
-    core = [marker for marker in program.core if marker.name in {str(name) for name in found["found"]}]
+    present = {str(name) for name in found["found"]}
+    core = [marker for marker in program.core if marker.name in present]
     fit = fit_from_record(found["fits"].loc[POOLED].to_dict(), read.of(core), read.depth)
-    seen = [marker_evidence(fit.parameters, index, marker)[marker.row] > 0 for index, marker in enumerate(fit.table.markers)]
+    seen = [
+        marker_evidence(fit.parameters, index, marker)[marker.row] > 0
+        for index, marker in enumerate(fit.table.markers)
+    ]
     return np.asarray(np.sum(seen, axis=0)[fit.table.cell_row])

@@ -1,4 +1,4 @@
-"""What is known of a marker in a matrix: there, never counted, or without a row, and then why."""
+"""States of a marker in a matrix: present, never counted, or without a row and why."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ if TYPE_CHECKING:
 __all__ = ["FILTERED", "UNCLEAR", "WHOLE", "gene_list", "marker_states", "names_in_file"]
 
 WHOLE, FILTERED, UNCLEAR = "whole annotation", "unseen genes left out", "cannot be told"
-"""What a file's list of genes is."""
+"""Kinds of gene lists."""
 
-MOST_CODING, LEAST_CODING = 0.8, 0.4
-MOST_SILENT, LEAST_SILENT = 0.8, 0.2
+MOST_CODING = 0.8
+"""Share of the coding genes that a whole annotation has at least, 0-1. Chosen, not tuned."""
+LEAST_CODING = 0.4
+"""Share of the coding genes that a filtered list has at least, 0-1; a panel has less."""
+MOST_SILENT = 0.8
+"""Share of the olfactory receptors that a whole annotation has at least, 0-1."""
+LEAST_SILENT = 0.2
+"""Share of the olfactory receptors that a filtered list has at most, 0-1."""
 
 
 def gene_list(symbols: Iterable[str], species: str) -> str:
-    """Tell whether a file lists the genes of an annotation, or only those that somebody saw.
+    """Check whether a file lists all genes of an annotation, or only genes that were counted.
 
-    Hardly a cell outside the nose expresses an olfactory receptor, so a list that holds these genes was not cut to what was seen,
-    and a list of many coding genes without them was: no annotation of a genome lacks them. A list of few coding genes may be a
-    panel or a choice of variable genes, which cannot be told apart.
+    Almost no cell outside the nose expresses an olfactory receptor. A list that holds these genes
+    was not filtered by counts. A list of many coding genes without them was filtered: every
+    annotation of a genome holds them. A list of few coding genes may be a panel or a choice of
+    variable genes; the two look the same.
 
     Parameters
     ----------
@@ -36,8 +43,9 @@ def gene_list(symbols: Iterable[str], species: str) -> str:
 
     Returns
     -------
-    ``WHOLE`` (at least 0.8 of the coding genes and 0.8 of the olfactory receptors have a row), ``FILTERED`` (at least 0.4 of the
-    coding genes and at most 0.2 of the receptors), else ``UNCLEAR``.
+    ``WHOLE`` (at least 0.8 of the coding genes and 0.8 of the olfactory receptors have a row),
+    ``FILTERED`` (at least 0.4 of the coding genes and at most 0.2 of the receptors), otherwise
+    ``UNCLEAR``.
     """
     if species not in ("human", "mouse"):
         return UNCLEAR
@@ -49,14 +57,17 @@ def gene_list(symbols: Iterable[str], species: str) -> str:
 
 
 def marker_states(
-    adata: AnnData, rows: Mapping[str, Sequence[int]], genes: Mapping[str, Sequence[str]], n_detected: Iterable[int]
+    adata: AnnData,
+    rows: Mapping[str, Sequence[int]],
+    genes: Mapping[str, Sequence[str]],
+    n_detected: Iterable[int],
 ) -> list[str]:
-    """Say of each marker what is known of it.
+    """Return the state of each marker.
 
     Parameters
     ----------
     rows
-        By marker, the columns of the object that it is counted in; empty where there is none.
+        By marker, the columns of the object that it is counted in; empty without a row.
     genes
         By marker, its approved symbols.
     n_detected
@@ -64,18 +75,25 @@ def marker_states(
 
     Returns
     -------
-    One of ``present``, ``all-zero``, ``absent from the annotation``, ``filtered out by the provider`` for each marker; ``absent``
-    where it has no row and it cannot be told why.
+    For each marker ``present``, ``all-zero``, ``absent from the annotation``, ``filtered out by the
+    provider``, or ``absent`` if it has no row and the reason is unknown.
     """
-    return [
-        ("present" if cells else "all-zero") if columns else _absence(adata, genes[name])
-        for (name, columns), cells in zip(rows.items(), n_detected, strict=True)
-    ]
+    states = []
+    for (name, columns), cells in zip(rows.items(), n_detected, strict=True):
+        if columns:
+            states.append("present" if cells else "all-zero")
+        else:
+            states.append(_explain_absence(adata, genes[name]))
+    return states
 
 
-def _absence(adata: AnnData, genes: Sequence[str]) -> Literal["absent from the annotation", "filtered out by the provider", "absent"]:
-    """Say why genes have no row, as far as the lists of genes of all files agree."""
-    lists = set(read_record(adata, "input")["files"].get("gene_list", [UNCLEAR])) if "files" in read_record(adata, "input") else {UNCLEAR}
+Absence = Literal["absent from the annotation", "filtered out by the provider", "absent"]
+
+
+def _explain_absence(adata: AnnData, genes: Sequence[str]) -> Absence:
+    """Return why genes have no row, as far as the gene lists of all files agree."""
+    record = read_record(adata, "input")
+    lists = set(record["files"].get("gene_list", [UNCLEAR])) if "files" in record else {UNCLEAR}
     if lists == {WHOLE}:
         return "absent from the annotation"
     coding = any(gene in annotation(read_species(adata)).coding for gene in genes)
@@ -83,6 +101,8 @@ def _absence(adata: AnnData, genes: Sequence[str]) -> Literal["absent from the a
 
 
 def names_in_file(adata: AnnData, rows: Sequence[int]) -> str:
-    """Join the names that the file gives some genes, with commas; the symbols where they are not known."""
-    names = adata.var["name_in_file"] if "name_in_file" in adata.var else adata.var_names.to_series()
+    """Join the names of some genes in the file, with commas; the symbols if they are unknown."""
+    names = (
+        adata.var["name_in_file"] if "name_in_file" in adata.var else adata.var_names.to_series()
+    )
     return ",".join(str(name) for name in names.iloc[list(rows)])

@@ -1,4 +1,4 @@
-"""Trajectories: where the cells could come from, and how far each has gone.
+"""Trajectories: from which cells the others may come, and how far each cell is.
 
 Read ``step.py`` first.
 """

@@ -16,7 +16,7 @@ from scipy.stats import beta
 from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.programs.receivers import receiver_names
 from scdiff.steps.communicate.interactions import COLUMNS as INTERACTIONS
-from scdiff.steps.communicate.readout import _level, _measured
+from scdiff.steps.communicate.readout import _guess_level, _measure_row
 from scdiff.steps.communicate.step import COLUMNS, communicate
 
 
@@ -109,7 +109,7 @@ def test_mouse_and_other_names_resolve(batch):
 
 @given(n_cells=st.integers(1, 5_000), share=st.floats(0, 1))
 def test_interval_holds_the_fraction_and_the_limit_means_what_it_says(n_cells, share):
-    row = _measured(int(share * n_cells), n_cells)
+    row = _measure_row(int(share * n_cells), n_cells)
     assert 0 <= row["fraction_low"] <= row["fraction"] <= row["fraction_high"] <= 1
     assert 1 - (1 - row["lod"]) ** n_cells == pytest.approx(0.95)
 
@@ -246,7 +246,7 @@ def test_the_soup_of_empty_droplets_tells_contamination_that_all_cells_share():
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
 def test_level_lies_between_the_typical_and_half_of_the_counts(counts):
-    assert 1e-4 <= _level(np.array(counts, dtype=float), np.full(len(counts), 100.0)) <= 0.5
+    assert 1e-4 <= _guess_level(np.array(counts, dtype=float), np.full(len(counts), 100.0)) <= 0.5
 
 
 def test_small_samples_have_no_prevalence_of_their_own(batch):

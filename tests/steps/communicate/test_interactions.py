@@ -13,7 +13,7 @@ from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError, UnknownNameError
 from scdiff.steps.communicate import interactions
-from scdiff.steps.communicate.interactions import COLUMNS, check_liana, empty_table
+from scdiff.steps.communicate.interactions import COLUMNS, check_liana, make_empty_table
 from scdiff.steps.communicate.step import communicate
 
 has_liana = pytest.mark.skipif(find_spec("liana") is None, reason="liana is not installed: pip install 'scdiff-markers[enrich]'")
@@ -102,13 +102,13 @@ def test_small_groups_and_cells_without_one_are_left_out(caplog):
     assert set(found["sender"]) == {"sender", "target"}
     assert found.loc[found["sender"] == "sender", "n_sender"].unique().tolist() == [34]
     adata.obs["one"] = "a"
-    assert run(adata, "one").equals(empty_table())
+    assert run(adata, "one").equals(make_empty_table())
     assert "one has fewer than two groups of 5 cells" in caplog.text
 
 
 @has_liana
 def test_an_unknown_column_gets_a_near_match():
-    with pytest.raises(UnknownNameError, match=r"groups is 'kinds', which is no column of obs. Did you mean 'kind'"):
+    with pytest.raises(UnknownNameError, match=r"groups is 'kinds', which is not a column of obs. Did you mean 'kind'"):
         run(two_groups(), "kinds")
 
 
@@ -142,6 +142,6 @@ def test_without_liana_one_sentence_names_the_extra(monkeypatch):
 
 
 def test_without_groups_the_table_is_empty_and_typed():
-    table = empty_table()
+    table = make_empty_table()
     assert tuple(table.columns) == COLUMNS
     assert table["magnitude_rank"].to_numpy().dtype.kind == "f"

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.steps.trajectory import axis as axis_module
-from scdiff.steps.trajectory.axis import Cells, place_on_axis, without_strays
+from scdiff.steps.trajectory.axis import Cells, place_on_axis, drop_strays
 
 
 def _two(n_start: int = 300, n_end: int = 60, depth: float = 3_000.0, seed: int = 0) -> tuple[Cells, np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def test_strays_of_the_end_are_left_out():
     with_strays = end.copy()
     with_strays[:5] = True
     axis = place_on_axis(cells, start & ~with_strays, with_strays)
-    np.testing.assert_array_equal(without_strays(axis, with_strays), end)
+    np.testing.assert_array_equal(drop_strays(axis, with_strays), end)
 
 
 def test_at_most_so_many_cells_are_drawn_whatever_their_order():
@@ -98,4 +98,4 @@ def test_at_most_so_many_cells_are_drawn_whatever_their_order():
     assert len(cells.some(50, 0)) == 50
     np.testing.assert_array_equal(shuffled.some(50, 0), names[cells.some(50, 0)])
     assert cells.some(10_000, 0) is cells.order
-    assert axis_module.FEWEST_CELLS >= 4
+    assert axis_module.FEWEST_CELLS_OF_END >= 4

@@ -24,7 +24,7 @@ def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int =
 
 def _doublets(axis: Axis, rate: float) -> Doublets:
     n_cells = len(axis.position)
-    return Doublets.drawn(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
+    return Doublets.draw(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
 
 
 def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) -> list[str]:
@@ -68,14 +68,14 @@ def test_ends_that_overlap_are_undecided():
 
 def test_pairs_stay_within_their_sample_and_follow_its_rate():
     samples = np.repeat([0, 1, 2], [100, 300, 50])
-    drawn = Doublets.drawn(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
+    drawn = Doublets.draw(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
     np.testing.assert_array_equal(samples[drawn.first], samples[drawn.second])
     assert drawn.expected == pytest.approx(16)
     assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx([10 / 16, 6 / 16, 0], abs=0.03)
 
 
 def test_no_rate_no_pairs():
-    drawn = Doublets.drawn(np.zeros(10, dtype=int), np.array([0.0]), np.arange(10))
+    drawn = Doublets.draw(np.zeros(10, dtype=int), np.array([0.0]), np.arange(10))
     assert (len(drawn.first), drawn.expected) == (0, 0.0)
 
 

@@ -34,7 +34,7 @@ def test_distances_are_those_of_all_walks(n_cells, n_comps, tolerance):
     graph = _graph(n_cells)
     expected = _oracle(graph, 3)
     found = diffusion_pseudotime(graph, np.array([3]), n_comps, 0)[0]
-    kept = min(pseudotime.SUPPORT, n_cells // pseudotime.FEWEST_CELLS)
+    kept = min(pseudotime.SUPPORT, n_cells // pseudotime.FEWEST_CELLS_TO_ORDER)
     scaled = np.minimum(expected / np.sort(expected)[-kept], 1)
     np.testing.assert_allclose(found, scaled, atol=tolerance)
 

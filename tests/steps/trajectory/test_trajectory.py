@@ -195,7 +195,7 @@ def test_the_users_root_wins(ready):
 def test_unknown_root_gets_a_near_match(ready):
     adata = ready(40, 80)
     with pytest.raises(
-        ConfigError, match=r"root is 'cell0001x', which is neither a cluster nor a cell barcode nor a gene. Did you mean 'cell0"
+        ConfigError, match=r"root is 'cell0001x', which is not a cluster, cell barcode or gene. Did you mean 'cell0"
     ):
         trajectory(adata, root="cell0001x")
 
