@@ -166,7 +166,7 @@ def test_a_failed_section_still_leaves_fractions_and_cells(finished, tmp_path):
     assert "Failed:" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("key", "writer"), [("qc", "qc"), ("fractions", "fraction"), ("input", r"scdiff\.pp\.prepare\(adata\)")])
+@pytest.mark.parametrize(("key", "writer"), [("fractions", "fraction"), ("input", r"scdiff\.pp\.prepare\(adata\)")])
 def test_steps_that_must_have_run(key, writer, finished, tmp_path):
     del finished.uns["scdiff"][key]
     with pytest.raises(MissingKeyError, match=f"run {writer} first"):
@@ -180,7 +180,7 @@ def test_unknown_options_are_refused(finished):
 
 
 def test_the_public_names():
-    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"}
+    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_page", "write_report"}
 
 
 def test_removing_a_report_leaves_what_it_did_not_write(quick, finished, tmp_path):
