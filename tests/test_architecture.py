@@ -32,6 +32,7 @@ LAYERS = (
     ("scdiff.storage",),
     ("scdiff.steps",),
     ("scdiff.report",),
+    ("scdiff.batches",),
     ("scdiff.fetch", "scdiff.run"),
     ("scdiff.cli", "scdiff.__main__"),
 )

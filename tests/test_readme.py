@@ -31,7 +31,9 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
 def options_of(command: str) -> set[str]:
-    return {option for parameter in COMMANDS[command].params for option in parameter.opts}
+    """Options of a command; of a group, those of all its commands."""
+    found = [COMMANDS[command], *getattr(COMMANDS[command], "commands", {}).values()]
+    return {option for one in found for parameter in one.params for option in parameter.opts}
 
 
 def blocks(text: str, language: str) -> list[str]:

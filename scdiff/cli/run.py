@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scdiff.cli.app import Quiet, app, echo_table
+from scdiff.cli.register import open_early, register_run
 from scdiff.errors import InputError
 from scdiff.run.settings import join_options, keyed
 
@@ -32,6 +33,10 @@ Species = Annotated[str | None, typer.Option("--species", help="auto, human or m
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")
 ]
+HistoryURL = Annotated[
+    str | None,
+    typer.Option("--history", envvar="SCDIFF_HISTORY", help="Register the run in this history of batches, as in sqlite:///batches.db."),
+]
 Engine = Annotated[str | None, typer.Option("--engine", help="memory, or dask: the counts stay on disk (h5ad or zarr).")]
 
 
@@ -48,13 +53,20 @@ def run(
     engine: Engine = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler; for --engine dask.")] = None,
     sample_key: SampleKey = None,
+    history: HistoryURL = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="Name in the history; that of the output folder where not given.")] = None,
     *,
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
     options = join_options(inputs, config, samples, control, species, keyed(settings, sample_key))
     options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
+    if history is not None:
+        open_early(history)
     _run(options, out, start, quiet, where=str(config or "command line"))
+    said = register_run(history, out, batch) if history is not None else ""
+    if said and not quiet:
+        typer.echo(said)
 
 
 @app.command()

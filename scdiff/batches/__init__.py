@@ -1,0 +1,1 @@
+"""Quality control over batches: what was measured is kept, watched and judged."""
