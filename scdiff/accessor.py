@@ -16,5 +16,7 @@ def register() -> None:
     Importing anndata takes seconds, which the command must not spend before it is needed. Whoever holds an AnnData has
     imported anndata, so every function of scdiff calls this.
     """
-    if NAMESPACE not in sys.modules and hasattr(sys.modules.get("anndata"), "register_anndata_namespace"):
+    if NAMESPACE not in sys.modules and hasattr(
+        sys.modules.get("anndata"), "register_anndata_namespace"
+    ):
         import_module(NAMESPACE)

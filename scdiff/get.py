@@ -20,7 +20,9 @@ __all__ = ["fractions", "obs_df"]
 def __getattr__(name: str) -> Callable[..., Any]:
     """Load the function ``name``."""
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     register()
     return getattr(import_module("scdiff.report.columns"), name)
 

@@ -22,7 +22,15 @@ from scdiff.accessor import register
 from scdiff.bounded import format_value, parse_yaml, read_text
 from scdiff.errors import ConfigError, did_you_mean
 
-__all__ = ["RunOptions", "SampleOptions", "options_model", "read_yaml", "run_model", "step", "validate_options"]
+__all__ = [
+    "RunOptions",
+    "SampleOptions",
+    "options_model",
+    "read_yaml",
+    "run_model",
+    "step",
+    "validate_options",
+]
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -90,7 +98,11 @@ class RunOptions(BaseModel):
     @classmethod
     def _in_fields(cls, samples: Any) -> Any:
         """Check a mapping by itself, so that a mistyped field has its near match."""
-        return validate_options(SampleOptions, samples, where="samples") if isinstance(samples, Mapping) else samples
+        return (
+            validate_options(SampleOptions, samples, where="samples")
+            if isinstance(samples, Mapping)
+            else samples
+        )
 
     @property
     def sheet(self) -> Path | None:
@@ -100,7 +112,9 @@ class RunOptions(BaseModel):
     @property
     def samples_given(self) -> Any:
         """The option ``samples`` in plain values, as the steps take it."""
-        return self.samples.model_dump() if isinstance(self.samples, SampleOptions) else self.samples
+        return (
+            self.samples.model_dump() if isinstance(self.samples, SampleOptions) else self.samples
+        )
 
 
 def options_model(function: Callable[..., Any]) -> type[BaseModel]:
@@ -109,10 +123,15 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
     Ranges come from ``Annotated[float, Gt(0)]`` hints.
     """
     declared = inspect.signature(inspect.unwrap(function)).parameters
-    keyword = {name: parameter for name, parameter in declared.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    keyword = {
+        name: parameter
+        for name, parameter in declared.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
     hints = _hints(function, tuple(keyword))
     fields: dict[str, Any] = {
-        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default) for name, parameter in keyword.items()
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in keyword.items()
     }
     return create_model(f"{function.__name__}_options", __config__=_STRICT, **fields)
 
@@ -125,7 +144,10 @@ def _hints(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, An
     return get_type_hints(holder, globalns=getattr(body, "__globals__", None), include_extras=True)
 
 
-def run_model(steps: Mapping[str, Callable[..., Any]], fixed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> type[BaseModel]:
+def run_model(
+    steps: Mapping[str, Callable[..., Any]],
+    fixed: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> type[BaseModel]:
     """Build the model of a whole configuration: :class:`RunOptions` and one section per step.
 
     A run-wide option (``seed``, ``species``, ``programs``, ...) is not repeated in the sections, and one that is ``fixed``
@@ -136,14 +158,18 @@ def run_model(steps: Mapping[str, Callable[..., Any]], fixed: Mapping[str, Mappi
         fields = {
             key: (info.rebuild_annotation(), info)
             for key, info in options_model(function).model_fields.items()
-            if key not in RunOptions.model_fields and key not in fixed.get(name, {}) and not info.is_required()
+            if key not in RunOptions.model_fields
+            and key not in fixed.get(name, {})
+            and not info.is_required()
         }
         section = create_model(name, __config__=_STRICT, **fields)  # type: ignore[call-overload]
         sections[name] = (section, Field(default_factory=section))
     return create_model("run", __base__=RunOptions, **sections)
 
 
-def validate_options(model: type[BaseModel], options: Mapping[str, Any], *, where: str) -> BaseModel:
+def validate_options(
+    model: type[BaseModel], options: Mapping[str, Any], *, where: str
+) -> BaseModel:
     """Check ``options`` against ``model``.
 
     Raises
@@ -156,7 +182,11 @@ def validate_options(model: type[BaseModel], options: Mapping[str, Any], *, wher
     except ValidationError as error:
         found = error.errors()
         faults = [_fault(model, dict(fault), where) for fault in found[:MOST_FAULTS]]
-        more = [f"{where}: {len(found) - MOST_FAULTS:,} more faults."] if len(found) > MOST_FAULTS else []
+        more = (
+            [f"{where}: {len(found) - MOST_FAULTS:,} more faults."]
+            if len(found) > MOST_FAULTS
+            else []
+        )
         raise ConfigError("\n".join([*faults, *more])) from None
 
 
@@ -196,13 +226,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(read_text(path))
     except OSError as error:
-        raise ConfigError(f"{path}: the configuration file cannot be read ({error.strerror}).") from None
+        raise ConfigError(
+            f"{path}: the configuration file cannot be read ({error.strerror})."
+        ) from None
     except ValueError as error:
         raise ConfigError(f"{path}: this is not a YAML text: {error}.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of options, but this file holds a {type(content).__name__}.")
+        raise ConfigError(
+            f"{path}: a configuration is a mapping of options, but this file holds a {type(content).__name__}."
+        )
     return content
 
 
@@ -227,15 +261,25 @@ def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P]
             verb(made, *args, **options)
             return made
         if keys.is_prepared(adata) and keys.reads_cells(function.__name__):
-            run_prepared = import_module("scdiff.steps.load.prepare").run_prepared  # only objects of notebooks need it
+            run_prepared = import_module(
+                "scdiff.steps.load.prepare"
+            ).run_prepared  # only objects of notebooks need it
             named = {name: options.get(name) for name in ("cluster_key", "use_rep")}
-            return run_prepared(lambda work: verb(work, *args, **options), adata, step=function.__name__, **named)
-        keys.require(adata, function.__name__, [name for name, value in options.items() if value is not None])  # type: ignore[arg-type]
+            return run_prepared(
+                lambda work: verb(work, *args, **options), adata, step=function.__name__, **named
+            )
+        keys.require(
+            adata, function.__name__, [name for name, value in options.items() if value is not None]
+        )  # type: ignore[arg-type]
         keys.refuse_overwriting(adata, function.__name__)  # type: ignore[arg-type]
         checked = validate_options(options_model(function), options, where=f"{function.__name__}()")
-        return function(adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields})  # type: ignore[arg-type]
+        return function(
+            adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields}
+        )  # type: ignore[arg-type]
 
     signature = inspect.signature(function)
-    copy = inspect.Parameter("copy", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
+    copy = inspect.Parameter(
+        "copy", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool"
+    )
     verb.__signature__ = signature.replace(parameters=[*signature.parameters.values(), copy])  # type: ignore[attr-defined]
     return verb

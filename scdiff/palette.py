@@ -34,7 +34,10 @@ def colours(levels: Sequence[str]) -> dict[str, str]:
     {'a': '#0072b2', 'unassigned': '#8a8f98', 'b': '#e69f00'}
     """
     free = [level for level in levels if level not in STATES]
-    own = {level: _tier(PALETTE[index % len(PALETTE)], index // len(PALETTE)) for index, level in enumerate(free)}
+    own = {
+        level: _tier(PALETTE[index % len(PALETTE)], index // len(PALETTE))
+        for index, level in enumerate(free)
+    }
     return {level: STATES.get(level) or own[level] for level in levels}
 
 

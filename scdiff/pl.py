@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 from scdiff.accessor import register
 
 if TYPE_CHECKING:
-    from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
+    from scdiff.report.plots.evidence import (
+        counts_against_depth,
+        evidence_strips,
+        positives_heatmap,
+    )
     from scdiff.report.plots.fractions import axis_pairs, dots, forest, read_outs, receptor_dots
     from scdiff.report.plots.maps import category_map, paga_graph, pseudotime_map, state_bars
     from scdiff.report.plots.qc import dropped_bars, metric_histogram

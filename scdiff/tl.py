@@ -38,7 +38,9 @@ _HOME = {
 def __getattr__(name: str) -> Callable[..., Any]:
     """Load the step ``name``."""
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     register()
     return getattr(import_module(_HOME[name]), name)
 

@@ -87,7 +87,12 @@ class Fit:
 
 
 def fit_mixture(
-    table: CellTable, model: Model, *, start: Floats | None = None, also: Floats | None = None, doublet_rate: float = 0.0
+    table: CellTable,
+    model: Model,
+    *,
+    start: Floats | None = None,
+    also: Floats | None = None,
+    doublet_rate: float = 0.0,
 ) -> Fit:
     """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
 
@@ -113,7 +118,11 @@ def fit_mixture(
         return first
     wider = replace(model, reach=MOST_REACH)
     farther = _fit_one(table, wider, [start_of(rough, wider, "rare"), first.theta], doublet_rate)
-    chosen, other = (farther, first) if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else (first, farther)
+    chosen, other = (
+        (farther, first)
+        if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH)
+        else (first, farther)
+    )
     return replace(chosen, rival=(abs(other.value - chosen.value), other.prevalence))
 
 
@@ -123,27 +132,50 @@ def _is_contested(table: CellTable, model: Model) -> bool:
         return False
     marker, level = table.markers[model.witness], model.level[model.witness]
     rate = (marker.counts / marker.depth)[marker.row] / level
-    return float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum()) >= FEWEST_CONTESTED
+    return (
+        float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum())
+        >= FEWEST_CONTESTED
+    )
 
 
 def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate: float) -> Fit:
     """Fit one model from several starts."""
     rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
-    theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas), key=_value)[0])
+    theta, best = _descend(
+        rough,
+        model,
+        min((_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas), key=_value)[0],
+    )
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
     blank, none = (
-        _descend(rough, model, theta, prevalence=by_chance, best=best.value) if by_chance < weight[model.positive].sum() else (theta, best)
+        _descend(rough, model, theta, prevalence=by_chance, best=best.value)
+        if by_chance < weight[model.positive].sum()
+        else (theta, best)
     )
-    if none.value < best.value - ROUGH_GAIN:  # the fit without positive cells found a better place: look for positive cells from there
-        theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
+    if (
+        none.value < best.value - ROUGH_GAIN
+    ):  # the fit without positive cells found a better place: look for positive cells from there
+        theta, best = min(
+            [(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value
+        )
         weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
     if model.min_markers > 1 and weight[model.positive].sum() > NEARLY_ALL:
         full, every = _descend(rough, model, theta, prevalence=1.0)
-        theta = _only_positive(model, full) if 2 * (every.value - best.value) < WORTH_NEGATIVES else theta
+        theta = (
+            _only_positive(model, full)
+            if 2 * (every.value - best.value) < WORTH_NEGATIVES
+            else theta
+        )
     if evidence < WORTH_A_CLASS:
-        theta = _without(rough, model, blank, np.where(model.positive, weight / weight[model.positive].sum(), 0.0), by_chance)
+        theta = _without(
+            rough,
+            model,
+            blank,
+            np.where(model.positive, weight / weight[model.positive].sum(), 0.0),
+            by_chance,
+        )
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
@@ -161,15 +193,23 @@ def _only_positive(model: Model, theta: Floats) -> Floats:
 def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
     """Theta with one cell in a hundred positive, all else as it was."""
     weight = model.average_weight(theta, table)
-    some = np.where(model.positive, RETRY_PREVALENCE / model.positive.sum(), (1 - RETRY_PREVALENCE) * weight / weight[~model.positive].sum())
+    some = np.where(
+        model.positive,
+        RETRY_PREVALENCE / model.positive.sum(),
+        (1 - RETRY_PREVALENCE) * weight / weight[~model.positive].sum(),
+    )
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, some), low, high)
 
 
-def _without(table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float) -> Floats:
+def _without(
+    table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float
+) -> Floats:
     """Theta of a fit whose prevalence was held near 0; ``shares`` say of which patterns positive cells would be."""
     held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
-    weight = np.where(model.positive, prevalence * shares, held) + SMALLEST_POSITIVE_WEIGHT * (shares + 1e-3)
+    weight = np.where(model.positive, prevalence * shares, held) + SMALLEST_POSITIVE_WEIGHT * (
+        shares + 1e-3
+    )
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, weight / weight.sum()), low, high)
 
@@ -223,7 +263,14 @@ def start_of(table: CellTable, model: Model, kind: str) -> Floats:
     theta[at.soup] = np.log(relative) - centre
     if kind == "all":
         theta[at.level] = np.log(table.share)
-    weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
+    weight = (
+        np.where(
+            model.positive,
+            prevalence / model.positive.sum(),
+            (1 - prevalence) / (~model.positive).sum(),
+        )
+        * 0.1
+    )
     weight[-1] += 0.9 * prevalence
     weight[0] += 0.9 * (1 - prevalence)
     theta[at.patterns] = np.log(weight) - np.log(weight).mean()
@@ -231,7 +278,12 @@ def start_of(table: CellTable, model: Model, kind: str) -> Floats:
 
 
 def _descend(
-    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE_GAIN, best: float = np.inf
+    table: CellTable,
+    model: Model,
+    theta: Floats,
+    prevalence: float | None = None,
+    enough: float = FINE_GAIN,
+    best: float = np.inf,
 ) -> tuple[Floats, Likelihood]:
     """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
 
@@ -244,7 +296,11 @@ def _descend(
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = small + 1 if here.value - there.value < max(enough, GAIN_OF_EVIDENCE * (there.value - best)) else 0
+            small = (
+                small + 1
+                if here.value - there.value < max(enough, GAIN_OF_EVIDENCE * (there.value - best))
+                else 0
+            )
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6
@@ -253,12 +309,16 @@ def _descend(
     return theta, here
 
 
-def _damped_step(theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats) -> Floats:
+def _damped_step(
+    theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats
+) -> Floats:
     """Solve for the step of the parameters that no bound holds."""
     free = ~(((theta <= low) & (here.gradient > 0)) | ((theta >= high) & (here.gradient < 0)))
     curvature = here.curvature[np.ix_(free, free)]
     step = np.zeros(len(theta))
-    step[free] = -np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), here.gradient[free])
+    step[free] = -np.linalg.solve(
+        curvature + damping * np.diag(np.diag(curvature)), here.gradient[free]
+    )
     return np.clip(step, -LARGEST_STEP, LARGEST_STEP)
 
 
@@ -278,7 +338,9 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     """
     drop = chi2.ppf(confidence, 1) / 2
     small = _of_size(fit.table, FIT_ROWS)
-    learned = fit.evidence_of_positives >= (LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS)
+    learned = fit.evidence_of_positives >= (
+        LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS
+    )
     spread = UNKNOWN_LEVEL_SD if fit.model.min_markers > 1 else KNOWN_LEVEL_SD
     model = fit.model if learned else replace(fit.model, level_sd=spread)
     if small is not fit.table or model is not fit.model:
@@ -305,7 +367,9 @@ def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> fl
     start[model.layout.level] = np.log(model.level) + np.log(relative)
     theta, here = _descend(small, model, start)
     prevalence = float(model.average_weight(theta, small)[model.positive].sum())
-    moved = replace(fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence)
+    moved = replace(
+        fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence
+    )
     return _bound(moved, +1, chi2.ppf(confidence, 1) / 2)
 
 
@@ -319,7 +383,9 @@ def _bound(fit: Fit, side: int, drop: float) -> float:
     inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
     theta, guess = fit.theta, centre + side * 0.25
     for _ in range(MOST_PROFILE_POINTS):
-        there, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH_GAIN / 4)
+        there, here = _descend(
+            fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH_GAIN / 4
+        )
         root = float(np.sqrt(max(here.value - fit.value, 0.0)))
         if abs(root**2 - drop) < DROP_PRECISION:
             return float(expit(guess))
@@ -333,10 +399,14 @@ def _bound(fit: Fit, side: int, drop: float) -> float:
     return float(expit(guess))
 
 
-def _secant(inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int) -> float:
+def _secant(
+    inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int
+) -> float:
     """Next logit to try: between two points where there are two, beyond the inner one (at most four times as far) else."""
     if np.isfinite(outer[1]):
         share = (goal - inner[1]) / (outer[1] - inner[1])
         return inner[0] + float(np.clip(share, 0.1, 0.9)) * (outer[0] - inner[0])
     reach = abs(inner[0] - centre) * float(np.clip(goal / max(inner[1], 1e-9), 1.3, 4.0))
-    return side * min(side * (centre + side * reach), side * inner[0] + LARGEST_REACH, LARGEST_LOGIT)
+    return side * min(
+        side * (centre + side * reach), side * inner[0] + LARGEST_REACH, LARGEST_LOGIT
+    )

@@ -156,7 +156,9 @@ def distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
 
     n_points, n_others = indices.shape
     starts = np.arange(n_points + 1) * n_others
-    return sparse.csr_matrix((distances.ravel(), indices.ravel(), starts), shape=(n_points, n_points))
+    return sparse.csr_matrix(
+        (distances.ravel(), indices.ravel(), starts), shape=(n_points, n_points)
+    )
 
 
 def placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
@@ -166,6 +168,9 @@ def placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
     moved = graph[np.argsort(places)].astype(np.float32)
     n_edges = np.zeros(n_cells, dtype=np.int64)
     n_edges[np.sort(places)] = np.diff(moved.indptr)
-    made = sparse.csr_matrix((moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])), shape=(n_cells, n_cells))
+    made = sparse.csr_matrix(
+        (moved.data, places[moved.indices], np.concatenate([[0], np.cumsum(n_edges)])),
+        shape=(n_cells, n_cells),
+    )
     made.sort_indices()
     return made

@@ -27,7 +27,15 @@ __all__ = [
 
 Species = Literal["human", "mouse"]
 
-DEFAULT_PROGRAMS = ("pancreatic_progenitor", "il10", "vegf", "hgf", "msc_identity", "homing", "cell_cycle")
+DEFAULT_PROGRAMS = (
+    "pancreatic_progenitor",
+    "il10",
+    "vegf",
+    "hgf",
+    "msc_identity",
+    "homing",
+    "cell_cycle",
+)
 """The programmes of a run that names none; the first is the main one."""
 
 RESERVED = ("main", "fdr", "absent_as_zero", "programs", "definitions", "doublet_rates")
@@ -164,23 +172,35 @@ class Program(_Entry):
     def _consistent(self) -> Program:
         names = [marker.name for marker in self.markers]
         if self.name in RESERVED:
-            raise ValueError(f"name is {self.name!r}, which the record of the calls uses itself: rename the programme")
+            raise ValueError(
+                f"name is {self.name!r}, which the record of the calls uses itself: rename the programme"
+            )
         if len(set(names)) < len(names):
             raise ValueError("a marker is listed twice")
         if not self.markers and not self.sets:
             raise ValueError("a programme needs markers or sets")
         if self.scorecard not in ("", *SCORECARDS):
-            raise ValueError(f"scorecard is {self.scorecard!r}. {did_you_mean(self.scorecard, SCORECARDS)}")
+            raise ValueError(
+                f"scorecard is {self.scorecard!r}. {did_you_mean(self.scorecard, SCORECARDS)}"
+            )
         if self.rule == "each" and (self.sets or self.states or self.min_markers > 1):
-            raise ValueError("a panel (rule 'each') has markers only: no sets, no states, no min_markers")
+            raise ValueError(
+                "a panel (rule 'each') has markers only: no sets, no states, no min_markers"
+            )
         if self.rule == "score" and (self.core or self.states or not self.sets):
-            raise ValueError("a programme with the rule 'score' is called by its sets: give sets, and neither markers nor states")
+            raise ValueError(
+                "a programme with the rule 'score' is called by its sets: give sets, and neither markers nor states"
+            )
         if self.markers and self.min_markers > len(self.core):
-            raise ValueError(f"min_markers is {self.min_markers}, but only {len(self.core)} markers count toward it")
+            raise ValueError(
+                f"min_markers is {self.min_markers}, but only {len(self.core)} markers count toward it"
+            )
         for rule in self.states:
             for name in (*rule.on, *rule.any, *rule.high):
                 if name not in names:
-                    raise ValueError(f"state {rule.name!r} names {name!r}. {did_you_mean(name, names)}")
+                    raise ValueError(
+                        f"state {rule.name!r} names {name!r}. {did_you_mean(name, names)}"
+                    )
         return self
 
     @property
@@ -250,10 +270,14 @@ def load_program(name: str) -> Program:
     if name in program_names():
         return _parse(Path(__file__).parent / f"{name}.toml")
     for panel in program_names():
-        if name.startswith(f"{panel}_") and (found := [part for part in load_program(panel).parts if part.name == name]):
+        if name.startswith(f"{panel}_") and (
+            found := [part for part in load_program(panel).parts if part.name == name]
+        ):
             return found[0]
     known = (*program_names(), *SCORECARDS, EVERYTHING)
-    raise UnknownNameError(f"unknown programme {name!r}. {did_you_mean(name, known)} Or give the path of a .toml file.")
+    raise UnknownNameError(
+        f"unknown programme {name!r}. {did_you_mean(name, known)} Or give the path of a .toml file."
+    )
 
 
 def _parse(path: Path) -> Program:
@@ -261,14 +285,23 @@ def _parse(path: Path) -> Program:
     try:
         return _validated(read_text(path))
     except OSError as error:
-        raise ProgramError(f"{path}: the programme file cannot be read ({error.strerror}).") from None
+        raise ProgramError(
+            f"{path}: the programme file cannot be read ({error.strerror})."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: this is not a TOML text: {str(error)[:_LONGEST]}.") from None
     except RecursionError:
-        raise ProgramError(f"{path}: lists stand too deep within each other: this is no programme.") from None
+        raise ProgramError(
+            f"{path}: lists stand too deep within each other: this is no programme."
+        ) from None
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, fault['loc'])) or 'programme'}: {fault['msg']}"[:_LONGEST] for fault in error.errors()]
-        faults = "; ".join(found[:_MOST_FAULTS]) + (f"; {len(found) - _MOST_FAULTS:,} more" if len(found) > _MOST_FAULTS else "")
+        found = [
+            f"{'.'.join(map(str, fault['loc'])) or 'programme'}: {fault['msg']}"[:_LONGEST]
+            for fault in error.errors()
+        ]
+        faults = "; ".join(found[:_MOST_FAULTS]) + (
+            f"; {len(found) - _MOST_FAULTS:,} more" if len(found) > _MOST_FAULTS else ""
+        )
         raise ProgramError(f"{path}: {faults}.") from None
 
 
@@ -297,14 +330,24 @@ def load_programs(names: Iterable[str] | None = None) -> tuple[Program, ...]:
     programs = [part for file in (*files, *twice) for part in load_program(file).parts]
     seen = [program.name for program in programs]
     if len(set(seen)) < len(seen):
-        raise ProgramError(f"two programmes share a name: {', '.join(seen)}. Each name may be used once.")
+        raise ProgramError(
+            f"two programmes share a name: {', '.join(seen)}. Each name may be used once."
+        )
     return tuple(programs)
 
 
 def _files(name: str) -> tuple[str, ...]:
     """Names that one name stands for; of all programmes, the default ones come first, then scorecard by scorecard."""
     if name == EVERYTHING:
-        return tuple(dict.fromkeys([*DEFAULT_PROGRAMS, *(file for card in SCORECARDS for file in _files(card)), *program_names()]))
+        return tuple(
+            dict.fromkeys(
+                [
+                    *DEFAULT_PROGRAMS,
+                    *(file for card in SCORECARDS for file in _files(card)),
+                    *program_names(),
+                ]
+            )
+        )
     if name in SCORECARDS:
         return tuple(file for file in program_names() if load_program(file).scorecard == name)
     return (name,)

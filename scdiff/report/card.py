@@ -8,12 +8,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
-from scdiff.vocabulary import NO_NUMBER
 from scdiff.errors import ScdiffError
 from scdiff.palette import ACCENT, CALLED
 from scdiff.report.tables import main_evidence
 from scdiff.report.text import count, interval, percent
 from scdiff.report.verdict import main_row, verdict_sentence
+from scdiff.vocabulary import NO_NUMBER
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,7 +55,9 @@ def card_html(adata: AnnData) -> str:
     """
     row, said = _row(adata)
     drawn = _drawing(row) if row and row["verdict"] not in NO_NUMBER else ""
-    lines = "".join(f"<div>{escape(line)}</div>" for line in [*(_limits(row) if row else []), *_markers(adata)])
+    lines = "".join(
+        f"<div>{escape(line)}</div>" for line in [*(_limits(row) if row else []), *_markers(adata)]
+    )
     style = "font-family:sans-serif;font-size:13px;line-height:1.5;max-width:46em"
     return f'<div style="{style}"><div><b>{escape(said)}</b></div>{drawn}{lines}</div>'
 
@@ -77,8 +79,14 @@ def _limits(row: Mapping[str, Any]) -> list[str]:
     if row["verdict"] in NO_NUMBER:
         return []
     ends = interval(row["prevalence_low"], row["prevalence_high"])
-    named = ", ".join(f"{name.upper()} {percent(float(row[name]))} %" for name in ("lob", "lod") if math.isfinite(row[name]))
-    cells = f"{count(row['n_called'])} of {count(row['n_cells'])} cells called; 95 % interval {ends}"
+    named = ", ".join(
+        f"{name.upper()} {percent(float(row[name]))} %"
+        for name in ("lob", "lod")
+        if math.isfinite(row[name])
+    )
+    cells = (
+        f"{count(row['n_called'])} of {count(row['n_cells'])} cells called; 95 % interval {ends}"
+    )
     return [f"{cells}; {named}." if named else f"{cells}."]
 
 
@@ -91,11 +99,17 @@ def _markers(adata: AnnData) -> list[str]:
     if not called.any():
         return []
     on = main_evidence(adata)[called] > 0
-    core = [str(name) for name in adata.uns["scdiff"][keys.CALL.name][main]["found"] if str(name) in on]
+    core = [
+        str(name) for name in adata.uns["scdiff"][keys.CALL.name][main]["found"] if str(name) in on
+    ]
     by_number = on[core].sum(axis=1).value_counts().sort_index()
     shares = ", ".join(f"{name} in {count(int(cells))}" for name, cells in on.sum().items())
-    numbers = ", ".join(f"{number} of them in {count(int(cells))}" for number, cells in by_number.items())
-    return [f"Of {count(int(called.sum()))} positive cells: {shares}. Core markers {', '.join(core)}: {numbers}."]
+    numbers = ", ".join(
+        f"{number} of them in {count(int(cells))}" for number, cells in by_number.items()
+    )
+    return [
+        f"Of {count(int(called.sum()))} positive cells: {shares}. Core markers {', '.join(core)}: {numbers}."
+    ]
 
 
 def _place(fraction: float) -> float:
@@ -110,9 +124,14 @@ def _place(fraction: float) -> float:
 
 def _drawing(row: Mapping[str, Any]) -> str:
     """Draw the interval as a bar with its middle, LOB and LOD as lines, on a scale in percent."""
-    middle, low, high = (float(row[name]) for name in ("prevalence", "prevalence_low", "prevalence_high"))
+    middle, low, high = (
+        float(row[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")
+    )
     ticks = "".join(_text(_place(tick), HEIGHT - 6, f"{100 * tick:g} %") for tick in TICKS)
-    parts = [f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="52" y2="52" stroke="currentColor" opacity="0.5"/>', ticks]
+    parts = [
+        f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="52" y2="52" stroke="currentColor" opacity="0.5"/>',
+        ticks,
+    ]
     for name, dashes, height in (("lob", "2 2", 10), ("lod", "6 3", 22)):
         value = float(row[name])
         if math.isfinite(value):
@@ -121,7 +140,9 @@ def _drawing(row: Mapping[str, Any]) -> str:
             parts += [line, _text(place, height, name.upper())]
     if math.isfinite(low) and math.isfinite(high):
         width = max(_place(high) - _place(low), 2.0)
-        parts.append(f'<rect x="{_place(low):.1f}" y="38" width="{width:.1f}" height="6" fill="{CALLED}" opacity="0.6"/>')
+        parts.append(
+            f'<rect x="{_place(low):.1f}" y="38" width="{width:.1f}" height="6" fill="{CALLED}" opacity="0.6"/>'
+        )
     if math.isfinite(middle):
         parts.append(f'<circle cx="{_place(middle):.1f}" cy="41" r="5" fill="{CALLED}"/>')
     label = escape(f"{percent(middle)} %, interval {interval(low, high)}, with LOB and LOD")

@@ -81,9 +81,13 @@ def obs_df(adata: AnnData, keys: Sequence[str] = (), *, program: str | None = No
     for key in asked:
         if key not in found and key not in adata.obs:
             known = [*found, *(str(name) for name in adata.obs)]
-            raise UnknownNameError(f"obs_df(): there is no column {key!r}. {did_you_mean(key, known)}")
+            raise UnknownNameError(
+                f"obs_df(): there is no column {key!r}. {did_you_mean(key, known)}"
+            )
     columns = {key: found.get(key, adata.obs.get(key)) for key in asked or found}
-    return pd.DataFrame({key: pd.Series(values) for key, values in columns.items()}, index=adata.obs_names)
+    return pd.DataFrame(
+        {key: pd.Series(values) for key, values in columns.items()}, index=adata.obs_names
+    )
 
 
 def _chosen(adata: AnnData, program: str | None) -> str:
@@ -94,7 +98,9 @@ def _chosen(adata: AnnData, program: str | None) -> str:
         return str(adata.uns["scdiff"][names.CALL.name]["main"])
     known = [str(name) for name in adata.obsm[names.POSITIVE.name].columns]
     if program not in known:
-        raise UnknownNameError(f"obs_df(): programme {program!r} was not called. {did_you_mean(program, known)}")
+        raise UnknownNameError(
+            f"obs_df(): programme {program!r} was not called. {did_you_mean(program, known)}"
+        )
     return program
 
 
@@ -111,7 +117,13 @@ def _results(adata: AnnData, program: str) -> dict[str, pd.Series]:
     return found
 
 
-def fractions(adata: AnnData, *, program: str | None = None, state: str | None = None, sample: str | None = None) -> pd.DataFrame:
+def fractions(
+    adata: AnnData,
+    *,
+    program: str | None = None,
+    state: str | None = None,
+    sample: str | None = None,
+) -> pd.DataFrame:
     """Give rows of the table of fractions, with the columns of ``tables/fractions.csv``.
 
     Parameters
@@ -153,8 +165,14 @@ def fractions(adata: AnnData, *, program: str | None = None, state: str | None =
             continue
         known = _known(table[column])
         if name not in known:
-            chosen = "" if len(table) == len(adata.uns["scdiff"][names.FRACTIONS.name]) else " among the rows asked for"
-            raise UnknownNameError(f"fractions(): there is no {column} {name!r}{chosen}. {did_you_mean(name, known)}")
+            chosen = (
+                ""
+                if len(table) == len(adata.uns["scdiff"][names.FRACTIONS.name])
+                else " among the rows asked for"
+            )
+            raise UnknownNameError(
+                f"fractions(): there is no {column} {name!r}{chosen}. {did_you_mean(name, known)}"
+            )
         table = table[table[column].astype(str) == name]
     return table.reset_index(drop=True)
 
@@ -167,4 +185,6 @@ def _known(column: Iterable[object]) -> list[str]:
 def _require(adata: AnnData, key: names.Key, reader: str) -> None:
     """Refuse an object that lacks what is to be read."""
     if not names.has(adata, key):
-        raise MissingKeyError(f"{reader} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first.")
+        raise MissingKeyError(
+            f"{reader} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first."
+        )

@@ -54,11 +54,15 @@ class ScdiffNamespace:
         """Give results as columns, as :func:`scdiff.get.obs_df`."""
         return columns.obs_df(self._adata, keys, program=program)
 
-    def fractions(self, *, program: str | None = None, state: str | None = None, sample: str | None = None) -> pd.DataFrame:
+    def fractions(
+        self, *, program: str | None = None, state: str | None = None, sample: str | None = None
+    ) -> pd.DataFrame:
         """Give rows of the table of fractions, as :func:`scdiff.get.fractions`."""
         return columns.fractions(self._adata, program=program, state=state, sample=sample)
 
-    def report(self, out: Path | str, *, cluster_key: str | None = None, use_rep: str | None = None) -> None:
+    def report(
+        self, out: Path | str, *, cluster_key: str | None = None, use_rep: str | None = None
+    ) -> None:
         """Write a page or a folder, as ``scdiff.report``."""
         write_report(self._adata, out=Path(out), cluster_key=cluster_key, use_rep=use_rep)
 

@@ -77,8 +77,12 @@ def report(
     from scdiff.steps.shared.own import with_own
 
     out = Path(out)
-    adata.uns["scdiff"]["dose"] = dose(adata, cells=dose_cells, viability=viability, weight_kg=weight_kg)
-    sections = all_sections(with_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_umap"))
+    adata.uns["scdiff"]["dose"] = dose(
+        adata, cells=dose_cells, viability=viability, weight_kg=weight_kg
+    )
+    sections = all_sections(
+        with_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_umap")
+    )
     if out.suffix.lower() == ".html":
         write_page(adata, sections, out)
         return
@@ -102,4 +106,11 @@ class CallablePackage(ModuleType):
     ) -> None:
         """Call :func:`report`."""
         shown = {"cluster_key": cluster_key, "use_rep": use_rep}
-        report(adata, out=Path(out), dose_cells=dose_cells, viability=viability, weight_kg=weight_kg, **shown)
+        report(
+            adata,
+            out=Path(out),
+            dose_cells=dose_cells,
+            viability=viability,
+            weight_kg=weight_kg,
+            **shown,
+        )

@@ -29,11 +29,26 @@ def donor_strip(values: pd.DataFrame, pooled: pd.DataFrame, ax: Axes) -> Axes:
     import numpy as np
 
     for number, row in enumerate(pooled.to_dict("records")):
-        shares = 100 * np.sort(values.loc[values["program"].astype(str) == str(row["program"]), "prevalence"].to_numpy(dtype=float))
-        low, middle, high = (100 * float(row[name]) for name in ("prevalence_low", "prevalence", "prevalence_high"))
+        shares = 100 * np.sort(
+            values.loc[values["program"].astype(str) == str(row["program"]), "prevalence"].to_numpy(
+                dtype=float
+            )
+        )
+        low, middle, high = (
+            100 * float(row[name]) for name in ("prevalence_low", "prevalence", "prevalence_high")
+        )
         ax.barh(number, high - low, left=low, height=0.56, color=ACCENT, alpha=0.22, linewidth=0)
         ax.vlines(middle, number - 0.28, number + 0.28, color=ACCENT, linewidth=1.8)
         places = number + 0.3 * (np.arange(len(shares)) % 3 - 1) * 0.5
-        ax.plot(shares, places, linestyle="none", marker="o", markersize=4.5, color=CALLED, markeredgecolor=INK, markeredgewidth=0.4)
+        ax.plot(
+            shares,
+            places,
+            linestyle="none",
+            marker="o",
+            markersize=4.5,
+            color=CALLED,
+            markeredgecolor=INK,
+            markeredgewidth=0.4,
+        )
     name_rows(ax, [str(program) for program in pooled["program"]])
     return percent_axis(ax, "cells (%)")

@@ -63,13 +63,45 @@ def _left_end(expected: pd.DataFrame, most: float) -> float:
 def _row(ax: Axes, number: int, row: dict[Any, Any], least: float, most: float) -> None:
     """Draw one state."""
     if row["verdict"] in NO_NUMBER:
-        ax.annotate(str(row["verdict"]), ((least * most) ** 0.5, number), ha="center", va="center", color=MUTED)
+        ax.annotate(
+            str(row["verdict"]),
+            ((least * most) ** 0.5, number),
+            ha="center",
+            va="center",
+            color=MUTED,
+        )
         return
     high, look = max(float(row["cells_high"]), least), {"color": row["colour"], "zorder": 3}
     if row["verdict"] == NOT_DETECTED:
         length = (1.6 * most / least) ** 0.09
-        ax.annotate("", (high / length, number), (high, number), arrowprops={"arrowstyle": "->", "color": row["colour"], "linewidth": 1.5})
-        ax.plot([high], [number], linestyle="none", marker="|", markersize=9, markeredgewidth=1.8, **look)
+        ax.annotate(
+            "",
+            (high / length, number),
+            (high, number),
+            arrowprops={"arrowstyle": "->", "color": row["colour"], "linewidth": 1.5},
+        )
+        ax.plot(
+            [high],
+            [number],
+            linestyle="none",
+            marker="|",
+            markersize=9,
+            markeredgewidth=1.8,
+            **look,
+        )
         return
-    ax.plot((max(float(row["cells_low"]), least), high), (number, number), linewidth=1.8, solid_capstyle="butt", **look)
-    ax.plot([max(float(row["cells"]), least)], [number], linestyle="none", marker="o", markersize=5.5, **look)
+    ax.plot(
+        (max(float(row["cells_low"]), least), high),
+        (number, number),
+        linewidth=1.8,
+        solid_capstyle="butt",
+        **look,
+    )
+    ax.plot(
+        [max(float(row["cells"]), least)],
+        [number],
+        linestyle="none",
+        marker="o",
+        markersize=5.5,
+        **look,
+    )

@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["axis_pairs", "dots", "forest", "name_rows", "percent_axis", "read_outs", "receptor_dots"]
+__all__ = [
+    "axis_pairs",
+    "dots",
+    "forest",
+    "name_rows",
+    "percent_axis",
+    "read_outs",
+    "receptor_dots",
+]
 
 _TICKS = (0, 0.1, 1, 10, 100)
-_LIMITS: dict[str, tuple[Any, str]] = {"lob": (":", "LOB"), "lod": ("--", "LOD"), "lloq": ("-", "LLOQ")}
+_LIMITS: dict[str, tuple[Any, str]] = {
+    "lob": (":", "LOB"),
+    "lod": ("--", "LOD"),
+    "lloq": ("-", "LLOQ"),
+}
 _SIDES = {"ligand": (ACCENT, "ligand, batch"), "receptor": (CALLED, "receptor")}
 _DRAWN = ("value", "low", "high", "above", "absent")
 _KEYED = (0.05, 0.25, 1.0)
@@ -54,7 +66,14 @@ def _whisker(ax: Axes, row: float, values: tuple[Any, Any, Any], **look: Any) ->
     if not np.isfinite(middle):
         return
     ends = (low if np.isfinite(low) else middle, high if np.isfinite(high) else middle)
-    ax.plot(ends, (row, row), color=look["color"], linewidth=look.pop("width", 1.8), solid_capstyle="butt", zorder=3)
+    ax.plot(
+        ends,
+        (row, row),
+        color=look["color"],
+        linewidth=look.pop("width", 1.8),
+        solid_capstyle="butt",
+        zorder=3,
+    )
     ax.plot([middle], [row], linestyle="none", markersize=5.5, zorder=4, **look)
 
 
@@ -78,8 +97,18 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
         _whisker(ax, number - 0.13, corrected, color=CALLED, marker="o")
         _whisker(ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0)
         for name, (line, _) in _LIMITS.items():
-            ax.vlines(100 * row[name], number - 0.38, number + 0.38, color=ACCENT, linestyles=line, linewidth=1.3, zorder=2)
-    name_rows(ax, [f"{short(str(row.sample))}\n{row.n_cells:,} cells" for row in fractions.itertuples()])
+            ax.vlines(
+                100 * row[name],
+                number - 0.38,
+                number + 0.38,
+                color=ACCENT,
+                linestyles=line,
+                linewidth=1.3,
+                zorder=2,
+            )
+    name_rows(
+        ax, [f"{short(str(row.sample))}\n{row.n_cells:,} cells" for row in fractions.itertuples()]
+    )
     legend_below(ax, handles=_forest_legend())
     return percent_axis(ax, "cells (%)")
 
@@ -90,8 +119,13 @@ def _forest_legend() -> list[Any]:
 
     look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5}
     points = [Line2D([], [], color=CALLED, marker="o", label="prevalence", **look)]
-    points += [Line2D([], [], color=GREY, marker="s", markerfacecolor="none", label="raw called", **look)]
-    return points + [Line2D([], [], color=ACCENT, linestyle=line, linewidth=1.3, label=label) for line, label in _LIMITS.values()]
+    points += [
+        Line2D([], [], color=GREY, marker="s", markerfacecolor="none", label="raw called", **look)
+    ]
+    return points + [
+        Line2D([], [], color=ACCENT, linestyle=line, linewidth=1.3, label=label)
+        for line, label in _LIMITS.values()
+    ]
 
 
 @of_object(objects.dots)
@@ -106,9 +140,17 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
         Where to draw.
     """
     for number, row in enumerate(estimates.to_dict("records")):
-        _whisker(ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o")
+        _whisker(
+            ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o"
+        )
         if row["value"] != row["value"]:
-            ax.annotate(str(row.get("verdict", NOT_MEASURABLE)), (1, number), ha="center", va="center", color=MUTED)
+            ax.annotate(
+                str(row.get("verdict", NOT_MEASURABLE)),
+                (1, number),
+                ha="center",
+                va="center",
+                color=MUTED,
+            )
     name_rows(ax, [str(label) for label in estimates["label"]])
     return percent_axis(ax, "cells (%)")
 
@@ -130,9 +172,17 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
             ax.annotate(str(row["verdict"]), (1, number), ha="center", va="center", color=MUTED)
             continue
         absent = row["verdict"] == NOT_DETECTED
-        look = {"color": GREY if absent else CALLED, "marker": "o"} | ({"markerfacecolor": "white", "width": 1.0} if absent else {})
-        _whisker(ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look)
-        bounds = [100 * float(row[name]) for name in ("at_least", "at_most") if row[name] is not None and row[name] == row[name]]
+        look = {"color": GREY if absent else CALLED, "marker": "o"} | (
+            {"markerfacecolor": "white", "width": 1.0} if absent else {}
+        )
+        _whisker(
+            ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look
+        )
+        bounds = [
+            100 * float(row[name])
+            for name in ("at_least", "at_most")
+            if row[name] is not None and row[name] == row[name]
+        ]
         ax.vlines(bounds, number - 0.35, number + 0.35, color=ACCENT, linewidth=1.6, zorder=2)
     name_rows(ax, [short(str(title)) for title in rows["title"]])
     return percent_axis(ax, "cells (%)")
@@ -165,10 +215,19 @@ def axis_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
 def _side(ax: Axes, height: float, row: Mapping[Any, Any], colour: str) -> None:
     """Draw one side: full dot above background, hollow where not, words where there is no value."""
     if row["absent"]:
-        ax.annotate(str(row["absent"]), (0.004, height), ha="left", va="center", color=colour, fontsize=6.5)
+        ax.annotate(
+            str(row["absent"]), (0.004, height), ha="left", va="center", color=colour, fontsize=6.5
+        )
         return
     fill = colour if row["above"] else PAPER
-    _whisker(ax, height, (row["value"], row["low"], row["high"]), color=colour, marker="o", markerfacecolor=fill)
+    _whisker(
+        ax,
+        height,
+        (row["value"], row["low"], row["high"]),
+        color=colour,
+        marker="o",
+        markerfacecolor=fill,
+    )
 
 
 def _pair_legend() -> list[Any]:
@@ -176,8 +235,13 @@ def _pair_legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5, "marker": "o"}
-    handles = [Line2D([], [], color=colour, label=label, **look) for colour, label in _SIDES.values()]
-    return [*handles, Line2D([], [], color=MUTED, label="not above background", markerfacecolor=PAPER, **look)]
+    handles = [
+        Line2D([], [], color=colour, label=label, **look) for colour, label in _SIDES.values()
+    ]
+    return [
+        *handles,
+        Line2D([], [], color=MUTED, label="not above background", markerfacecolor=PAPER, **look),
+    ]
 
 
 @of_object(objects.receptor_dots)
@@ -195,12 +259,37 @@ def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
         there = rows["receptor_absent"].eq("") & rows["receptor_value"].gt(0)
         for above, fill in ((True, CALLED), (False, PAPER)):
             drawn = rows[there & rows["receptor_above"].eq(above)]
-            places, sizes = [column] * len(drawn), [_dot(value) for value in drawn["receptor_value"]]
-            ax.scatter(places, drawn.index, s=sizes, facecolor=fill, edgecolor=CALLED, linewidth=1.0, zorder=3)
+            places, sizes = (
+                [column] * len(drawn),
+                [_dot(value) for value in drawn["receptor_value"]],
+            )
+            ax.scatter(
+                places,
+                drawn.index,
+                s=sizes,
+                facecolor=fill,
+                edgecolor=CALLED,
+                linewidth=1.0,
+                zorder=3,
+            )
         for number, reason in rows["receptor_absent"][rows["receptor_absent"].ne("")].items():
-            ax.annotate(textwrap.fill(reason, 8), (column, number), ha="center", va="center", color=MUTED, fontsize=5.5, linespacing=0.9)
+            ax.annotate(
+                textwrap.fill(reason, 8),
+                (column, number),
+                ha="center",
+                va="center",
+                color=MUTED,
+                fontsize=5.5,
+                linespacing=0.9,
+            )
     name_rows(ax, [str(label) for label in next(iter(pairs.values()))["label"]])
-    ax.set_xticks(range(len(pairs)), [name.replace("_", " ") for name in pairs], rotation=60, ha="left", rotation_mode="anchor")
+    ax.set_xticks(
+        range(len(pairs)),
+        [name.replace("_", " ") for name in pairs],
+        rotation=60,
+        ha="left",
+        rotation_mode="anchor",
+    )
     ax.xaxis.tick_top()
     ax.set_xlim(-0.6, len(pairs) - 0.4)
     ax.grid(visible=True)
@@ -220,5 +309,11 @@ def _receptor_legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": CALLED, "marker": "o", "linestyle": "none"}
-    sizes = [Line2D([], [], label=f"{100 * share:g} %", markersize=_dot(share) ** 0.5, **look) for share in _KEYED]
-    return [*sizes, Line2D([], [], label="not above background", markersize=5.5, markerfacecolor=PAPER, **look)]
+    sizes = [
+        Line2D([], [], label=f"{100 * share:g} %", markersize=_dot(share) ** 0.5, **look)
+        for share in _KEYED
+    ]
+    return [
+        *sizes,
+        Line2D([], [], label="not above background", markersize=5.5, markerfacecolor=PAPER, **look),
+    ]

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff.report.plots import objects
 from scdiff.report.plots.objects import of_object
-from scdiff.report.plots.style import CALLED, GREY, INK, MUTED, NEGATIVE, ON_DARK, ON_LIGHT, PAPER, colours, legend_below, natural, ramp
+from scdiff.report.plots.style import (
+    CALLED,
+    GREY,
+    INK,
+    MUTED,
+    NEGATIVE,
+    ON_DARK,
+    ON_LIGHT,
+    PAPER,
+    colours,
+    legend_below,
+    natural,
+    ramp,
+)
 from scdiff.report.text import short
 
 if TYPE_CHECKING:
@@ -53,7 +66,12 @@ def category_map(xy: np.ndarray, categories: pd.Series, ax: Axes) -> Axes:
     rank = {level: place for place, level in enumerate(categories.astype(str).value_counts().index)}
     for level, colour in palette.items():
         chosen = names == level
-        look: dict[str, Any] = {"s": _dot(len(xy)), "color": colour, "linewidths": 0, "zorder": 2 + rank[level] / len(rank)}
+        look: dict[str, Any] = {
+            "s": _dot(len(xy)),
+            "color": colour,
+            "linewidths": 0,
+            "zorder": 2 + rank[level] / len(rank),
+        }
         ax.scatter(xy[chosen, 0], xy[chosen, 1], label=level, rasterized=True, **look)
     legend_below(ax, gap=20, columns=2 if max(map(len, palette)) > 4 else 6, marker_scale=2)
     return _bare(ax)
@@ -78,14 +96,47 @@ def pseudotime_map(xy: np.ndarray, pseudotime: np.ndarray, root: int | None, ax:
 
     reached = np.isfinite(pseudotime)
     size = _dot(len(xy))
-    ax.scatter(xy[~reached, 0], xy[~reached, 1], s=size, color=GREY, alpha=0.35, linewidths=0, rasterized=True)
+    ax.scatter(
+        xy[~reached, 0],
+        xy[~reached, 1],
+        s=size,
+        color=GREY,
+        alpha=0.35,
+        linewidths=0,
+        rasterized=True,
+    )
     shown = ax.scatter(
-        xy[reached, 0], xy[reached, 1], c=pseudotime[reached], cmap=ramp(), vmin=0, vmax=1, s=size, linewidths=0, rasterized=True
+        xy[reached, 0],
+        xy[reached, 1],
+        c=pseudotime[reached],
+        cmap=ramp(),
+        vmin=0,
+        vmax=1,
+        s=size,
+        linewidths=0,
+        rasterized=True,
     )
     if root is not None:
-        ax.scatter(xy[root, 0], xy[root, 1], s=110, facecolors="none", edgecolors=INK, linewidths=1.6)
-        ax.annotate("root", tuple(xy[root]), xytext=(8, 8), textcoords="offset points", weight="bold", bbox=_LABEL)
-    ax.figure.colorbar(shown, ax=ax, label="diffusion pseudotime (0-1)", orientation="horizontal", shrink=0.7, aspect=30, pad=0.03)
+        ax.scatter(
+            xy[root, 0], xy[root, 1], s=110, facecolors="none", edgecolors=INK, linewidths=1.6
+        )
+        ax.annotate(
+            "root",
+            tuple(xy[root]),
+            xytext=(8, 8),
+            textcoords="offset points",
+            weight="bold",
+            bbox=_LABEL,
+        )
+    ax.figure.colorbar(
+        shown,
+        ax=ax,
+        label="diffusion pseudotime (0-1)",
+        orientation="horizontal",
+        shrink=0.7,
+        aspect=30,
+        pad=0.03,
+    )
     return _bare(ax)
 
 
@@ -107,10 +158,19 @@ def paga_graph(positions: pd.DataFrame, connectivities: pd.DataFrame, root: str,
     import numpy as np
 
     xy = positions[["x", "y"]].to_numpy()
-    weights = connectivities.reindex(index=positions.index, columns=positions.index).fillna(0).to_numpy()
+    weights = (
+        connectivities.reindex(index=positions.index, columns=positions.index).fillna(0).to_numpy()
+    )
     for one, two in zip(*np.triu_indices(len(xy), 1), strict=True):
         if weights[one, two] > 0.02:
-            ax.plot(*xy[[one, two]].T, color=MUTED, linewidth=0.4 + 3.6 * weights[one, two], alpha=0.6, zorder=1, solid_capstyle="round")
+            ax.plot(
+                *xy[[one, two]].T,
+                color=MUTED,
+                linewidth=0.4 + 3.6 * weights[one, two],
+                alpha=0.6,
+                zorder=1,
+                solid_capstyle="round",
+            )
     area = 60 + 500 * positions["n_cells"] / positions["n_cells"].max()
     edge = [CALLED if str(name) == root else MUTED for name in positions.index]
     shown = ax.scatter(
@@ -127,9 +187,24 @@ def paga_graph(positions: pd.DataFrame, connectivities: pd.DataFrame, root: str,
     )
     for name, point, share in zip(positions.index, xy, positions["positive"], strict=True):
         dark = share > 0.6 * max(positions["positive"].max(), 1e-9)
-        ax.annotate(str(name), tuple(point), ha="center", va="center", color=ON_DARK if dark else ON_LIGHT, weight="bold")
+        ax.annotate(
+            str(name),
+            tuple(point),
+            ha="center",
+            va="center",
+            color=ON_DARK if dark else ON_LIGHT,
+            weight="bold",
+        )
     ax.margins(0.18)
-    ax.figure.colorbar(shown, ax=ax, label="cells called (%)", orientation="horizontal", shrink=0.7, aspect=30, pad=0.03)
+    ax.figure.colorbar(
+        shown,
+        ax=ax,
+        label="cells called (%)",
+        orientation="horizontal",
+        shrink=0.7,
+        aspect=30,
+        pad=0.03,
+    )
     return _bare(ax)
 
 
@@ -149,7 +224,14 @@ def state_bars(shares: pd.DataFrame, ax: Axes) -> Axes:
     left = np.zeros(len(shares))
     palette = colours([str(state) for state in shares.columns])
     for state in shares.columns:
-        ax.barh(np.arange(len(shares)), shares[state], left=left, color=palette.get(str(state), NEGATIVE), height=0.72, label=str(state))
+        ax.barh(
+            np.arange(len(shares)),
+            shares[state],
+            left=left,
+            color=palette.get(str(state), NEGATIVE),
+            height=0.72,
+            label=str(state),
+        )
         left += shares[state].to_numpy()
     ax.set_yticks(np.arange(len(shares)), [short(str(name)) for name in shares.index])
     ax.invert_yaxis()

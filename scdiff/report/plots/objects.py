@@ -52,7 +52,9 @@ _METRICS = {
 """Metric -> its column, its threshold, the label of the axis, whether that is logarithmic."""
 
 
-def of_object(read: Callable[..., tuple[Given, dict[str, Any]]]) -> Callable[[Callable[..., Axes]], Callable[..., Axes]]:
+def of_object(
+    read: Callable[..., tuple[Given, dict[str, Any]]],
+) -> Callable[[Callable[..., Axes]], Callable[..., Axes]]:
     """Let a plot ``(data, ax)`` take ``(adata, ax=None)`` as well; its options are then those of ``read``.
 
     Parameters
@@ -69,10 +71,16 @@ def of_object(read: Callable[..., tuple[Given, dict[str, Any]]]) -> Callable[[Ca
             adata, *rest = args
             ax = options.pop("ax", None) or (rest[0] if rest else None)
             given, named = read(adata, **options)
-            return _on_new_axes(draw, *given, **named) if ax is None else _drawn(draw, *given, ax, **named)
+            return (
+                _on_new_axes(draw, *given, **named)
+                if ax is None
+                else _drawn(draw, *given, ax, **named)
+            )
 
         said = (read.__doc__ or "").partition("\n")[0]
-        plot.__doc__ = f"{draw.__doc__}\n    Of an object: ``{draw.__name__}{_call(read)}``. {said}\n    "
+        plot.__doc__ = (
+            f"{draw.__doc__}\n    Of an object: ``{draw.__name__}{_call(read)}``. {said}\n    "
+        )
         return plot
 
     return decorate
@@ -80,8 +88,15 @@ def of_object(read: Callable[..., tuple[Given, dict[str, Any]]]) -> Callable[[Ca
 
 def _call(read: Callable[..., Any]) -> str:
     """Write how a plot of an object is called."""
-    options = {name: part.default for name, part in inspect.signature(read).parameters.items() if name != "adata"}
-    named = [f"{name}={'...' if default is inspect.Parameter.empty else repr(default)}" for name, default in options.items()]
+    options = {
+        name: part.default
+        for name, part in inspect.signature(read).parameters.items()
+        if name != "adata"
+    }
+    named = [
+        f"{name}={'...' if default is inspect.Parameter.empty else repr(default)}"
+        for name, default in options.items()
+    ]
     return f"({', '.join(['adata', 'ax=None', *named])})"
 
 
@@ -92,7 +107,9 @@ def _drawn(draw: Callable[..., Axes], *args: Any, **options: Any) -> Axes:
     except ScdiffError:
         raise
     except KeyError as error:
-        raise InputError(f"{draw.__name__}(): the data have no column or row {error.args[0]!r}.") from error
+        raise InputError(
+            f"{draw.__name__}(): the data have no column or row {error.args[0]!r}."
+        ) from error
 
 
 def _on_new_axes(draw: Callable[..., Axes], *given: Any, **named: Any) -> Axes:
@@ -113,7 +130,9 @@ def _held(adata: AnnData, key: keys.Key, plot: str, hint: str = "") -> Any:
     for name in (own, *([] if keys.is_prepared(adata) else [key.name])):
         if name in held:
             return held[name]
-    raise MissingKeyError(f"{plot} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first{hint}.")
+    raise MissingKeyError(
+        f"{plot} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first{hint}."
+    )
 
 
 def _xy(adata: AnnData, use_rep: str | None, plot: str) -> np.ndarray:
@@ -122,7 +141,9 @@ def _xy(adata: AnnData, use_rep: str | None, plot: str) -> np.ndarray:
 
     from scdiff.steps.shared.own import named_points
 
-    name = use_rep or next((name for name in ("scdiff_X_umap", "X_umap") if name in adata.obsm), None)
+    name = use_rep or next(
+        (name for name in ("scdiff_X_umap", "X_umap") if name in adata.obsm), None
+    )
     if name is None:
         _held(adata, keys.UMAP, plot, ", or name a map with use_rep")
     return np.asarray(named_points(adata, str(name), fewest=2)[:, :2])
@@ -140,7 +161,9 @@ def _clusters(adata: AnnData, cluster_key: str | None, plot: str) -> pd.Series:
 def _column(adata: AnnData, name: str, plot: str) -> pd.Series:
     """Take a column of ``obs``."""
     if name not in adata.obs:
-        raise UnknownNameError(f"{plot}: obs has no column {name!r}. {did_you_mean(name, map(str, adata.obs))}")
+        raise UnknownNameError(
+            f"{plot}: obs has no column {name!r}. {did_you_mean(name, map(str, adata.obs))}"
+        )
     return adata.obs[name]
 
 
@@ -163,7 +186,9 @@ def positives_heatmap(adata: AnnData) -> tuple[Given, dict[str, Any]]:
         _held(adata, key, "positives_heatmap")
     called = selections.main_calls(adata)
     if not called.any():
-        raise InputError("positives_heatmap: no cell is called positive, so there is nothing to draw.")
+        raise InputError(
+            "positives_heatmap: no cell is called positive, so there is nothing to draw."
+        )
     return (main_evidence(adata)[called],), {}
 
 
@@ -186,14 +211,21 @@ def counts_against_depth(adata: AnnData, *, marker: str = "INS") -> tuple[Given,
     counts = marker_counts(counted)
     if marker not in counts:
         known = did_you_mean(marker, map(str, counts))
-        raise UnknownNameError(f"counts_against_depth: no marker {marker!r} of the main programme is in the matrix. {known}")
+        raise UnknownNameError(
+            f"counts_against_depth: no marker {marker!r} of the main programme is in the matrix. {known}"
+        )
     depth = measure_cells(get_counts(counted), np.zeros(counted.n_vars, dtype=bool))[:, 0]
     found = call[str(call["main"])]["markers"]
     background = found.loc[marker, "background_cp10k"] if "background_cp10k" in found else np.nan
-    return (depth, counts[marker].to_numpy(), called), {"marker": marker, "background_cp10k": float(background)}
+    return (depth, counts[marker].to_numpy(), called), {
+        "marker": marker,
+        "background_cp10k": float(background),
+    }
 
 
-def forest(adata: AnnData, *, program: str | None = None, state: str | None = None) -> tuple[Given, dict[str, Any]]:
+def forest(
+    adata: AnnData, *, program: str | None = None, state: str | None = None
+) -> tuple[Given, dict[str, Any]]:
     """Select a state of a programme in every sample; the main one where none is named."""
     from scdiff.record import find_positive_state
     from scdiff.report.verdict import main_row
@@ -203,7 +235,9 @@ def forest(adata: AnnData, *, program: str | None = None, state: str | None = No
     rows = fractions(adata, program=chosen)
     if state is None:
         positive = find_positive_state(adata, chosen)
-        state = positive if positive in set(rows["state"].astype(str)) else str(rows["state"].iloc[0])
+        state = (
+            positive if positive in set(rows["state"].astype(str)) else str(rows["state"].iloc[0])
+        )
     return (fractions(adata, program=chosen, state=state),), {}
 
 
@@ -229,7 +263,9 @@ def read_outs(adata: AnnData, *, name: str) -> tuple[Given, dict[str, Any]]:
         _held(adata, key, "read_outs")
     table = scorecard(adata, name=name)
     if table.empty:
-        raise MissingKeyError(f"read_outs: no programme of the scorecard {name!r} was called: run call with programs=[{name!r}] first.")
+        raise MissingKeyError(
+            f"read_outs: no programme of the scorecard {name!r} was called: run call with programs=[{name!r}] first."
+        )
     return (table[table["sample"].astype(str) == "all"],), {}
 
 
@@ -251,11 +287,15 @@ def receptor_dots(adata: AnnData) -> tuple[Given, dict[str, Any]]:
     labels = selections.pairs_at(rows, selections.BATCH)["label"]  # in the batch's species
     places = [place for place in dict.fromkeys(rows["where"]) if place != selections.BATCH]
     if not places:
-        raise MissingKeyError("receptor_dots: no receiver was read: run communicate with receivers first.")
+        raise MissingKeyError(
+            "receptor_dots: no receiver was read: run communicate with receivers first."
+        )
     return ({place: selections.pairs_at(rows, place).assign(label=labels) for place in places},), {}
 
 
-def category_map(adata: AnnData, *, color: str = "scdiff_state", use_rep: str | None = None) -> tuple[Given, dict[str, Any]]:
+def category_map(
+    adata: AnnData, *, color: str = "scdiff_state", use_rep: str | None = None
+) -> tuple[Given, dict[str, Any]]:
     """Select a column of ``obs`` on a map; that of embed, or ``X_umap``, where none is named."""
     if color == keys.STATE.name:
         _held(adata, keys.STATE, "category_map")
@@ -267,10 +307,16 @@ def pseudotime_map(adata: AnnData, *, use_rep: str | None = None) -> tuple[Given
     pseudotime = _held(adata, keys.PSEUDOTIME, "pseudotime_map").to_numpy(dtype=float)
     root = str(_held(adata, keys.TRAJECTORY, "pseudotime_map")["root_cell"])
     names = [str(name) for name in adata.obs_names]
-    return (_xy(adata, use_rep, "pseudotime_map"), pseudotime, names.index(root) if root in names else None), {}
+    return (
+        _xy(adata, use_rep, "pseudotime_map"),
+        pseudotime,
+        names.index(root) if root in names else None,
+    ), {}
 
 
-def paga_graph(adata: AnnData, *, cluster_key: str | None = None, use_rep: str | None = None) -> tuple[Given, dict[str, Any]]:
+def paga_graph(
+    adata: AnnData, *, cluster_key: str | None = None, use_rep: str | None = None
+) -> tuple[Given, dict[str, Any]]:
     """Select the graph of the clusters that the trajectory was run on; name them as there.
 
     Raises
@@ -281,15 +327,23 @@ def paga_graph(adata: AnnData, *, cluster_key: str | None = None, use_rep: str |
     found = _held(adata, keys.TRAJECTORY, "paga_graph")
     clusters = _clusters(adata, cluster_key, "paga_graph").astype(str).to_numpy()
     if missing := sorted(set(found["paga"].index) - set(clusters)):
-        raise UnknownNameError(f"paga_graph: the trajectory has a cluster {missing[0]!r}, which these clusters lack: name its cluster_key.")
-    positions = selections.cluster_positions(_xy(adata, use_rep, "paga_graph"), clusters, selections.main_calls(adata))
+        raise UnknownNameError(
+            f"paga_graph: the trajectory has a cluster {missing[0]!r}, which these clusters lack: name its cluster_key."
+        )
+    positions = selections.cluster_positions(
+        _xy(adata, use_rep, "paga_graph"), clusters, selections.main_calls(adata)
+    )
     return (positions, found["paga"], str(found["root_cluster"])), {}
 
 
 def state_bars(adata: AnnData, *, cluster_key: str | None = None) -> tuple[Given, dict[str, Any]]:
     """Select the states within each cluster."""
     states = _held(adata, keys.STATE, "state_bars")
-    return (selections.shares_of(selections.states_by_cluster(_clusters(adata, cluster_key, "state_bars"), states)),), {}
+    return (
+        selections.shares_of(
+            selections.states_by_cluster(_clusters(adata, cluster_key, "state_bars"), states)
+        ),
+    ), {}
 
 
 def dropped_bars(adata: AnnData) -> tuple[Given, dict[str, Any]]:
@@ -297,7 +351,9 @@ def dropped_bars(adata: AnnData) -> tuple[Given, dict[str, Any]]:
     return (_held(adata, keys.QC, "dropped_bars")["dropped"],), {}
 
 
-def metric_histogram(adata: AnnData, *, metric: str = "total_counts") -> tuple[Given, dict[str, Any]]:
+def metric_histogram(
+    adata: AnnData, *, metric: str = "total_counts"
+) -> tuple[Given, dict[str, Any]]:
     """Select ``total_counts``, ``n_genes_by_counts`` or ``pct_counts_mt`` of the cells kept.
 
     Raises
@@ -306,12 +362,20 @@ def metric_histogram(adata: AnnData, *, metric: str = "total_counts") -> tuple[G
         If a name is not there, with the near match.
     """
     if metric not in _METRICS:
-        raise UnknownNameError(f"metric_histogram: there is no metric {metric!r}. {did_you_mean(metric, _METRICS)}")
+        raise UnknownNameError(
+            f"metric_histogram: there is no metric {metric!r}. {did_you_mean(metric, _METRICS)}"
+        )
     key, column, label, log = _METRICS[metric]
     values = _held(adata, key, "metric_histogram").to_numpy(dtype=float)
     limits = _held(adata, keys.QC, "metric_histogram")["thresholds"][column]
-    samples = adata.obs["sample"].astype(str).to_numpy() if "sample" in adata.obs else _samples(adata)
-    return (values, samples), {"label": label, "thresholds": {str(name): float(value) for name, value in limits.items()}, "log": log}
+    samples = (
+        adata.obs["sample"].astype(str).to_numpy() if "sample" in adata.obs else _samples(adata)
+    )
+    return (values, samples), {
+        "label": label,
+        "thresholds": {str(name): float(value) for name, value in limits.items()},
+        "log": log,
+    }
 
 
 def _samples(adata: AnnData) -> np.ndarray:

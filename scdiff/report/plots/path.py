@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, NEGATIVE, colours, legend_below
+from scdiff.report.plots.style import (
+    ACCENT,
+    CALLED,
+    GREY,
+    INK,
+    LINE,
+    MUTED,
+    NEGATIVE,
+    colours,
+    legend_below,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,12 +52,29 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
     middle = path["position"] + width / 2
     ax.bar(middle, path["cells"], width=width, color=NEGATIVE, label="cells")
     ax.bar(middle, path["start"], width=width, color=GREY, label="start (root)")
-    ax.bar(middle, path["end"], width=width, color=CALLED, label="end (called)", bottom=path["start"])
-    ax.step(middle, path["doublets"], where="mid", color=ACCENT, linewidth=1.4, label="doublets expected")
+    ax.bar(
+        middle, path["end"], width=width, color=CALLED, label="end (called)", bottom=path["start"]
+    )
+    ax.step(
+        middle,
+        path["doublets"],
+        where="mid",
+        color=ACCENT,
+        linewidth=1.4,
+        label="doublets expected",
+    )
     if gap and gap["high"] > gap["low"]:
         for edge in (gap["low"], gap["high"]):
             ax.axvline(edge, color=MUTED, linestyle="--", linewidth=1)
-        ax.text((gap["low"] + gap["high"]) / 2, 0.97, "the way", ha="center", va="top", transform=ax.get_xaxis_transform(), color=INK)
+        ax.text(
+            (gap["low"] + gap["high"]) / 2,
+            0.97,
+            "the way",
+            ha="center",
+            va="top",
+            transform=ax.get_xaxis_transform(),
+            color=INK,
+        )
     _counts_axis(ax, 3 * max(float(path["cells"].max()), 1.0))
     filled = path.loc[path["cells"] > 0, "position"]
     ax.set_xlim(min(float(filled.min()), -0.1) - width, max(float(filled.max()), 1.1) + 2 * width)
@@ -70,8 +97,18 @@ def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:
     palette = colours([str(gene) for gene in trends["gene"].unique()])
     for gene, part in trends.groupby("gene", sort=False):
         colour = palette[str(gene)]
-        ax.fill_between(part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
-        ax.plot(part["place"], part["cp10k"], color=colour, marker="o", markersize=3, linewidth=1.4, label=str(gene))
+        ax.fill_between(
+            part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0
+        )
+        ax.plot(
+            part["place"],
+            part["cp10k"],
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=1.4,
+            label=str(gene),
+        )
     _counts_axis(ax, 1.5 * max(float(trends["high"].max()), 1.0))
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
     ax.set_ylabel("counts per 10,000")
@@ -92,7 +129,11 @@ def day_flow(days: pd.DataFrame, ax: Axes) -> Axes:
     import numpy as np
 
     prefix = "state:"
-    states = [str(name) for name in days.columns if str(name).startswith(prefix) and not str(name).endswith(":negative")]
+    states = [
+        str(name)
+        for name in days.columns
+        if str(name).startswith(prefix) and not str(name).endswith(":negative")
+    ]
     palette = colours([name.removeprefix(prefix) for name in states])
     place, bottom = np.arange(len(days)), np.zeros(len(days))
     for name in states:
@@ -100,10 +141,20 @@ def day_flow(days: pd.DataFrame, ax: Axes) -> Axes:
         label = name.removeprefix(prefix)
         ax.bar(place, share, bottom=bottom, width=0.62, color=palette[label], label=label)
         bottom += share
-    committed, low, high = (100 * days[name].to_numpy(dtype=float) for name in ("committed", "low", "high"))
+    committed, low, high = (
+        100 * days[name].to_numpy(dtype=float) for name in ("committed", "low", "high")
+    )
     if np.isfinite(committed).any():
-        look: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 4, "linewidth": 1.2, "capsize": 3}
-        ax.errorbar(place, committed, yerr=[committed - low, high - committed], label="committed", **look)
+        look: dict[str, Any] = {
+            "color": INK,
+            "marker": "o",
+            "markersize": 4,
+            "linewidth": 1.2,
+            "capsize": 3,
+        }
+        ax.errorbar(
+            place, committed, yerr=[committed - low, high - committed], label="committed", **look
+        )
     ax.set_xticks(place, [str(day) for day in days.index])
     ax.set_ylim(0, min(100.0, 1.1 * max(float(bottom.max()), float(np.nanmax(high, initial=1.0)))))
     ax.set_xlabel("day")

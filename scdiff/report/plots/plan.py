@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["cells_by_depth"]
 
-_LINES = {"cells_to_detect": ("detect (LOD)", CALLED, "o", "-"), "cells_to_quantify": ("quantify (LLOQ)", ACCENT, "s", "--")}
+_LINES = {
+    "cells_to_detect": ("detect (LOD)", CALLED, "o", "-"),
+    "cells_to_quantify": ("quantify (LLOQ)", ACCENT, "s", "--"),
+}
 
 
 def cells_by_depth(plan: pd.DataFrame, ax: Axes) -> Axes:
@@ -27,7 +30,14 @@ def cells_by_depth(plan: pd.DataFrame, ax: Axes) -> Axes:
     """
     for name, (label, colour, marker, line) in _LINES.items():
         reached = plan[plan[name] > 0]
-        ax.plot(reached["depth"], reached[name], color=colour, marker=marker, linestyle=line, label=label)
+        ax.plot(
+            reached["depth"],
+            reached[name],
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            label=label,
+        )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xticks(list(plan["depth"]), [f"{depth:,.0f}" for depth in plan["depth"]])

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from scdiff.report.plots import objects
 from scdiff.report.plots.objects import of_object
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, NEGATIVE, PALETTE, colours, legend_below, log_counts
+from scdiff.report.plots.style import (
+    ACCENT,
+    CALLED,
+    GREY,
+    INK,
+    NEGATIVE,
+    PALETTE,
+    colours,
+    legend_below,
+    log_counts,
+)
 from scdiff.report.text import short
 
 if TYPE_CHECKING:
@@ -46,7 +56,9 @@ def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
     for column, (label, colour) in REASONS.items():
         numbers = dropped[column].to_numpy(dtype=float)
         if column == "n_after" or numbers.any():
-            ax.barh(np.arange(len(dropped)), numbers, left=left, color=colour, height=0.62, label=label)
+            ax.barh(
+                np.arange(len(dropped)), numbers, left=left, color=colour, height=0.62, label=label
+            )
         left += numbers
     ax.set_yticks(np.arange(len(dropped)), [short(str(name)) for name in dropped.index])
     ax.invert_yaxis()
@@ -66,7 +78,13 @@ def _few_ticks() -> Locator:
 
 @of_object(objects.metric_histogram)
 def metric_histogram(
-    values: np.ndarray, samples: np.ndarray, ax: Axes, *, label: str, thresholds: Mapping[str, float], log: bool = False
+    values: np.ndarray,
+    samples: np.ndarray,
+    ax: Axes,
+    *,
+    label: str,
+    thresholds: Mapping[str, float],
+    log: bool = False,
 ) -> Axes:
     """Draw the distribution of one QC metric, a line per sample, and its thresholds.
 

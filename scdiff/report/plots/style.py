@@ -95,7 +95,12 @@ def natural(level: str) -> tuple[int, int, str]:
 
 
 def legend_below(
-    ax: Axes, *, columns: int = 3, gap: float = 32.0, marker_scale: float | None = None, handles: Sequence[Artist] | None = None
+    ax: Axes,
+    *,
+    columns: int = 3,
+    gap: float = 32.0,
+    marker_scale: float | None = None,
+    handles: Sequence[Artist] | None = None,
 ) -> None:
     """Put the legend ``gap`` points below the axes, whatever their height; of ``handles``, or of what is drawn."""
     from matplotlib.transforms import ScaledTranslation
@@ -118,7 +123,13 @@ def log_counts(ax: Axes) -> None:
     low, high = ax.get_xlim()
     decades = log10(max(high, 1e-9)) - log10(max(low, 1e-9))
     subs = (
-        (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 1.2 else (1.0, 3.0) if decades < 2.4 else (1.0,)
+        (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+        if decades < 0.6
+        else (1.0, 2.0, 5.0)
+        if decades < 1.2
+        else (1.0, 3.0)
+        if decades < 2.4
+        else (1.0,)
     )
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
     ax.xaxis.set_minor_locator(NullLocator())

@@ -21,7 +21,12 @@ from scdiff.steps.call.calibration import calibrate_programs
 from scdiff.steps.call.foreign import find_foreign
 from scdiff.steps.call.sets import SetResult, call_sets
 from scdiff.steps.shared.controls import correct_by_controls
-from scdiff.steps.shared.markers import MarkerCounts, read_markers, select_control_cells, select_pooled_cells
+from scdiff.steps.shared.markers import (
+    MarkerCounts,
+    read_markers,
+    select_control_cells,
+    select_pooled_cells,
+)
 from scdiff.steps.shared.states import marker_states, names_in_file
 from scdiff.vocabulary import POOLED
 
@@ -126,7 +131,9 @@ def call(
     called = [program for program in every if program.is_called]
     loaded = [program for program in called if program.markers]
     if not loaded:
-        raise ProgramError(f"none of the programmes {', '.join(programs)} has markers to call: name one that has.")
+        raise ProgramError(
+            f"none of the programmes {', '.join(programs)} has markers to call: name one that has."
+        )
     if absent_as_zero:
         _refuse_unknown_genes(adata)
     doublets, read = _doublet_rates(adata, doublet_rate), read_markers(adata, called)
@@ -137,19 +144,31 @@ def call(
     results = {program.name: found[program.name] for program in loaded}
     main, cells = loaded[0], adata.obs_names
     results[main.name].record |= correct_by_controls(adata, main, read, results[main.name].record)
-    adata.obsm["scdiff_evidence"] = pd.concat([result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1)
-    adata.obsm["scdiff_probabilities"] = pd.DataFrame({name: result.probability for name, result in results.items()}, index=cells)
-    adata.obsm["scdiff_positive"] = pd.DataFrame({name: result.positive for name, result in results.items()}, index=cells)
+    adata.obsm["scdiff_evidence"] = pd.concat(
+        [result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1
+    )
+    adata.obsm["scdiff_probabilities"] = pd.DataFrame(
+        {name: result.probability for name, result in results.items()}, index=cells
+    )
+    adata.obsm["scdiff_positive"] = pd.DataFrame(
+        {name: result.positive for name, result in results.items()}, index=cells
+    )
     records = {name: result.record for name, result in results.items()}
     adata.obsm["scdiff_p_value"] = calibrate_programs(adata, loaded, read, records, null_sets, fdr)
-    for name, of_set in call_sets(adata, [program for program in called if not program.markers], read, null_sets, fdr).items():
+    for name, of_set in call_sets(
+        adata, [program for program in called if not program.markers], read, null_sets, fdr
+    ).items():
         _enter_set(adata, name, of_set)
         records[name] = of_set.record | {"fits": _fit_table(None)}
     adata.obs["scdiff_probability"] = results[main.name].probability
     states = pd.Categorical(results[main.name].state, categories=_state_names(main))
-    states = states.remove_unused_categories()  # scanpy draws a row for each category, and fails where it is empty
+    states = (
+        states.remove_unused_categories()
+    )  # scanpy draws a row for each category, and fails where it is empty
     adata.obs["scdiff_state"] = states
-    adata.uns["scdiff_state_colors"] = as_text_array(list(colours(list(states.categories)).values()))
+    adata.uns["scdiff_state_colors"] = as_text_array(
+        list(colours(list(states.categories)).values())
+    )
     options: dict[str, Any] = {
         "main": main.name,
         "fdr": fdr,
@@ -177,9 +196,17 @@ def _doublet_rates(adata: AnnData, given: float | None) -> dict[str, float]:
     sizes, inside = (names.value_counts().sort_index() for names in (samples, samples[pooled]))
     is_plate = adata.uns["scdiff"]["input"].get("technology") == "reads"
     rates = {
-        str(name): given if given is not None else 0.0 if is_plate else estimate_doublet_rate(int(size)) for name, size in sizes.items()
+        str(name): given
+        if given is not None
+        else 0.0
+        if is_plate
+        else estimate_doublet_rate(int(size))
+        for name, size in sizes.items()
     }
-    return rates | {POOLED: sum(rates[str(name)] * size for name, size in inside.items()) / max(int(pooled.sum()), 1)}
+    return rates | {
+        POOLED: sum(rates[str(name)] * size for name, size in inside.items())
+        / max(int(pooled.sum()), 1)
+    }
 
 
 def _refuse_unknown_genes(adata: AnnData) -> None:
@@ -189,7 +216,9 @@ def _refuse_unknown_genes(adata: AnnData) -> None:
 
     species = str(adata.uns["scdiff"]["input"].get("species"))
     if species not in ("human", "mouse"):
-        raise ConfigError("call.absent_as_zero is set, but the species is not known: give --species, or leave the option out.")
+        raise ConfigError(
+            "call.absent_as_zero is set, but the species is not known: give --species, or leave the option out."
+        )
     coding = annotation("human" if species == "human" else "mouse").coding
     known = sum(name in coding for name in adata.var_names) / max(adata.n_vars, 1)
     if known < MOSTLY_KNOWN:
@@ -206,7 +235,11 @@ def _doubt(adata: AnnData, depth: np.ndarray) -> str:
     chosen = sort_names(adata.obs_names)[:CELLS_LOOKED_AT]
     some = read_rows(get_counts(adata), np.sort(chosen))
     filled = np.flatnonzero(np.diff(some.indptr))
-    smallest = np.minimum.reduceat(np.where(some.data > 0, some.data, np.inf), some.indptr[filled]) if len(filled) else np.empty(0)
+    smallest = (
+        np.minimum.reduceat(np.where(some.data > 0, some.data, np.inf), some.indptr[filled])
+        if len(filled)
+        else np.empty(0)
+    )
     are_reads = adata.uns["scdiff"]["input"].get("technology") == "reads"
     return doubt_counts(depth, smallest, np.diff(some.indptr)[filled], are_reads=are_reads)
 
@@ -220,7 +253,9 @@ def _call_program(batch: _Batch, program: Program) -> _Result:
     found = [marker for marker in program.markers if rows[marker.name] or batch.absent_as_zero]
     names = [marker.name for marker in program.markers]
     empty = pd.DataFrame(np.nan, index=adata.obs_names, columns=names)
-    result = _Result(empty, empty.fillna(0.0), np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool))
+    result = _Result(
+        empty, empty.fillna(0.0), np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool)
+    )
     core = [marker for marker in program.core if marker in found]
     reason = _why_not(program, core, adata.n_obs)
     fits: SampleCalls | None = None
@@ -240,10 +275,16 @@ def _levels(read: MarkerCounts, program: Program) -> dict[str, float]:
     """Level of each marker, share of a cell's counts: as the programme gives it, else learned from the cells."""
     from scdiff.assay.levels import learn_levels
 
-    given = {marker.name: marker.level_cp10k / 1e4 for marker in program.markers if marker.level_cp10k is not None}
+    given = {
+        marker.name: marker.level_cp10k / 1e4
+        for marker in program.markers
+        if marker.level_cp10k is not None
+    }
     unknown = [marker for marker in program.markers if marker.level_cp10k is None]
     learned = learn_levels(read.of(unknown), read.depth)
-    return given | {marker.name: float(level) for marker, level in zip(unknown, learned, strict=True)}
+    return given | {
+        marker.name: float(level) for marker, level in zip(unknown, learned, strict=True)
+    }
 
 
 def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
@@ -257,7 +298,9 @@ def _why_not(program: Program, core: Sequence[Marker], n_cells: int) -> str:
     return ""
 
 
-def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result) -> SampleCalls:
+def _call_markers(
+    batch: _Batch, markers: Sequence[Marker], min_markers: int, result: _Result
+) -> SampleCalls:
     """Run some markers through the assay; fill their columns of ``result``."""
     from scdiff.assay.mixture import Model
     from scdiff.assay.priors import LEVEL_SD, MOST_REACH, UNKNOWN_LEVEL_SD
@@ -269,13 +312,35 @@ def _call_markers(batch: _Batch, markers: Sequence[Marker], min_markers: int, re
     model = Model(tuple(levels), min_markers, level_sd=UNKNOWN_LEVEL_SD if learned else LEVEL_SD)
     if model.witness is not None:
         result.foreign = _foreign(batch, markers, model.witness)
-        model = replace(model, reach=min(result.foreign.reach, MOST_REACH) if result.foreign else 0.0)
+        model = replace(
+            model, reach=min(result.foreign.reach, MOST_REACH) if result.foreign else 0.0
+        )
     samples, control = batch.adata.obs["sample"].astype(str), select_control_cells(batch.adata)
-    counts, depth, doublets, soups = batch.read.of(markers), batch.read.depth, batch.doublets, _soups(batch, markers)
-    called = call_samples(counts, depth, samples, model, control=control, rate=batch.fdr, doublet_rates=doublets, soups=soups)
-    result.evidence[names], result.on[names] = called.calls.evidence, called.calls.marker_probability
+    counts, depth, doublets, soups = (
+        batch.read.of(markers),
+        batch.read.depth,
+        batch.doublets,
+        _soups(batch, markers),
+    )
+    called = call_samples(
+        counts,
+        depth,
+        samples,
+        model,
+        control=control,
+        rate=batch.fdr,
+        doublet_rates=doublets,
+        soups=soups,
+    )
+    result.evidence[names], result.on[names] = (
+        called.calls.evidence,
+        called.calls.marker_probability,
+    )
     pooled = called.fits[POOLED]
-    rates = np.array([pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share]) * 1e4
+    rates = (
+        np.array([pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share])
+        * 1e4
+    )
     result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
     return called
 
@@ -284,33 +349,71 @@ def _foreign(batch: _Batch, markers: Sequence[Marker], witness: int) -> Foreign 
     """Measure what comes along with the marker that tells the contamination."""
     marker, rows = markers[witness], batch.read.genes(markers)
     excluded = [gene for genes in rows.values() for gene in genes]
-    return find_foreign(batch.adata, batch.read.of([marker])[:, 0], batch.read.depth, batch.levels[marker.name], excluded)
+    return find_foreign(
+        batch.adata,
+        batch.read.of([marker])[:, 0],
+        batch.read.depth,
+        batch.levels[marker.name],
+        excluded,
+    )
 
 
 def _soups(batch: _Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
     """Find what the empty droplets hold, by sample and for row ``all``, where it is known."""
     samples = batch.adata.obs["sample"].astype(str)
-    groups = {name: [name] for name in samples.unique()} | {POOLED: samples[select_pooled_cells(batch.adata)].unique()}
+    groups = {name: [name] for name in samples.unique()} | {
+        POOLED: samples[select_pooled_cells(batch.adata)].unique()
+    }
     found = {name: batch.read.soup_of(markers, inside) for name, inside in groups.items()}
     return {name: soup for name, soup in found.items() if soup is not None}
 
 
-def _leave_one_out(batch: _Batch, core: Sequence[Marker], fits: SampleCalls) -> dict[str, tuple[float, float]]:
+def _leave_one_out(
+    batch: _Batch, core: Sequence[Marker], fits: SampleCalls
+) -> dict[str, tuple[float, float]]:
     """Prevalence and number of calls without each marker, over all samples that are no controls."""
     from scdiff.assay.fmo import leave_one_out
 
     kept, read = select_pooled_cells(batch.adata), batch.read
-    found = leave_one_out(read.of(core)[kept], read.depth[kept], fits.fits[POOLED], rate=batch.fdr, doublet_rate=batch.doublets[POOLED])
-    return {marker.name: (without.prevalence, float(without.n_called)) for marker, without in zip(core, found, strict=False)}
+    found = leave_one_out(
+        read.of(core)[kept],
+        read.depth[kept],
+        fits.fits[POOLED],
+        rate=batch.fdr,
+        doublet_rate=batch.doublets[POOLED],
+    )
+    return {
+        marker.name: (without.prevalence, float(without.n_called))
+        for marker, without in zip(core, found, strict=False)
+    }
 
 
-def _states(read: MarkerCounts, program: Program, result: _Result, levels: Mapping[str, float], *, measurable: bool) -> np.ndarray:
+def _states(
+    read: MarkerCounts,
+    program: Program,
+    result: _Result,
+    levels: Mapping[str, float],
+    *,
+    measurable: bool,
+) -> np.ndarray:
     """State of each cell: the first rule that it meets; ``unassigned`` where neither side is sure."""
     rate = read.of(program.markers) / np.maximum(read.depth, 1)[:, None] * 1e4
-    high = {marker.name: rate[:, index] >= HIGH_SHARE * levels[marker.name] * 1e4 for index, marker in enumerate(program.markers)}
-    on = {name: ((result.on[name] > 0.5) & (result.evidence[name] > 0)).to_numpy() for name in result.on.columns}
-    unsure = (result.probability > UNSURE) & ~result.positive if measurable else np.ones(len(rate), dtype=bool)
-    state = np.where(result.positive, program.positive, np.where(unsure, "unassigned", "negative")).astype(object)
+    high = {
+        marker.name: rate[:, index] >= HIGH_SHARE * levels[marker.name] * 1e4
+        for index, marker in enumerate(program.markers)
+    }
+    on = {
+        name: ((result.on[name] > 0.5) & (result.evidence[name] > 0)).to_numpy()
+        for name in result.on.columns
+    }
+    unsure = (
+        (result.probability > UNSURE) & ~result.positive
+        if measurable
+        else np.ones(len(rate), dtype=bool)
+    )
+    state = np.where(
+        result.positive, program.positive, np.where(unsure, "unassigned", "negative")
+    ).astype(object)
     for rule in reversed(program.states):
         group = result.positive if rule.within else ~result.positive & ~unsure
         state[group & _meets(rule, on, high)] = rule.name
@@ -329,10 +432,16 @@ def _meets(rule: StateRule, on: dict[str, np.ndarray], high: dict[str, np.ndarra
 
 def _state_names(program: Program) -> list[str]:
     """All states that a cell of the programme can be in."""
-    return [*dict.fromkeys([*(rule.name for rule in program.states), program.positive, "unassigned", "negative"])]
+    return [
+        *dict.fromkeys(
+            [*(rule.name for rule in program.states), program.positive, "unassigned", "negative"]
+        )
+    ]
 
 
-def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Result, reason: str) -> dict[str, Any]:
+def _record(
+    batch: _Batch, program: Program, core: Sequence[Marker], result: _Result, reason: str
+) -> dict[str, Any]:
     """Put together what ``uns`` keeps of one programme."""
     import pandas as pd
 
@@ -344,9 +453,16 @@ def _record(batch: _Batch, program: Program, core: Sequence[Marker], result: _Re
     without = np.array([result.left_out.get(name, (np.nan, np.nan)) for name in names])
     detected = (counts > 0).sum(axis=0)
     asked = {marker.name: marker.genes(batch.read.species) for marker in program.markers}
-    columns = {"genes": genes, "background_cp10k": rates[:, 0], "level_cp10k": rates[:, 1], "soup_cp10k": rates[:, 2]}
+    columns = {
+        "genes": genes,
+        "background_cp10k": rates[:, 0],
+        "level_cp10k": rates[:, 1],
+        "soup_cp10k": rates[:, 2],
+    }
     columns |= {"prevalence_without": without[:, 0], "n_called_without": without[:, 1]}
-    markers = pd.DataFrame(columns | {"n_on": on.sum().to_numpy(), "n_detected": detected}, index=names)
+    markers = pd.DataFrame(
+        columns | {"n_on": on.sum().to_numpy(), "n_detected": detected}, index=names
+    )
     markers["found_as"] = [names_in_file(batch.adata, rows[name]) for name in names]
     markers["state"] = marker_states(batch.adata, rows, asked, detected)
     return {

@@ -95,28 +95,55 @@ def embed(
     """
     rows, values = sort_names(adata.obs_names), get_values(adata)
     variable = _variable_genes(adata, values, n_hvg)
-    columns = np.array([column for column in sort_names(adata.var_names) if variable[column]], dtype=int)
+    columns = np.array(
+        [column for column in sort_names(adata.var_names) if variable[column]], dtype=int
+    )
     components = Components.of(values, columns, n_pcs)
     points, variance = components.coordinates(values)[rows], components.variance
     chosen = draw_sketch(points, variance, LARGEST, seed)
     if len(chosen) < len(rows):
-        log.info("%d cells: neighbours, clusters and map are of %d of them; the others follow their nearest.", len(rows), len(chosen))
+        log.info(
+            "%d cells: neighbours, clusters and map are of %d of them; the others follow their nearest.",
+            len(rows),
+            len(chosen),
+        )
     adata.var["highly_variable"] = variable
-    found = _embedded(points[chosen], variance, n_neighbors, lambda weights: clusters_of(weights, resolution, leiden, seed), seed)
+    found = _embedded(
+        points[chosen],
+        variance,
+        n_neighbors,
+        lambda weights: clusters_of(weights, resolution, leiden, seed),
+        seed,
+    )
     _write(adata, found, points, rows, chosen)
     adata.uns |= _parameters(variance, n_neighbors, resolution, leiden, seed)
 
 
 def _embedded(
-    points: np.ndarray, variance: np.ndarray, n_neighbors: int, clustering: Callable[[csr_matrix], np.ndarray], seed: int
+    points: np.ndarray,
+    variance: np.ndarray,
+    n_neighbors: int,
+    clustering: Callable[[csr_matrix], np.ndarray],
+    seed: int,
 ) -> _Embedding:
     """Neighbours, clusters and map of cells in the order of their names; one cluster where they are too few or all alike."""
     indices, distances = nearest(points, min(n_neighbors, len(points)) - 1)
     weights = fuzzy_weights(indices, distances)
     if len(points) < FEWEST_CELLS or not variance.any():
-        log.info("%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.", len(points))
-        return _Embedding(indices, distances, weights, np.zeros(len(points), dtype=int), np.zeros((len(points), 2), dtype=np.float32))
-    return _Embedding(indices, distances, weights, clustering(weights), layout(weights, points, seed))
+        log.info(
+            "%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.",
+            len(points),
+        )
+        return _Embedding(
+            indices,
+            distances,
+            weights,
+            np.zeros(len(points), dtype=int),
+            np.zeros((len(points), 2), dtype=np.float32),
+        )
+    return _Embedding(
+        indices, distances, weights, clustering(weights), layout(weights, points, seed)
+    )
 
 
 def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
@@ -130,7 +157,9 @@ def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
     return chosen
 
 
-def _write(adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> None:
+def _write(
+    adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarray, chosen: np.ndarray
+) -> None:
     """Bring the results back into the order of ``adata``; cells outside the graph follow their nearest in it."""
     back, inside = np.argsort(rows), np.zeros(len(rows), dtype=bool)
     inside[chosen] = True
@@ -144,12 +173,31 @@ def _write(adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarr
         adata.obsp[name] = placed(graph, rows[chosen], len(rows))
 
 
-def _parameters(variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int) -> dict[str, Any]:
+def _parameters(
+    variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int
+) -> dict[str, Any]:
     """Entries of uns in the shape that scanpy's own functions read."""
-    graph = {"n_neighbors": n_neighbors, "method": "umap", "metric": "euclidean", "random_state": seed, "use_rep": "X_pca"}
+    graph = {
+        "n_neighbors": n_neighbors,
+        "method": "umap",
+        "metric": "euclidean",
+        "random_state": seed,
+        "use_rep": "X_pca",
+    }
     return {
         "pca": {"variance": variance},
-        "neighbors": {"connectivities_key": "connectivities", "distances_key": "distances", "params": graph},
+        "neighbors": {
+            "connectivities_key": "connectivities",
+            "distances_key": "distances",
+            "params": graph,
+        },
         "umap": {"params": {"min_dist": MIN_DISTANCE, "init_pos": "pca", "random_state": seed}},
-        "leiden": {"params": {"resolution": resolution, "flavor": leiden, "n_iterations": 2, "random_state": seed}},
+        "leiden": {
+            "params": {
+                "resolution": resolution,
+                "flavor": leiden,
+                "n_iterations": 2,
+                "random_state": seed,
+            }
+        },
     }

@@ -53,21 +53,33 @@ def by_key(sources: Sequence[Source], key: str) -> list[Source]:
         If the column is empty for some cells.
     """
     files = dict.fromkeys((source.files, source.members) for source in sources)
-    firsts = [next(source for source in sources if (source.files, source.members) == file) for file in files]
+    firsts = [
+        next(source for source in sources if (source.files, source.members) == file)
+        for file in files
+    ]
     return [keyed for first in firsts for keyed in _split(first, key)]
 
 
 def _split(source: Source, key: str) -> list[Source]:
     """Split one file."""
     labels = _labels(source, key)
-    plain = replace(source, column=key, wells=(), calls=None, fields={}, raw=None if len(labels) > 1 else source.raw)
+    plain = replace(
+        source,
+        column=key,
+        wells=(),
+        calls=None,
+        fields={},
+        raw=None if len(labels) > 1 else source.raw,
+    )
     return [replace(plain, sample=label, label=label) for label in labels]
 
 
 def _labels(source: Source, key: str) -> list[str]:
     """List the samples that the column of one file names."""
     if source.members:
-        raise ConfigError(f"{source.path}: samples.key is {key!r}, which is not looked for in archives: unpack it, and name the file.")
+        raise ConfigError(
+            f"{source.path}: samples.key is {key!r}, which is not looked for in archives: unpack it, and name the file."
+        )
     if source.layout in (Layout.H5AD, Layout.ZARR):
         return own_samples(source.files[0], key)[1]
     if source.layout is Layout.LOOM:

@@ -97,7 +97,14 @@ def prepare(
         "species": species,
         "control": [str(name) for name in control],
     }
-    made, taken = load_object(adata, counts=counts, sample=sample, donor=donor, species=species, control=options["control"])
+    made, taken = load_object(
+        adata,
+        counts=counts,
+        sample=sample,
+        donor=donor,
+        species=species,
+        control=options["control"],
+    )
     if made.n_obs < adata.n_obs:
         raise InputError(
             f"adata: {adata.n_obs - made.n_obs:,} cells are of several samples or of none, as Multiplet or Undetermined: "
@@ -105,14 +112,20 @@ def prepare(
         )
     adata.uns["scdiff"] = {
         keys.INPUT.name: made.uns["scdiff"][keys.INPUT.name],
-        keys.PREPARED.name: options | {"matrix": taken, "control": np.array(options["control"], dtype=object)},
+        keys.PREPARED.name: options
+        | {"matrix": taken, "control": np.array(options["control"], dtype=object)},
     }
     adata.obs[keys.DEPTH.name] = _depth(made)
     return adata if copy else None
 
 
 def run_prepared(
-    function: Callable[[AnnData], R], adata: AnnData, *, step: str, cluster_key: str | None = None, use_rep: str | None = None
+    function: Callable[[AnnData], R],
+    adata: AnnData,
+    *,
+    step: str,
+    cluster_key: str | None = None,
+    use_rep: str | None = None,
 ) -> R:
     """Run a step on the working copy of a prepared object, and give the results back to it.
 
@@ -157,7 +170,9 @@ def working_copy(adata: AnnData) -> AnnData:
     options: Mapping[str, Any] = adata.uns["scdiff"][keys.PREPARED.name]
     matrix = str(options["matrix"])
     if not is_sum(matrix) and matrix not in matrices_of(adata):
-        raise InputError(f"adata: {_place(matrix)}, from which prepare took the counts, is gone: put it back, or {AGAIN}.")
+        raise InputError(
+            f"adata: {_place(matrix)}, from which prepare took the counts, is gone: put it back, or {AGAIN}."
+        )
     work, _ = load_object(
         adata,
         counts=matrix,
@@ -167,11 +182,17 @@ def working_copy(adata: AnnData) -> AnnData:
         control=[str(name) for name in options["control"]],
     )
     _refuse_changed(adata, work, matrix)
-    work.uns["scdiff"] = {name: value for name, value in adata.uns["scdiff"].items() if name not in (keys.PREPARED.name, VARIABLE)}
+    work.uns["scdiff"] = {
+        name: value
+        for name, value in adata.uns["scdiff"].items()
+        if name not in (keys.PREPARED.name, VARIABLE)
+    }
     work.uns["scdiff"][keys.NORMALISE.name] = {"target_sum": LOG_TARGET}
     work.uns["log1p"] = {}
     for slot, theirs in _per_cell(adata):
-        for name in [key.name for key in keys.KEYS if key.slot == slot and _own(key.name) in theirs]:
+        for name in [
+            key.name for key in keys.KEYS if key.slot == slot and _own(key.name) in theirs
+        ]:
             keys.slot_of(work, slot)[name] = theirs[_own(name)]
     if VARIABLE in adata.uns["scdiff"]:
         work.var[keys.HVG.name] = work.var_names.isin(adata.uns["scdiff"][VARIABLE])
@@ -181,10 +202,14 @@ def working_copy(adata: AnnData) -> AnnData:
 def _refuse_changed(adata: AnnData, work: AnnData, matrix: str) -> None:
     """Refuse counts, samples or genes that are not those that :func:`prepare` verified: results would be of two data sets."""
     if keys.DEPTH.name not in adata.obs:
-        raise InputError(f"adata: {keys.DEPTH}, by which the counts are known again, is gone: {AGAIN}.")
+        raise InputError(
+            f"adata: {keys.DEPTH}, by which the counts are known again, is gone: {AGAIN}."
+        )
     before, now = adata.obs[keys.DEPTH.name].to_numpy(), _depth(work)
     if len(now) != len(before):
-        raise InputError(f"adata: {len(before) - len(now):,} cells have no sample any more: {AGAIN}.")
+        raise InputError(
+            f"adata: {len(before) - len(now):,} cells have no sample any more: {AGAIN}."
+        )
     if (changed := before != now).any():
         cell = int(np.flatnonzero(changed)[0])
         raise InputError(
@@ -194,7 +219,9 @@ def _refuse_changed(adata: AnnData, work: AnnData, matrix: str) -> None:
         )
     known = {str(name) for name in adata.uns["scdiff"][keys.INPUT.name]["files"].index}
     if new := sorted(set(work.obs[keys.SAMPLE.name].astype(str)) - known):
-        raise InputError(f"adata: sample {new[0]!r} was not there when the object was prepared (samples: {some(sorted(known))}): {AGAIN}.")
+        raise InputError(
+            f"adata: sample {new[0]!r} was not there when the object was prepared (samples: {some(sorted(known))}): {AGAIN}."
+        )
 
 
 def _depth(made: AnnData) -> np.ndarray:
@@ -215,14 +242,18 @@ def _give_back(work: AnnData, adata: AnnData, step: str) -> None:
     """Write the results of a step into the prepared object, under our names only."""
     prepared = adata.uns["scdiff"][keys.PREPARED.name]
     kept = {VARIABLE: adata.uns["scdiff"][VARIABLE]} if VARIABLE in adata.uns["scdiff"] else {}
-    made = {name: value for name, value in work.uns["scdiff"].items() if name != keys.NORMALISE.name}
+    made = {
+        name: value for name, value in work.uns["scdiff"].items() if name != keys.NORMALISE.name
+    }
     adata.uns["scdiff"] = made | kept | {keys.PREPARED.name: prepared}
     for slot, theirs in _per_cell(adata):
         for key in keys.list_written(step):
             if key.slot == slot and keys.has(work, key):
                 theirs[_own(key.name)] = keys.slot_of(work, slot)[key.name]
     if keys.HVG in keys.list_written(step):
-        adata.uns["scdiff"][VARIABLE] = np.array(work.var_names[work.var[keys.HVG.name]], dtype=object)
+        adata.uns["scdiff"][VARIABLE] = np.array(
+            work.var_names[work.var[keys.HVG.name]], dtype=object
+        )
 
 
 def _per_cell(adata: AnnData) -> list[tuple[str, Any]]:

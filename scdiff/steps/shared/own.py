@@ -34,7 +34,9 @@ def named_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
     import pandas as pd
 
     if cluster_key not in adata.obs:
-        raise ConfigError(f"cluster_key is {cluster_key!r}, but obs has no such column. {did_you_mean(cluster_key, map(str, adata.obs))}")
+        raise ConfigError(
+            f"cluster_key is {cluster_key!r}, but obs has no such column. {did_you_mean(cluster_key, map(str, adata.obs))}"
+        )
     column = adata.obs[cluster_key]
     if n_missing := int(column.isna().sum()):
         raise ConfigError(
@@ -46,9 +48,15 @@ def named_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
             f"cluster_key: obs[{cluster_key!r}] holds {names.nunique():,} values for {len(names):,} cells, which are no clusters: "
             "name a column with fewer."
         )
-    order = column.cat.categories.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else sorted(names.unique())
+    order = (
+        column.cat.categories.astype(str)
+        if isinstance(column.dtype, pd.CategoricalDtype)
+        else sorted(names.unique())
+    )
     kept = [name for name in order if name in set(names)]
-    return pd.Series(pd.Categorical(names, categories=pd.Index(kept, dtype=object)), index=adata.obs_names)
+    return pd.Series(
+        pd.Categorical(names, categories=pd.Index(kept, dtype=object)), index=adata.obs_names
+    )
 
 
 def named_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
@@ -60,19 +68,29 @@ def named_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray
         If there is no such entry, it has fewer than ``fewest`` columns, or it holds NaN or infinity.
     """
     if use_rep not in adata.obsm:
-        raise ConfigError(f"use_rep is {use_rep!r}, but obsm has no such entry. {did_you_mean(use_rep, map(str, adata.obsm))}")
+        raise ConfigError(
+            f"use_rep is {use_rep!r}, but obsm has no such entry. {did_you_mean(use_rep, map(str, adata.obsm))}"
+        )
     try:
         points = np.asarray(adata.obsm[use_rep], dtype=float)
     except (TypeError, ValueError):
-        raise ConfigError(f"use_rep: obsm[{use_rep!r}] does not hold numbers: name an embedding such as 'X_pca'.") from None
+        raise ConfigError(
+            f"use_rep: obsm[{use_rep!r}] does not hold numbers: name an embedding such as 'X_pca'."
+        ) from None
     if points.ndim != 2 or points.shape[1] < fewest:
-        raise ConfigError(f"use_rep: obsm[{use_rep!r}] has shape {points.shape}; at least {fewest} columns are needed.")
+        raise ConfigError(
+            f"use_rep: obsm[{use_rep!r}] has shape {points.shape}; at least {fewest} columns are needed."
+        )
     if n_odd := int((~np.isfinite(points)).any(axis=1).sum()):
-        raise ConfigError(f"use_rep: obsm[{use_rep!r}] holds NaN or infinity for {n_odd:,} of {len(points):,} cells.")
+        raise ConfigError(
+            f"use_rep: obsm[{use_rep!r}] holds NaN or infinity for {n_odd:,} of {len(points):,} cells."
+        )
     return points
 
 
-def with_own(adata: AnnData, *, cluster_key: str | None, use_rep: str | None, slot_of_rep: str) -> AnnData:
+def with_own(
+    adata: AnnData, *, cluster_key: str | None, use_rep: str | None, slot_of_rep: str
+) -> AnnData:
     """Put the named clusters and points in the place of those of ``embed``, in a new object; the same one where none is named.
 
     The new object shares counts, values and results with ``adata`` and has no neighbours where points are named.
@@ -97,7 +115,13 @@ def with_own(adata: AnnData, *, cluster_key: str | None, use_rep: str | None, sl
         return adata
     layers = {name: values for name, values in adata.layers.items() if name is not None}
     frames = {"obs": adata.obs.copy(), "var": adata.var.copy(), "uns": dict(adata.uns)}
-    made = AnnData(X=adata.X, **frames, layers=layers, obsm=dict(adata.obsm), obsp={} if use_rep else dict(adata.obsp))
+    made = AnnData(
+        X=adata.X,
+        **frames,
+        layers=layers,
+        obsm=dict(adata.obsm),
+        obsp={} if use_rep else dict(adata.obsp),
+    )
     made.uns["scdiff"] = dict(adata.uns.get("scdiff", {}))
     if cluster_key is not None:
         made.obs[keys.LEIDEN.name] = named_clusters(adata, cluster_key)
@@ -123,8 +147,12 @@ def join_neighbours(adata: AnnData, *, seed: int) -> None:
     points = np.asarray(adata.obsm[keys.PCA.name], dtype=float)[rows]
     chosen = draw_sketch(points, points.var(axis=0), LARGEST, seed)
     indices, distances = nearest(points[chosen], min(N_NEIGHBOURS, len(chosen)) - 1)
-    adata.obsp[keys.CONNECTIVITIES.name] = placed(fuzzy_weights(indices, distances), rows[chosen], len(rows))
-    adata.obsp[keys.DISTANCES.name] = placed(distance_graph(indices, distances), rows[chosen], len(rows))
+    adata.obsp[keys.CONNECTIVITIES.name] = placed(
+        fuzzy_weights(indices, distances), rows[chosen], len(rows)
+    )
+    adata.obsp[keys.DISTANCES.name] = placed(
+        distance_graph(indices, distances), rows[chosen], len(rows)
+    )
     inside = np.zeros(len(rows), dtype=bool)
     inside[rows[chosen]] = True
     adata.obs[keys.SKETCH.name] = inside

@@ -130,7 +130,10 @@ def _part(adata: AnnData, inside: np.ndarray) -> AnnData:
 
     rows = np.flatnonzero(inside)
     part = AnnData(
-        obs=adata.obs[inside].copy(), var=adata.var.copy(), uns=dict(adata.uns), layers={"counts": read_rows(get_counts(adata), rows)}
+        obs=adata.obs[inside].copy(),
+        var=adata.var.copy(),
+        uns=dict(adata.uns),
+        layers={"counts": read_rows(get_counts(adata), rows)},
     )
     part.uns["scdiff"] = dict(adata.uns["scdiff"])
     part.obsm["X_pca"] = adata.obsm["X_pca"][inside]
@@ -152,11 +155,15 @@ def _carry(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
         if key.slot == "obs":
             values = part.obs[key.name].to_numpy()[by_name]
             is_number = pd.api.types.is_numeric_dtype(values)
-            adata.obs[key.name] = values[takes].mean(axis=1) if is_number else pd.Categorical(majority(values[takes]))
+            adata.obs[key.name] = (
+                values[takes].mean(axis=1) if is_number else pd.Categorical(majority(values[takes]))
+            )
     adata.uns["scdiff"] |= {"trajectory": part.uns["scdiff"]["trajectory"]}
 
 
-def _follow(adata: AnnData, root: str | None, n_comps: int, method: Callable[..., np.ndarray], seed: int) -> None:
+def _follow(
+    adata: AnnData, root: str | None, n_comps: int, method: Callable[..., np.ndarray], seed: int
+) -> None:
     """Do the step on cells that are all in the graph."""
     rows = sort_names(adata.obs_names)
     graph = as_csr(adata.obsp["connectivities"])
@@ -168,13 +175,21 @@ def _follow(adata: AnnData, root: str | None, n_comps: int, method: Callable[...
     path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), table_groups(adata))
     probabilities = _fates(graph, pseudotime, rows, ends, method)
     fate = probabilities[POSITIVE].to_numpy()
-    adata.obs["dpt_pseudotime"], adata.obs["dpt_pseudotime_low"], adata.obs["dpt_pseudotime_high"] = pseudotime, low, high
+    (
+        adata.obs["dpt_pseudotime"],
+        adata.obs["dpt_pseudotime_low"],
+        adata.obs["dpt_pseudotime_high"],
+    ) = pseudotime, low, high
     adata.obs["scdiff_component"] = name_groups(component)
     adata.obs["scdiff_position"] = path.position
     adata.obs["scdiff_fate"] = fate
     days = _days(adata, path, fate)
     trends, genes = _genes_along(adata, path.position if path.gap else pseudotime, fate, rows)
-    notes = _notes(adata, component, start, pseudotime) + _notes_on_days(adata, days) + ([] if path.together else [APART])
+    notes = (
+        _notes(adata, component, start, pseudotime)
+        + _notes_on_days(adata, days)
+        + ([] if path.together else [APART])
+    )
     for note in notes:
         log.info(note)
     found = {
@@ -203,19 +218,33 @@ def _days(adata: AnnData, path: Path, fate: np.ndarray) -> pd.DataFrame:
     return time_course(days_of(adata), state, _positive(adata), fate, path.away, path.threshold)
 
 
-def _ends(adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.DataFrame, start: Root) -> dict[str, np.ndarray]:
+def _ends(
+    adata: AnnData, graph: csr_matrix, pseudotime: np.ndarray, paga: pd.DataFrame, start: Root
+) -> dict[str, np.ndarray]:
     """Cells of the positive end, of the other ends, and of the start; shape (n_cells,) each."""
     clusters, positive = adata.obs["leiden"].astype(str).to_numpy(), _positive(adata)
     state = adata.obs["scdiff_state"].astype(str).to_numpy()
     probability = adata.obs["scdiff_probability"].to_numpy(dtype=float)
-    own = np.where(positive_controls(adata), "control", state)  # a control is placed, but it is no end
-    end = positive_end(own, sorted(set(own[positive]) - {"control"}), probability, pseudotime, graph)
+    own = np.where(
+        positive_controls(adata), "control", state
+    )  # a control is placed, but it is no end
+    end = positive_end(
+        own, sorted(set(own[positive]) - {"control"}), probability, pseudotime, graph
+    )
     other = tips(pseudotime, clusters, paga, end, start.cluster)
-    return {POSITIVE: end} | {f"cluster {name}": cells for name, cells in other.items()} | {START: (clusters == start.cluster) & ~positive}
+    return (
+        {POSITIVE: end}
+        | {f"cluster {name}": cells for name, cells in other.items()}
+        | {START: (clusters == start.cluster) & ~positive}
+    )
 
 
 def _fates(
-    graph: csr_matrix, pseudotime: np.ndarray, rows: np.ndarray, ends: dict[str, np.ndarray], method: Callable[..., np.ndarray]
+    graph: csr_matrix,
+    pseudotime: np.ndarray,
+    rows: np.ndarray,
+    ends: dict[str, np.ndarray],
+    method: Callable[..., np.ndarray],
 ) -> pd.DataFrame:
     """Probability of each end for each cell that the root reaches; NaN elsewhere, and throughout where no cell is at the positive end."""
     import pandas as pd
@@ -227,7 +256,9 @@ def _fates(
         for place, cells in enumerate(ends.values()):
             number[cells[members] & (number < 0)] = place
         with limit_blas_threads():
-            found.iloc[members] = method(take_subgraph(graph, members), pseudotime[members], number, len(ends)).round(FATE_DIGITS)
+            found.iloc[members] = method(
+                take_subgraph(graph, members), pseudotime[members], number, len(ends)
+            ).round(FATE_DIGITS)
     return found
 
 
@@ -235,7 +266,10 @@ def _end_table(ends: dict[str, np.ndarray], fates: pd.DataFrame) -> pd.DataFrame
     """Size and mean probability of each end."""
     import pandas as pd
 
-    table = {"n_cells": [int(cells.sum()) for cells in ends.values()], "mean_fate": fates.mean().round(DIGITS).to_numpy()}
+    table = {
+        "n_cells": [int(cells.sum()) for cells in ends.values()],
+        "mean_fate": fates.mean().round(DIGITS).to_numpy(),
+    }
     return pd.DataFrame(table, index=pd.Index(list(ends), dtype=object, name="end"))
 
 
@@ -245,7 +279,9 @@ def _fate_weighted(adata: AnnData, fate: np.ndarray) -> list[float]:
     return [round(float(values.mean()), DIGITS) if len(values) else np.nan for values in known]
 
 
-def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _genes_along(
+    adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trends of the main programme's markers, and genes that go with the fate and had no part in the path."""
     program = read_main_program(adata)
     read = read_markers(adata, [program])
@@ -254,17 +290,28 @@ def _genes_along(adata: AnnData, place: np.ndarray, fate: np.ndarray, rows: np.n
     allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
     allowed[[row for found in genes.values() for row in found]] = False
     donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
-    return gene_trends(sums, read.depth, place), drivers(get_values(adata), fate, list(adata.var_names), allowed, donors, rows)
+    return gene_trends(sums, read.depth, place), drivers(
+        get_values(adata), fate, list(adata.var_names), allowed, donors, rows
+    )
 
 
 def _notes_on_days(adata: AnnData, days: pd.DataFrame) -> list[str]:
     """Say where the share of called cells falls from a day to the next, and what cannot be read as a day."""
     odd = list_unreadable_days(adata.obs[DAY].dropna().unique()) if DAY in adata.obs else []
     listed = ", ".join(odd[:3]) + ", ..." * (len(odd) > 3)
-    notes = [f'{len(odd)} values of obs["{DAY}"] cannot be read as a day ({listed}): their cells have none.'] if odd else []
+    notes = (
+        [
+            f'{len(odd)} values of obs["{DAY}"] cannot be read as a day ({listed}): their cells have none.'
+        ]
+        if odd
+        else []
+    )
     fell = falls(days) if len(days) else []
     sentence = f"Fewer cells are called on day {', '.join(fell)} than on the day before, beyond chance: no course runs backwards."
-    return [*notes, *([f"{sentence} Cells may have been lost, or the batches differ."] if fell else [])]
+    return [
+        *notes,
+        *([f"{sentence} Cells may have been lost, or the batches differ."] if fell else []),
+    ]
 
 
 def _gap_record(path: Path) -> dict[str, float]:
@@ -291,7 +338,9 @@ def _pseudotime(
     place = {cell: number for number, cell in enumerate(members)}
     roots = np.array([place[cell] for cell in (start.cell, *start.others)])
     with limit_blas_threads():
-        found = diffusion_pseudotime(take_subgraph(graph, members), roots, n_comps, seed).round(DIGITS)
+        found = diffusion_pseudotime(take_subgraph(graph, members), roots, n_comps, seed).round(
+            DIGITS
+        )
     whole = np.full((3, len(rows)), np.nan)
     whole[:, members] = found[0], found.min(axis=0), found.max(axis=0)
     return whole[0], whole[1], whole[2]
@@ -309,7 +358,14 @@ def _component_table(adata: AnnData, component: np.ndarray, start: Root) -> pd.D
     sizes = np.bincount(component)
     positive = np.bincount(component, weights=_positive(adata), minlength=len(sizes)).astype(int)
     index = pd.Index([str(number) for number in range(len(sizes))], dtype=object, name="component")
-    return pd.DataFrame({"n_cells": sizes, "n_positive": positive, "has_root": np.arange(len(sizes)) == component[start.cell]}, index=index)
+    return pd.DataFrame(
+        {
+            "n_cells": sizes,
+            "n_positive": positive,
+            "has_root": np.arange(len(sizes)) == component[start.cell],
+        },
+        index=index,
+    )
 
 
 def _paga(distances: csr_matrix, clusters: pd.Series) -> pd.DataFrame:
@@ -321,14 +377,20 @@ def _paga(distances: csr_matrix, clusters: pd.Series) -> pd.DataFrame:
     from scipy import sparse
 
     codes, names = clusters.cat.codes.to_numpy(), [str(name) for name in clusters.cat.categories]
-    member = sparse.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), len(names)))
+    member = sparse.csr_matrix(
+        (np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), len(names))
+    )
     edges = distances.copy()
     edges.data = np.ones(len(edges.data))
     counts = (member.T @ edges @ member).toarray()
     from_cluster, sizes = counts.sum(axis=1), np.bincount(codes, minlength=len(names))
     between = counts + counts.T - 2 * np.diag(np.diag(counts))
-    expected = (np.outer(from_cluster, sizes) + np.outer(sizes, from_cluster)) / max(len(codes) - 1, 1)
-    weights = np.minimum(np.divide(between, expected, out=np.zeros_like(between), where=expected > 0), 1)
+    expected = (np.outer(from_cluster, sizes) + np.outer(sizes, from_cluster)) / max(
+        len(codes) - 1, 1
+    )
+    weights = np.minimum(
+        np.divide(between, expected, out=np.zeros_like(between), where=expected > 0), 1
+    )
     return pd.DataFrame(weights, index=pd.Index(names, dtype=object), columns=names)
 
 
@@ -340,15 +402,25 @@ def _notes(adata: AnnData, component: np.ndarray, start: Root, pseudotime: np.nd
     lost = int((positive & ~reached).sum())
     notes = []
     if not reached.all():
-        notes.append(f"No path joins {(~reached).sum()} of {len(reached)} cells to the root (other components): they have no pseudotime.")
+        notes.append(
+            f"No path joins {(~reached).sum()} of {len(reached)} cells to the root (other components): they have no pseudotime."
+        )
     if component.max() > 0 and _one_sample_each(adata, component):
-        notes.append("Every component holds cells of one sample only: differences of batch and of state cannot be told apart.")
+        notes.append(
+            "Every component holds cells of one sample only: differences of batch and of state cannot be told apart."
+        )
     if len(values) == 1:
-        notes.append("The cells of the root's component cannot be ordered (fewer than five, or all alike).")
+        notes.append(
+            "The cells of the root's component cannot be ordered (fewer than five, or all alike)."
+        )
     elif np.quantile(values, 0.95) < STRETCHED:
-        notes.append(f"A few distant cells stretch the scale: 95 % of the cells have a pseudotime below {STRETCHED}.")
+        notes.append(
+            f"A few distant cells stretch the scale: 95 % of the cells have a pseudotime below {STRETCHED}."
+        )
     if adata.obs["scdiff_probability"].isna().all():
-        notes.append("The main programme cannot be measured here, so the root was chosen without it.")
+        notes.append(
+            "The main programme cannot be measured here, so the root was chosen without it."
+        )
     elif not positive.any():
         notes.append(
             "No cell is called positive: the order shows variation among the cells, not a course toward the progenitor-like state."
@@ -363,4 +435,6 @@ def _one_sample_each(adata: AnnData, component: np.ndarray) -> bool:
     if "sample" not in adata.obs or adata.obs["sample"].nunique() < 2:
         return False
     samples = adata.obs["sample"].astype(str).to_numpy()
-    return all(len(np.unique(samples[component == number])) == 1 for number in range(component.max() + 1))
+    return all(
+        len(np.unique(samples[component == number])) == 1 for number in range(component.max() + 1)
+    )

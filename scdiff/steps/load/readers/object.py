@@ -25,7 +25,13 @@ NAME = Path("adata")
 """What sentences call the object."""
 
 
-def sources_in(adata: AnnData, *, sample: str | None = None, donor: str | None = None, control: Sequence[str] = ()) -> list[Source]:
+def sources_in(
+    adata: AnnData,
+    *,
+    sample: str | None = None,
+    donor: str | None = None,
+    control: Sequence[str] = (),
+) -> list[Source]:
     """Find the samples of an object in memory.
 
     Parameters
@@ -48,31 +54,54 @@ def sources_in(adata: AnnData, *, sample: str | None = None, donor: str | None =
     obs = adata.obs.copy(deep=False)
     for option, column in (("sample", sample), ("donor", donor)):
         if column is not None and column not in obs:
-            raise ConfigError(f"prepare(): {option} is {column!r}, but obs has no such column. {did_you_mean(column, map(str, obs))}")
+            raise ConfigError(
+                f"prepare(): {option} is {column!r}, but obs has no such column. {did_you_mean(column, map(str, obs))}"
+            )
     if donor is not None:
         obs["donor"] = adata.obs[donor]
     if sample is not None:
         obs[LABELS] = adata.obs[sample]
     if sample is not None:
-        column, labels = LABELS, own_labels(NAME, [*map(str, adata.obs)], lambda name: adata.obs[name], exact=True, key=sample)[1]
+        column, labels = (
+            LABELS,
+            own_labels(
+                NAME, [*map(str, adata.obs)], lambda name: adata.obs[name], exact=True, key=sample
+            )[1],
+        )
     else:
         column, labels = own_labels(NAME, list(map(str, obs)), lambda name: obs[name], exact=True)
     names = labels or [LABELS]
     if unknown := [name for name in control if name not in names]:
-        raise ConfigError(f"prepare(): control: there is no sample {unknown[0]!r}. {did_you_mean(unknown[0], names)}")
+        raise ConfigError(
+            f"prepare(): control: there is no sample {unknown[0]!r}. {did_you_mean(unknown[0], names)}"
+        )
     held = (adata, obs)
     return [
-        Source(name, NAME, Layout.OBJECT, (), name if labels else "", column=column, control=name in control, held=held) for name in names
+        Source(
+            name,
+            NAME,
+            Layout.OBJECT,
+            (),
+            name if labels else "",
+            column=column,
+            control=name in control,
+            held=held,
+        )
+        for name in names
     ]
 
 
 def _refuse_unfit(adata: AnnData) -> None:
     """Refuse an object whose counts are not in memory, or whose cells share names."""
     if adata.isbacked or any(is_lazy(values) for values in (adata.X, *adata.layers.values())):
-        raise InputError("adata: the values are on disk: call adata.to_memory() first, or run the command with --engine dask.")
+        raise InputError(
+            "adata: the values are on disk: call adata.to_memory() first, or run the command with --engine dask."
+        )
     if not adata.obs_names.is_unique:
         twice = adata.obs_names[adata.obs_names.duplicated()][0]
-        raise InputError(f"adata: cells share a name (e.g. {twice!r}): call adata.obs_names_make_unique() first.")
+        raise InputError(
+            f"adata: cells share a name (e.g. {twice!r}): call adata.obs_names_make_unique() first."
+        )
 
 
 @READERS.register(
@@ -130,4 +159,7 @@ def _storable(var: Any) -> Any:
     """Columns about the genes as any version can store them; missing names stay missing."""
     import pandas as pd
 
-    return pd.DataFrame({str(name): as_plain_column(column) for name, column in var.items()}, index=var.index.astype(str))
+    return pd.DataFrame(
+        {str(name): as_plain_column(column) for name, column in var.items()},
+        index=var.index.astype(str),
+    )
