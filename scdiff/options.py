@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
@@ -208,7 +208,10 @@ def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
 def _known(model: type[BaseModel], path: list[str]) -> list[str]:
     """Option names at ``path`` inside ``model``."""
     for part in path:
+        if part.isdigit():  # the place in a list, whose model is known already
+            continue
         inner = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = next(iter(get_args(inner)), None) if get_origin(inner) is list else inner
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

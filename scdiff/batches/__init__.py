@@ -1,1 +1,1 @@
-"""Quality control over batches: what was measured is kept, watched and judged."""
+"""Quality control over batches: release a batch, validate the method, keep the history, watch the trend."""

@@ -8,7 +8,7 @@ import typer
 
 # each module registers its commands, in the order of the help
 # isort: off
-from scdiff.cli import run, data, results, design, history  # noqa: F401
+from scdiff.cli import run, data, results, release, history, design  # noqa: F401
 # isort: on
 
 from scdiff.cli.app import app
