@@ -109,7 +109,7 @@ def test_one_donor_is_refused_with_the_reason(measure):
 
 @pytest.mark.parametrize(("fractions", "kind"), [([0.0, 0.0], "positive"), ([1.0, 1.0, 1.0], "negative")])
 def test_cells_all_alike_are_refused(fractions, kind):
-    with pytest.raises(InputError, match=f"no donor of {len(fractions)} has a {kind} cell, so how much donors differ cannot be told"):
+    with pytest.raises(InputError, match=f"no donor of {len(fractions)} has a {kind} cell, so the variation between donors is unknown"):
         donor_variation(fractions, [1000] * len(fractions))
 
 
