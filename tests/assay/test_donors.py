@@ -102,7 +102,7 @@ def test_one_donor_is_refused_with_the_reason(call):
 
 @pytest.mark.parametrize(("fractions", "cells"), [([0.1, 1.2], [10, 10]), ([0.1, np.nan], [10, 10]), ([0.1, 0.2], [10, 0])])
 def test_values_that_are_no_fractions_are_refused(fractions, cells):
-    with pytest.raises(InputError, match="not within 0 to 1, or a donor has no cells"):
+    with pytest.raises(InputError, match="not between 0 and 1, or a donor has no cells"):
         beta_binomial_interval(fractions, cells)
 
 

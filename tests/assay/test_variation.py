@@ -103,7 +103,7 @@ def test_equal_donors_do_not_differ():
 
 @pytest.mark.parametrize("measure", [donor_variation, intraclass_correlation, logit_variance])
 def test_one_donor_is_refused_with_the_reason(measure):
-    with pytest.raises(InputError, match=r"1 donor for the variation between donors, and at least 2 are needed: how much donors differ"):
+    with pytest.raises(InputError, match=r"1 donor for the variation between donors, and at least 2 are needed: the cells of one donor do not show how much donors differ"):
         measure([0.1], [1000])
 
 
