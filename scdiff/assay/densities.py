@@ -1,4 +1,4 @@
-"""Parameters of the mixture in natural units, the densities of a count, and random draws of counts."""
+"""Parameters of the mixture in natural units, densities of a count, and random draws of counts."""
 
 from __future__ import annotations
 

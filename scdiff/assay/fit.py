@@ -50,20 +50,20 @@ class Fit:
     Parameters
     ----------
     model, table
-        What was fitted to what.
+        The model and the cells.
     theta
         The optimum, shape (n_theta,).
     value
-        Penalised negative log-likelihood there.
+        Penalised negative log-likelihood at the optimum.
     prevalence
         Weight of the positive patterns, 0-1.
     pattern
         Posterior of the patterns in each row, shape (n_rows, n_patterns).
     evidence_of_positives
-        Twice the log-likelihood ratio against no positive cell (but what doublets make), 0 or more.
+        Twice the log-likelihood ratio against no positive cell (except by doublets), 0 or more.
     rival
-        Log-likelihood by which another reading of the counts (contamination that reaches farther, or less far) describes them
-        worse, and its prevalence; infinite and NaN where there is none.
+        Log-likelihood by which a rival fit (contamination that reaches farther, or less far)
+        describes the counts worse, and its prevalence; infinite and NaN if there is no rival fit.
     """
 
     model: Model
@@ -94,9 +94,10 @@ def fit_mixture(
     also: Floats | None = None,
     doublet_rate: float = 0.0,
 ) -> Fit:
-    """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
+    """Fit the mixture from several starts and keep the best optimum.
 
-    Where a batch without positive cells fits as well, the fit is that of such a batch.
+    The starts assume that positive cells are rare, mixed or all. If a batch without positive cells
+    fits as well, the fit is that of such a batch.
 
     Parameters
     ----------
@@ -105,13 +106,14 @@ def fit_mixture(
     model
         Typical levels and the number of markers needed.
     start
-        Theta to start from, shape (n_theta,), in place of the three.
+        Theta of a single start, shape (n_theta,), instead of the three.
     also
-        Theta to start from beside the three, shape (n_theta,), for example a fit to the pooled samples.
+        Theta of an additional start, shape (n_theta,), for example a fit to the pooled samples.
     doublet_rate
-        Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
+        Share of droplets with two cells, 0-0.3: droplets that are positive by chance are not
+        evidence for positive cells.
     """
-    rough = _of_size(table, ROUGH_ROWS)
+    rough = _coarsen(table, ROUGH_ROWS)
     thetas = [start] if start is not None else [start_of(rough, model, kind) for kind in STARTS]
     first = _fit_one(table, model, thetas + ([also] if also is not None else []), doublet_rate)
     if start is not None or not _is_contested(table, model):
@@ -127,7 +129,7 @@ def fit_mixture(
 
 
 def _is_contested(table: CellTable, model: Model) -> bool:
-    """Whether cells hold the most abundant marker at a rate that contamination may or may not reach."""
+    """Check whether the rate of the most abundant marker in some cells may be contamination."""
     if model.witness is None or model.soup is not None or model.reach >= MOST_REACH:
         return False
     marker, level = table.markers[model.witness], model.level[model.witness]
@@ -140,49 +142,42 @@ def _is_contested(table: CellTable, model: Model) -> bool:
 
 def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate: float) -> Fit:
     """Fit one model from several starts."""
-    rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
-    theta, best = _descend(
-        rough,
-        model,
-        min((_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas), key=_value)[0],
-    )
+    rough, small = _coarsen(table, ROUGH_ROWS), _coarsen(table, FIT_ROWS)
+    started = [_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas]
+    theta, best = _descend(rough, model, min(started, key=_get_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
-    blank, none = (
-        _descend(rough, model, theta, prevalence=by_chance, best=best.value)
-        if by_chance < weight[model.positive].sum()
-        else (theta, best)
-    )
-    if (
-        none.value < best.value - ROUGH_GAIN
-    ):  # the fit without positive cells found a better place: look for positive cells from there
-        theta, best = min(
-            [(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value
-        )
+    blank, none = theta, best
+    if by_chance < weight[model.positive].sum():
+        blank, none = _descend(rough, model, theta, prevalence=by_chance, best=best.value)
+    if none.value < best.value - ROUGH_GAIN:
+        # the fit without positive cells found a better optimum: look for positive cells from there
+        again = _descend(rough, model, _add_positives(rough, model, blank))
+        theta, best = min([(theta, best), again], key=_get_value)
         weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
-    if model.min_markers > 1 and weight[model.positive].sum() > NEARLY_ALL:
-        full, every = _descend(rough, model, theta, prevalence=1.0)
-        theta = (
-            _only_positive(model, full)
-            if 2 * (every.value - best.value) < WORTH_NEGATIVES
-            else theta
-        )
+    prevalence = weight[model.positive].sum()
+    if model.min_markers > 1 and prevalence > NEARLY_ALL:
+        theta = _try_without_negatives(rough, model, theta, best)
     if evidence < WORTH_A_CLASS:
-        theta = _without(
-            rough,
-            model,
-            blank,
-            np.where(model.positive, weight / weight[model.positive].sum(), 0.0),
-            by_chance,
-        )
+        shares = np.where(model.positive, weight / prevalence, 0.0)
+        theta = _remove_positives(rough, model, blank, shares, by_chance)
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
 
 
-def _only_positive(model: Model, theta: Floats) -> Floats:
-    """Theta of a fit whose prevalence was held at 1."""
+def _try_without_negatives(
+    table: CellTable, model: Model, theta: Floats, best: Likelihood
+) -> Floats:
+    """Return theta of positive cells only, if negative cells add too little log-likelihood."""
+    full, every = _descend(table, model, theta, prevalence=1.0)
+    worth = 2 * (every.value - best.value)
+    return _remove_negatives(model, full) if worth < WORTH_NEGATIVES else theta
+
+
+def _remove_negatives(model: Model, theta: Floats) -> Floats:
+    """Return theta of a fit whose prevalence was fixed at 1."""
     low, high = model.bounds
     place = model.layout.patterns
     weight, moved = theta[place], theta.copy()
@@ -190,8 +185,8 @@ def _only_positive(model: Model, theta: Floats) -> Floats:
     return np.clip(moved, low, high)
 
 
-def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
-    """Theta with one cell in a hundred positive, all else as it was."""
+def _add_positives(table: CellTable, model: Model, theta: Floats) -> Floats:
+    """Return theta with one cell in a hundred positive, otherwise unchanged."""
     weight = model.average_weight(theta, table)
     some = np.where(
         model.positive,
@@ -202,10 +197,13 @@ def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
     return np.clip(model.with_weight(theta, table, some), low, high)
 
 
-def _without(
+def _remove_positives(
     table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float
 ) -> Floats:
-    """Theta of a fit whose prevalence was held near 0; ``shares`` say of which patterns positive cells would be."""
+    """Return theta of a fit whose prevalence was fixed near 0.
+
+    ``shares`` are the pattern weights that positive cells would have.
+    """
     held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
     weight = np.where(model.positive, prevalence * shares, held) + SMALLEST_POSITIVE_WEIGHT * (
         shares + 1e-3
@@ -214,8 +212,8 @@ def _without(
     return np.clip(model.with_weight(theta, table, weight / weight.sum()), low, high)
 
 
-def _of_size(table: CellTable, most_rows: int) -> CellTable:
-    """Put the cells into wider bins until there are at most ``most_rows`` rows, or the widest bins are reached."""
+def _coarsen(table: CellTable, most_rows: int) -> CellTable:
+    """Use wider bins until there are at most ``most_rows`` rows, or the widest bins are reached."""
     for binning in WIDER:
         if len(table.weight) <= most_rows:
             break
@@ -224,12 +222,12 @@ def _of_size(table: CellTable, most_rows: int) -> CellTable:
 
 
 def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positives: float) -> Fit:
-    """Put a fit together again from its stored optimum.
+    """Rebuild a fit from its stored optimum.
 
     Parameters
     ----------
     table, model
-        What was fitted to what.
+        The cells and the model.
     theta
         The optimum, shape (n_theta,).
     evidence_of_positives
@@ -240,20 +238,20 @@ def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positiv
     return Fit(model, table, theta, here.value, prevalence, here.pattern, evidence_of_positives)
 
 
-def _value(result: tuple[Floats, Likelihood]) -> float:
-    """Take what is minimised out of a result."""
+def _get_value(result: tuple[Floats, Likelihood]) -> float:
+    """Return the minimised value of a result."""
     return result[1].value
 
 
 def start_of(table: CellTable, model: Model, kind: str) -> Floats:
-    """Make a starting theta.
+    """Build theta of a start.
 
     Parameters
     ----------
     table, model
-        What is to be fitted to what.
+        The cells and the model.
     kind
-        ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them.
+        ``rare`` explains all counts by background, ``all`` by expression, ``mixed`` by both.
     """
     prevalence, contamination = STARTS[kind]
     theta, at, typical = model.prior_mean.copy(), model.layout, np.array(model.level)
@@ -285,9 +283,11 @@ def _descend(
     enough: float = FINE_GAIN,
     best: float = np.inf,
 ) -> tuple[Floats, Likelihood]:
-    """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
+    """Run a Levenberg-Marquardt descent inside the bounds.
 
-    It ends after two steps in turn that gain less than ``enough``; far above ``best``, the value with positive cells, that is more.
+    The curvature comes from the outer product of the scores. The descent ends after two successive
+    steps that gain less than ``enough``. Far above ``best``, the value with positive cells, the
+    steps must gain more.
     """
     low, high = model.bounds
     theta = np.clip(theta, low, high)
@@ -296,11 +296,8 @@ def _descend(
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = (
-                small + 1
-                if here.value - there.value < max(enough, GAIN_OF_EVIDENCE * (there.value - best))
-                else 0
-            )
+            needed = max(enough, GAIN_OF_EVIDENCE * (there.value - best))
+            small = small + 1 if here.value - there.value < needed else 0
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6
@@ -312,7 +309,7 @@ def _descend(
 def _damped_step(
     theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats
 ) -> Floats:
-    """Solve for the step of the parameters that no bound holds."""
+    """Solve for the step of the parameters that are not at a bound."""
     free = ~(((theta <= low) & (here.gradient > 0)) | ((theta >= high) & (here.gradient < 0)))
     curvature = here.curvature[np.ix_(free, free)]
     step = np.zeros(len(theta))
@@ -323,21 +320,22 @@ def _damped_step(
 
 
 def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Profile likelihood interval of the prevalence; honest at 0 and at 1.
+    """Compute the profile likelihood interval of the prevalence; it is valid at 0 and at 1.
 
-    All other parameters are fitted anew at each candidate prevalence. Where few positive cells or none were found, there is
-    nothing to learn their levels from: the interval then allows for cells that express the markers down to a tenth of the typical
-    level. A single marker at a tenth of its level cannot be told from contamination: its upper bound is for the typical level.
+    All other parameters are fitted again at each candidate prevalence. If few or no positive cells
+    were found, their levels are unknown: the interval then allows for cells that express the
+    markers down to a tenth of the typical level. A single marker at a tenth of its level looks like
+    contamination: its upper bound is for the typical level.
 
     Parameters
     ----------
     fit
         The fitted mixture.
     confidence
-        Coverage aimed at, between 0 and 1.
+        Nominal coverage, between 0 and 1.
     """
     drop = chi2.ppf(confidence, 1) / 2
-    small = _of_size(fit.table, FIT_ROWS)
+    small = _coarsen(fit.table, FIT_ROWS)
     learned = fit.evidence_of_positives >= (
         LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS
     )
@@ -346,22 +344,22 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     if small is not fit.table or model is not fit.model:
         theta, here = _descend(small, model, fit.theta)
         fit = replace(fit, model=model, table=small, theta=theta, value=here.value)
-    return _bound(fit, -1, drop), _bound(fit, +1, drop)
+    return _find_bound(fit, -1, drop), _find_bound(fit, +1, drop)
 
 
 def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> float:
-    """Find the upper bound of the prevalence of cells that express the markers at a share of their typical levels.
+    """Compute the upper bound of the prevalence of cells with a stated level of the markers.
 
     Parameters
     ----------
     fit
         The fitted mixture.
     relative
-        Level of such cells, relative to the typical one, above 0.
+        Level of such cells, relative to the typical level, above 0.
     confidence
-        Coverage aimed at, between 0 and 1.
+        Nominal coverage, between 0 and 1.
     """
-    small = _of_size(fit.table, FIT_ROWS)
+    small = _coarsen(fit.table, FIT_ROWS)
     model = replace(fit.model, level_sd=KNOWN_LEVEL_SD, relative=relative)
     start = fit.theta.copy()
     start[model.layout.level] = np.log(model.level) + np.log(relative)
@@ -370,14 +368,15 @@ def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> fl
     moved = replace(
         fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence
     )
-    return _bound(moved, +1, chi2.ppf(confidence, 1) / 2)
+    return _find_bound(moved, +1, chi2.ppf(confidence, 1) / 2)
 
 
-def _bound(fit: Fit, side: int, drop: float) -> float:
-    """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does.
+def _find_bound(fit: Fit, side: int, drop: float) -> float:
+    """Find the prevalence at which the profile has dropped by ``drop`` on one side.
 
-    The square root of the drop is nearly linear in the logit: secants through it need few points. Each point starts from the
-    nearest one inside, since one far outside may lie in another valley.
+    Return 0 or 1 if it never does. The square root of the drop is nearly linear in the logit, so
+    secants through it need few points. Each point starts from the nearest one inside, because one
+    far outside may lie in another valley.
     """
     centre = float(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)))
     inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
@@ -395,14 +394,18 @@ def _bound(fit: Fit, side: int, drop: float) -> float:
             outer = (guess, root)
         if abs(inner[0]) >= LARGEST_LOGIT:
             return float(side > 0)
-        guess = _secant(inner, outer, centre, np.sqrt(drop), side)
+        guess = _next_logit(inner, outer, centre, np.sqrt(drop), side)
     return float(expit(guess))
 
 
-def _secant(
+def _next_logit(
     inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int
 ) -> float:
-    """Next logit to try: between two points where there are two, beyond the inner one (at most four times as far) else."""
+    """Choose the next logit to try.
+
+    It is between the inner and the outer point. Without an outer point it is beyond the inner one,
+    at most four times as far.
+    """
     if np.isfinite(outer[1]):
         share = (goal - inner[1]) / (outer[1] - inner[1])
         return inner[0] + float(np.clip(share, 0.1, 0.9)) * (outer[0] - inner[0])

@@ -289,17 +289,14 @@ class Model:
             least[self.witness] = float(np.clip(self.most, MOST_CONTAMINATION, MOST_REACH))
         least = np.minimum(least, self.relative / 2) if self.relative < 1 else least
         levels = np.log(least * level), np.log(np.minimum(LEVEL_MAX * level, HIGHEST_LEVEL))
-        leaks = LEAST_LOG_LEAK, self.most_leak
-        sizes = [np.log(ON_SIZE_RANGE), np.log(OFF_SIZE_RANGE)]
-        shared = [np.log(ACTIVITY_RANGE), (-SLOPE_BOUND, SLOPE_BOUND), TILT_RANGE]
-        bounds = []
-        for end, sign in ((0, -1.0), (1, 1.0)):
-            each = [SOUP_LOG_RANGE[end], leaks[end], *(size[end] for size in sizes)]
-            logits = [sign * NODE_LOGIT_BOUND] * N_NODES
-            logits += [sign * PATTERN_LOGIT_BOUND] * len(self.patterns)
-            rest = [*np.repeat(each, n), *(one[end] for one in shared), *logits]
-            bounds.append(np.array([*levels[end], *rest]))
-        return bounds[0], bounds[1]
+        sizes = np.log([ON_SIZE_RANGE, OFF_SIZE_RANGE])
+        each = np.array([SOUP_LOG_RANGE, (LEAST_LOG_LEAK, self.most_leak), *sizes])
+        shared = np.array([np.log(ACTIVITY_RANGE), (-SLOPE_BOUND, SLOPE_BOUND), TILT_RANGE])
+        logits = np.repeat([NODE_LOGIT_BOUND, PATTERN_LOGIT_BOUND], [N_NODES, len(self.patterns)])
+        by_marker = np.repeat(each, n, axis=0)
+        low = [levels[0], by_marker[:, 0], shared[:, 0], -logits]
+        high = [levels[1], by_marker[:, 1], shared[:, 1], logits]
+        return np.concatenate(low), np.concatenate(high)
 
     def weights(self, theta: Floats, table: CellTable, prevalence: float | None = None) -> Weights:
         """Compute the pattern weights in each row.

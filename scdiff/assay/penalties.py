@@ -1,4 +1,4 @@
-"""Costs of the mixture that are not normal priors: ambient composition, mean contamination, weights.
+"""Costs of the mixture that are not normal priors: ambient composition, contamination, weights.
 
 Each function returns a value, its gradient (n_theta,) and a positive curvature (n_theta, n_theta).
 """
@@ -66,8 +66,8 @@ def soup_cost(theta: Floats, layout: Layout, centre: Floats, spread: Floats) -> 
 def mean_cost(theta: Floats, layout: Layout, nodes: Floats, most: float) -> Cost:
     """Compute the prior of the mean contamination if the ambient RNA is known.
 
-    Single cells may hold mostly ambient RNA, but not all of them. A count that is as frequent in the
-    cells as in the ambient RNA is not contamination: the cells made it.
+    Single cells may hold mostly ambient RNA, but not all of them. A count that is as frequent in
+    the cells as in the ambient RNA is not contamination: the cells made it.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def excess_cost(
     cells
         Cells per row, shape (n_rows,).
     patterns, positive
-        Expressed markers, shape (n_patterns, n_markers), and positive patterns, shape (n_patterns,).
+        Expressed markers, shape (n_patterns, n_markers); positive patterns, shape (n_patterns,).
     layout
         Places of the parameters in theta.
     held

@@ -138,7 +138,7 @@ STARTS = {"rare": (0.01, 1.0), "mixed": (0.3, 0.3), "all": (0.97, 0.03)}
 contamination is the share of the observed mean that it explains."""
 ROUGH_ROWS, FIT_ROWS = 1500, 5000
 """Most rows of the table on which the starts descend, and of the table for the optimum and its
-profile. Speed only."""
+profile. Limited for speed."""
 WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
 """Bins of depths and counts that are tried in turn until a table is small enough."""
 MOST_STEPS = 80
@@ -187,9 +187,9 @@ MOST_PROFILE_POINTS = 20
 
 DEPTHS, DRAWS = 5_000, 100_000
 """Cells whose depths are used for background-only cells, and cells drawn at these depths for each
-half of the check. Speed only."""
+half of the check. Limited for speed."""
 BLANK_CELLS = 1_000
-"""Cells of each matched set that the full caller calls. Speed only."""
+"""Cells of each matched set that the full caller calls. Limited for speed."""
 BLANK_BINNING = Binning(2, 16)
 """Bins of the tables of the blanks. Twenty blanks are fitted for each programme: wide bins and one
 start make this four times faster."""
@@ -220,6 +220,8 @@ LONE_LEVEL = 0.7
 """The same if nearly all cells are positive without the most abundant marker. No cell then shows
 the background, and the sample may be full of debris: 0.35 % was read as 32.5 % before this
 limit."""
+AT_BOUND = 1e-6
+"""Distance in ln level within which a level is at its bound: numerical tolerance."""
 DECISIVE = 0.25
 """Share of the prevalence that changes what is stated."""
 APART = 0.35

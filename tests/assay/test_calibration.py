@@ -147,12 +147,12 @@ def test_background_cells_are_drawn_from_the_soup(fit, batch):
 def test_notes_say_where_the_rate_is_off_and_which_abundance_is_not_met():
     share = np.full((len(NOMINAL), 5), 0.05)
     share[FIVE, 2] = 0.081
-    assert module._notes("matched null sets", share) == (
-        "At nominal 5 % the rate among held-out matched null sets is 8.1 % (quartile 2): p-values of this batch are off.",
+    assert module._note_rates("matched null sets", share) == (
+        "At nominal 5 % the rate among held-out matched null sets is 8.1 % (quartile 2): p-values of this batch are incorrect.",
     )
-    assert module._notes("matched null sets", np.full((len(NOMINAL), 5), np.nan)) == ()
-    assert "4.7-fold" in module._far(np.array([1.2, 4.7]))[0]
-    assert module._far(np.array([1.2])) == ()
+    assert module._note_rates("matched null sets", np.full((len(NOMINAL), 5), np.nan)) == ()
+    assert "4.7-fold" in module._note_far_genes(np.array([1.2, 4.7]))[0]
+    assert module._note_far_genes(np.array([1.2])) == ()
 
 
 def test_record_survives_an_h5ad_file(calibration, tmp_path):

@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_controls_that_cannot_be_told_apart_are_refused():
-    with pytest.raises(InputError, match=r"the positive control is called in 10.00% of its cells and the negative one in 20.00%"):
+    with pytest.raises(InputError, match=r"the positive control is called in 10.00% of its cells and the negative control in 20.00%"):
         rogan_gladen((5, 100), (20, 100), (10, 100))
 
 

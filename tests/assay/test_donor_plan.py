@@ -62,7 +62,7 @@ def test_more_than_ten_thousand_donors_are_none(plan):
     ("numbers", "sentence"),
     [
         ((0.0, 0.1, 100), "mean fraction to plan for is 0"),
-        ((0.1, 1.2, 100), "with rho 1.2 and 100 cells"),
+        ((0.1, 1.2, 100), "the plan has rho 1.2 and 100 cells"),
         ((0.1, 0.1, 0), "0 cells per donor"),
     ],
 )

@@ -96,13 +96,13 @@ def test_more_donors_narrow_the_interval_more_cells_hardly():
 
 @pytest.mark.parametrize("call", [lambda: beta_binomial_interval([0.1], [100]), lambda: compare_donors([0.1], [9], [0.1, 0.2], [9, 9])])
 def test_one_donor_is_refused_with_the_reason(call):
-    with pytest.raises(InputError, match=r"1 donor for .*, and at least 2 are needed: how much donors differ cannot be told"):
+    with pytest.raises(InputError, match=r"1 donor for .*, and at least 2 are needed: the cells of one donor do not show"):
         call()
 
 
 @pytest.mark.parametrize(("fractions", "cells"), [([0.1, 1.2], [10, 10]), ([0.1, np.nan], [10, 10]), ([0.1, 0.2], [10, 0])])
 def test_values_that_are_no_fractions_are_refused(fractions, cells):
-    with pytest.raises(InputError, match="not within 0 to 1, or a donor has no cells"):
+    with pytest.raises(InputError, match="not between 0 and 1, or a donor has no cells"):
         beta_binomial_interval(fractions, cells)
 
 
@@ -131,17 +131,17 @@ def test_interval_p_value_and_words_agree(compare):
     base, cells = np.array([0.04, 0.05, 0.06]), [2000] * 3
     for shift in np.linspace(0, 0.3, 16):
         found = compare(base, cells, base + shift, cells)
-        assert (found.low > 0) == (found.p_value < 0.05) == (found.said == "different")
+        assert (found.low > 0) == (found.p_value < 0.05) == (found.verdict == "different")
         assert found.effect == pytest.approx(shift)
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
 def test_equivalence_needs_a_margin_and_enough_donors(compare):
     fractions, cells = np.array([0.02, 0.025] * 4), [3000] * 8
-    assert compare(fractions, cells, fractions, cells).said == "undecided"
+    assert compare(fractions, cells, fractions, cells).verdict == "undecided"
     wide, narrow = (compare(fractions, cells, fractions, cells, margin=margin) for margin in (0.05, 0.001))
-    assert wide.said == "equivalent within the margin"
-    assert narrow.said == "undecided"
+    assert wide.verdict == "equivalent within the margin"
+    assert narrow.verdict == "undecided"
     assert wide.p_equivalence < 0.05 < narrow.p_equivalence
     assert np.isnan(compare(fractions, cells, fractions, cells).p_equivalence)
 
@@ -150,8 +150,8 @@ def test_a_tost_interval_of_90_percent_lies_within_the_margin():
     a, b, cells = np.array([0.02, 0.03, 0.025, 0.02]), np.array([0.025, 0.03, 0.03, 0.02]), [3000] * 4
     inner = compare_donors(a, cells, b, cells, confidence=0.90)
     edge = max(-inner.low, inner.high)
-    assert compare_donors(a, cells, b, cells, margin=edge * 1.01).said == "equivalent within the margin"
-    assert compare_donors(a, cells, b, cells, margin=edge * 0.99).said != "equivalent within the margin"
+    assert compare_donors(a, cells, b, cells, margin=edge * 1.01).verdict == "equivalent within the margin"
+    assert compare_donors(a, cells, b, cells, margin=edge * 0.99).verdict != "equivalent within the margin"
 
 
 def test_pairs_see_through_donors_that_differ():

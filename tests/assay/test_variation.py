@@ -103,13 +103,13 @@ def test_equal_donors_do_not_differ():
 
 @pytest.mark.parametrize("measure", [donor_variation, intraclass_correlation, logit_variance])
 def test_one_donor_is_refused_with_the_reason(measure):
-    with pytest.raises(InputError, match=r"1 donor for the variation between donors, and at least 2 are needed: how much donors differ"):
+    with pytest.raises(InputError, match=r"1 donor for the variation between donors, and at least 2 are needed: the cells of one donor do not show how much donors differ"):
         measure([0.1], [1000])
 
 
 @pytest.mark.parametrize(("fractions", "kind"), [([0.0, 0.0], "positive"), ([1.0, 1.0, 1.0], "negative")])
 def test_cells_all_alike_are_refused(fractions, kind):
-    with pytest.raises(InputError, match=f"no donor of {len(fractions)} has a {kind} cell, so how much donors differ cannot be told"):
+    with pytest.raises(InputError, match=f"no donor of {len(fractions)} has a {kind} cell, so the variation between donors is unknown"):
         donor_variation(fractions, [1000] * len(fractions))
 
 

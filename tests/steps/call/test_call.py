@@ -33,7 +33,7 @@ KINDS = {
 }
 
 
-NOTES = calibration._notes
+NOTES = calibration._note_rates
 
 
 def made(cells: dict[str, int], *, depth: float = 20_000, seed: int = 0, sample: str = "s", control: bool = False) -> AnnData:
@@ -445,11 +445,11 @@ def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(
     as_loaded(adata)
     for share, expected in ((0.05, 0), (0.2, 2)):
         caplog.clear()
-        monkeypatch.setattr(calibration, "_far", lambda _: ("far",))
-        monkeypatch.setattr(calibration, "_notes", lambda what, rates, share=share: NOTES(what, rates * 0 + share))
+        monkeypatch.setattr(calibration, "_note_far_genes", lambda _: ("far",))
+        monkeypatch.setattr(calibration, "_note_rates", lambda what, rates, share=share: NOTES(what, rates * 0 + share))
         call(adata, programs=[MAIN], null_sets=20)
         warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-        assert len([text for text in warned if "p-values of this batch are off" in text]) == expected
+        assert len([text for text in warned if "p-values of this batch are incorrect" in text]) == expected
         assert not [text for text in warned if "far" in text]
 
 

@@ -63,7 +63,7 @@ def test_without_two_different_controls_nothing_is_corrected(called, caplog):
     adata.uns["scdiff"]["input"]["positive_controls"] = np.array(["blank"])
     adata.obs["control"] = adata.obs["sample"].isin(["islets", "blank"]).to_numpy()
     assert correct_by_controls(adata, program, read, record) == {}
-    assert "controls that the call does not tell apart" in caplog.text
+    assert "the positive control must be called more often" in caplog.text
     del adata.uns["scdiff"]["input"]["positive_controls"]
     assert correct_by_controls(adata, program, read, record) == {}
     assert not positive_controls(adata).any()
