@@ -182,10 +182,10 @@ def _peak(places: Array, heights: Array) -> float:
 def quantile_score(baseline: Baseline, fractions: Array, sizes: Array) -> Array:
     """Give the standard score of measured fractions: the normal quantile of their place.
 
-    The place is exact: a fraction of that number of cells (binomial) of a batch whose logit
-    varies around the mean (Student's t, as mean and spread are estimated). In control the scores are standard
-    normal whatever the number of cells; with the normal distribution of the logit instead, a lower
-    limit of 0.13 % gives 0.37 % false alarms at 2 % of 500 cells.
+    The place is exact: a fraction of that number of cells (binomial) of a batch whose logit varies
+    around the mean (Student's t, as mean and spread are estimated). In control the scores are
+    standard normal whatever the number of cells. With the normal distribution of the logit instead,
+    a lower limit of 0.13 % gives 0.37 % false alarms at 2 % of 500 cells.
 
     Parameters
     ----------

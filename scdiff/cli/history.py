@@ -193,7 +193,7 @@ def verify(
     if head is not None:
         typer.echo(f"The hash that was noted is that of row {_row_of(opened, head)}.")
     typer.echo(
-        f"Verified: {last.number:,} rows. Head {last.hash}; note it outside the history to prove "
+        f"Verified: {last.number:,} {'row' if last.number == 1 else 'rows'}. Head {last.hash}; note it outside the history to prove "
         "that nobody rewrote it."
     )
 

@@ -65,14 +65,14 @@ def test_values_below_a_level_do_not_move_the_mean(hidden):
     generator = np.random.default_rng(3)
     level = stats.norm.ppf(hidden, -3, 0.5)
     centres, spreads = [], []
-    for _ in range(100):
+    for _ in range(40):
         values = generator.normal(-3, 0.5, 60)
         censored = values < level
         found = fit_baseline(np.where(censored, level, values), np.full(60, 1e7), censored)
         centres.append(found.centre)
         spreads.append(found.spread)
-    assert np.mean(centres) == pytest.approx(-3, abs=0.06)
-    assert np.mean(spreads) == pytest.approx(0.5, rel=0.1)
+    assert np.mean(centres) == pytest.approx(-3, abs=0.08)
+    assert np.mean(spreads) == pytest.approx(0.5, rel=0.12)
 
 
 def test_too_few_detected_give_none():
@@ -92,15 +92,15 @@ def test_scores_are_the_quantiles_of_simulated_batches():
     """The scores of many batches of the very process are standard normal."""
     generator = np.random.default_rng(4)
     for n_cells in (500, 20_000):
-        fractions = 1 / (1 + np.exp(-generator.normal(-3.0, 0.3, 20_000)))
+        fractions = 1 / (1 + np.exp(-generator.normal(-3.0, 0.3, 6_000)))
         scores = quantile_score(
-            KNOWN, generator.binomial(n_cells, fractions) / n_cells, np.full(20_000, n_cells)
+            KNOWN, generator.binomial(n_cells, fractions) / n_cells, np.full(6_000, n_cells)
         )
         for place in (-2.0, 0.0, 2.0):
             below = (
                 np.mean(scores < place) + np.mean(scores <= place)
             ) / 2  # at 500 cells many batches are alike
-            assert below == pytest.approx(stats.norm.cdf(place), abs=0.02)
+            assert below == pytest.approx(stats.norm.cdf(place), abs=0.025)
 
 
 def test_limits_are_where_the_score_says():

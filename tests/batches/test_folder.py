@@ -98,7 +98,7 @@ def test_only_options_that_change_a_number_change_the_method(folder):
         (
             "tables/fractions.csv",
             f"{HEADER}\n{ROW}\n{ROW}\n",
-            "two rows are of pancreatic_progenitor progenitor_like of sample all",
+            "two rows describe pancreatic_progenitor progenitor_like of sample all",
         ),
         (
             "tables/fractions.csv",
