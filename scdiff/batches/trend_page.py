@@ -117,7 +117,8 @@ def status_of(trend: Trend) -> tuple[str, str]:
         return "signals", _count_waiting(waiting)
     if last is None or last.baseline is None:
         n_points = last.n_points if last else 0
-        few = f"{n_points} product {'batch is' if n_points == 1 else 'batches are'} too few for limits"
+        noun = "product batch is" if n_points == 1 else "product batches are"
+        few = f"{n_points} {noun} too few for limits"
         return "no limits yet", f"{few}, or too few of them are detected."
     if last.locked is None:
         until = f"The limits are provisional until {FEWEST} batches are locked as a baseline."

@@ -192,9 +192,10 @@ def verify(
     _refuse_faults(last, faults)
     if head is not None:
         typer.echo(f"The hash that was noted is that of row {_row_of(opened, head)}.")
+    rows = "1 row" if last.number == 1 else f"{last.number:,} rows"
     typer.echo(
-        f"Verified: {last.number:,} {'row' if last.number == 1 else 'rows'}. Head {last.hash}; note it outside the history to prove "
-        "that nobody rewrote it."
+        f"Verified: {rows}. Head {last.hash}; note it outside the history to prove that nobody "
+        "rewrote it."
     )
 
 
