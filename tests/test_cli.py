@@ -121,10 +121,10 @@ BAD = {
     "zero cells": (written(lambda batch: batch[:0].copy()), 3, "the file holds no cells; two or more are needed"),
     "one cell": (written(lambda batch: batch[:1].copy()), 3, "the file holds 1 cell; two or more are needed"),
     "all dropped": (with_words("--set", "qc.min_counts=100000"), 3, r"qc leaves 0 of 130 cells .* loosen min_counts of qc"),
-    "normalised": (values(np.log1p), 3, r"no integer counts: .* Give the raw counts, before normalisation"),
+    "normalised": (values(np.log1p), 3, r"no integer counts: .* Give the raw counts, from before normalisation"),
     "negative": (values(lambda data: -data), 3, "no integer counts: .*negative"),
     "nan": (values(first_nan), 3, "no integer counts: .*NaN"),
-    "duplicate barcodes": (written(twice), 3, "barcodes stand twice in one sample"),
+    "duplicate barcodes": (written(twice), 3, "barcodes occur twice in one sample"),
     "unknown key": (also("c.yaml", "call:\n  fdrr: 0.1\n", "-c", "c.yaml"), 2, r"\[call\]: unknown option 'fdrr'\. Did you mean 'fdr'\?"),
     "unknown section": (also("c.yaml", "cal:\n  fdr: 0.1\n", "-c", "c.yaml"), 2, r"unknown option 'cal'\. Did you mean 'call'\?"),
     "malformed yaml": (also("c.yaml", "call: [\n", "-c", "c.yaml"), 2, r"c\.yaml: this is not a YAML text"),
@@ -381,7 +381,7 @@ def test_report_refuses_options_in_one_sentence(setting, said, say, finished, tm
 def test_report_refuses_what_is_no_result(say, small_input, tmp_path) -> None:
     for path, said in (
         (tmp_path / "none.h5ad", r"cannot be read as the result.h5ad of a run"),
-        (small_input, "holds no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad"),
+        (small_input, "has no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad"),
     ):
         code, out, err = say("report", path, "--out", tmp_path / "out")
         assert (code, out) == (3, "")

@@ -1,4 +1,4 @@
-"""The command ``scdiff``: the only package that prints or exits. A command is one function in one of its modules."""
+"""The command ``scdiff``. Only this package prints or exits; each command is one function."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-# each module registers its commands, in the order of the help
+# Each module registers its commands; this is their order in the help.
 # isort: off
 from scdiff.cli import run, data, results, release, history, design  # noqa: F401
 # isort: on
@@ -18,12 +18,12 @@ __all__ = ["app", "main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit code.
+    """Run the command and return its exit code.
 
     Parameters
     ----------
     arguments
-        Words after ``scdiff``; those of the process where none are given.
+        Words after ``scdiff``. None means those of the process, which then exits with the code.
     """
     try:
         app(args=arguments, prog_name="scdiff")

@@ -1,4 +1,4 @@
-"""The application, and what its commands share."""
+"""The command line application, and parts that its commands share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="How many cells of a mesenchymal stem cell batch became pancreatic-progenitor-like: a fraction with its interval, "
-    "detection limit, controls and verdict. For research: it measures transcripts, not function or clinical benefit.",
+    help="Measure how many cells of a mesenchymal stem cell batch are pancreatic-progenitor-like: "
+    "a fraction with its interval, detection limit, controls and verdict. For research use only: "
+    "scdiff measures transcripts, not function or clinical benefit.",
 )
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the verdict.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the verdict.")]
 
 
 @app.callback(invoke_without_command=True)
-def _global(*, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _global(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         from scdiff import __version__
 
@@ -32,7 +36,9 @@ def _global(*, version: Annotated[bool, typer.Option("--version", help="Print th
 
 
 def echo_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows with their columns aligned."""
+    """Print rows with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        typer.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -14,14 +14,29 @@ __all__ = ["plan", "simulate"]
 
 @app.command()
 def plan(
-    lod: Annotated[float, typer.Option("--lod", help="Fraction to be found, 0-1: 0.001 is one cell in a thousand.")] = 0.001,
-    depth: Annotated[list[float] | None, typer.Option("--depth", help="Median counts per cell; repeatable; a grid if not given.")] = None,
-    program: Annotated[str, typer.Option("--program", help="Programme, or path of its TOML file.")] = "pancreatic_progenitor",
-    contamination: Annotated[float, typer.Option("--contamination", help="Mean share of ambient counts, 0-1.")] = 0.05,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for plan.csv and plan.png.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Start of the random generator.")] = 0,
+    lod: Annotated[
+        float,
+        typer.Option("--lod", help="Fraction to detect, 0-1: 0.001 is one cell in a thousand."),
+    ] = 0.001,
+    depth: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--depth",
+            help="Median counts per cell, in addition to the depths of every plan; repeatable.",
+        ),
+    ] = None,
+    program: Annotated[
+        str, typer.Option("--program", help="Name of a programme, or path of its TOML file.")
+    ] = "pancreatic_progenitor",
+    contamination: Annotated[
+        float, typer.Option("--contamination", help="Mean share of ambient RNA in the counts, 0-1.")
+    ] = 0.05,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for plan.csv and plan.png.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random generator.")] = 0,
 ) -> None:
-    """Say how many cells must be sequenced to detect, and to quantify, a fraction."""
+    """Compute how many cells must be sequenced to detect and to quantify a fraction."""
     from scdiff.report.planning import DEPTHS, plan_sentence, plan_table, plan_view, write_plan
 
     depths = sorted({*(depth or []), *DEPTHS})
@@ -36,19 +51,29 @@ def plan(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .h5ad.")] = Path("simulated.h5ad"),
-    n_cells: Annotated[int, typer.Option("--cells", min=2, help="Cells.")] = 3000,
-    fraction: Annotated[float, typer.Option(min=0, max=1, help="True fraction of positive cells.")] = 0.04,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .h5ad.")] = Path(
+        "simulated.h5ad"
+    ),
+    n_cells: Annotated[int, typer.Option("--cells", min=2, help="Number of cells.")] = 3000,
+    fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="True fraction of positive cells.")
+    ] = 0.04,
     depth: Annotated[float, typer.Option(min=1, help="Median counts per cell.")] = 4000.0,
-    contamination: Annotated[float, typer.Option(min=0, max=0.9, help="Mean share of ambient counts.")] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Start of the random generator.")] = 0,
+    contamination: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Mean share of ambient RNA in the counts.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 0,
 ) -> None:
-    """Simulate a batch with known truth (obs columns truth_*, uns["truth"])."""
+    """Simulate a batch with known truth, in obs columns truth_* and in uns["truth"]."""
     from scdiff.simulate import simulate as draw
     from scdiff.storage.atomic import replace_atomically
     from scdiff.storage.h5ad import write_h5ad
 
-    adata = draw(n_cells=n_cells, fraction=fraction, depth=depth, contamination=contamination, seed=seed)
+    adata = draw(
+        n_cells=n_cells, fraction=fraction, depth=depth, contamination=contamination, seed=seed
+    )
     with replace_atomically(out) as partial:
         write_h5ad(adata, partial)
-    typer.echo(f"{out}: {adata.n_obs:,} cells x {adata.n_vars:,} genes, true fraction {float(adata.uns['truth']['fraction']):.3%}.")
+    truth = float(adata.uns["truth"]["fraction"])
+    shape = f"{adata.n_obs:,} cells x {adata.n_vars:,} genes"
+    typer.echo(f"{out}: {shape}, true fraction {truth:.3%}.")

@@ -13,16 +13,27 @@ from scdiff.run.settings import parse_report_options
 
 __all__ = ["compare", "report"]
 
+MOST_CHARACTERS = 200
+"""Length of the reason that an error of a reader adds, characters. Chosen, not tuned."""
+
 
 @app.command()
 def report(
     result: Annotated[Path, typer.Argument(help="The result.h5ad of a run.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the report; default: the folder of the result."
+        ),
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the report, as in --set report.weight_kg=70; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Option of the report, e.g. --set report.weight_kg=70; repeatable."
+        ),
     ] = None,
 ) -> None:
-    """Write the report of a finished run again, for another dose if one is set."""
+    """Write the report of a finished run again, for example with another dose."""
     from scdiff.report import report as write_report
     from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.steps.dose import read_dose_options
@@ -37,13 +48,28 @@ def report(
 
 @app.command()
 def compare(
-    result: Annotated[Path, typer.Argument(help="The result.h5ad of a run on two groups of donors.")],
-    by: Annotated[str, typer.Option("--by", help="Column of obs with two groups, from the sample sheet.")] = "condition",
-    pairs: Annotated[str | None, typer.Option("--pairs", help="Column by which the groups are paired, as in --pairs donor.")] = None,
-    margin: Annotated[float | None, typer.Option("--margin", help="Difference that does not matter, percentage points.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report; that of the result where not given.")] = None,
+    result: Annotated[
+        Path, typer.Argument(help="The result.h5ad of a run on two groups of donors.")
+    ],
+    by: Annotated[
+        str, typer.Option("--by", help="Column of obs with two groups, from the sample sheet.")
+    ] = "condition",
+    pairs: Annotated[
+        str | None,
+        typer.Option("--pairs", help="Column of obs that pairs the groups, e.g. --pairs donor."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", help="Largest difference that is irrelevant, percentage points."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the report; default: the folder of the result."
+        ),
+    ] = None,
 ) -> None:
-    """Compare two groups of donors; the report is written again with tables/comparison.csv."""
+    """Compare two groups of donors and write the report again, with tables/comparison.csv."""
     from scdiff.report import report as write_report
     from scdiff.report.sections.groups import comparison_sentence
     from scdiff.steps.compare import compare as compare_groups
@@ -58,12 +84,12 @@ def compare(
 
 
 def _read_result(path: Path) -> Any:
-    """Read a stored result.
+    """Read the result of a run.
 
     Raises
     ------
     InputError
-        If it is none.
+        If the file cannot be read or is not the result of a run.
     """
     import anndata
 
@@ -77,9 +103,14 @@ def _read_result(path: Path) -> Any:
     try:
         adata = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as the result.h5ad of a run ({' '.join(str(error).split())[:200]}).") from None
+        reason = " ".join(str(error).split())[:MOST_CHARACTERS]
+        raise InputError(
+            f"{path}: cannot be read as the result.h5ad of a run ({reason}). "
+            "Give OUT/result.h5ad of a finished run."
+        ) from None
     if "fractions" not in adata.uns.get("scdiff", {}):
         raise InputError(
-            f"{path}: holds no fractions, so it is not the result.h5ad of a run. Give OUT/result.h5ad, or run `scdiff run` first."
+            f"{path}: has no fractions, so it is not the result.h5ad of a run. "
+            "Give OUT/result.h5ad, or run `scdiff run` first."
         )
     return adata

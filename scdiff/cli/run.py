@@ -18,26 +18,61 @@ __all__ = ["check", "demo", "run"]
 
 Inputs = Annotated[
     list[Path] | None,
-    typer.Argument(help="Files or folders: h5ad, h5mu, zarr, 10x h5 or mtx, loom, csv, tsv, rds, tar or zip; a sample each, or several."),
+    typer.Argument(
+        help="Files or folders: h5ad, h5mu, zarr, 10x h5 or mtx, loom, csv, tsv, rds, tar or zip. "
+        "Each has one or more samples."
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results; a run that was killed goes on in it.")]
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with options; those given here win.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="Folder for the results. An interrupted run in it is continued."
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file with options. The command line overrides it."),
+]
 Sheet = Annotated[
-    Path | None, typer.Option("--samples", help="Sample sheet, csv, tsv or xlsx: sample,path,raw,donor,condition,day,control.")
+    Path | None,
+    typer.Option(
+        "--samples",
+        help="Sample sheet, csv, tsv or xlsx, with columns "
+        "sample,path,raw,donor,condition,day,control.",
+    ),
+]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control",
+        help="Name of a sample without positive cells (medium control, day 0); repeatable.",
+    ),
 ]
 SampleKey = Annotated[
-    str | None, typer.Option("--sample-key", help="Column about the cells that names their samples, as in --sample-key donor_id.")
+    str | None,
+    typer.Option(
+        "--sample-key", help="Column of obs that names the sample of each cell, e.g. donor_id."
+    ),
 ]
-Control = Annotated[list[str] | None, typer.Option("--control", help="Sample without positive cells (medium control, day 0); repeatable.")]
 Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Any option of the configuration, as in --set call.fdr=0.01; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", help="Any option of the configuration, e.g. --set call.fdr=0.01; repeatable."
+    ),
 ]
 HistoryURL = Annotated[
     str | None,
-    typer.Option("--history", envvar="SCDIFF_HISTORY", help="Register the run in this history of batches, as in sqlite:///batches.db."),
+    typer.Option(
+        "--history",
+        envvar="SCDIFF_HISTORY",
+        help="Register the run in this history of batches, e.g. sqlite:///batches.db.",
+    ),
 ]
-Engine = Annotated[str | None, typer.Option("--engine", help="memory, or dask: the counts stay on disk (h5ad or zarr).")]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="memory, or dask to keep the counts on disk (h5ad or zarr)."),
+]
 
 
 @app.command()
@@ -48,45 +83,63 @@ def run(
     samples: Sheet = None,
     control: Control = None,
     species: Species = None,
-    start: Annotated[str | None, typer.Option("--from", help="Recompute from this step although nothing changed.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Recompute this step and all later ones, even if nothing changed."
+        ),
+    ] = None,
     settings: Settings = None,
     engine: Engine = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler; for --engine dask.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a running dask scheduler, for --engine dask."),
+    ] = None,
     sample_key: SampleKey = None,
     history: HistoryURL = None,
-    batch: Annotated[str | None, typer.Option("--batch", help="Name in the history; that of the output folder where not given.")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", help="Name in the history; by default that of the output folder."),
+    ] = None,
     *,
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    options = join_options(inputs, config, samples, control, species, keyed(settings, sample_key))
-    options |= {name: value for name, value in (("engine", engine), ("scheduler", scheduler)) if value is not None}
+    settings = keyed(settings, sample_key)
+    options = join_options(inputs, config, samples, control, species, settings)
+    options |= {
+        name: value
+        for name, value in (("engine", engine), ("scheduler", scheduler))
+        if value is not None
+    }
     if history is not None:
         open_early(history)
     _run(options, out, start, quiet, where=str(config or "command line"))
-    said = register_run(history, out, batch) if history is not None else ""
-    if said and not quiet:
-        typer.echo(said)
+    registered = register_run(history, out, batch) if history is not None else ""
+    if registered and not quiet:
+        typer.echo(registered)
 
 
 @app.command()
 def demo(
     out: Out = Path("scdiff-demo"),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Start of the random generators.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random generators.")] = 0,
     *,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate a batch with known truth, run all steps on it, and hold the result against the truth."""
+    """Simulate a batch with known truth, run all steps on it, and compare result and truth."""
     truth = _write_demo(out, seed)
     options = {"inputs": [out.resolve() / "batch.h5ad"], "control": ["control1"], "seed": seed}
     row = _run(options, out, None, quiet, where="demo")
     inside = row["prevalence_low"] <= truth <= row["prevalence_high"]
     if not quiet:
-        typer.echo(f"Simulated truth: {truth:.2%}, {'inside' if inside else 'outside'} the interval.")
+        typer.echo(
+            f"Simulated truth: {truth:.2%}, {'inside' if inside else 'outside'} the interval."
+        )
 
 
 def _write_demo(out: Path, seed: int) -> float:
-    """Write the simulated batch unless it is there already; return the true fraction."""
+    """Write the simulated batch unless the folder has it; return the true fraction."""
     import json
 
     from scdiff.simulate import demo as draw
@@ -103,7 +156,10 @@ def _write_demo(out: Path, seed: int) -> float:
     with replace_atomically(file) as partial:
         write_h5ad(batch, partial)
     with replace_atomically(record) as partial:
-        partial.write_text(json.dumps({"seed": seed, "fraction": truth, "size": file.stat().st_size}), encoding="utf-8")
+        partial.write_text(
+            json.dumps({"seed": seed, "fraction": truth, "size": file.stat().st_size}),
+            encoding="utf-8",
+        )
     return truth
 
 
@@ -117,42 +173,49 @@ def check(
     settings: Settings = None,
     sample_key: SampleKey = None,
 ) -> None:
-    """Check the configuration and look into the inputs: samples, cells, genes, species, values, markers; run nothing."""
+    """Check configuration and inputs: samples, genes, species, values, markers. Run no step."""
     from scdiff.programs import load_programs
     from scdiff.run.pipeline import resolve
     from scdiff.steps.load.step import look_at, plan_inputs
 
     resolved: Any = resolve(
-        join_options(inputs, config, samples, control, species, keyed(settings, sample_key)), where=str(config or "command line")
+        join_options(inputs, config, samples, control, species, keyed(settings, sample_key)),
+        where=str(config or "command line"),
     )
     sources = plan_inputs(resolved.inputs, samples=resolved.samples_given, control=resolved.control)
-    looks, faults = look_at(sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine)
+    looks, faults = look_at(
+        sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine
+    )
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
     if looks:
-        echo_table([heading, *(_look_row(look) for look in looks)])
+        echo_table([heading, *(_format_look(look) for look in looks)])
     for program in load_programs(resolved.programs):
-        for said in dict.fromkeys(look.markers(program) for look in looks):
-            typer.echo(f"{program.name}: {said}.")
-    for said in dict.fromkeys(sentence for look in looks for sentence in look.said):
-        typer.echo(f"Note: {said}")
-    _refuse(faults)
-    typer.echo("The configuration is valid and every input can be read; nothing was run.")
+        for markers in dict.fromkeys(look.markers(program) for look in looks):
+            typer.echo(f"{program.name}: {markers}.")
+    for note in dict.fromkeys(sentence for look in looks for sentence in look.said):
+        typer.echo(f"Note: {note}")
+    _raise_faults(faults)
+    typer.echo("The configuration is valid, and all inputs can be read. No step was run.")
 
 
-def _refuse(faults: Sequence[str]) -> None:
-    """Raise what is wrong with the inputs, if anything is."""
+def _raise_faults(faults: Sequence[str]) -> None:
+    """Raise InputError if the inputs have faults."""
     if faults:
         raise InputError("\n".join(faults))
 
 
-def _look_row(look: Any) -> tuple[str, ...]:
-    """Cells of one line of the table of samples."""
-    source, sizes = look.source, (f"{look.n_cells:,}", f"{look.n_genes:,}")
-    return (source.sample, source.layout, "control" if source.control else "batch", *sizes, look.species, look.values, str(source.path))
+def _format_look(look: Any) -> tuple[str, ...]:
+    """Return one row of the table of samples."""
+    source, role = look.source, "control" if look.source.control else "batch"
+    sizes = (f"{look.n_cells:,}", f"{look.n_genes:,}")
+    values = (look.species, look.values, str(source.path))
+    return (source.sample, source.layout, role, *sizes, *values)
 
 
-def _run(options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str) -> dict[str, Any]:
-    """Run the pipeline with progress; print the verdict; return the main row of the fractions."""
+def _run(
+    options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str
+) -> dict[str, Any]:
+    """Run the pipeline with progress, print the verdict, and return the main row."""
     from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.run.pipeline import resolve
     from scdiff.run.pipeline import run as run_pipeline

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["clusters_of", "distance_graph", "fuzzy_weights", "placed"]
+__all__ = ["find_clusters", "build_distance_graph", "compute_fuzzy_weights", "place_nodes"]
 
 SHARPEST = 1e-3
 """Lowest width of a neighbourhood, as a share of the mean distance; the value of umap-learn."""
@@ -21,7 +21,7 @@ N_ITERATIONS = 2
 """Rounds of Leiden, as scanpy recommends for igraph."""
 
 
-def fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
+def compute_fuzzy_weights(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     """Return the weights of the symmetric neighbour graph as UMAP defines them.
 
     The distances of each point, minus the smallest, decay with a width that gives log2(k) effective
@@ -90,7 +90,7 @@ def _find_widths(beyond: np.ndarray, target: float) -> np.ndarray:
     return width
 
 
-def clusters_of(
+def find_clusters(
     weights: csr_matrix, resolution: float, flavor: Literal["igraph", "leidenalg"], seed: int
 ) -> np.ndarray:
     """Return the Leiden clusters of a symmetric graph, two rounds, largest first.
@@ -150,7 +150,7 @@ def _cluster_by_leidenalg(weights: csr_matrix, resolution: float, seed: int) -> 
     return graph.obs["leiden"].astype(int).to_numpy()
 
 
-def distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
+def build_distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     """Distances of every point to its neighbours as a graph, shape (n_points, n_points)."""
     from scipy import sparse
 
@@ -161,7 +161,7 @@ def distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
     )
 
 
-def placed(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
+def place_nodes(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
     """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
     from scipy import sparse
 

@@ -1,4 +1,4 @@
-"""The report: one page, its tables and figures, the result, and what other tools gather from it."""
+"""Report: one page, its tables and figures, the result, and files that other tools gather."""
 
 import sys
 

@@ -74,14 +74,14 @@ def report(
     from scdiff.report.output import stage_report, write_page, write_report
     from scdiff.report.sections import all_sections
     from scdiff.steps.dose import dose
-    from scdiff.steps.shared.own import with_own
+    from scdiff.steps.shared.own import replace_by_own
 
     out = Path(out)
     adata.uns["scdiff"]["dose"] = dose(
         adata, cells=dose_cells, viability=viability, weight_kg=weight_kg
     )
     sections = all_sections(
-        with_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_umap")
+        replace_by_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_umap")
     )
     if out.suffix.lower() == ".html":
         write_page(adata, sections, out)

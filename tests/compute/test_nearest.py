@@ -7,9 +7,9 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from scdiff.compute import nearest as _nearest
-from scdiff.compute.graph import fuzzy_weights
+from scdiff.compute.graph import compute_fuzzy_weights
 from scdiff.compute.nearest import nearest, nearest_of
-from scdiff.steps.embed.layout import layout
+from scdiff.steps.embed.layout import compute_layout
 
 
 def _points(n: int = 700, n_components: int = 8, seed: int = 0) -> np.ndarray:
@@ -74,8 +74,8 @@ def test_nearest_of_others():
 
 def test_map_keeps_groups_apart_and_is_the_same_twice():
     points = np.vstack([_points(150), _points(150, seed=1) + 8])
-    weights = fuzzy_weights(*nearest(points, 14))
-    first, second, other = layout(weights, points, 0), layout(weights, points, 0), layout(weights, points, 1)
+    weights = compute_fuzzy_weights(*nearest(points, 14))
+    first, second, other = compute_layout(weights, points, 0), compute_layout(weights, points, 0), compute_layout(weights, points, 1)
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
     assert np.isfinite(first).all()

@@ -51,7 +51,7 @@ def test_without_blanks_there_is_no_table_of_them(finished):
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (None, "The step 'call' was run with null_sets = 0, which leaves it out."),
+        (None, "The step 'call' ran with null_sets = 0, which skips the calibration."),
         ({"notes": np.array(["5 genes are too few."])}, "5 genes are too few."),
     ],
 )

@@ -54,14 +54,14 @@ def test_table_headline_and_section_say_the_same_numbers(batch, verdict):
     (found,) = adata.uns["scdiff"]["dose"].query("program == @MAIN and state == 'progenitor_like' and sample == 'all'").to_dict("records")
     said = dose_sentence(row)
     assert said in section_of("dose", adata).description
-    assert "a dose of 50 million cells, 90 % of them viable" in said
+    assert said.startswith("A dose of 50 million cells, 90 % of them viable, is expected to contain ")
     if verdict == "not detected":
-        assert f"at most {large(found['cells_high'])} such cells, at most {large(found['cells_per_kg_high'])} per kg" in said
+        assert f"at most {large(found['cells_high'])} positive cells, at most {large(found['cells_per_kg_high'])} per kg" in said
         assert f"at most {large(found['cells_high'])} cells in a dose of 50 million, 90 % of them viable." in verdict_sentence(row)
         assert np.isnan([found["cells"], found["cells_low"], found["cells_per_kg"]]).all()
     else:
-        ends = f"({large(found['cells_low'])} to {large(found['cells_high'])})"
-        assert f"about {large(found['cells'])} such cells {ends}, about {large(found['cells_per_kg'])} per kg." in said
+        ends = f"(95 % interval {large(found['cells_low'])} to {large(found['cells_high'])})"
+        assert f"about {large(found['cells'])} positive cells {ends}, about {large(found['cells_per_kg'])} per kg." in said
         assert found["cells"] == pytest.approx(row["prevalence"] * 45e6)
 
 
@@ -85,7 +85,7 @@ def test_not_measurable_stays_so(batch):
     assert set(rows["bound"]) == {""}
     section = section_of("dose", adata)
     assert section.tables[0].view["cells (95 %)"].iloc[0] == DASH
-    assert section.description == "How many cells of each state a dose is expected to hold."
+    assert section.description == "Expected number of cells of each state in a dose."
 
 
 def test_the_view_holds_all_samples_together_and_no_control(finished):
@@ -187,17 +187,18 @@ def test_one_donor_is_a_section_that_was_not_run_with_its_tables(finished):
     finished.uns["scdiff"]["donors"] = variation([0.05])
     section = run_section(SECTIONS["donors"], finished)
     assert (section.status, section.figures) == ("not run", ())
-    assert section.description.startswith("1 donor for the variation between donors, and at least 2 are needed: how much donors differ")
+    assert section.description.startswith("1 donor for the variation between donors, and at least 2 are needed: the cells of one donor do not show")
     assert [(table.name, table.shown) for table in section.tables] == [("donors.csv", False), ("donor_values.csv", False)]
 
 
 def test_the_section_says_range_rho_and_donors_needed(finished):
     section = section_of("donors", finished)
     row = finished.uns["scdiff"]["donors"]["variation"].iloc[0]
-    assert "over 2 donors, rho " in section.description
-    assert f"per group to find a doubling: {row['donors_for_change']:,.0f} (" in section.description
+    assert "Over 2 donors, " in section.description
+    assert " % of cells are pancreatic-progenitor-like; rho " in section.description
+    assert f"per group to detect a doubling: {row['donors_for_change']:,.0f} (" in section.description
     assert section.notes[0].startswith("No donors are declared")
-    assert section.notes[1].startswith("With few donors")
+    assert section.notes[1].startswith("With fewer than 5 donors")
 
 
 def test_more_donors_than_are_planned_are_said_in_words(finished):
@@ -207,7 +208,7 @@ def test_more_donors_than_are_planned_are_said_in_words(finished):
 
 def test_a_main_programme_without_variation_says_why(batch):
     section = section_of("donors", batch("not measurable"))
-    assert "nothing is stated: PDX1 and INS have no row in this matrix." in section.description
+    assert "No variation is reported for cells that are pancreatic-progenitor-like: PDX1 and INS have no row in this matrix." in section.description
     view = section.tables[0].view.set_index("programme")
     assert view.loc[MAIN, "rho (95 %)"] == DASH
     assert view.loc["vegf", "rho (95 %)"] != DASH

@@ -180,7 +180,7 @@ def test_unknown_options_are_refused(finished):
 
 
 def test_the_public_names():
-    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_page", "write_report"}
+    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "stage_report", "write_page", "write_report"}
 
 
 def test_removing_a_report_leaves_what_it_did_not_write(quick, finished, tmp_path):

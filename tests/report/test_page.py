@@ -47,9 +47,9 @@ def page(drawn):
 
 def test_a_population_that_stands_apart_is_said_at_the_top(finished):
     finished.uns["scdiff"]["trajectory"]["verdict"] = "separate population"
-    assert "They stand apart from all other cells" in verdict_card(finished)["explanation"]
+    assert "The positive cells are separate from all other cells" in verdict_card(finished)["explanation"]
     del finished.uns["scdiff"]["trajectory"]
-    assert "apart" not in verdict_card(finished)["explanation"]
+    assert "separate" not in verdict_card(finished)["explanation"]
 
 
 def test_the_verdict_comes_first(page):
@@ -133,7 +133,7 @@ def test_not_measurable_shows_no_fraction_in_the_card(batch):
 def test_facts_of_the_card(finished):
     facts = {name: (value, meaning) for name, value, meaning in verdict_card(finished)["facts"]}
     assert facts["Cells"][0] == "600"
-    assert facts["Controls"] == ("medium control", "200 cells that should hold no positive one")
+    assert facts["Controls"] == ("medium control", "200 cells, none expected to be positive")
     assert facts["LOD"][0] == "0.80 %"
     del finished.obs["control"]
     facts = {name: value for name, value, _ in verdict_card(finished)["facts"]}

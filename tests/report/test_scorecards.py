@@ -77,7 +77,7 @@ def test_only_scorecards_with_read_outs_are_sections(called):
     assert {name for name in sections if name.startswith("scorecard_")} == {"scorecard_identity", "scorecard_stages"}
     identity = sections["scorecard_identity"]
     assert [figure.name for figure in identity.figures] == ["scorecard_identity"]
-    assert any("transcripts of the same genes need not agree" in note for note in identity.notes)
+    assert any("transcripts of the same genes may not agree" in note for note in identity.notes)
     assert any(note.startswith("NOGENE: not measurable, NOGENE has no row") for note in identity.notes)
     assert "criterion (protein)" in identity.tables[0].view
     assert "criterion (protein)" not in sections["scorecard_stages"].tables[0].view

@@ -138,7 +138,7 @@ def test_evidence_shows_the_state_of_every_marker(finished):
         ["PDX1", "\u2013", "\u2013", "filtered out by the provider"],
         ["NKX6-1", "NKX6-1", "NKX6A", "present"],
     ]
-    assert "No row in this matrix: PDX1 (filtered out by the provider), INS. Nothing is known about them here." in section.notes
+    assert "No row in this matrix: PDX1 (filtered out by the provider), INS. Their expression is unknown." in section.notes
     assert "state" not in section.tables[0].frame
 
 
@@ -226,10 +226,10 @@ def _on_the_way(adata, verdict: str) -> dict:
 def test_trajectory_says_its_verdict_with_both_probabilities_and_the_committed_cells(finished):
     _on_the_way(finished, "continuum")
     section = run_section(SECTIONS["trajectory"], finished)
-    assert section.description.startswith("Continuum: cells fill the way")
-    assert "doublets alone fill the way so with P below 0.001" in section.description
+    assert section.description.startswith("Continuum: cells fill the path")
+    assert "(P below 0.001 if doublets alone fill the path.)" in section.description
     assert "0.43" not in section.description
-    assert "12 % of cells (8.0-16 %) have left the start." in section.description
+    assert "12 % of cells (95 % interval 8.0-16 %) have left the start population." in section.description
     names = [figure.name for figure in section.figures]
     assert names[:3] == ["trajectory_path", "trajectory_genes", "trajectory_days"]
     assert {"trajectory_path.csv", "trajectory_trends.csv", "trajectory_days.csv"} <= {table.name for table in section.tables}
@@ -270,7 +270,7 @@ def test_a_difference_of_batches_is_named_and_has_no_committed_cells(finished):
     facts = _on_the_way(finished, "undecided")
     facts["together"] = False
     description = run_section(SECTIONS["trajectory"], finished).description
-    assert description.startswith("Undecided: the start and the positive cells are of different samples")
+    assert description.startswith("Undecided: the start and the positive cells are in different samples")
     assert "P 0.43" in description
     assert "have left the start" not in description
 
@@ -298,8 +298,8 @@ def test_axes_say_why_a_gene_is_not_measurable(finished):
     section = run_section(SECTIONS["axes"], finished)
     assert section.notes == (
         "IL10: not measurable, IL10 has no row in this matrix.",
-        "endothelium: not measurable, since the profile has no row, or its species no such gene: Flt1.",
-        "endothelium: mouse cells, read through the orthologs.",
+        "endothelium: not measurable, because the profile has no row or the species has no such gene: Flt1.",
+        "endothelium: mouse cells, matched by orthologous genes.",
     )
 
 
@@ -386,7 +386,6 @@ def test_keys_named_by_the_sections_are_keys():
 def test_the_page_says_how_many_finds_chance_is_expected_to_give():
     verdicts = ["quantified", "detected", "quantified", "not detected", "not measurable"]
     pooled = pd.DataFrame({"program": ["main", "a", "b", "c", "d"], "verdict": verdicts})
-    assert "Beside the main one, 3 are measured and 2 detected; chance is expected to give at most 0.1 of these" in by_chance(
-        pooled, "main"
-    )
+    said = "In addition to the main programme, 3 are measured and 2 detected; at most 0.1 of these are expected by chance"
+    assert said in by_chance(pooled, "main")
     assert by_chance(pooled.assign(verdict="not detected"), "main") == ""

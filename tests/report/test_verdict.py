@@ -87,15 +87,16 @@ def test_dose_is_the_prevalence_times_the_cells():
     assert DOSE_CELLS == 80_000_000
     assert (
         dose_sentence(row("quantified"))
-        == "In a dose of 80 million cells this is about 3.3 million such cells (2.7 million to 3.9 million)."
+        == "A dose of 80 million cells is expected to contain about 3.3 million positive cells (95 % interval 2.7 million to 3.9 million)."
     )
-    assert "at most 3.9 million such cells" in dose_sentence(row("not detected"))
+    assert "at most 3.9 million positive cells" in dose_sentence(row("not detected"))
 
 
 def test_the_dose_of_the_row_is_the_one_that_is_said():
     other = {"dose_cells": 10e6, "viability": 0.5, "weight_kg": 50}
     assert dose_sentence(row("quantified", **other)) == (
-        "In a dose of 10 million cells, 50 % of them viable, this is about 210,000 such cells (170,000 to 240,000), about 4,100 per kg."
+        "A dose of 10 million cells, 50 % of them viable, is expected to contain about 210,000 positive cells "
+        "(95 % interval 170,000 to 240,000), about 4,100 per kg."
     )
     assert "at most 4.9 %, i.e. at most 240,000 cells in a dose of 10 million, 50 % of them viable." in verdict_sentence(
         row("not detected", **other)
@@ -106,7 +107,7 @@ def test_a_blank_that_hides_more_is_the_bound_and_is_named():
     hidden = row("not detected", n_called=3, prevalence_high=0.001, lob=0.002)
     assert "at most 0.20 % (limit of blank), i.e. at most 160,000 cells in a dose of 80 million." in verdict_sentence(hidden)
     assert verdict_number(hidden) == "≤ 0.20 %"
-    assert "at most 160,000 such cells." in dose_sentence(hidden)
+    assert "at most 160,000 positive cells." in dose_sentence(hidden)
 
 
 @pytest.mark.parametrize("verdict", ["quantified", "detected", "not detected", "not measurable"])
@@ -116,7 +117,13 @@ def test_no_sentence_speaks_of_function_or_benefit(verdict):
 
 
 def test_explanation_of_not_detected_states_the_power():
-    assert "0.12 % would have been found in 95 of 100" in explanation(row("not detected"))
+    assert "a true fraction of 0.12 % would have been detected in 95 of 100" in explanation(row("not detected"))
+
+
+def test_explanation_without_a_limit_states_no_power():
+    said = explanation(row("not detected", lod=NAN))
+    assert said.endswith("This does not prove that it has no positive cells.")
+    assert "n/a" not in said
 
 
 def test_explanation_advises_on_rows_only_where_rows_are_missing():

@@ -148,7 +148,7 @@ def test_what_is_not_measurable_is_not_compared():
     compare(adata)
     assert row(adata)["verdict"] == "not measurable"
     assert np.isnan(row(adata)["effect"])
-    assert "not measurable in every sample" in comparison_sentence(adata)
+    assert "not measurable in at least one sample" in comparison_sentence(adata)
     assert (group_tables(adata)[0].view["p"] == "–").all()  # noqa: RUF001
 
 
@@ -158,7 +158,8 @@ def test_the_report_says_it_in_a_sentence_and_a_table():
     assert group_tables(adata) == ()
     compare(adata)
     (sentence,) = group_notes(adata)
-    assert sentence.startswith("treated against medium (3 and 3 donors): cells pancreatic-progenitor-like +18 percentage points (95 % +")
+    opening = "treated compared with medium (3 and 3 donors): the share of cells that are pancreatic-progenitor-like differs by "
+    assert sentence.startswith(f"{opening}+18 percentage points (95 % interval +")
     assert sentence.endswith(": different.")
     (table,) = group_tables(adata)
     assert table.name == "comparison.csv"

@@ -139,22 +139,22 @@ def _xy(adata: AnnData, use_rep: str | None, plot: str) -> np.ndarray:
     """Take a map: the named one, that of embed, or the one that its owner made with scanpy."""
     import numpy as np
 
-    from scdiff.steps.shared.own import named_points
+    from scdiff.steps.shared.own import read_points
 
     name = use_rep or next(
         (name for name in ("scdiff_X_umap", "X_umap") if name in adata.obsm), None
     )
     if name is None:
         _held(adata, keys.UMAP, plot, ", or name a map with use_rep")
-    return np.asarray(named_points(adata, str(name), fewest=2)[:, :2])
+    return np.asarray(read_points(adata, str(name), fewest=2)[:, :2])
 
 
 def _clusters(adata: AnnData, cluster_key: str | None, plot: str) -> pd.Series:
     """Take clusters: the named ones, or those of embed."""
-    from scdiff.steps.shared.own import named_clusters
+    from scdiff.steps.shared.own import read_clusters
 
     if cluster_key is not None:
-        return named_clusters(adata, cluster_key)
+        return read_clusters(adata, cluster_key)
     return _held(adata, keys.LEIDEN, plot, ", or name your own with cluster_key")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["batch_of", "calibrate_programs"]
+__all__ = ["read_batch", "calibrate_programs"]
 
 BLANKS = 20
 """Null sets that go through the full caller as blanks. Chosen for time, not tuned."""
@@ -52,7 +52,7 @@ def calibrate_programs(
     """
     import pandas as pd
 
-    batch = batch_of(adata)
+    batch = read_batch(adata)
     p_values = pd.DataFrame(
         np.nan, index=adata.obs_names, columns=[program.name for program in programs]
     )
@@ -85,7 +85,7 @@ def _join_shares(parts: Sequence[np.ndarray]) -> np.ndarray:
     return blank
 
 
-def batch_of(adata: AnnData) -> Batch:
+def read_batch(adata: AnnData) -> Batch:
     """Return the counts for the null sets.
 
     Counts in memory are used as they are. Of counts on disk only the sums are computed, and the

@@ -12,7 +12,7 @@ from scdiff.compute.blocks import get_counts, read_columns
 from scdiff.compute.parallel import each, many
 from scdiff.programs import Program
 from scdiff.record import read_species
-from scdiff.steps.call.calibration import batch_of
+from scdiff.steps.call.calibration import read_batch
 from scdiff.steps.shared.markers import MarkerCounts
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def call_sets(
         for program in programs
     }
     wanted = sorted({column for found in columns.values() for column in found})
-    counts, batch = read_columns(get_counts(adata), np.array(wanted, dtype=int)), batch_of(adata)
+    counts, batch = read_columns(get_counts(adata), np.array(wanted, dtype=int)), read_batch(adata)
     batch.prepare()
 
     def one(program: Program) -> SetResult:

@@ -27,7 +27,7 @@ from scdiff.steps.shared.markers import (
     select_control_cells,
     select_pooled_cells,
 )
-from scdiff.steps.shared.states import marker_states, names_in_file
+from scdiff.steps.shared.states import classify_markers, names_in_file
 from scdiff.vocabulary import POOLED
 
 if TYPE_CHECKING:
@@ -464,7 +464,7 @@ def _record(
         columns | {"n_on": on.sum().to_numpy(), "n_detected": detected}, index=names
     )
     markers["found_as"] = [names_in_file(batch.adata, rows[name]) for name in names]
-    markers["state"] = marker_states(batch.adata, rows, asked, detected)
+    markers["state"] = classify_markers(batch.adata, rows, asked, detected)
     return {
         "found": np.array([marker.name for marker in core], dtype=str),
         "absent": np.array([name for name in rows if not rows[name]], dtype=str),

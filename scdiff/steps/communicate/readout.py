@@ -13,7 +13,7 @@ from scdiff.compute.parallel import each, many
 from scdiff.programs import Marker, Program, Species
 from scdiff.programs.axes import Axis, symbol_in
 from scdiff.programs.receivers import Receiver
-from scdiff.steps.shared.markers import MarkerCounts, read_markers, table_groups
+from scdiff.steps.shared.markers import MarkerCounts, read_markers, select_table_groups
 from scdiff.vocabulary import DETECTED, NOT_DETECTED, NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _read_batch(adata: AnnData, axes: Sequence[Axis], species: Species) -> _Batc
         source="axes",
         markers=tuple(markers.values()),
     )
-    groups = table_groups(adata)
+    groups = select_table_groups(adata)
     pooled = groups.pop(POOLED)
     samples = adata.obs["sample"].astype(str).to_numpy()
     return _Batch(read_markers(adata, [program]), groups | {POOLED: pooled}, samples, markers)

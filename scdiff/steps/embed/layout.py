@@ -10,7 +10,7 @@ from numba import njit
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["MIN_DISTANCE", "layout"]
+__all__ = ["MIN_DISTANCE", "compute_layout"]
 
 EPOCHS = 80
 """Rounds over the edges; the map is as trustworthy as with 500 on the data sets tried."""
@@ -27,7 +27,7 @@ SHIFT = 16
 """Bits of a float32 that a force ignores: 128 steps per doubling of the distance."""
 
 
-def layout(weights: csr_matrix, points: np.ndarray, seed: int) -> np.ndarray:
+def compute_layout(weights: csr_matrix, points: np.ndarray, seed: int) -> np.ndarray:
     """Lay the neighbour graph out by UMAP's gradient, from the first two principal components.
 
     It runs in one thread, in the order of the points, so the bits are the same on any number of

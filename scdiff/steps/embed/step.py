@@ -12,15 +12,15 @@ from annotated_types import Ge, Gt
 
 from scdiff.compute.arrays import name_groups, sort_names
 from scdiff.compute.blocks import get_values
-from scdiff.compute.graph import clusters_of, distance_graph, fuzzy_weights, placed
+from scdiff.compute.graph import find_clusters, build_distance_graph, compute_fuzzy_weights, place_nodes
 from scdiff.compute.moments import gene_moments, normalise_dispersion
 from scdiff.compute.nearest import nearest
 from scdiff.compute.pca import Components
 from scdiff.options import step
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
-from scdiff.steps.embed.layout import MIN_DISTANCE, layout
+from scdiff.steps.embed.layout import MIN_DISTANCE, compute_layout
 from scdiff.steps.shared.markers import marker_columns
-from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_sketch_cells, majority
+from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_sketch_cells, find_majority
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -112,7 +112,7 @@ def embed(
         points[chosen],
         variance,
         n_neighbors,
-        lambda weights: clusters_of(weights, resolution, leiden, seed),
+        lambda weights: find_clusters(weights, resolution, leiden, seed),
         seed,
     )
     _write(adata, found, points, rows, chosen)
@@ -128,7 +128,7 @@ def _embedded(
 ) -> _Embedding:
     """Neighbours, clusters and map of cells in the order of their names; one cluster where they are too few or all alike."""
     indices, distances = nearest(points, min(n_neighbors, len(points)) - 1)
-    weights = fuzzy_weights(indices, distances)
+    weights = compute_fuzzy_weights(indices, distances)
     if len(points) < FEWEST_CELLS or not variance.any():
         log.info(
             "%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.",
@@ -142,7 +142,7 @@ def _embedded(
             np.zeros((len(points), 2), dtype=np.float32),
         )
     return _Embedding(
-        indices, distances, weights, clustering(weights), layout(weights, points, seed)
+        indices, distances, weights, clustering(weights), compute_layout(weights, points, seed)
     )
 
 
@@ -166,11 +166,11 @@ def _write(
     takes = find_sketch_cells(points, inside)
     adata.obsm["X_pca"] = points[back].astype(np.float32)
     adata.obsm["X_umap"] = found.map[takes].mean(axis=1)[back].astype(np.float32)
-    adata.obs["leiden"] = name_groups(majority(found.clusters[takes])[back])
+    adata.obs["leiden"] = name_groups(find_majority(found.clusters[takes])[back])
     adata.obs["scdiff_sketch"] = inside[back]
-    distances = distance_graph(found.indices, found.distances)
+    distances = build_distance_graph(found.indices, found.distances)
     for name, graph in (("connectivities", found.weights), ("distances", distances)):
-        adata.obsp[name] = placed(graph, rows[chosen], len(rows))
+        adata.obsp[name] = place_nodes(graph, rows[chosen], len(rows))
 
 
 def _parameters(

@@ -82,7 +82,7 @@ def pool_by_donor(adata: AnnData, groups: Mapping[str, np.ndarray]) -> dict[str,
     adata
         Cells x genes.
     groups
-        Cells of each row of the table (:func:`scdiff.steps.shared.markers.table_groups`).
+        Cells of each row of the table (:func:`scdiff.steps.shared.markers.select_table_groups`).
 
     Returns
     -------

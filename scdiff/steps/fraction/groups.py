@@ -17,7 +17,7 @@ from scdiff.steps.fraction.doubts import (
     mark_lower_bound,
 )
 from scdiff.steps.fraction.estimate import Blank, Estimate, add_limits, estimate_from_fit
-from scdiff.steps.shared.controls import positive_controls
+from scdiff.steps.shared.controls import select_positive_controls
 from scdiff.steps.shared.markers import MarkerCounts, select_control_cells
 from scdiff.vocabulary import POOLED
 
@@ -50,7 +50,7 @@ def estimate_groups(
     record
         What the call recorded of all programmes.
     groups
-        Cells of each row of the table (:func:`scdiff.steps.shared.markers.table_groups`).
+        Cells of each row of the table (:func:`scdiff.steps.shared.markers.select_table_groups`).
     seed
         Start of the random generator.
     """
@@ -88,7 +88,7 @@ def _count_blanks(
     adata: AnnData, groups: Groups, called: np.ndarray
 ) -> tuple[tuple[int, int], ...]:
     """Count called cells and all cells of each negative control sample."""
-    blank = select_control_cells(adata) & ~positive_controls(adata)
+    blank = select_control_cells(adata) & ~select_positive_controls(adata)
     controls = [cells for name, cells in groups.items() if name != POOLED and blank[cells].all()]
     return tuple((int(called[cells].sum()), int(cells.sum())) for cells in controls)
 

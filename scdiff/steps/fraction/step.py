@@ -16,7 +16,7 @@ from scdiff.steps.fraction.donors import donor_tables, pool_by_donor
 from scdiff.steps.fraction.estimate import Estimate, estimate_from_set
 from scdiff.steps.fraction.groups import Groups, estimate_groups
 from scdiff.steps.fraction.rows import COLUMNS, main_rows, program_rows
-from scdiff.steps.shared.markers import MarkerCounts, read_markers, table_groups
+from scdiff.steps.shared.markers import MarkerCounts, read_markers, select_table_groups
 from scdiff.vocabulary import POOLED
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _compare_donors(
     positive = {program.name: program.positive for program in programs}
     reasons = {name: str(record[name].get("reason", "")) for name in positive}
     chosen = table[table["state"] == table["program"].map(positive)]
-    return donor_tables(chosen, pool_by_donor(adata, table_groups(adata)), reasons)
+    return donor_tables(chosen, pool_by_donor(adata, select_table_groups(adata)), reasons)
 
 
 def _rows_of_program(
@@ -121,7 +121,7 @@ def _rows_of_program(
     likely: bool,
 ) -> list[dict[str, Any]]:
     """Return all rows of one programme; if it is not ``likely``, nothing is detected."""
-    groups = table_groups(adata)
+    groups = select_table_groups(adata)
     estimates = _estimate(adata, program, read, record, groups, seed)
     if not likely:
         estimates = {name: replace(estimate, evidence=0.0) for name, estimate in estimates.items()}

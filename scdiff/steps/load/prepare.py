@@ -17,7 +17,7 @@ from scdiff.steps.load.checks.parts import is_sum
 from scdiff.steps.load.readers.object import matrices_of
 from scdiff.steps.load.step import load_object
 from scdiff.steps.load.table import some
-from scdiff.steps.shared.own import named_clusters, named_points
+from scdiff.steps.shared.own import read_clusters, read_points
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -149,9 +149,9 @@ def run_prepared(
     """
     work = working_copy(adata)
     if cluster_key is not None:
-        work.obs[cluster_key] = named_clusters(adata, cluster_key)
+        work.obs[cluster_key] = read_clusters(adata, cluster_key)
     if use_rep is not None:
-        work.obsm[use_rep] = named_points(adata, use_rep)
+        work.obsm[use_rep] = read_points(adata, use_rep)
     result = function(work)
     if work.n_obs < adata.n_obs:
         adata._inplace_subset_obs(adata.obs_names.isin(work.obs_names))  # noqa: SLF001  # as scanpy's own filters drop cells

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["correct_by_controls", "positive_controls"]
+__all__ = ["correct_by_controls", "select_positive_controls"]
 
 
-def positive_controls(adata: AnnData) -> np.ndarray:
+def select_positive_controls(adata: AnnData) -> np.ndarray:
     """Find the cells of declared positive control samples, shape (n_cells,)."""
     named = [str(name) for name in read_record(adata, "input").get("positive_controls", ())]
     return np.asarray(adata.obs["sample"].astype(str).isin(named))
@@ -58,7 +58,7 @@ def correct_by_controls(
 
     from scdiff.assay.correction import rogan_gladen
 
-    positive = positive_controls(adata)
+    positive = select_positive_controls(adata)
     control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else positive
     has_both = positive.any() and (control & ~positive).any()
     if not found["measurable"] or not has_both or control.all():

@@ -24,7 +24,7 @@ __all__ = [
     "read_markers",
     "select_control_cells",
     "select_pooled_cells",
-    "table_groups",
+    "select_table_groups",
 ]
 
 
@@ -116,7 +116,7 @@ def select_control_cells(adata: AnnData) -> np.ndarray:
     return np.zeros(adata.n_obs, dtype=bool)
 
 
-def table_groups(adata: AnnData) -> dict[str, np.ndarray]:
+def select_table_groups(adata: AnnData) -> dict[str, np.ndarray]:
     """Return the cells of each row of a table, shape (n_cells,) each.
 
     Row ``all`` comes first (without controls, unless every sample is a control), then each sample,

@@ -8,7 +8,7 @@ import numpy as np
 
 from scdiff import keys
 from scdiff.compute.arrays import sort_names
-from scdiff.compute.graph import distance_graph, fuzzy_weights, placed
+from scdiff.compute.graph import build_distance_graph, compute_fuzzy_weights, place_nodes
 from scdiff.compute.nearest import nearest
 from scdiff.errors import ConfigError, did_you_mean
 from scdiff.steps.shared.sketch import LARGEST, draw_sketch
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["join_neighbours", "named_clusters", "named_points", "with_own"]
+__all__ = ["join_neighbours", "read_clusters", "read_points", "replace_by_own"]
 
 N_NEIGHBOURS = 15
 """Neighbours per cell, the cell itself included: as ``embed`` and scanpy have it."""
 
 
-def named_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
+def read_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
     """Take a column of ``obs`` as clusters: categories that are texts, none without cells.
 
     Raises
@@ -59,7 +59,7 @@ def named_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
     )
 
 
-def named_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
+def read_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
     """Take an entry of ``obsm`` as points, shape (n_cells, n_columns).
 
     Raises
@@ -88,7 +88,7 @@ def named_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray
     return points
 
 
-def with_own(
+def replace_by_own(
     adata: AnnData, *, cluster_key: str | None, use_rep: str | None, slot_of_rep: str
 ) -> AnnData:
     """Put the named clusters and points in the place of those of ``embed``, in a new object; the same one where none is named.
@@ -107,7 +107,7 @@ def with_own(
     Raises
     ------
     ConfigError
-        As :func:`named_clusters` and :func:`named_points`.
+        As :func:`read_clusters` and :func:`read_points`.
     """
     from anndata import AnnData
 
@@ -124,10 +124,10 @@ def with_own(
     )
     made.uns["scdiff"] = dict(adata.uns.get("scdiff", {}))
     if cluster_key is not None:
-        made.obs[keys.LEIDEN.name] = named_clusters(adata, cluster_key)
+        made.obs[keys.LEIDEN.name] = read_clusters(adata, cluster_key)
     if use_rep is not None:
         is_map = slot_of_rep == keys.UMAP.name
-        points = named_points(adata, use_rep, fewest=2 if is_map else 1)
+        points = read_points(adata, use_rep, fewest=2 if is_map else 1)
         made.obsm[slot_of_rep] = points[:, :2] if is_map else points
     return made
 
@@ -147,11 +147,11 @@ def join_neighbours(adata: AnnData, *, seed: int) -> None:
     points = np.asarray(adata.obsm[keys.PCA.name], dtype=float)[rows]
     chosen = draw_sketch(points, points.var(axis=0), LARGEST, seed)
     indices, distances = nearest(points[chosen], min(N_NEIGHBOURS, len(chosen)) - 1)
-    adata.obsp[keys.CONNECTIVITIES.name] = placed(
-        fuzzy_weights(indices, distances), rows[chosen], len(rows)
+    adata.obsp[keys.CONNECTIVITIES.name] = place_nodes(
+        compute_fuzzy_weights(indices, distances), rows[chosen], len(rows)
     )
-    adata.obsp[keys.DISTANCES.name] = placed(
-        distance_graph(indices, distances), rows[chosen], len(rows)
+    adata.obsp[keys.DISTANCES.name] = place_nodes(
+        build_distance_graph(indices, distances), rows[chosen], len(rows)
     )
     inside = np.zeros(len(rows), dtype=bool)
     inside[rows[chosen]] = True

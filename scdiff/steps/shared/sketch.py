@@ -14,7 +14,7 @@ from scdiff.compute.nearest import nearest_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["LARGEST", "draw_sketch", "find_sketch_cells", "majority", "select_sketch"]
+__all__ = ["LARGEST", "draw_sketch", "find_sketch_cells", "find_majority", "select_sketch"]
 
 LARGEST = 100_000
 """Largest number of cells in the graph; a larger batch is sketched to this size."""
@@ -71,7 +71,7 @@ def find_sketch_cells(points: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return found
 
 
-def majority(labels: np.ndarray) -> np.ndarray:
+def find_majority(labels: np.ndarray) -> np.ndarray:
     """Return the most frequent label of each row, the nearest among equals; shape (n_rows,)."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)
     return np.asarray(labels[np.arange(len(labels)), votes.argmax(axis=1)])

@@ -11,7 +11,7 @@ from scdiff.record import read_record, read_species
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["FILTERED", "UNCLEAR", "WHOLE", "gene_list", "marker_states", "names_in_file"]
+__all__ = ["FILTERED", "UNCLEAR", "WHOLE", "gene_list", "classify_markers", "names_in_file"]
 
 WHOLE, FILTERED, UNCLEAR = "whole annotation", "unseen genes left out", "cannot be told"
 """Kinds of gene lists."""
@@ -56,7 +56,7 @@ def gene_list(symbols: Iterable[str], species: str) -> str:
     return FILTERED if coding >= LEAST_CODING and silent <= LEAST_SILENT else UNCLEAR
 
 
-def marker_states(
+def classify_markers(
     adata: AnnData,
     rows: Mapping[str, Sequence[int]],
     genes: Mapping[str, Sequence[str]],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scdiff.steps.trajectory.committed import Threshold
 
-__all__ = ["DAY", "days_of", "falls", "time_course"]
+__all__ = ["DAY", "read_days", "find_falls", "tabulate_days"]
 
 STATE = "state:"
 """Prefix of the columns with the share of each state."""
@@ -25,7 +25,7 @@ DIGITS = 9
 """Decimals of a mean: later ones depend on the order of a sum."""
 
 
-def days_of(adata: AnnData) -> np.ndarray:
+def read_days(adata: AnnData) -> np.ndarray:
     """Return the day of each cell, NaN if it is missing; shape (n_cells,).
 
     Days are read by :func:`scdiff.steps.shared.days.parse_days`.
@@ -33,7 +33,7 @@ def days_of(adata: AnnData) -> np.ndarray:
     return parse_days(adata.obs[DAY]) if DAY in adata.obs else np.full(adata.n_obs, np.nan)
 
 
-def time_course(
+def tabulate_days(
     day: np.ndarray,
     state: np.ndarray,
     positive: np.ndarray,
@@ -100,7 +100,7 @@ def _average_fate(fate: np.ndarray) -> tuple[float, float, float]:
     )
 
 
-def falls(table: pd.DataFrame) -> list[str]:
+def find_falls(table: pd.DataFrame) -> list[str]:
     """Name the days at which fewer cells are called than on the day before, beyond chance.
 
     A course of differentiation does not run backwards. If the share falls, cells died or were lost,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
-__all__ = ["positive_end", "tips"]
+__all__ = ["find_positive_end", "find_tips"]
 
 FEWEST_CELLS_OF_STATE = 10
 """Cells that a positive sub-state needs to be preferred as the end by its pseudotime.
@@ -38,7 +38,7 @@ UNREACHED = 2.0
 """Pseudotime of cells that the root does not reach: above 1, the largest of the others."""
 
 
-def positive_end(
+def find_positive_end(
     state: np.ndarray,
     states: Sequence[str],
     probability: np.ndarray,
@@ -87,7 +87,7 @@ def positive_end(
     return np.asarray(together)
 
 
-def tips(
+def find_tips(
     pseudotime: np.ndarray, clusters: np.ndarray, paga: pd.DataFrame, end: np.ndarray, root: str
 ) -> dict[str, np.ndarray]:
     """Find other ends: clusters that are further in pseudotime than all their neighbours.

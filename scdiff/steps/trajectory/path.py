@@ -11,7 +11,7 @@ import numpy as np
 from scdiff.compute.arrays import sort_names
 from scdiff.compute.blocks import get_counts, measure_cells
 from scdiff.record import read_main_program, read_record
-from scdiff.steps.shared.controls import positive_controls
+from scdiff.steps.shared.controls import select_positive_controls
 from scdiff.steps.shared.markers import marker_columns
 from scdiff.steps.trajectory.axis import (
     FEWEST_CELLS_OF_END,
@@ -115,7 +115,7 @@ def follow(
         histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
         return Path(nowhere, None, nowhere, None, committed, True, histogram)
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
-    gap = _judge_gap(cells, clusters, samples, start, end, positive_controls(adata))
+    gap = _judge_gap(cells, clusters, samples, start, end, select_positive_controls(adata))
     pairs = Doublets.draw(samples.number, samples.rate, cells.order)
     side = _select_start_side(axis.position, clusters, start, positive)
     away = place_on_axis(cells, side, end, gained_only=True) or axis

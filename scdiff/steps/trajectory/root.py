@@ -14,7 +14,7 @@ from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
 from scdiff.record import read_species
-from scdiff.steps.trajectory.days import days_of
+from scdiff.steps.trajectory.days import read_days
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +217,7 @@ def _measure_earliness(
     """
     import pandas as pd
 
-    day = days_of(adata)[inside]
+    day = read_days(adata)[inside]
     if len(np.unique(day[np.isfinite(day)])) < 2:
         return np.nan
     is_first = pd.Series(np.where(np.isfinite(day), day == np.nanmin(day), np.nan))

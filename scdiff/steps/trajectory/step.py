@@ -14,18 +14,18 @@ from scdiff.compute.arrays import as_csr, limit_blas_threads, name_groups, sort_
 from scdiff.compute.blocks import get_counts, get_values, is_lazy, read_rows
 from scdiff.options import step
 from scdiff.record import as_text_array, read_main_program, write_record
-from scdiff.steps.shared.controls import positive_controls
+from scdiff.steps.shared.controls import select_positive_controls
 from scdiff.steps.shared.days import DAY, list_unreadable_days
-from scdiff.steps.shared.markers import read_markers, table_groups
-from scdiff.steps.shared.own import join_neighbours, with_own
-from scdiff.steps.shared.sketch import find_sketch_cells, majority, select_sketch
-from scdiff.steps.trajectory.days import days_of, falls, time_course
-from scdiff.steps.trajectory.ends import positive_end, tips
+from scdiff.steps.shared.markers import read_markers, select_table_groups
+from scdiff.steps.shared.own import join_neighbours, replace_by_own
+from scdiff.steps.shared.sketch import find_sketch_cells, find_majority, select_sketch
+from scdiff.steps.trajectory.days import read_days, find_falls, tabulate_days
+from scdiff.steps.trajectory.ends import find_positive_end, find_tips
 from scdiff.steps.trajectory.fate import FATES
 from scdiff.steps.trajectory.path import Path, follow
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
 from scdiff.steps.trajectory.root import Root, choose_root
-from scdiff.steps.trajectory.trends import drivers, gene_trends
+from scdiff.steps.trajectory.trends import find_drivers, compute_gene_trends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def trajectory(
     10.1038/nmeth.3971 (pseudotime), 10.1186/s13059-019-1663-x (PAGA), 10.1038/s41592-021-01346-6 (fates)
     """
     method = FATES[fates].function
-    seen = with_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_pca")
+    seen = replace_by_own(adata, cluster_key=cluster_key, use_rep=use_rep, slot_of_rep="X_pca")
     if use_rep is not None:
         join_neighbours(seen, seed=seed)
     inside = select_sketch(seen)
@@ -156,7 +156,7 @@ def _carry(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
             values = part.obs[key.name].to_numpy()[by_name]
             is_number = pd.api.types.is_numeric_dtype(values)
             adata.obs[key.name] = (
-                values[takes].mean(axis=1) if is_number else pd.Categorical(majority(values[takes]))
+                values[takes].mean(axis=1) if is_number else pd.Categorical(find_majority(values[takes]))
             )
     adata.uns["scdiff"] |= {"trajectory": part.uns["scdiff"]["trajectory"]}
 
@@ -172,7 +172,7 @@ def _follow(
     start = choose_root(adata, component, rows, paga, root)
     pseudotime, low, high = _pseudotime(graph, component, rows, start, n_comps, seed)
     ends = _ends(adata, graph, pseudotime, paga, start)
-    path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), table_groups(adata))
+    path = follow(adata, ends[START], ends[POSITIVE], _positive(adata), select_table_groups(adata))
     probabilities = _fates(graph, pseudotime, rows, ends, method)
     fate = probabilities[POSITIVE].to_numpy()
     (
@@ -215,7 +215,7 @@ def _follow(
 def _days(adata: AnnData, path: Path, fate: np.ndarray) -> pd.DataFrame:
     """Count states, fates and committed cells by day."""
     state = adata.obs["scdiff_state"].astype(str).to_numpy()
-    return time_course(days_of(adata), state, _positive(adata), fate, path.away, path.threshold)
+    return tabulate_days(read_days(adata), state, _positive(adata), fate, path.away, path.threshold)
 
 
 def _ends(
@@ -226,12 +226,12 @@ def _ends(
     state = adata.obs["scdiff_state"].astype(str).to_numpy()
     probability = adata.obs["scdiff_probability"].to_numpy(dtype=float)
     own = np.where(
-        positive_controls(adata), "control", state
+        select_positive_controls(adata), "control", state
     )  # a control is placed, but it is no end
-    end = positive_end(
+    end = find_positive_end(
         own, sorted(set(own[positive]) - {"control"}), probability, pseudotime, graph
     )
-    other = tips(pseudotime, clusters, paga, end, start.cluster)
+    other = find_tips(pseudotime, clusters, paga, end, start.cluster)
     return (
         {POSITIVE: end}
         | {f"cluster {name}": cells for name, cells in other.items()}
@@ -275,7 +275,7 @@ def _end_table(ends: dict[str, np.ndarray], fates: pd.DataFrame) -> pd.DataFrame
 
 def _fate_weighted(adata: AnnData, fate: np.ndarray) -> list[float]:
     """Mean probability of the positive end in each group, cells that the root does not reach left out."""
-    known = (fate[cells & np.isfinite(fate)] for cells in table_groups(adata).values())
+    known = (fate[cells & np.isfinite(fate)] for cells in select_table_groups(adata).values())
     return [round(float(values.mean()), DIGITS) if len(values) else np.nan for values in known]
 
 
@@ -290,7 +290,7 @@ def _genes_along(
     allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
     allowed[[row for found in genes.values() for row in found]] = False
     donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
-    return gene_trends(sums, read.depth, place), drivers(
+    return compute_gene_trends(sums, read.depth, place), find_drivers(
         get_values(adata), fate, list(adata.var_names), allowed, donors, rows
     )
 
@@ -306,7 +306,7 @@ def _notes_on_days(adata: AnnData, days: pd.DataFrame) -> list[str]:
         if odd
         else []
     )
-    fell = falls(days) if len(days) else []
+    fell = find_falls(days) if len(days) else []
     sentence = f"Fewer cells are called on day {', '.join(fell)} than on the day before, beyond chance: no course runs backwards."
     return [
         *notes,

@@ -13,7 +13,7 @@ from scdiff.compute.blocks import read_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["drivers", "gene_trends"]
+__all__ = ["find_drivers", "compute_gene_trends"]
 
 N_BINS = 10
 """Bins of equal length along the way, before small ones are joined. Chosen, not tuned."""
@@ -25,7 +25,7 @@ DIGITS = 9
 """Decimals of a level: later ones depend on the order of a sum."""
 
 
-def gene_trends(
+def compute_gene_trends(
     sums: Mapping[str, np.ndarray], depth: np.ndarray, place: np.ndarray
 ) -> pd.DataFrame:
     """Compute the level of each gene along the way, in ten bins of equal length.
@@ -87,7 +87,7 @@ def _assign_bins(place: np.ndarray) -> np.ndarray:
     return np.asarray(new[number])
 
 
-def drivers(
+def find_drivers(
     values: Any,
     fate: np.ndarray,
     names: Sequence[str],
