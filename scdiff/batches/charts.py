@@ -134,3 +134,15 @@ def levey_jennings() -> dict[str, Any]:
         "y": "score", "bound": "score_high", "joined": True, "lines": lines,
         "rules": ["1-2s", "1-3s", "2-2s", "R-4s", "4-1s", "10x"], "reach": 3.6,
     }  # fmt: skip
+
+
+@CHARTS.register(
+    "controls",
+    summary="The same control runs as fractions of cells, each with its 95 % interval and limits. "
+    "Runs of a phase without a baseline are shown here only.",
+    source="as the chart of the batches",
+    facts={"series": "assay"},
+)
+def controls() -> dict[str, Any]:
+    """Fractions of the control material on the logit."""
+    return individuals() | {"title": "Control runs", "rules": ["1-3s"], "specification": False}

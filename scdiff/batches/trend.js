@@ -157,7 +157,7 @@
     /* Points: each a link to its report; above some number, marks without links, and a click still opens the report. */
     const size = Math.max(1.6, Math.min(4.2, step * 0.42)), links = shown.length <= MOST_LINKS, marks = new Map();
     for (const i of shown) {
-      const rules = one.rules[i].filter((rule) => chart.rules.includes(rule));
+      const rules = one.rules[i].filter((rule) => chart.rules.includes(rule) && rule !== "1-2s"); /* a warning is no alarm */
       const look = `${one.in_baseline[i] ? "base " : ""}${rules.length ? (one.notes[i].length ? "noted" : "alarm") : ""}`;
       const bounded = chart.bound && one.kind[i] === "bound";
       let value = bounded ? one[chart.bound][i] : one[chart.y][i];

@@ -119,7 +119,7 @@ def test_it_fits_and_nothing_leaves_it(visit, width, scheme):
         "[...document.querySelectorAll('.plot svg')].map((svg) => [svg.clientWidth, "
         "svg.viewBox.baseVal.width])"
     )
-    assert len(sizes) == 5
+    assert len(sizes) == 6
     assert all(drawn == pytest.approx(box, abs=1) for drawn, box in sizes)  # text at its own size
     assert contrast(page, "h1") > 7
     assert contrast(page, ".plot text") > 4.5

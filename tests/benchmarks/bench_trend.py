@@ -88,7 +88,7 @@ def false_alarms(fraction: float, spread: float, n_batches: int) -> dict[str, An
         "p-chart, % a point": round(100 * p_chart / n_points, 1),
         "EWMA in control, % of ten batches": round(100 * float(np.mean(first)), 2),
         "EWMA, shift of 1.5 SD: median batches": float(np.median(delays)),
-        "90 % within": float(np.quantile(delays, 0.9)),
+        "90 % within": round(float(np.quantile(delays, 0.9)), 1),
     }
 
 
