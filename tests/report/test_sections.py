@@ -386,6 +386,6 @@ def test_keys_named_by_the_sections_are_keys():
 def test_the_page_says_how_many_finds_chance_is_expected_to_give():
     verdicts = ["quantified", "detected", "quantified", "not detected", "not measurable"]
     pooled = pd.DataFrame({"program": ["main", "a", "b", "c", "d"], "verdict": verdicts})
-    said = "In addition to the main programme, 3 are measured and 2 detected; at most 0.1 of these are expected by chance"
+    said = "In addition to the main programme, 3 programmes are measured and 2 detected; at most 0.1 of these are expected by chance"
     assert said in by_chance(pooled, "main")
     assert by_chance(pooled.assign(verdict="not detected"), "main") == ""

@@ -26,7 +26,7 @@ ASSUMPTIONS = (
     "The numbers count cells with the transcripts of a state, not cells with its function.",
     "Not included: freezing, thawing, and cells that die or change after the sample was taken.",
     (
-        "The interval is that of the fraction. It includes the number of sequenced cells, how well "
+        "The interval is that of the fraction. It reflects the number of sequenced cells, how well "
         "their markers are detected and, with two or more donors, the uncertainty of the mean over "
         "donors. It does not include errors in the count or the viability of the dose, or the "
         "variation between batches. For a dose from one donor, read the row of that donor's sample."

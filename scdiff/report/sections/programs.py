@@ -86,9 +86,9 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
     if len(others) < FEWEST_TESTS or not found:
         return ""
     return (
-        f" In addition to the main programme, {len(others)} are measured and {found} detected; at "
-        f"most {FALSE_DISCOVERIES * found:.2g} of these are expected by chance (false discovery "
-        f"rate {100 * FALSE_DISCOVERIES:.0f} %)."
+        f" In addition to the main programme, {len(others)} programmes are measured and {found} "
+        f"detected; at most {FALSE_DISCOVERIES * found:.2g} of these are expected by chance (false "
+        f"discovery rate {100 * FALSE_DISCOVERIES:.0f} %)."
     )
 
 

@@ -93,7 +93,7 @@ def _build_dropped(dropped: pd.DataFrame) -> Table:
     frame = dropped.rename_axis("sample").reset_index()
     words = {column: label for column, (label, _) in REASONS.items()}
     view = frame.rename(columns={"n_before": "before"} | words)
-    caption = "Barcodes per sample before and after quality control, and dropped ones by reason."
+    caption = "Barcodes per sample before and after quality control, and dropped by reason."
     return Table("qc_dropped.csv", frame, caption, view)
 
 
