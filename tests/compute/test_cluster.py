@@ -101,7 +101,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     ("change", "message"),
     [
         ("dense", "is stored as array; the engine dask reads sparse matrices stored by cell"),
-        ("twice", "some gene symbols stand on several rows"),
+        ("twice", "some gene symbols have several rows"),
     ],
 )
 def test_what_cannot_stay_on_disk_is_refused_with_the_cure(batch, tmp_path, capsys, change, message):

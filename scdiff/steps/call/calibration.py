@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["read_batch", "calibrate_programs"]
+__all__ = ["calibrate_programs", "read_batch"]
 
 BLANKS = 20
 """Null sets that go through the full caller as blanks. Chosen for time, not tuned."""

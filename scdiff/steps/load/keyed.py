@@ -1,4 +1,4 @@
-"""Samples by a column that the user names (``samples.key``), in the place of those that files tell by themselves."""
+"""Samples by a column that the user names (``samples.key``) instead of those found in files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ _FIELDS = ("sheet", "key")
 
 
 def sheet_and_key(samples: Path | str | Mapping[str, Any] | None) -> tuple[Path | None, str]:
-    """Take the option ``samples`` apart: the sample sheet, and the column about the cells that names their samples.
+    """Return the two parts of the option ``samples``: the sample sheet and the column name.
+
+    The column is one of the columns about the cells; it names the sample of each cell.
 
     Parameters
     ----------
     samples
-        A sheet, or a mapping with ``sheet`` and ``key``.
+        Path of a sheet, or a mapping with ``sheet`` and ``key``.
 
     Raises
     ------
     ConfigError
-        If the mapping holds anything else.
+        If the mapping has another field.
 
     >>> sheet_and_key({"key": "donor_id"})
     (None, 'donor_id')
@@ -43,25 +45,25 @@ def sheet_and_key(samples: Path | str | Mapping[str, Any] | None) -> tuple[Path 
 
 
 def by_key(sources: Sequence[Source], key: str) -> list[Source]:
-    """Split the sources of one file or folder by the column ``key``, whatever they were told apart by before.
+    """Split the sources of one file or folder by the column ``key``.
+
+    An earlier split of a file into samples is replaced.
 
     Raises
     ------
     ConfigError
-        If a file has no such column, or it names no samples.
+        If a file has no such column, or the column names no samples.
     InputError
         If the column is empty for some cells.
     """
-    files = dict.fromkeys((source.files, source.members) for source in sources)
-    firsts = [
-        next(source for source in sources if (source.files, source.members) == file)
-        for file in files
-    ]
-    return [keyed for first in firsts for keyed in _split(first, key)]
+    firsts: dict[Any, Source] = {}
+    for source in sources:
+        firsts.setdefault((source.files, source.members), source)
+    return [part for first in firsts.values() for part in _split(first, key)]
 
 
 def _split(source: Source, key: str) -> list[Source]:
-    """Split one file."""
+    """Split one file into one source per sample of the column."""
     labels = _labels(source, key)
     plain = replace(
         source,
@@ -75,10 +77,11 @@ def _split(source: Source, key: str) -> list[Source]:
 
 
 def _labels(source: Source, key: str) -> list[str]:
-    """List the samples that the column of one file names."""
+    """Return the samples that the column of one file names."""
     if source.members:
         raise ConfigError(
-            f"{source.path}: samples.key is {key!r}, which is not looked for in archives: unpack it, and name the file."
+            f"{source.path}: samples.key is {key!r}, but scdiff cannot read it from an archive: "
+            "unpack the archive, and give the path of the file."
         )
     if source.layout in (Layout.H5AD, Layout.ZARR):
         return own_samples(source.files[0], key)[1]
@@ -87,6 +90,7 @@ def _labels(source: Source, key: str) -> list[str]:
     if source.layout is Layout.TENX_MTX:
         return labelled_by(source, key)
     raise ConfigError(
-        f"{source.path}: samples.key is {key!r}, but a file of this layout ({source.layout}) has no columns about the cells: "
-        "leave the key out, and give each sample its own file or a row in the sample sheet."
+        f"{source.path}: samples.key is {key!r}, but a file of this layout ({source.layout}) "
+        "has no columns about the cells: "
+        "remove the key, and give each sample its own file or a row in the sample sheet."
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scdiff.steps.trajectory.committed import Threshold
 
-__all__ = ["DAY", "read_days", "find_falls", "tabulate_days"]
+__all__ = ["DAY", "find_falls", "read_days", "tabulate_days"]
 
 STATE = "state:"
 """Prefix of the columns with the share of each state."""

@@ -13,7 +13,7 @@ from scdiff.compute.blocks import read_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["find_drivers", "compute_gene_trends"]
+__all__ = ["compute_gene_trends", "find_drivers"]
 
 N_BINS = 10
 """Bins of equal length along the way, before small ones are joined. Chosen, not tuned."""

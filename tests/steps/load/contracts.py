@@ -580,7 +580,9 @@ def _(at: Path) -> Path:
     return solo(at, "Gene", prefix="run7_")
 
 
-@contract("STARsolo: Gene beside GeneFull_Ex50pAS", STAR, refusal=r"(?s)Gene/filtered.*name the one to load|Give each cell once")
+@contract(
+    "STARsolo: Gene beside GeneFull_Ex50pAS", STAR, refusal=r"(?s)Gene/filtered.*Give the path of the one to load|Give each cell once"
+)
 def _(at: Path) -> Path:
     solo(at, "GeneFull_Ex50pAS", MORE, None)
     return solo(at, "Gene")
@@ -599,7 +601,7 @@ def _(at: Path) -> Path:
     return raw
 
 
-@contract("STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="give matrix.mtx, which stands beside it")
+@contract("STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="Give matrix.mtx in the same folder")
 def _(at: Path) -> Path:
     raw = mex(at / "s1/Solo.out/Gene/raw", TOTAL, gz="")
     return put(raw / "UniqueAndMult-EM.mtx", shared_reads(TOTAL))
@@ -675,7 +677,7 @@ def fry(at: Path, *, usa: bool = True) -> Path:
     return folder
 
 
-@contract("alevin-fry: USA mode, cells (S+A)", FRY, {"s1": OF_CELLS}, said=r"for nuclei, set load.matrix=S\+U\+A")
+@contract("alevin-fry: USA mode, cells (S+A)", FRY, {"s1": OF_CELLS}, said=r"For nuclei, set load.matrix=S\+U\+A")
 def _(at: Path) -> Path:
     return fry(at)
 
@@ -908,7 +910,7 @@ def _(at: Path) -> Path:
     return at / "exp1/all-sample"
 
 
-@contract("Parse: the whole output, combined and by sample", PARSE, refusal="name the one to load|Give each cell once")
+@contract("Parse: the whole output, combined and by sample", PARSE, refusal="Give the path of the one to load|Give each cell once")
 def _(at: Path) -> Path:
     parse(at / "exp1/all-sample/DGE_filtered", PARSED, OF_SAMPLES)
     for name, frame in halves(PARSED).items():
@@ -1015,7 +1017,7 @@ def _(at: Path) -> Path:
     return at / "run"
 
 
-@contract("BD Rhapsody: filtered and Unfiltered MEX.zip, the folder", BD, refusal="name the one to load")
+@contract("BD Rhapsody: filtered and Unfiltered MEX.zip, the folder", BD, refusal="Give the path of the one to load")
 def _(at: Path) -> Path:
     rhapsody_zip(at / "run")
     rhapsody_zip(at / "run", name="exp_RSEC_MolsPerCell_Unfiltered_MEX.zip")
@@ -1235,7 +1237,7 @@ def _(at: Path) -> Path:
     return mex(at / "s1/filtered_matrix/sensitivity_3", TOTAL)
 
 
-@contract("PIPseeker: all sensitivities", PIPS, refusal="sensitivity_1.*name the one to load|Give each cell once")
+@contract("PIPseeker: all sensitivities", PIPS, refusal="sensitivity_1.*Give the path of the one to load|Give each cell once")
 def _(at: Path) -> Path:
     for level, n_cells in enumerate((20, 30, 40, 44, 48), start=1):
         mex(at / f"s1/filtered_matrix/sensitivity_{level}", TOTAL.iloc[:n_cells])
@@ -1263,7 +1265,7 @@ def _(at: Path) -> Path:
 @contract(
     "CITE-seq-Count: umi_count of tags",
     "https://hoohm.github.io/CITE-seq-Count/Reading-the-output/",
-    refusal="give the matrix of the genes",
+    refusal="Give the gene expression",
 )
 def _(at: Path) -> Path:
     tags = pd.DataFrame(np.random.default_rng(2).poisson(60, (N_CELLS, 4)), CELLS)

@@ -150,7 +150,9 @@ def test_loading_unpacks_only_what_it_reads(packed: Path, monkeypatch) -> None:
 
 
 def test_archives_do_not_stay_on_disk(packed: Path) -> None:
-    with pytest.raises(ConfigError, match=r"GSE1_RAW\.tar: the engine dask reads no archives: unpack it, or use the engine memory"):
+    with pytest.raises(
+        ConfigError, match=r"GSE1_RAW\.tar: the engine dask does not read archives\. Unpack the archive, or use the engine memory"
+    ):
         load(packed, engine="dask")
 
 
@@ -198,7 +200,7 @@ def test_too_many_files_are_refused(tmp_path: Path, monkeypatch) -> None:
 def test_a_full_disk_is_told_before_it_is_full(tmp_path: Path, batch, monkeypatch) -> None:
     path = pack(tmp_path / "a.tar", {"a.csv": table_of(batch())})
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _path: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match=r"a\.csv unpacks to .* GiB, but only .* GiB are free for temporary files: set TMPDIR"):
+    with pytest.raises(InputError, match=r"a\.csv unpacks to .* GiB, but only .* GiB are free for temporary files\. Set TMPDIR"):
         load(path)
 
 
@@ -216,7 +218,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path, batch) -> None:
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + place] |= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"a\.zip: a\.csv is encrypted, which is never unpacked"):
+    with pytest.raises(InputError, match=r"a\.zip: a\.csv is encrypted, which scdiff does not unpack"):
         load(path)
 
 
@@ -224,7 +226,7 @@ def test_a_tar_cut_off_between_two_members_is_refused(packed: Path) -> None:
     with tarfile.open(packed) as given:
         place = given.getmembers()[3].offset
     packed.write_bytes(packed.read_bytes()[:place])
-    with pytest.raises(InputError, match=r"GSE1_RAW\.tar: the archive does not end where it should: it is truncated or damaged"):
+    with pytest.raises(InputError, match=r"GSE1_RAW\.tar: the archive has no proper end\. It is truncated or damaged"):
         load(packed)
 
 
@@ -234,7 +236,7 @@ def test_a_tar_with_a_broken_heading_is_refused(packed: Path) -> None:
     data = bytearray(packed.read_bytes())
     data[place] ^= 1
     packed.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"GSE1_RAW\.tar: the archive does not end where it should: it is truncated or damaged"):
+    with pytest.raises(InputError, match=r"GSE1_RAW\.tar: the archive has no proper end\. It is truncated or damaged"):
         load(packed)
 
 
@@ -245,7 +247,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, batch, room: Path, name:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(
-        InputError, match=rf"{name}(/\d\.csv)?: (the file is truncated|this cannot be read as|the archive does not end where it should)"
+        InputError, match=rf"{name}(/\d\.csv)?: (the file is truncated|this cannot be read as|the archive has no proper end)"
     ):
         load(path)
     assert list(room.iterdir()) == []
@@ -271,5 +273,5 @@ def test_the_one_archive_of_a_folder_is_read_and_never_passed_over(batch, tmp_pa
     (tmp_path / "filelist.txt").write_text("Archive GSE1_RAW.zip\nFile GSM1_counts.csv\n")
     assert [source.members for source in plan_inputs(tmp_path)] == [("GSM1_counts.csv",)]
     (tmp_path / "GSM2_counts.csv").write_bytes(table)
-    with pytest.raises(InputError, match=r"archives beside other inputs \(GSE1_RAW.zip\): name the one to load"):
+    with pytest.raises(InputError, match=r"archives next to other inputs \(GSE1_RAW.zip\)\. Give the path of the one to load"):
         plan_inputs(tmp_path)

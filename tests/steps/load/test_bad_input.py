@@ -62,21 +62,21 @@ def test_truncated_plain_matrix(batch, write_mtx) -> None:
     folder = write_mtx(batch(), zipped=False)
     lines = (folder / "matrix.mtx").read_text().splitlines(keepends=True)
     (folder / "matrix.mtx").write_text("".join(lines[:-5]))
-    with pytest.raises(InputError, match=r"matrix\.mtx: the heading states \d+ entries, but \d+ lines follow: the file is truncated"):
+    with pytest.raises(InputError, match=r"matrix\.mtx: the header states \d+ entries, but \d+ lines follow: the file is truncated"):
         load([folder])
 
 
 @pytest.mark.parametrize("name", ["a.h5ad", "a.h5", "a.loom"])
 def test_hdf5_suffix_on_something_else(tmp_path, name: str) -> None:
     (tmp_path / name).write_text("cell,gene\n1,2\n")
-    with pytest.raises(InputError, match=rf"{name}: this cannot be read as an HDF5 file \(OSError: .*damaged or of another kind"):
+    with pytest.raises(InputError, match=rf"{name}: this cannot be read as an HDF5 file \(OSError: .*damaged or has another format"):
         load([tmp_path / name])
 
 
 def test_hdf5_of_no_known_layout(tmp_path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as handle:
         handle["table"] = [1, 2]
-    with pytest.raises(InputError, match=r"a\.h5: this HDF5 file is neither h5ad, 10x h5 nor loom \(it holds table\)"):
+    with pytest.raises(InputError, match=r"a\.h5: this HDF5 file is not h5ad, 10x h5 or loom \(it holds table\)"):
         load([tmp_path / "a.h5"])
 
 
@@ -188,13 +188,13 @@ def test_float_noise_is_rounded_and_said(batch, write) -> None:
     counts = batch().X.toarray().astype(float)
     adata = load([write(sparse.csr_matrix(counts * (1 + 1e-11)))])
     assert np.array_equal(adata.layers["counts"].toarray(), counts)
-    assert "Counts carried float noise up to" in adata.uns["scdiff"]["input"]["repairs"][0]
+    assert "Counts had float noise of up to" in adata.uns["scdiff"]["input"]["repairs"][0]
 
 
 def test_duplicate_barcodes(batch, write) -> None:
     adata = batch()
     adata.obs_names = ["same", "same", *adata.obs_names[2:]]
-    with pytest.raises(InputError, match=r"batch\.h5ad: 1 barcodes stand twice in one sample \(e\.g\. 'same'\)") as caught:
+    with pytest.raises(InputError, match=r"batch\.h5ad: 1 barcodes occur twice in one sample \(e\.g\. 'same'\)") as caught:
         load([write(adata)])
     assert caught.value.exit_code == 3
 
@@ -203,7 +203,7 @@ def test_duplicate_barcodes_of_a_table_are_not_hidden_by_the_reader(tmp_path, ba
     frame = batch().to_df().T.astype(int)
     frame.columns = [frame.columns[1], *frame.columns[1:]]
     frame.to_csv(tmp_path / "a.csv")
-    with pytest.raises(InputError, match=r"a\.csv: 1 barcodes stand twice"):
+    with pytest.raises(InputError, match=r"a\.csv: 1 barcodes occur twice"):
         load([tmp_path / "a.csv"])
 
 
@@ -217,14 +217,16 @@ def test_duplicate_symbols_are_summed_and_said(batch, write) -> None:
         loaded.layers["counts"].toarray(), np.column_stack([counts[:, 0], counts[:, [1, 3, 4]].sum(axis=1), counts[:, 2]])
     )
     assert (
-        "1 gene symbols stood on several rows (INS); their counts were summed: 5 rows became 3 genes."
+        "1 gene symbols had several rows (INS); their counts were summed: 5 rows became 3 genes."
         in loaded.uns["scdiff"]["input"]["repairs"][0]
     )
 
 
 def test_transposed_object(batch, write) -> None:
     adata = batch(genes=[f"RPL{i}" for i in range(1, 40)])
-    with pytest.raises(InputError, match=r"batch\.h5ad: cells carry gene names \(RPL1, RPL2, RPL3, \.\.\.\): the matrix is transposed"):
+    with pytest.raises(
+        InputError, match=r"batch\.h5ad: the cells have names of genes \(RPL1, RPL2, RPL3, \.\.\.\), so the matrix is transposed"
+    ):
         load([write(adata.T.copy())])
 
 

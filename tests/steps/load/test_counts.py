@@ -156,7 +156,7 @@ def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray]
     values.data = spoil(values.data).astype(np.float32)
     found, said = counts.recover_counts(values)
     assert found is None
-    assert "cells hold no multiples of one value" in said
+    assert "cells the values are not multiples of one value" in said
 
 
 def test_values_of_a_smoothing_are_named() -> None:

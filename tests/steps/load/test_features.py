@@ -106,13 +106,11 @@ def test_spike_ins_and_counters_are_left_out_but_genes_named_ercc_stay(batch, wr
     adata = batch(genes=["INS", "ERCC-00002", "ERCC1", "__no_feature", "VIM"])
     loaded = load([write(adata)])
     assert list(loaded.var_names) == ["INS", "ERCC1", "VIM"]
-    assert "2 rows are no genes (ERCC-00002, __no_feature) and were left out" in notes(loaded)
+    assert "2 rows that are not genes (ERCC-00002, __no_feature) were left out" in notes(loaded)
 
 
 def test_gene_names_that_a_spreadsheet_changed_are_said(batch, write) -> None:
-    assert "2 gene names were turned into dates by a spreadsheet (2-Sep, 1-Mar)" in notes(
-        load([write(batch(genes=["INS", "2-Sep", "1-Mar"]))])
-    )
+    assert "A spreadsheet turned 2 gene names into dates (2-Sep, 1-Mar)" in notes(load([write(batch(genes=["INS", "2-Sep", "1-Mar"]))]))
 
 
 # ---------------------------------------------------------------- genomes

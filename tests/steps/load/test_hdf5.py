@@ -113,7 +113,7 @@ def test_raw_with_more_genes_goes_before_x(tmp_path, batch, dense, engine) -> No
     assert {"PDX1", "INS"} <= set(loaded.var_names)
     counts = loaded.layers["counts"]
     assert ((counts.compute() if engine == "dask" else counts) != batch().X).nnz == 0
-    assert any("X holds 6 genes, raw 8: raw is the fuller one" in note for note in loaded.uns["scdiff"]["input"]["notes"])
+    assert any("X holds 6 genes, raw 8: raw has more genes" in note for note in loaded.uns["scdiff"]["input"]["notes"])
     assert load([tmp_path / "a.h5ad"], matrix="X").n_vars == 6
 
 
@@ -121,7 +121,7 @@ def test_raw_without_counts_stays_behind_and_is_said(tmp_path, batch) -> None:
     _cut(batch, np.log1p, slice(2, None)).write_h5ad(tmp_path / "a.h5ad")
     loaded = load([tmp_path / "a.h5ad"])
     assert loaded.n_vars == 6
-    assert any("raw 8, but no counts" in note for note in loaded.uns["scdiff"]["input"]["notes"])
+    assert any("raw 8, but raw has no counts" in note for note in loaded.uns["scdiff"]["input"]["notes"])
 
 
 def test_raw_with_as_many_genes_stays_behind(tmp_path, batch) -> None:

@@ -91,7 +91,7 @@ def test_days_of_files_are_read_and_what_cannot_be_is_said(batch, write) -> None
     assert adata.obs["day"].dtype.kind == "f"
     assert adata.obs["day"].dropna().unique().tolist() == [0.0, 7.0, 21.0]
     assert "cannot be read as a day (late)" in said(adata)
-    assert "obs['Day'] was taken for the day" in said(adata)
+    assert "obs['Day'] is used as the day" in said(adata)
 
 
 # ---------------------------------------------------------------- samples within a file
@@ -133,7 +133,7 @@ def test_a_donor_of_each_sample_is_found_by_another_name(batch, write) -> None:
     adata.obs["sample"], adata.obs["donor_id"] = ["S1"] * 6 + ["S2"] * 6, ["007"] * 6 + ["7"] * 6
     loaded = load([write(adata)])
     assert told(loaded, "donor") == {"S1": "007", "S2": "7"}
-    assert "obs['donor_id'] was taken for the donor" in said(loaded)
+    assert "obs['donor_id'] is used as the donor" in said(loaded)
     assert "not used" not in said(loaded)
 
 

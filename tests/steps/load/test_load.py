@@ -143,7 +143,7 @@ def test_real_sample_names_come_from_what_tells_samples_apart(shared_data: Path)
     layouts = shared_data / "layouts"
     given = [layouts / "geo_10x_v3_prefixed", layouts / "geo_10x_v2_plain"]
     assert [source.sample for source in plan_inputs(given)] == ["GSM0000001_BMSC_rep1", "geo_10x_v2_plain"]
-    with pytest.raises(InputError, match="60 of 60 cells of 'geo_10x_v2_plain' stand in 'GSM0000001_BMSC_rep1'"):  # the same cells, cut
+    with pytest.raises(InputError, match="60 of 60 cells of 'geo_10x_v2_plain' are also in 'GSM0000001_BMSC_rep1'"):  # the same cells, cut
         load(given)
 
 
@@ -232,7 +232,7 @@ def test_repairs_are_logged_as_warnings(batch, write, caplog: pytest.LogCaptureF
     adata.X = sparse.csr_matrix(adata.X.toarray().astype(float) + 1e-9)
     with caplog.at_level(logging.WARNING, logger="scdiff"):
         load([write(adata)])
-    assert "repaired: batch.h5ad: Counts carried float noise" in caplog.text
+    assert "repaired: batch.h5ad: Counts had float noise" in caplog.text
 
 
 # ---------------------------------------------------------------- choice of the matrix
@@ -321,7 +321,7 @@ def test_the_same_cells_in_two_inputs_are_refused(batch, write, n_shared: int, r
     if not refused:
         assert load(paths).n_obs == 80
         return
-    with pytest.raises(InputError, match=rf"b\.h5ad: {n_shared} of 40 cells of 'b' stand in 'a' \(.*a\.h5ad\), too, .*count twice"):
+    with pytest.raises(InputError, match=rf"b\.h5ad: {n_shared} of 40 cells of 'b' are also in 'a' \(.*a\.h5ad\), .*count twice"):
         load(paths)
 
 
@@ -469,10 +469,10 @@ def test_species_is_told_or_taken_as_given(write, asked: str, told: str) -> None
 
 def test_genes_of_no_known_name_are_refused_unless_the_species_is_given(batch, write) -> None:
     path = write(batch(genes=["1", "2", "3"]))
-    with pytest.raises(InputError, match=r"batch\.h5ad: hardly any of the 3 genes is called like a gene of human or mouse \(1, 2, 3\)"):
+    with pytest.raises(InputError, match=r"batch\.h5ad: hardly any of the 3 genes has a name of human or mouse \(1, 2, 3\)"):
         load([path])
     adata = load([path], species="human")
-    assert "markers are sought by these names" in said(adata)
+    assert "markers are searched by these names" in said(adata)
     assert list(record(adata)["absent"]) == ["PDX1", "NKX6-1", "INS", "NEUROG3"]
 
 
@@ -504,7 +504,7 @@ def test_log_normalised_counts_are_recovered_on_request_only(batch, write) -> No
         load(path)
     loaded = load(path, recover=True)
     np.testing.assert_array_equal(loaded.layers["counts"].toarray(), expected)
-    assert any("Counts were recovered from ln(1 + x), as asked" in said for said in loaded.uns["scdiff"]["input"]["repairs"])
+    assert any("Counts were recovered from ln(1 + x), as requested" in said for said in loaded.uns["scdiff"]["input"]["repairs"])
 
 
 def test_what_cannot_be_recovered_is_refused_on_request_too(batch, write) -> None:

@@ -45,8 +45,8 @@ def test_ids_alone_become_symbols_and_the_ids_stay():
     made = names.approve_names(table([IDS["PDX1"], IDS["NKX6-1"], "ENSG00000000002"]), "auto")
     assert symbols(made) == ["PDX1", "NKX6-1", "ENSG00000000002"]
     assert list(made.gene_ids[:2]) == [IDS["PDX1"], IDS["NKX6-1"]]
-    assert f"2 genes were named by Ensembl id alone and were given their symbols ({IDS['PDX1']} is PDX1" in said(made)
-    assert "1 Ensembl ids are not in the table of genes and stand in place of symbols (ENSG00000000002)" in said(made)
+    assert f"2 genes had only an Ensembl id and were given their symbols ({IDS['PDX1']} is PDX1" in said(made)
+    assert "1 Ensembl ids are not in the table of genes and are used as symbols (ENSG00000000002)" in said(made)
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
@@ -99,7 +99,7 @@ def test_two_ids_of_one_symbol_are_summed_and_said():
     ids = [stable for stable, symbol in annotation("human").symbols.items() if symbol == twice]
     made = symbols_once(names.approve_names(table([twice, f"{twice}-1"], ids), "auto"))
     assert list(made.symbols) == [twice, *HUMAN]
-    assert f"1 gene symbols stood on several rows ({twice}); their counts were summed" in said(made)
+    assert f"1 gene symbols had several rows ({twice}); their counts were summed" in said(made)
 
 
 @pytest.mark.parametrize("name", ["NKX6-1", "HLA-DRB1", "KRTAP5-1", "MT-ND1", "NKX2-2", "H3-3A", "IGHV1-2"])
@@ -116,10 +116,7 @@ def test_suffix_without_an_id_is_not_cut(name):
     stem = name[:-2]
     made = names.approve_names(table([name, stem]), "auto")
     assert symbols(made) == [name, stem]
-    assert (
-        f"1 names are that of another row and a number, and no Ensembl id tells whether they are one gene: they stay apart ({name})"
-        in said(made)
-    )
+    assert f"1 names are the name of another row plus a number, and no Ensembl id links them: both stay ({name})" in said(made)
 
 
 # ---------------------------------------------------------------- by name alone
@@ -140,7 +137,7 @@ def test_former_symbol_is_replaced(written, symbol):
 def test_name_of_several_genes_stays_and_is_said(written):
     made = names.approve_names(table([written]), "auto")
     assert symbols(made) == [written]
-    assert f"1 names are those of several genes, and no Ensembl id tells which: they stay as they are ({written})" in said(made)
+    assert f"1 names belong to several genes, and no Ensembl id decides which: they were kept ({written})" in said(made)
 
 
 @pytest.mark.parametrize("written", ["NA", "NaN", "T", "Pdx1", "eGFP", "GENE1"])

@@ -60,7 +60,7 @@ def test_usa_rows_are_added_as_for_cells(tmp_path) -> None:
     np.testing.assert_array_equal(counts(adata, "spliced"), PARTS["spliced"])
     np.testing.assert_array_equal(counts(adata, "unspliced"), PARTS["unspliced"])
     assert adata.n_vars == 6
-    assert "counts are spliced + ambiguous, as for cells: for nuclei, set load.matrix=S+U+A" in said(adata)
+    assert "counts are spliced + ambiguous, as for cells. For nuclei, set load.matrix=S+U+A" in said(adata)
 
 
 def test_usa_rows_are_added_as_asked(tmp_path) -> None:
@@ -109,7 +109,7 @@ def test_one_matrix_that_is_named_is_taken_alone(tmp_path) -> None:
     np.testing.assert_array_equal(counts(load([at / "cells_x_genes.total.mtx"])), TOTAL)
     one = load([at / "cells_x_genes.mature.mtx"])
     np.testing.assert_array_equal(counts(one), PARTS["spliced"])
-    assert "it holds a part of the counts" in said(one)
+    assert "it holds only a part of the counts" in said(one)
 
 
 def test_parts_with_other_cells_are_added_cell_by_cell(tmp_path) -> None:
@@ -154,7 +154,7 @@ def test_x_that_is_a_part_is_not_the_counts(tmp_path, layers, engine) -> None:
     adata.layers = {name: values.compute() if hasattr(values, "compute") else values for name, values in adata.layers.items()}
     np.testing.assert_array_equal(counts(adata), TOTAL)
     np.testing.assert_array_equal(counts(adata, "spliced"), PARTS["spliced"])
-    assert "X holds a part of the counts, not all" in said(adata)
+    assert "X holds only a part of the counts" in said(adata)
 
 
 def test_a_whole_layer_goes_before_the_sum(tmp_path) -> None:
@@ -182,7 +182,7 @@ def test_parts_are_added_where_x_is_missing_or_holds_no_counts(tmp_path) -> None
 
 def test_unspliced_counts_beside_x_alone_are_said(tmp_path) -> None:
     stored(PARTS["spliced"], unspliced=PARTS["unspliced"]).write_h5ad(tmp_path / "a.h5ad")
-    assert "X may hold these, a part of the counts" in said(load([tmp_path / "a.h5ad"]))
+    assert "X may hold only the spliced part of the counts" in said(load([tmp_path / "a.h5ad"]))
 
 
 def test_layers_that_hold_no_counts_are_left_out(tmp_path) -> None:

@@ -103,7 +103,7 @@ def test_matrix_file_itself_may_be_named(batch, write_mtx) -> None:
 def test_incomplete_triple_is_refused(batch, write_mtx, gone: str, said: str) -> None:
     folder = write_mtx(batch())
     (folder / f"{gone}.tsv.gz").unlink()
-    with pytest.raises(InputError, match=rf"folder: {said} \(plain or \.gz\) is missing beside matrix\.mtx"):
+    with pytest.raises(InputError, match=rf"folder: {said} \(plain or \.gz\) is missing next to matrix\.mtx"):
         plan_inputs([folder])
 
 
@@ -123,7 +123,7 @@ def test_one_matrix_folder_below_is_found(batch, write_mtx) -> None:
 def test_several_matrix_folders_below_are_refused(batch, write_mtx) -> None:
     write_mtx(batch(), "up/hg19")
     above = write_mtx(batch(), "up/mm10").parent
-    with pytest.raises(InputError, match=r"up: the folder holds several inputs \(hg19, mm10\): name the one to load"):
+    with pytest.raises(InputError, match=r"up: the folder holds several inputs \(hg19, mm10\)\. Give the path of the one to load"):
         plan_inputs([above])
 
 
@@ -211,15 +211,15 @@ def test_all_faults_of_a_sheet_are_told_at_once(data: Path) -> None:
     sheet = data / "s.csv"
     sheet.write_text("sample,path,leiden,control\nx,a.h5ad,1,maybe\nx,none.h5ad,2,no\n,c,3,no\nshort,c\ny,b.doc,4,\n")
     (data / "b.doc").write_text("x")
-    with pytest.raises(ConfigError, match="rename it") as caught:
+    with pytest.raises(ConfigError, match="Rename it") as caught:
         plan_inputs([], samples=sheet)
     told = faults(caught, sheet)
     assert told[:5] == [
-        "column 'leiden' is a name that scdiff writes itself: rename it.",
-        "line 2: control is 'maybe'; allowed: yes, no, true, false, 1, 0, negative, positive or nothing.",
-        "line 3: sample 'x' stands on line 2 already.",
+        "column 'leiden' has a name that scdiff writes itself. Rename it.",
+        "line 2: control is 'maybe'; allowed: yes, no, true, false, 1, 0, negative, positive or empty.",
+        "line 3: sample 'x' is already on line 2.",
         "line 4: the sample has no name.",
-        "line 5: 2 fields where the heading has 4.",
+        "line 5: 2 fields, but the header has 4.",
     ]
     assert "none.h5ad: there is no such file or folder." in told[5]
     assert "scdiff does not read .doc" in told[6]
@@ -238,7 +238,7 @@ def test_unknown_sample_in_the_sheet(data: Path) -> None:
 def test_row_beyond_the_inputs(data: Path) -> None:
     sheet = data / "s.csv"
     sheet.write_text("sample,path\na,a.h5ad\nc,c\n")
-    with pytest.raises(ConfigError, match=r"line 3: .*c is not among the inputs: add it, or give no inputs"):
+    with pytest.raises(ConfigError, match=r"line 3: .*c is not among the inputs\. Add it, or give no inputs"):
         plan_inputs([data / "a.h5ad"], samples=sheet)
 
 
@@ -252,7 +252,7 @@ def test_row_without_a_path_where_nothing_else_says_it(data: Path) -> None:
 def test_two_rows_for_a_file_with_one_sample(data: Path) -> None:
     sheet = data / "s.csv"
     sheet.write_text("sample,path\na,a.h5ad\nz,a.h5ad\n")
-    with pytest.raises(ConfigError, match=r"line 3: there is no sample 'z' in .*a\.h5ad\. Every sample has its row already"):
+    with pytest.raises(ConfigError, match=r"line 3: there is no sample 'z' in .*a\.h5ad\. Every sample already has a row"):
         plan_inputs([], samples=sheet)
 
 
@@ -262,9 +262,9 @@ def test_two_rows_for_a_file_with_one_sample(data: Path) -> None:
         ("smaple,path\na,b\n", r"no column 'sample'\. Did you mean 'smaple'\?"),
         ("", "the sample sheet is empty"),
         ("sample,path\n", "the sheet lists no sample"),
-        ("sample,donor,donor\na,1,2\n", "column 'donor' stands twice"),
+        ("sample,donor,donor\na,1,2\n", "column 'donor' occurs twice"),
         ("sample,\na,1\n", "a column has no name"),
-        ("sample,scdiff_x\na,1\n", "column 'scdiff_x' is a name that scdiff writes itself"),
+        ("sample,scdiff_x\na,1\n", "column 'scdiff_x' has a name that scdiff writes itself"),
     ],
 )
 def test_sheet_that_is_no_sheet(data: Path, text: str, said: str) -> None:
@@ -280,14 +280,14 @@ def test_missing_sheet(data: Path) -> None:
 
 def test_binary_sheet(data: Path) -> None:
     (data / "s.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"s\.csv: the sample sheet is no csv or tsv text"):
+    with pytest.raises(ConfigError, match=r"s\.csv: the sample sheet is not csv or tsv text"):
         plan_inputs([data / "a.h5ad"], samples=data / "s.csv")
 
 
 def test_sample_named_like_the_pooled_row_is_refused(tmp_path):
     path = tmp_path / "all.csv"
     path.write_text("gene,A,B\nINS,1,2\nPDX1,0,1\n")
-    with pytest.raises(ConfigError, match="named 'all', which names the pooled row"):
+    with pytest.raises(ConfigError, match="named 'all', the name of the pooled row"):
         plan_inputs([path])
 
 
@@ -303,7 +303,7 @@ def test_an_xlsx_sheet_is_read_like_a_csv(data: Path) -> None:
 def test_a_damaged_xlsx_is_refused_in_a_sentence(data: Path, content: bytes) -> None:
     sheet = data / "s.xlsx"
     sheet.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"s\.xlsx: the sample sheet cannot be read as xlsx .*save it as csv"):
+    with pytest.raises(ConfigError, match=r"s\.xlsx: the sample sheet cannot be read as xlsx .*Save it as csv"):
         plan_inputs([], samples=sheet)
 
 
@@ -311,7 +311,7 @@ def test_a_matrix_given_as_sheet_is_refused_unread(data: Path) -> None:
     sheet = data / "s.csv"
     with sheet.open("wb") as handle:
         handle.truncate(60_000_000)
-    with pytest.raises(ConfigError, match="60 MB is no sample sheet"):
+    with pytest.raises(ConfigError, match="60 MB is too large for a sample sheet"):
         plan_inputs([], samples=sheet)
 
 

@@ -26,7 +26,8 @@ def test_without_the_package_the_sentence_says_how_to_install_it_and_how_to_expo
     (tmp_path / "a.rds").write_bytes(b"x")
     monkeypatch.setattr(robject.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(
-        InputError, match=r"a\.rds: files of R are read by the package rdata.*pip install .*In R: .*writeMM\(SeuratObject"
+        InputError,
+        match=r"a\.rds: the package rdata, which reads files of R, is not installed.*pip install .*In R: .*writeMM\(SeuratObject",
     ) as caught:
         plan_inputs(tmp_path / "a.rds")
     assert "\n" not in str(caught.value)

@@ -102,13 +102,16 @@ def test_too_few_empty_droplets_are_said_and_not_used(batch, unfiltered, write_m
     write_mtx(unfiltered(cells, 10), "outs/raw_feature_bc_matrix")
     adata = load(filtered)
     assert "soup" not in adata.uns["scdiff"]["input"]
-    assert any("learned from the cells" in note for note in adata.uns["scdiff"]["input"]["notes"])
+    assert any("the ambient RNA is estimated from the cells" in note for note in adata.uns["scdiff"]["input"]["notes"])
 
 
 def test_the_raw_matrix_of_another_sample_is_refused(batch, unfiltered, write_mtx):
     filtered = write_mtx(batch(seed=1), "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(batch(seed=2)), "outs/raw_feature_bc_matrix")
-    with pytest.raises(InputError, match=f"{raw}: only 0 of the 12 cells .* give the one of the same sample"):
+    with pytest.raises(
+        InputError,
+        match=f"{raw}: this unfiltered matrix has the barcodes of only 0 of the 12 cells.* Give the unfiltered matrix of the same sample",
+    ):
         load(filtered)
 
 
@@ -126,7 +129,7 @@ def test_a_folder_of_several_raw_matrices_is_refused(batch, write, write_mtx, tm
         write_mtx(batch(), "many", prefix)
     sheet = tmp_path / "samples.csv"
     sheet.write_text("sample,path,raw\na,batch.h5ad,many\n")
-    with pytest.raises(ConfigError, match="there are 2: name the one"):
+    with pytest.raises(ConfigError, match=r"there are 2 here\. Give the path of the right one"):
         plan_inputs((), samples=sheet)
 
 

@@ -44,7 +44,7 @@ def test_turned_matrix_is_turned_back_and_said(batch, write_mtx) -> None:
     folder = write_mtx(batch(), zipped=False)
     scipy.io.mmwrite(folder / "matrix.mtx", sparse.coo_matrix(batch().X).astype(int))
     assert same(folder, batch())
-    assert "stood cells x genes and was turned" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    assert "had cells in rows and was transposed" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
 
 
 def test_heading_line_in_the_lists_is_passed_over_and_said(batch, write_mtx) -> None:
@@ -53,7 +53,7 @@ def test_heading_line_in_the_lists_is_passed_over_and_said(batch, write_mtx) -> 
         text = (folder / name).read_text()
         (folder / name).write_text(f"heading\tof\tcolumns\n{text}")
     assert same(folder, batch())
-    assert "first line of barcodes.tsv and features.tsv was taken for a heading" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    assert "first line of barcodes.tsv and features.tsv was read as a header" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
 
 
 @pytest.mark.parametrize("name", ["barcodes.tsv", "features.tsv"])
@@ -133,7 +133,9 @@ def test_barcodes_alone_decide_where_genes_are_unheard_of(tmp_path, batch) -> No
 
 def test_undecidable_orientation_is_refused(tmp_path) -> None:
     pd.DataFrame(np.ones((3, 3), dtype=int), index=list("abc"), columns=list("xyz")).to_csv(tmp_path / "a.csv")
-    with pytest.raises(InputError, match=r"a\.csv: the names do not tell genes from cells \(rows: a, b, \.\.\.; columns: x, y, \.\.\.\)"):
+    with pytest.raises(
+        InputError, match=r"a\.csv: the names do not distinguish genes from cells \(rows: a, b, \.\.\.; columns: x, y, \.\.\.\)"
+    ):
         load([tmp_path / "a.csv"])
 
 
@@ -157,9 +159,9 @@ def test_empty_field_is_no_zero(tmp_path, batch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("just one line\n", "this is no table of values: the second line has 0 fields"),
-        ("a,b,c\nx\n", "this is no table of values: the second line has 1 fields"),
-        (",a,b,c,d\nx,1,2\n", "the heading names 5 columns, but the first line of values has 3"),
+        ("just one line\n", "this is not a table of values: the second line has 0 fields"),
+        ("a,b,c\nx\n", "this is not a table of values: the second line has 1 fields"),
+        (",a,b,c,d\nx,1,2\n", "the header names 5 columns, but the first line of values has 3"),
         (",AAACCTGAGAAACCAT,AAACCTGAGAAACCAG\nINS,1,2\nVIM,1,2,3,4\n", r"this cannot be read as dense table \(ParserError"),
     ],
 )

@@ -793,7 +793,7 @@ def tables_of_more() -> Iterable[Variant]:
         names="d.csv",
     )
     names = lines([(name,) for name in truth().symbols])
-    yield Variant("no table", "names only", lambda at: put(at / "d.csv", names), refusal="no table of values", names="d.csv")
+    yield Variant("no table", "names only", lambda at: put(at / "d.csv", names), refusal="not a table of values", names="d.csv")
 
 
 def _more(name: str, genes_in_rows: bool, extra: Mapping[str, Sequence[Any]], said: str = "describes genes or cells") -> Variant:
@@ -1031,7 +1031,7 @@ def folders() -> Iterable[Variant]:
         "ambiguous",
         "two lists to share",
         lambda at: (put(at / "f" / "GSE8_features.tsv", lines(gene_rows(truth(), "is"))), several(at))[1],
-        refusal="several lists may belong to",
+        refusal="several lists fit",
         names="f: ",
     )
     copies = lambda at: [write_h5ad(at / name, annotated()) for name in ("cells.h5ad", "part.h5ad")]  # noqa: E731
@@ -1041,7 +1041,7 @@ def folders() -> Iterable[Variant]:
         "ambiguous",
         "cells to share",
         lambda at: (put(at / "f" / "barcodes.tsv", lines((cell,) for cell in truth().cells)), cells(at))[1],
-        refusal=r"barcodes\.tsv .*is missing beside",
+        refusal=r"barcodes\.tsv .*is missing next to",
         names="f: ",
     )
     yield Variant("folder", "spliced and unspliced of different cells", _prefixed(("spliced_", "unspliced_")), one("f"))
@@ -1128,7 +1128,7 @@ def unsafe() -> Iterable[Variant]:
     kinds = {"symlink": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE, "device": tarfile.CHRTYPE}
     for name, kind in kinds.items():
         write = lambda at, k=kind: _hostile_tar(at / "u.tar", (_entry("a.csv"), table), (_entry("b.csv", k, "/etc/passwd"), b""))  # noqa: E731
-        yield Variant("unsafe", name, write, refusal="never unpacked", names="u.tar")
+        yield Variant("unsafe", name, write, refusal="scdiff does not unpack", names="u.tar")
 
     def linked(at: Path) -> Path:
         info = zipfile.ZipInfo("a.csv")
@@ -1137,12 +1137,12 @@ def unsafe() -> Iterable[Variant]:
             out.writestr(info, "/etc/passwd")
         return at / "u.zip"
 
-    yield Variant("unsafe", "symlink in zip", linked, refusal="a link, which is never unpacked", names="u.zip")
+    yield Variant("unsafe", "symlink in zip", linked, refusal="a link, which scdiff does not unpack", names="u.zip")
     yield Variant(
         "unsafe",
         "same path twice",
         lambda at: _hostile_tar(at / "u.tar", (_entry("a.csv"), table), (_entry("./a.csv"), table)),
-        refusal="stands twice",
+        refusal="occurs twice",
         names="u.tar",
     )
     yield Variant(
@@ -1232,7 +1232,7 @@ def shifted() -> Iterable[Variant]:
         return put(write_triple(at / "f", zipped=PLAIN) / "matrix.mtx", heading).parent
 
     yield Variant("odd matrix", "more entries claimed than there are", claiming, refusal="more than the file can hold", names="matrix.mtx")
-    said, cut = "does not look like a heading", "do not belong together|is a heading, so one name is missing"
+    said, cut = "does not look like a header", "do not belong together|is a header, so one name is missing"
     yield Variant("shifted", "one gene more", partial(triple, genes=longer), refusal=said, names="features.tsv.gz")
     yield Variant("shifted", "one gene more, turned", partial(triple, genes=longer, turned=True), refusal=said, names="features.tsv.gz")
     yield Variant(
@@ -1246,7 +1246,7 @@ def shifted() -> Iterable[Variant]:
         "shifted",
         "lists exchanged",
         lambda at: write_triple(at / "f", names=("matrix.mtx", "features.tsv", "barcodes.tsv")),
-        refusal="transposed|do not belong|not tell",
+        refusal="transposed|do not belong|not distinguish",
         names="f",
     )
     square = Truth(of.counts[:, :N_CELLS], of.cells, of.symbols[:N_CELLS], of.ids[:N_CELLS])

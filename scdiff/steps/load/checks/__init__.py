@@ -1,1 +1,1 @@
-"""Checks of a matrix: whether it holds counts, which rows are genes, and what these are called."""
+"""Checks of a matrix: does it hold counts, which rows are genes, what are their names."""

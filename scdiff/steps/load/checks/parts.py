@@ -1,10 +1,12 @@
-"""Spliced, unspliced and ambiguous counts: which of them make the counts of a cell, and the layers that keep them apart.
+"""Spliced, unspliced and ambiguous counts: which are the counts of a cell, which become layers.
 
-Tools that quantify both messenger and its precursor write the counts in parts, so that each matrix holds a part only:
+Tools that quantify both mature and precursor RNA write the counts in parts, so that each matrix
+holds only one part:
 
-- alevin-fry (USA mode): one matrix with rows ``gene`` (spliced), ``gene-U`` (unspliced) and ``gene-A`` (ambiguous)
+- alevin-fry (USA mode): one matrix with rows ``gene`` (spliced), ``gene-U`` (unspliced) and
+  ``gene-A`` (ambiguous)
 - kb (nac, lamanno): matrices, or layers of an h5ad whose X is one of them
-- STARsolo (Velocyto), velocyto, scVelo: matrices or layers beside the whole
+- STARsolo (Velocyto), velocyto, scVelo: matrices or layers next to the total
 """
 
 from __future__ import annotations
@@ -45,29 +47,40 @@ ALL_PARTS = "S+U+A"
 """The sum that counts in parts make where none is asked for."""
 
 _PARTS = {"S": SPLICED, "U": UNSPLICED, "A": AMBIGUOUS}
-_SYNONYMS = {SPLICED: SPLICED, "mature": SPLICED, UNSPLICED: UNSPLICED, "nascent": UNSPLICED, AMBIGUOUS: AMBIGUOUS, "spanning": AMBIGUOUS}
+_SYNONYMS = {
+    SPLICED: SPLICED,
+    "mature": SPLICED,
+    UNSPLICED: UNSPLICED,
+    "nascent": UNSPLICED,
+    AMBIGUOUS: AMBIGUOUS,
+    "spanning": AMBIGUOUS,
+}
 PART_WORDS = tuple(sorted(_SYNONYMS, key=len, reverse=True))
-"""Words by which parts go, longer ones first."""
+"""Names of parts in files, longer ones first."""
 
 _WORD = re.compile(rf"(^|[._\- ])({'|'.join(_SYNONYMS)})(?=[._\- ]|$)", re.IGNORECASE)
 _SUM = re.compile(r"^[SUA](\+[SUA])*$")
 _ROW = re.compile(r"^(.+)-([UA])$")
+_PAIRED_SHARE = 0.9
+"""Share of the rows with these endings, 0-1, whose gene also has a row. Chosen, not tuned."""
+
 _MIXED_SHARE = 0.2
-"""Share of the rows that end in ``-U`` or ``-A`` in USA mode, of two thirds, from which on they are parts."""
+"""Share of the rows, 0-1, that must end in ``-U``, and in ``-A``, to be parts of counts. In USA
+mode each has one third. Chosen, not tuned."""
 
 
 def part_of(name: str) -> str:
-    """Tell which part of the counts a matrix is called by; empty for none.
+    """Return the part of the counts that the name of a matrix states; empty if it states no part.
 
-    >>> part_of("cells_x_genes.mature.mtx"), part_of("unspliced"), part_of("matrix.mtx.gz"), part_of("Ms")
-    ('spliced', 'unspliced', '', '')
+    >>> [part_of(name) for name in ("cells_x_genes.mature.mtx", "unspliced", "matrix.mtx.gz", "Ms")]
+    ['spliced', 'unspliced', '', '']
     """
     found = _WORD.search(name)
     return _SYNONYMS[found[2].casefold()] if found else ""
 
 
 def is_sum(matrix: str) -> bool:
-    """Tell whether the option ``matrix`` asks for a sum of parts, such as ``S+A``.
+    """Check whether the option ``matrix`` is a sum of parts, such as ``S+A``.
 
     >>> is_sum("S+U+A"), is_sum("spliced")
     (True, False)
@@ -76,21 +89,26 @@ def is_sum(matrix: str) -> bool:
 
 
 def parts_of(matrix: str, default: str) -> tuple[str, ...]:
-    """Parts that make the counts: those that ``matrix`` asks for, else ``default``."""
-    return tuple(_PARTS[letter] for letter in dict.fromkeys((matrix if is_sum(matrix) else default).split("+")))
+    """List the parts whose sum is the counts: those in ``matrix``, otherwise ``default``."""
+    return tuple(
+        _PARTS[letter]
+        for letter in dict.fromkeys((matrix if is_sum(matrix) else default).split("+"))
+    )
 
 
 def sum_parts(parts: Mapping[str, Any], wanted: Iterable[str]) -> Any:
-    """Add the wanted parts that there are.
+    """Add the wanted parts that are present.
 
     Raises
     ------
     InputError
-        If there is none.
+        If no wanted part is present.
     """
     found = [parts[name] for name in wanted if name in parts]
     if not found:
-        raise InputError(f"the input holds none of the parts {', '.join(wanted)} (parts: {some(parts)}).")
+        raise InputError(
+            f"the input holds none of the parts {', '.join(wanted)} (parts: {some(parts)})."
+        )
     total = found[0]
     for part in found[1:]:
         total = total + part
@@ -98,43 +116,65 @@ def sum_parts(parts: Mapping[str, Any], wanted: Iterable[str]) -> Any:
 
 
 def merge_row_parts(table: Table, matrix: str) -> Table:
-    """Put together the parts that stand on rows of their own, as alevin-fry writes them; the same table where none do.
+    """Join parts that have rows of their own, as alevin-fry writes them.
 
-    Counts are spliced and ambiguous ones, as for cells; ``S+U+A`` takes all, as for nuclei.
+    Other tables are returned unchanged. Counts are spliced and ambiguous ones, as for cells.
+    ``S+U+A`` adds all, as for nuclei.
+
+    Raises
+    ------
+    InputError
+        If the rows are in counts that stay on disk.
     """
     from scipy import sparse
 
-    rows = _parts_of_rows(table)
+    rows = _find_row_parts(table)
     if rows is None:
         return table
+    if is_lazy(table.entries):
+        raise InputError(
+            "the engine dask does not join rows of spliced, unspliced and ambiguous counts. "
+            "Use the engine memory."
+        )
     names, part, gene = rows
-    entries = table.entries if not is_lazy(table.entries) else _refuse_lazy()
-    n_genes = len(names)
-    parts = {
-        letter: sparse.csr_matrix(entries @ sparse.csr_matrix((np.ones(len(at)), (at, gene[at])), shape=(len(gene), n_genes)))
-        for letter, at in ((letter, np.flatnonzero(part == letter)) for letter in _PARTS.values())
-    }
+    parts = {}
+    for kind in _PARTS.values():
+        at = np.flatnonzero(part == kind)
+        gather = sparse.csr_matrix(
+            (np.ones(len(at)), (at, gene[at])), shape=(len(gene), len(names))
+        )
+        parts[kind] = sparse.csr_matrix(table.entries @ gather)
     wanted = parts_of(matrix, "S+A")
-    ids = np.array([_base(name) for name in table.gene_ids[np.unique(gene, return_index=True)[1]]], dtype=object)
-    told = f"Each gene has rows for spliced, unspliced (-U) and ambiguous (-A) counts; counts are {' + '.join(wanted)}"
-    cure = ", as for cells: for nuclei, set load.matrix=S+U+A." if wanted == (SPLICED, AMBIGUOUS) else ", as asked."
-    layers = {name: parts[name].astype(np.float32) for name in KEPT}
-    made = replace(table, entries=sum_parts(parts, wanted), symbols=names, gene_ids=ids, kinds=None, genomes=None, layers=layers)
-    return made.noted(told + cure)
+    first = table.gene_ids[np.unique(gene, return_index=True)[1]]
+    merged = replace(
+        table,
+        entries=sum_parts(parts, wanted),
+        symbols=names,
+        gene_ids=np.array([_name_gene(name) for name in first], dtype=object),
+        kinds=None,
+        genomes=None,
+        layers={name: parts[name].astype(np.float32) for name in KEPT},
+    )
+    cure = ", as requested."
+    if wanted == (SPLICED, AMBIGUOUS):
+        cure = ", as for cells. For nuclei, set load.matrix=S+U+A."
+    return merged.noted(
+        "Each gene has rows for spliced, unspliced (-U) and ambiguous (-A) counts; counts are "
+        f"{' + '.join(wanted)}{cure}"
+    )
 
 
-def _refuse_lazy() -> Any:
-    raise InputError("rows of spliced, unspliced and ambiguous counts are not put together by the engine dask: use the engine memory.")
-
-
-def _base(name: str) -> str:
-    """Name of the gene of a row."""
+def _name_gene(name: str) -> str:
+    """Return the gene that a row belongs to."""
     found = _ROW.match(name)
     return genes.strip_version(found[1]) if found else name
 
 
-def _parts_of_rows(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Names of the genes, part of each row and number of its gene; None where rows are no parts."""
+def _find_row_parts(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Find the genes, the part of each row, and the gene number of each row.
+
+    Return None if the rows are not parts.
+    """
     import pandas as pd
 
     ends = Counter(str(name)[-1:] for name in table.symbols if str(name).endswith(("-U", "-A")))
@@ -143,69 +183,92 @@ def _parts_of_rows(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray] | 
     listed = set(table.symbols)
     found = [_ROW.match(str(name)) for name in table.symbols]
     paired = sum(genes.strip_version(match[1]) in listed for match in found if match)
-    if paired < 0.9 * (ends["U"] + ends["A"]):
+    if paired < _PAIRED_SHARE * (ends["U"] + ends["A"]):
         return None
-    part = np.array([SPLICED if match is None else _PARTS[match[2]] for match in found], dtype=object)
-    gene, names = pd.factorize(np.array([_base(name) for name in table.symbols], dtype=object))
+    part = np.array(
+        [SPLICED if match is None else _PARTS[match[2]] for match in found], dtype=object
+    )
+    gene, names = pd.factorize(np.array([_name_gene(name) for name in table.symbols], dtype=object))
     return np.asarray(names, dtype=object), part, np.asarray(gene)
 
 
 def merge_matrices(tables: Sequence[Table], roles: Sequence[str], matrix: str) -> Table:
-    """Put together matrices that stand beside each other: the whole and its parts, or parts alone, which are added.
+    """Join matrices of one sample: the total and its parts, or only parts, which are added.
 
     Parameters
     ----------
     tables
-        The whole or the first part, then further parts; cells and genes may differ, what one lacks is zero.
+        The total or the first part, then further parts. Cells and genes may differ; a missing value
+        is zero.
     roles
-        Part that each is, empty for the whole.
+        Part that each table holds, empty for the total.
     matrix
-        The option: a sum of parts, or anything else for the whole.
+        The option: a sum of parts, or anything else for the total.
     """
     main = tables[0]
+    if len(tables) == 1 and roles[0]:
+        return main.noted(
+            f"The matrix has the name {roles[0]}: it holds only a part of the counts."
+        )
     if len(tables) == 1:
-        return main.noted(f"The matrix is called {roles[0]}: it holds a part of the counts.") if roles[0] else main
-    cells, gene_ids = (_all_names([getattr(table, side) for table in tables], bool(roles[0])) for side in ("barcodes", "gene_ids"))
-    placed = [_placed(table, cells, gene_ids) for table in tables]
+        return main
+    is_partial = bool(roles[0])
+    cells = _unite_names([table.barcodes for table in tables], is_partial)
+    gene_ids = _unite_names([table.gene_ids for table in tables], is_partial)
+    placed = [_place(table, cells, gene_ids) for table in tables]
     parts = {role: values for role, values in zip(roles, placed, strict=True) if role}
     layers = {name: parts[name] for name in KEPT if name in parts}
-    if not roles[0] and not is_sum(matrix):
-        return replace(main, layers=layers).noted(f"Layers {', '.join(layers)} were taken from the matrices beside.")
+    if not is_partial and not is_sum(matrix):
+        listed = ", ".join(layers)
+        return replace(main, layers=layers).noted(
+            f"Layers {listed} come from the matrices next to this one."
+        )
     wanted = parts_of(matrix, "S+U+A")
-    symbols = dict(zip(gene_ids, gene_ids, strict=True))
-    for table in reversed(tables):
-        symbols |= dict(zip(table.gene_ids, table.symbols, strict=True))
-    made = replace(
+    merged = replace(
         main,
         entries=sum_parts(parts, wanted),
         barcodes=cells,
         gene_ids=gene_ids,
-        symbols=np.array([symbols[name] for name in gene_ids], dtype=object),
+        symbols=_find_symbols(tables, gene_ids),
         obs=main.obs if len(cells) == len(main.barcodes) else None,
         kinds=main.kinds if len(gene_ids) == len(main.gene_ids) else None,
         layers=layers,
     )
-    return made.noted(f"Each matrix holds a part of the counts; counts are {' + '.join(name for name in wanted if name in parts)}.")
+    listed = " + ".join(name for name in wanted if name in parts)
+    return merged.noted(f"Each matrix holds a part of the counts; counts are {listed}.")
 
 
-def _all_names(listed: Sequence[np.ndarray], united: bool) -> np.ndarray:
-    """Names of the first list, with those of the others after them where ``united``."""
+def _find_symbols(tables: Sequence[Table], gene_ids: np.ndarray) -> np.ndarray:
+    """Return the symbol of each gene, from the first table that has it; shape (n_genes,)."""
+    symbols = dict(zip(gene_ids, gene_ids, strict=True))
+    for table in reversed(tables):
+        symbols |= dict(zip(table.gene_ids, table.symbols, strict=True))
+    return np.array([symbols[name] for name in gene_ids], dtype=object)
+
+
+def _unite_names(listed: Sequence[np.ndarray], united: bool) -> np.ndarray:
+    """Return the names of the first list; if ``united``, followed by those of the other lists."""
     import pandas as pd
 
-    return np.asarray(pd.unique(np.concatenate(listed)), dtype=object) if united and _differ(listed) else listed[0]
+    return (
+        np.asarray(pd.unique(np.concatenate(listed)), dtype=object)
+        if united and _differ(listed)
+        else listed[0]
+    )
 
 
 def _differ(listed: Sequence[np.ndarray]) -> bool:
+    """Check whether the lists differ."""
     return any(not np.array_equal(listed[0], other) for other in listed[1:])
 
 
-def _placed(table: Table, cells: np.ndarray, gene_ids: np.ndarray) -> Any:
-    """Place the counts of a table on the given cells and genes; zero where it has none.
+def _place(table: Table, cells: np.ndarray, gene_ids: np.ndarray) -> Any:
+    """Place the counts of a table on the given cells and genes, with zeros for missing ones.
 
     Raises
     ------
     InputError
-        If a name stands twice, so that its place cannot be told.
+        If a name occurs twice, so that its place is ambiguous.
     """
     import pandas as pd
     from scipy import sparse
@@ -216,9 +279,15 @@ def _placed(table: Table, cells: np.ndarray, gene_ids: np.ndarray) -> Any:
             continue
         index = pd.Index(own)
         if not index.is_unique:
-            raise InputError(f"parts of the counts list other {('cells', 'genes')[axis]}, and {own[index.duplicated()][0]!r} stands twice.")
+            raise InputError(
+                f"parts of the counts list different {('cells', 'genes')[axis]}, and "
+                f"{own[index.duplicated()][0]!r} occurs twice. Make the names unique."
+            )
         at = index.get_indexer(wanted)
         here = np.flatnonzero(at >= 0)
-        move = sparse.csr_matrix((np.ones(len(here), dtype=values.dtype), (here, at[here])), shape=(len(wanted), len(own)))
+        move = sparse.csr_matrix(
+            (np.ones(len(here), dtype=values.dtype), (here, at[here])),
+            shape=(len(wanted), len(own)),
+        )
         values = move @ values if axis == 0 else values @ move.T
     return sparse.csr_matrix(values)

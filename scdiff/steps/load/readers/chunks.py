@@ -1,4 +1,4 @@
-"""Arrays of HDF5 files, gzipped ones inflated on all cores; the HDF5 library itself uses one."""
+"""Arrays of HDF5 files; gzipped ones are inflated on all cores, the HDF5 library uses only one."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["whole_array"]
 
 _DEFLATE, _SHUFFLE = 1, 2
-"""Numbers of the filters in the HDF5 library."""
+"""Identifiers of the filters in the HDF5 library."""
 
 
 def whole_array(dataset: h5py.Dataset) -> np.ndarray:
-    """Read a one-dimensional array as ``dataset[:]`` does, in less time where gzip packs it.
+    """Read a one-dimensional array as ``dataset[:]`` does, but faster if it is gzipped.
 
     Raises
     ------
     ValueError
-        If a chunk holds less, or more, than it must.
+        If a chunk holds less or more than it should.
     """
-    filters = _filters(dataset)
+    filters = _list_filters(dataset)
     if filters not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
         return np.asarray(dataset[:])
     found, (n_values,) = np.empty(dataset.shape, dataset.dtype), dataset.chunks
 
     def inflate(start: int) -> None:
-        left_out, packed = dataset.id.read_direct_chunk((start,))
-        chunk = dataset[start : start + n_values] if left_out else _unpacked(packed, n_values, dataset.dtype, shuffled=_SHUFFLE in filters)
+        skipped_filters, packed = dataset.id.read_direct_chunk((start,))
+        if skipped_filters:
+            chunk = dataset[start : start + n_values]
+        else:
+            chunk = _unpack(packed, n_values, dataset.dtype, shuffled=_SHUFFLE in filters)
         found[start : start + n_values] = chunk[: len(found) - start]
 
     with ThreadPoolExecutor(count_cores()) as pool:
@@ -42,8 +45,11 @@ def whole_array(dataset: h5py.Dataset) -> np.ndarray:
     return found
 
 
-def _filters(dataset: h5py.Dataset) -> list[int]:
-    """Numbers of the filters that each chunk went through; none where the array is not chunked, or chunks were never written."""
+def _list_filters(dataset: h5py.Dataset) -> list[int]:
+    """Return the identifiers of the filters of each chunk.
+
+    There are no identifiers if the array is not chunked, or some chunks were never written.
+    """
     if dataset.ndim != 1 or dataset.dtype.kind not in "fiu" or not dataset.chunks:
         return []
     if dataset.id.get_num_chunks() != -(-len(dataset) // dataset.chunks[0]):
@@ -52,15 +58,18 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
     return [about.get_filter(place)[0] for place in range(about.get_nfilters())]
 
 
-def _unpacked(packed: bytes, n_values: int, dtype: np.dtype, *, shuffled: bool) -> np.ndarray:
-    """Values of one chunk; ``shuffled`` chunks hold the first bytes of all values, then the second."""
+def _unpack(packed: bytes, n_values: int, dtype: np.dtype, *, shuffled: bool) -> np.ndarray:
+    """Unpack the values of one chunk.
+
+    A ``shuffled`` chunk holds the first bytes of all values, then the second bytes, and so on.
+    """
     stream, n_bytes = isal_zlib.decompressobj(), n_values * dtype.itemsize
     try:
         plain = stream.decompress(packed, n_bytes + 1)
     except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance
         raise ValueError(f"a chunk is damaged: {error}") from error
     if len(plain) != n_bytes or not stream.eof:
-        raise ValueError(f"a chunk is damaged: {n_bytes:,} bytes were to come out of it")
+        raise ValueError(f"a chunk is damaged: it does not unpack to {n_bytes:,} bytes")
     if shuffled:
         plain = np.frombuffer(plain, np.uint8).reshape(dtype.itemsize, n_values).T.tobytes()
     return np.frombuffer(plain, dtype)

@@ -1,4 +1,4 @@
-"""Reader of an object in memory: its matrices go through the same checks as those of an h5ad file, on a copy."""
+"""Reader of an object in memory: its matrices pass the same checks as those of an h5ad file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from scdiff.compute.blocks import is_lazy
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.join import as_plain_column
-from scdiff.steps.load.readers.hdf5 import by_cell, from_frames, read_group
+from scdiff.steps.load.readers.frames import build_table
+from scdiff.steps.load.readers.hdf5 import read_group
 from scdiff.steps.load.readers.registry import READERS
+from scdiff.steps.load.readers.values import as_csr
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Hold, Table
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["matrices_of", "read_object", "sources_in"]
 
 NAME = Path("adata")
-"""What sentences call the object."""
+"""Name of the object in messages."""
 
 
 def sources_in(
@@ -39,63 +41,61 @@ def sources_in(
     adata
         Cells x genes; it is not changed.
     sample, donor
-        Columns of ``obs``. Where no ``sample`` is given it is found as in a file; where there is none, all cells are one sample.
+        Columns of ``obs``. By default, the sample column is detected as in a file; without such a
+        column, all cells are one sample.
     control
-        Samples that hold no positive cell.
+        Samples without positive cells.
 
     Raises
     ------
     ConfigError
-        If a column or a control is not there.
+        If a column or a control sample does not exist.
     InputError
-        If the object is on disk, names cells twice, or only some cells have a sample.
+        If the object is on disk, cells share names, or only some cells have a sample.
     """
     _refuse_unfit(adata)
     obs = adata.obs.copy(deep=False)
     for option, column in (("sample", sample), ("donor", donor)):
         if column is not None and column not in obs:
             raise ConfigError(
-                f"prepare(): {option} is {column!r}, but obs has no such column. {did_you_mean(column, map(str, obs))}"
+                f"prepare(): {option} is {column!r}, but obs has no such column. "
+                f"{did_you_mean(column, map(str, obs))}"
             )
     if donor is not None:
         obs["donor"] = adata.obs[donor]
-    if sample is not None:
-        obs[LABELS] = adata.obs[sample]
-    if sample is not None:
-        column, labels = (
-            LABELS,
-            own_labels(
-                NAME, [*map(str, adata.obs)], lambda name: adata.obs[name], exact=True, key=sample
-            )[1],
-        )
-    else:
-        column, labels = own_labels(NAME, list(map(str, obs)), lambda name: obs[name], exact=True)
+    column, labels = _find_samples(adata, obs, sample)
     names = labels or [LABELS]
     if unknown := [name for name in control if name not in names]:
         raise ConfigError(
-            f"prepare(): control: there is no sample {unknown[0]!r}. {did_you_mean(unknown[0], names)}"
+            f"prepare(): control: there is no sample {unknown[0]!r}. "
+            f"{did_you_mean(unknown[0], names)}"
         )
-    held = (adata, obs)
+    plain = Source(names[0], NAME, Layout.OBJECT, (), "", column=column, held=(adata, obs))
     return [
-        Source(
-            name,
-            NAME,
-            Layout.OBJECT,
-            (),
-            name if labels else "",
-            column=column,
-            control=name in control,
-            held=held,
-        )
+        replace(plain, sample=name, label=name if labels else "", control=name in control)
         for name in names
     ]
 
 
+def _find_samples(adata: AnnData, obs: Any, sample: str | None) -> tuple[str, list[str]]:
+    """Return the column of ``obs`` that names the samples, and the samples.
+
+    If ``sample`` is given, its column is added to ``obs`` under the name that the join reads.
+    """
+    if sample is None:
+        return own_labels(NAME, list(map(str, obs)), lambda name: obs[name], exact=True)
+    obs[LABELS] = adata.obs[sample]
+    columns = list(map(str, adata.obs))
+    labels = own_labels(NAME, columns, lambda name: adata.obs[name], exact=True, key=sample)[1]
+    return LABELS, labels
+
+
 def _refuse_unfit(adata: AnnData) -> None:
-    """Refuse an object whose counts are not in memory, or whose cells share names."""
+    """Raise ``InputError`` if the counts are not in memory, or cells share names."""
     if adata.isbacked or any(is_lazy(values) for values in (adata.X, *adata.layers.values())):
         raise InputError(
-            "adata: the values are on disk: call adata.to_memory() first, or run the command with --engine dask."
+            "adata: the values are on disk: call adata.to_memory() first, "
+            "or run the command with --engine dask."
         )
     if not adata.obs_names.is_unique:
         twice = adata.obs_names[adata.obs_names.duplicated()][0]
@@ -106,12 +106,17 @@ def _refuse_unfit(adata: AnnData) -> None:
 
 @READERS.register(
     "object in memory",
-    summary="An AnnData of a notebook.",
+    summary="An AnnData in memory, as in a notebook.",
     source="https://anndata.readthedocs.io",
     facts={"lazy": False},
 )
-def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]:  # noqa: ARG001 all readers are called alike
-    """Yield the matrices of an object that may hold the counts, the likeliest first; only the one that ``matrix`` names."""
+def read_object(
+    source: Source,
+    matrix: str,
+    species: str,  # noqa: ARG001  # all readers have the same signature
+    hold: Hold,  # noqa: ARG001
+) -> Iterator[Table]:
+    """Yield the matrices that may hold the counts, the likeliest first, or only ``matrix``."""
     import h5py
     import pandas as pd
     from anndata.io import write_elem
@@ -119,7 +124,7 @@ def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterat
     adata, obs = source.held
     if matrix in (known := matrices_of(adata)):
         var = adata.raw.var if matrix == "raw" else adata.var
-        yield from_frames(_unshared(known[matrix]), obs, _storable(var), matrix)
+        yield build_table(_unshared(known[matrix]), obs, _storable(var), matrix)
         return
     with h5py.File("adata", "w", driver="core", backing_store=False) as handle:
         write_elem(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
@@ -134,29 +139,32 @@ def read_object(source: Source, matrix: str, species: str, hold: Hold) -> Iterat
 
 
 def matrices_of(adata: AnnData) -> dict[str, Any]:
-    """Name the matrices of an object as the options do: ``X``, its layers, ``raw``."""
+    """Return the matrices of an object by their names in options: ``X``, its layers, ``raw``."""
     named = {place.removeprefix("layers/"): values for place, values in _matrices(adata)}
     return named if adata.raw is None else named | {"raw": adata.raw.X}
 
 
 def _unshared(values: Any) -> Any:
-    """Take a matrix by cell; a copy where the checks would put its values in order in place."""
-    rows = by_cell(values)
+    """Return a matrix stored by cell; a copy if the checks would change its values in place."""
+    rows = as_csr(values)
     is_clean = rows.has_canonical_format and bool(rows.data.all())
     return rows if is_clean else rows.copy()
 
 
 def _matrices(adata: AnnData) -> Iterator[tuple[str, Any]]:
-    """Name X and the layers as an h5ad file does."""
+    """Yield X and the layers by their paths in an h5ad file."""
     if adata.X is not None:
         yield "X", adata.X
     for name, values in adata.layers.items():
-        if name is not None:  # newer versions of anndata list X here
+        if name is not None:  # newer versions of anndata list X in layers as None
             yield f"layers/{name}", values
 
 
 def _storable(var: Any) -> Any:
-    """Columns about the genes as any version can store them; missing names stay missing."""
+    """Convert the columns about the genes to types that every version of anndata can write.
+
+    Missing names stay missing.
+    """
     import pandas as pd
 
     return pd.DataFrame(

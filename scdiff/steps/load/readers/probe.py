@@ -1,4 +1,7 @@
-"""A damaged HDF5 file can crash its library, or send it in circles where no Python code can stop it: another process goes first."""
+"""Check of an HDF5 file in another process.
+
+A damaged file can crash the HDF5 library, or keep it in an endless loop that Python cannot stop.
+"""
 
 from __future__ import annotations
 
@@ -20,70 +23,86 @@ from scdiff.steps.load.readers.links import foreign
 __all__ = ["probe"]
 
 SECONDS = 20.0
-"""Time to walk through the groups of a file; thousands take less than one second."""
+"""Seconds that the walk through the groups of a file may take; files with thousands of groups
+need less than one second."""
 
 _READ_BYTES = 1 << 20
-"""Arrays up to this size are read; of larger ones the index of their chunks."""
+"""Largest array, in bytes, that is read (1 MiB); of larger ones, only the index of the chunks.
+Chosen, not tuned."""
 
 _LONGEST = 500
-"""Bytes of what the other process says; a pipe holds more without being read."""
+"""Bytes of the message of the other process; a pipe holds more than that without a reader."""
 
 _DIE_WITH_PARENT = 1
 """``PR_SET_PDEATHSIG`` of Linux."""
 
 
 def probe(path: Path) -> None:
-    """Walk through an HDF5 file in a process of its own. What is damaged there, the reader says; only its death is told.
+    """Walk through an HDF5 file in a separate process.
+
+    Only links and crashes are reported here; the reader reports other damage.
 
     Raises
     ------
     InputError
-        If the file leads out of itself or round in circles, or that process is killed by a fault of the library, or does not
-        come back.
+        If the file leads out of itself or in circles, or if that process crashes or does not end.
     """
     import h5py  # noqa: F401 so that the other process has it
 
-    ended, held = os.pipe()  # its other end is closed when the process ends, however it does
+    ended, held = os.pipe()  # the other end closes when the process ends, for any reason
     parent = os.getpid()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # other threads are no concern of a process that touches HDF5 only
+        # forking with threads is safe here: the new process uses only HDF5
+        warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
         try:
             os.close(ended)
-            _end_with(parent)
-            faulthandler.disable()  # a crash is told by the parent, in a sentence
+            _tie_to_parent(parent)
+            faulthandler.disable()  # the parent reports a crash in a sentence
             _walk(path, held)
         finally:
             os._exit(0)
     os.close(held)
-    said, status = _awaited(pid, ended)
+    message, status = _await_process(pid, ended)
     if status is None:
-        raise InputError(f"{path}: reading its groups did not end within {SECONDS:.0f} s: the file is damaged. Copy or download it again.")
-    if said:
         raise InputError(
-            f"{path}: {said}. Nothing outside a file is read, and no link in circles is followed: write the data into one plain file."
+            f"{path}: reading its groups did not end within {SECONDS:.0f} s. "
+            "The file is damaged; copy or download it again."
+        )
+    if message:
+        raise InputError(
+            f"{path}: {message}. scdiff reads nothing outside a file, and follows no links in "
+            "circles. Write the data to one plain file."
         )
     if os.WIFSIGNALED(status):
-        raise InputError(f"{path}: reading its groups crashes the HDF5 library: the file is damaged. Copy or download it again.")
+        raise InputError(
+            f"{path}: reading its groups crashes the HDF5 library. "
+            "The file is damaged; copy or download it again."
+        )
 
 
-def _awaited(pid: int, ended: int) -> tuple[str, int | None]:
-    """Wait for the other process: what it says, and how it ended; None for one that had to be killed for being late."""
+def _await_process(pid: int, ended: int) -> tuple[str, int | None]:
+    """Wait for the other process; return its message and exit status.
+
+    The status is None if the process was too slow and was killed.
+    """
     late, parts, is_done = False, [], False
     try:
         with os.fdopen(ended, "rb", buffering=0) as pipe:
             waiting, until = select.poll(), time.monotonic() + SECONDS
             waiting.register(pipe)
-            while not (late := not waiting.poll(max(0.0, 1000 * (until - time.monotonic())))) and (part := pipe.read(_LONGEST)):
+            while not (late := not waiting.poll(max(0.0, 1000 * (until - time.monotonic())))) and (
+                part := pipe.read(_LONGEST)
+            ):
                 parts.append(part)
         is_done = not late
-    finally:  # also where this process is interrupted
-        status = _reaped(pid, kill=not is_done)
+    finally:  # also if this process is interrupted
+        status = _reap(pid, kill=not is_done)
     return b"".join(parts).decode("utf-8", "replace"), None if late else status
 
 
-def _reaped(pid: int, *, kill: bool) -> int:
+def _reap(pid: int, *, kill: bool) -> int:
     """Wait for the other process to end, or kill it."""
     if kill:
         with suppress(ProcessLookupError):
@@ -91,8 +110,11 @@ def _reaped(pid: int, *, kill: bool) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def _end_with(parent: int) -> None:
-    """Let this process end when its parent does, and in any case soon: code of the library hears no signal but a deadly one."""
+def _tie_to_parent(parent: int) -> None:
+    """Make this process end when its parent does, and in any case after a time limit.
+
+    Code of the HDF5 library reacts only to signals that kill.
+    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.alarm(int(SECONDS) + 5)
@@ -104,7 +126,10 @@ def _end_with(parent: int) -> None:
 
 
 def _walk(path: Path, said: int) -> None:
-    """Say what leads out of the file; else touch all that a reader may touch."""
+    """Report what leads out of the file; otherwise touch everything that a reader may touch.
+
+    ``said`` is the pipe for the report.
+    """
     import h5py
 
     def touch(_: str, item: Any) -> None:

@@ -1,4 +1,4 @@
-"""The readers: one function for each format, found by the layout that a source was told to have."""
+"""The registry of readers: one function for each format, found by the layout of a source."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ __all__ = ["READERS", "Reader"]
 
 
 class Reader(Protocol):
-    """Yields the matrices of a source that may hold the counts, the likeliest first.
+    """A function that yields the matrices of a source, the likeliest holder of counts first.
 
-    ``matrix`` names the one that was asked for, ``species`` decides between genomes, ``hold`` says how much of the values is read.
-    The fact ``lazy`` of its card says whether it can leave them on disk.
+    ``matrix`` names the requested one, ``species`` decides between genomes, and ``hold`` states how
+    much of the values to read. The fact ``lazy`` of its card states whether it can leave them on
+    disk.
     """
 
-    def __call__(self, source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Table]: ...
+    def __call__(
+        self, source: Source, matrix: str, species: str, hold: Hold
+    ) -> Iterator[Table]: ...
 
 
 READERS: Registry[Reader] = Registry("reader")
-"""A new format is a member of :class:`~scdiff.steps.load.source.Layout` and a function registered here under its ``reader``."""
+"""To add a format, add a member to :class:`~scdiff.steps.load.source.Layout`, and register a
+function here under its ``reader``."""
