@@ -1,4 +1,4 @@
-"""The door ``adata.scdiff``: registered with anndata as soon as both are there, and never by importing anndata."""
+"""Registration of ``adata.scdiff`` with anndata, without importing anndata."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from importlib import import_module
 __all__ = ["register"]
 
 NAMESPACE = "scdiff.report.namespace"
+"""Module that registers ``adata.scdiff`` when it is imported."""
 
 
 def register() -> None:
-    """Register ``adata.scdiff`` where anndata is imported already; do nothing where it is not.
+    """Register ``adata.scdiff`` if anndata is already imported, else do nothing.
 
-    Importing anndata takes seconds, which the command must not spend before it is needed. Whoever holds an AnnData has
-    imported anndata, so every function of scdiff calls this.
+    Importing anndata takes seconds, and the command must start fast. A user who has an AnnData has
+    imported anndata, so every front of scdiff calls this function when a name is first used.
     """
     if NAMESPACE not in sys.modules and hasattr(
         sys.modules.get("anndata"), "register_anndata_namespace"

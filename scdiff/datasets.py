@@ -1,6 +1,6 @@
-"""Data sets that need no network, under the name that scanpy users expect.
+"""Data sets that need no network, in the module where scanpy users expect them.
 
-Each name is loaded when it is first used, so importing this front costs nothing.
+Each function is imported when it is first used, so importing this module is fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["demo"]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Load the function ``name``."""
+    """Import the function ``name``."""
     if name not in __all__:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"

@@ -1,4 +1,4 @@
-"""Reading: the front that scanpy users expect. It only names functions."""
+"""Reading of files, in the module where scanpy users expect it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["load", "plan_inputs"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for."""
+    """Import the function ``name`` when it is first used."""
     if name in __all__:
         from scdiff.steps.load import step as module
 

@@ -1,4 +1,4 @@
-"""Colours that mean the same everywhere: one colour-blind-safe palette (Okabe and Ito), states with a colour of their own."""
+"""Colours with the same meaning everywhere, from one colour-blind-safe palette (Okabe and Ito)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACCENT = "#0072b2"
 CALLED = "#d55e00"
 
 PALETTE = (ACCENT, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", CALLED, "#f0e442")
-"""Okabe and Ito's colours without black, which is lost on a dark page."""
+"""Colours of Okabe and Ito without black, which is invisible on a dark page."""
 
 STATES = {
     "negative": NEGATIVE,
@@ -22,13 +22,13 @@ STATES = {
     "endocrine_progenitor": "#cc79a7",
     "beta_like": "#009e73",
 }
-"""Colours that always mean the same."""
+"""State -> its fixed colour."""
 
 
 def colours(levels: Sequence[str]) -> dict[str, str]:
-    """Give each level its colour: states their own, ``unassigned`` always grey, the others from the palette.
+    """Assign a colour to each level: states get their fixed colour, others one of the palette.
 
-    Past the palette's end it goes round again, lighter first, then darker.
+    After the last colour, the palette repeats, first lighter, then darker.
 
     >>> colours(["a", "unassigned", "b"])
     {'a': '#0072b2', 'unassigned': '#8a8f98', 'b': '#e69f00'}

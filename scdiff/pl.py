@@ -1,4 +1,4 @@
-"""Plots: the front that scanpy users expect. It only names functions ``(data, ax) -> Axes``.
+"""Plots, in the module where scanpy users expect them: of an object, or ``(data, ax) -> Axes``.
 
 >>> import scdiff.pl
 >>> "forest" in dir(scdiff.pl)
@@ -43,7 +43,7 @@ _MODULES = ("evidence", "fractions", "maps", "qc")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a plot when it is first asked for."""
+    """Import the plot ``name`` when it is first used."""
     if name in __all__:
         register()
         modules = (import_module(f"scdiff.report.plots.{module}") for module in _MODULES)

@@ -1,6 +1,6 @@
-"""Preprocessing, under the name that scanpy users expect: from counts to clusters.
+"""Preprocessing, in the module where scanpy users expect it: from counts to clusters.
 
-Each name is loaded when it is first used, so importing this front costs nothing.
+Each function is imported when it is first used, so importing this module is fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Load the step ``name``."""
+    """Import the step ``name``."""
     if name not in _HOME:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"

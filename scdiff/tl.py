@@ -1,6 +1,6 @@
-"""Tools, under the name that scanpy users expect: from cells to a verdict.
+"""Tools, in the module where scanpy users expect them: from cells to a verdict.
 
-Each name is loaded when it is first used, so importing this front costs nothing.
+Each function is imported when it is first used, so importing this module is fast.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Load the step ``name``."""
+    """Import the step ``name``."""
     if name not in _HOME:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"

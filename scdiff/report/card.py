@@ -1,4 +1,4 @@
-"""The card of a result: what a notebook shows for ``adata.scdiff``, in HTML and in text."""
+"""The result card: the display of ``adata.scdiff`` in a notebook, in HTML and in text."""
 
 from __future__ import annotations
 
@@ -21,50 +21,59 @@ if TYPE_CHECKING:
 __all__ = ["card_html", "card_text"]
 
 WIDTH, HEIGHT, MARGIN = 440, 74, 18
-"""Size of the drawing and room at its sides, pixels."""
+"""Size of the drawing and margins at its sides, pixels; chosen, not tuned."""
 
 LINEAR_TO = 0.001
-"""Fraction up to which the scale is about linear; logarithmic beyond, so that 0 and small limits both show."""
+"""Fraction up to which the scale is nearly linear; above, it is nearly logarithmic.
+
+0 and small limits are both visible this way."""
 
 TICKS = (0.0, 0.001, 0.01, 0.1, 1.0)
+"""Fractions that the scale labels, in percent."""
 
 _NEXT = (
-    (keys.INPUT, "scdiff has not seen this object: scdiff.pp.prepare(adata)"),
+    (keys.INPUT, "This object is not prepared. Next: scdiff.pp.prepare(adata)"),
     (keys.CALL, "Ready. Next: scdiff.tl.call(adata)"),
     (keys.FRACTIONS, "Cells are called. Next: scdiff.tl.fraction(adata)"),
 )
+"""Key -> what to do if it is missing, in the order of the steps."""
 
 
 def card_text(adata: AnnData) -> str:
-    """Say the result in plain lines: the sentence, the limits, the markers of the positive cells; or which step comes next.
+    """Return the result as plain lines, or the step to run next.
+
+    The lines are the sentence, the limits, and the markers of the positive cells.
 
     Reads
     -----
-    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``obsm["scdiff_evidence"]``, ``obsm["scdiff_positive"]``
+    ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``obsm["scdiff_evidence"]``,
+    ``obsm["scdiff_positive"]``
     """
-    row, said = _row(adata)
-    return "\n".join([said, *(_limits(row) if row else []), *_markers(adata)])
+    row, sentence = _row(adata)
+    return "\n".join([sentence, *(_limits(row) if row else []), *_markers(adata)])
 
 
 def card_html(adata: AnnData) -> str:
-    """Show the result as HTML: the sentence, the interval drawn against LOB and LOD, the markers of the positive cells.
+    """Return the result as HTML, or the step to run next.
+
+    It shows the sentence, the interval with LOB and LOD, and the markers of the positive cells.
 
     Reads
     -----
-    As :func:`card_text`.
+    The same keys as :func:`card_text`.
     """
-    row, said = _row(adata)
-    drawn = _drawing(row) if row and row["verdict"] not in NO_NUMBER else ""
+    row, sentence = _row(adata)
+    drawing = _draw(row) if row and row["verdict"] not in NO_NUMBER else ""
     lines = "".join(
         f"<div>{escape(line)}</div>" for line in [*(_limits(row) if row else []), *_markers(adata)]
     )
     style = "font-family:sans-serif;font-size:13px;line-height:1.5;max-width:46em"
-    return f'<div style="{style}"><div><b>{escape(said)}</b></div>{drawn}{lines}</div>'
+    return f'<div style="{style}"><div><b>{escape(sentence)}</b></div>{drawing}{lines}</div>'
 
 
 def _row(adata: AnnData) -> tuple[dict[str, Any] | None, str]:
-    """Take the main row of the fractions and its sentence; None, and what to do, where there is none."""
-    missing = next((said for key, said in _NEXT if not keys.has(adata, key)), "")
+    """Return the main row of the fractions and its sentence, or None and what to do next."""
+    missing = next((advice for key, advice in _NEXT if not keys.has(adata, key)), "")
     if missing:
         return None, missing
     try:
@@ -75,7 +84,7 @@ def _row(adata: AnnData) -> tuple[dict[str, Any] | None, str]:
 
 
 def _limits(row: Mapping[str, Any]) -> list[str]:
-    """Say the interval and the limits of the main row."""
+    """Write the interval and the limits of the main row."""
     if row["verdict"] in NO_NUMBER:
         return []
     ends = interval(row["prevalence_low"], row["prevalence_high"])
@@ -91,29 +100,27 @@ def _limits(row: Mapping[str, Any]) -> list[str]:
 
 
 def _markers(adata: AnnData) -> list[str]:
-    """Say in how many of the positive cells each marker is expressed, and how many markers they show."""
+    """Write how many positive cells express each marker, and how many core markers they express."""
     if not all(keys.has(adata, key) for key in (keys.CALL, keys.EVIDENCE, keys.POSITIVE)):
         return []
     main = str(adata.uns["scdiff"][keys.CALL.name]["main"])
     called = adata.obsm[keys.POSITIVE.name][main].fillna(False).to_numpy(dtype=bool)
     if not called.any():
         return []
-    on = main_evidence(adata)[called] > 0
-    core = [
-        str(name) for name in adata.uns["scdiff"][keys.CALL.name][main]["found"] if str(name) in on
-    ]
-    by_number = on[core].sum(axis=1).value_counts().sort_index()
-    shares = ", ".join(f"{name} in {count(int(cells))}" for name, cells in on.sum().items())
+    expressed = main_evidence(adata)[called] > 0
+    found = map(str, adata.uns["scdiff"][keys.CALL.name][main]["found"])
+    core = [name for name in found if name in expressed]
+    by_number = expressed[core].sum(axis=1).value_counts().sort_index()
+    shares = ", ".join(f"{name} in {count(int(cells))}" for name, cells in expressed.sum().items())
     numbers = ", ".join(
         f"{number} of them in {count(int(cells))}" for number, cells in by_number.items()
     )
-    return [
-        f"Of {count(int(called.sum()))} positive cells: {shares}. Core markers {', '.join(core)}: {numbers}."
-    ]
+    shown = f"Of {count(int(called.sum()))} positive cells: {shares}."
+    return [f"{shown} Core markers {', '.join(core)}: {numbers}."]
 
 
 def _place(fraction: float) -> float:
-    """Horizontal place of a fraction, pixels.
+    """Return the horizontal position of a fraction (0-1), pixels.
 
     >>> round(_place(0.0)), round(_place(1.0))
     (18, 422)
@@ -122,33 +129,35 @@ def _place(fraction: float) -> float:
     return MARGIN + share * (WIDTH - 2 * MARGIN)
 
 
-def _drawing(row: Mapping[str, Any]) -> str:
-    """Draw the interval as a bar with its middle, LOB and LOD as lines, on a scale in percent."""
+def _draw(row: Mapping[str, Any]) -> str:
+    """Draw the estimate and its interval, and LOB and LOD as lines, on a scale in percent."""
     middle, low, high = (
         float(row[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")
     )
     ticks = "".join(_text(_place(tick), HEIGHT - 6, f"{100 * tick:g} %") for tick in TICKS)
-    parts = [
-        f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="52" y2="52" stroke="currentColor" opacity="0.5"/>',
-        ticks,
-    ]
+    ends = f'x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="52" y2="52"'
+    parts = [f'<line {ends} stroke="currentColor" opacity="0.5"/>', ticks]
     for name, dashes, height in (("lob", "2 2", 10), ("lod", "6 3", 22)):
         value = float(row[name])
         if math.isfinite(value):
             place = _place(value)
-            line = f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{height + 2}" y2="52" stroke="{ACCENT}" stroke-dasharray="{dashes}"/>'
+            line = (
+                f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{height + 2}" y2="52" '
+                f'stroke="{ACCENT}" stroke-dasharray="{dashes}"/>'
+            )
             parts += [line, _text(place, height, name.upper())]
     if math.isfinite(low) and math.isfinite(high):
         width = max(_place(high) - _place(low), 2.0)
-        parts.append(
-            f'<rect x="{_place(low):.1f}" y="38" width="{width:.1f}" height="6" fill="{CALLED}" opacity="0.6"/>'
-        )
+        bar = f'x="{_place(low):.1f}" y="38" width="{width:.1f}" height="6"'
+        parts.append(f'<rect {bar} fill="{CALLED}" opacity="0.6"/>')
     if math.isfinite(middle):
         parts.append(f'<circle cx="{_place(middle):.1f}" cy="41" r="5" fill="{CALLED}"/>')
     label = escape(f"{percent(middle)} %, interval {interval(low, high)}, with LOB and LOD")
-    return f'<svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}">{"".join(parts)}</svg>'
+    size = f'width="{WIDTH}" height="{HEIGHT}"'
+    return f'<svg role="img" aria-label="{label}" {size}>{"".join(parts)}</svg>'
 
 
 def _text(x: float, y: float, words: str) -> str:
-    """Write words centred at a place, in the colour of the page."""
-    return f'<text x="{x:.1f}" y="{y}" font-size="10" text-anchor="middle" fill="currentColor">{escape(words)}</text>'
+    """Write words centred at a position, in the text colour of the page."""
+    look = 'font-size="10" text-anchor="middle" fill="currentColor"'
+    return f'<text x="{x:.1f}" y="{y}" {look}>{escape(words)}</text>'

@@ -1,4 +1,4 @@
-"""Results as plain data frames: per cell beside columns of ``obs``, and rows of the table of fractions."""
+"""Results as plain data frames: results per cell, and rows of the table of fractions."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ _BY_PROGRAM = {
     "positive": names.POSITIVE,
     "p_value": names.P_VALUE,
 }
-"""Columns that a programme has one of -> where they stand."""
+"""Columns of which a programme has one -> key that holds them."""
 
 _BY_PART = {"evidence": names.EVIDENCE, "score": names.SCORE}
-"""Columns that a programme has several of, one for each marker or method -> where they stand."""
+"""Columns of which a programme has one per marker or method -> key that holds them."""
 
 
 def obs_df(adata: AnnData, keys: Sequence[str] = (), *, program: str | None = None) -> pd.DataFrame:
-    """Give the results of one programme as columns, one row per cell, beside columns of ``obs``.
+    """Return the results of one programme and columns of ``obs``, one row per cell.
 
-    Use it for whatever reads columns: scanpy's plots, seaborn, your own tests. scanpy draws columns of ``obs``,
-    so join the result to it (see the example).
+    Use it for every tool that reads columns: plots of scanpy, seaborn, your own tests. scanpy draws
+    columns of ``obs``, so join the result to ``obs`` (see the example).
 
     Parameters
     ----------
     adata
-        Cells x genes, called.
+        Cells x genes, after :func:`scdiff.tl.call`.
     keys
-        Columns to give: of ``obs``, or ``evidence:<marker>`` (ln likelihood ratio of expressed over background, NaN
-        where the marker is absent), ``probability`` (0-1), ``positive``, ``p_value`` (0-1) and ``score:<method>``.
-        Empty: all results of the programme.
+        Columns to return: columns of ``obs``, ``evidence:<marker>`` (ln likelihood ratio of
+        expressed over background, NaN if the marker is absent), ``probability`` (0-1),
+        ``positive``, ``p_value`` (0-1) and ``score:<method>``. The default is all results of the
+        programme.
     program
-        Name of a called programme; the main one where it is not given.
+        Name of a called programme; the default is the main programme.
 
     Reads
     -----
-    obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"], obsm["scdiff_p_value"],
-    obsm["scdiff_score"] (where it is there), uns["scdiff"]["call"]
+    obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"],
+    obsm["scdiff_p_value"], obsm["scdiff_score"] (if present), uns["scdiff"]["call"]
 
     Returns
     -------
@@ -57,7 +58,7 @@ def obs_df(adata: AnnData, keys: Sequence[str] = (), *, program: str | None = No
     MissingKeyError
         If the cells are not called.
     UnknownNameError
-        If a column or the programme is not there, with the near match.
+        If a column or the programme is unknown, with similar names.
 
     Examples
     --------
@@ -68,30 +69,30 @@ def obs_df(adata: AnnData, keys: Sequence[str] = (), *, program: str | None = No
     >>> found = scdiff.get.obs_df(adata, ["sample", "evidence:PDX1", "positive"])
     >>> list(found), len(found)
     (['sample', 'evidence:PDX1', 'positive'], 60)
-    >>> adata.obs = adata.obs.join(scdiff.get.obs_df(adata))  # then: sc.pl.umap(adata, color="evidence:PDX1")
-    >>> "evidence:PDX1" in adata.obs
+    >>> adata.obs = adata.obs.join(scdiff.get.obs_df(adata))
+    >>> "evidence:PDX1" in adata.obs  # for sc.pl.umap(adata, color="evidence:PDX1")
     True
     """
     import pandas as pd
 
-    asked = list(dict.fromkeys([keys] if isinstance(keys, str) else keys))
-    if asked and program is None and all(key in adata.obs for key in asked):
-        return adata.obs[asked].copy()
-    found = _results(adata, _chosen(adata, program))
-    for key in asked:
+    wanted = list(dict.fromkeys([keys] if isinstance(keys, str) else keys))
+    if wanted and program is None and all(key in adata.obs for key in wanted):
+        return adata.obs[wanted].copy()
+    found = _results(adata, _choose_program(adata, program))
+    for key in wanted:
         if key not in found and key not in adata.obs:
             known = [*found, *(str(name) for name in adata.obs)]
             raise UnknownNameError(
                 f"obs_df(): there is no column {key!r}. {did_you_mean(key, known)}"
             )
-    columns = {key: found.get(key, adata.obs.get(key)) for key in asked or found}
+    columns = {key: found.get(key, adata.obs.get(key)) for key in wanted or found}
     return pd.DataFrame(
         {key: pd.Series(values) for key, values in columns.items()}, index=adata.obs_names
     )
 
 
-def _chosen(adata: AnnData, program: str | None) -> str:
-    """Name the programme that is asked for."""
+def _choose_program(adata: AnnData, program: str | None) -> str:
+    """Return the programme to read: the named one, or the main one."""
     for key in (names.CALL, names.POSITIVE):
         _require(adata, key, "obs_df")
     if program is None:
@@ -105,7 +106,7 @@ def _chosen(adata: AnnData, program: str | None) -> str:
 
 
 def _results(adata: AnnData, program: str) -> dict[str, pd.Series]:
-    """Gather the columns of one programme by their short names."""
+    """Return the columns of one programme by their short names."""
     found: dict[str, pd.Series] = {}
     for word, key in _BY_PART.items():
         frame = adata.obsm[key.name] if names.has(adata, key) else {}
@@ -124,14 +125,14 @@ def fractions(
     state: str | None = None,
     sample: str | None = None,
 ) -> pd.DataFrame:
-    """Give rows of the table of fractions, with the columns of ``tables/fractions.csv``.
+    """Return rows of the table of fractions, with the columns of ``tables/fractions.csv``.
 
     Parameters
     ----------
     adata
         After :func:`scdiff.tl.fraction`.
     program, state, sample
-        Rows to give; all where not given. Sample ``all`` holds every sample that is no control.
+        Rows to return; the default is all. Sample ``all`` pools all samples except controls.
 
     Reads
     -----
@@ -144,9 +145,9 @@ def fractions(
     Raises
     ------
     MissingKeyError
-        If there is no table of fractions.
+        If the object lacks the table of fractions.
     UnknownNameError
-        If the table has no such programme, state or sample, with the near match.
+        If the table has no such programme, state or sample, with similar names.
 
     Examples
     --------
@@ -159,32 +160,30 @@ def fractions(
     [60]
     """
     _require(adata, names.FRACTIONS, "fractions")
-    table = fraction_columns(adata.uns["scdiff"][names.FRACTIONS.name])
+    everything = fraction_columns(adata.uns["scdiff"][names.FRACTIONS.name])
+    table = everything
     for column, name in (("program", program), ("state", state), ("sample", sample)):
         if name is None:
             continue
-        known = _known(table[column])
+        known = _unique(table[column])
         if name not in known:
-            chosen = (
-                ""
-                if len(table) == len(adata.uns["scdiff"][names.FRACTIONS.name])
-                else " among the rows asked for"
-            )
+            where = "" if len(table) == len(everything) else " among the selected rows"
             raise UnknownNameError(
-                f"fractions(): there is no {column} {name!r}{chosen}. {did_you_mean(name, known)}"
+                f"fractions(): there is no {column} {name!r}{where}. {did_you_mean(name, known)}"
             )
         table = table[table[column].astype(str) == name]
     return table.reset_index(drop=True)
 
 
-def _known(column: Iterable[object]) -> list[str]:
-    """List each name once, in order."""
+def _unique(column: Iterable[object]) -> list[str]:
+    """Return each name once, in order."""
     return list(dict.fromkeys(str(name) for name in column))
 
 
 def _require(adata: AnnData, key: names.Key, reader: str) -> None:
-    """Refuse an object that lacks what is to be read."""
+    """Raise ``MissingKeyError`` if the object lacks the key that ``reader`` reads."""
     if not names.has(adata, key):
         raise MissingKeyError(
-            f"{reader} reads {key} ({key.meaning}), which is not in the object: run {key.writer} first."
+            f"{reader} reads {key} ({key.meaning}), which is not in the object: "
+            f"run {key.writer} first."
         )

@@ -1,6 +1,7 @@
-"""``adata.scdiff``: the result of an object, where scanpy users look for it.
+"""``adata.scdiff``: the result of an object, as an attribute of the object.
 
-Importing this module registers the name with anndata; :func:`scdiff.accessor.register` does so at the right moment.
+Importing this module registers the name with anndata. :func:`scdiff.accessor.register` imports it
+as soon as anndata is imported.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ __all__ = ["ScdiffNamespace"]
 
 
 class ScdiffNamespace:
-    """What scdiff knows of an object: shown as a card in a notebook.
+    """Results of scdiff for an object; a notebook shows them as a card.
 
-    The name is there once anndata and scdiff are both imported: import scanpy or anndata first, or use any
-    function of scdiff before.
+    ``adata.scdiff`` exists once anndata and scdiff are both imported: import scanpy or anndata
+    before scdiff, or call any function of scdiff first.
 
     Parameters
     ----------
     adata
-        The object.
+        Cells x genes, prepared or not.
 
     Examples
     --------
@@ -51,19 +52,19 @@ class ScdiffNamespace:
         return card_html(self._adata)
 
     def obs_df(self, keys: Sequence[str] = (), *, program: str | None = None) -> pd.DataFrame:
-        """Give results as columns, as :func:`scdiff.get.obs_df`."""
+        """Return results as columns; see :func:`scdiff.get.obs_df`."""
         return columns.obs_df(self._adata, keys, program=program)
 
     def fractions(
         self, *, program: str | None = None, state: str | None = None, sample: str | None = None
     ) -> pd.DataFrame:
-        """Give rows of the table of fractions, as :func:`scdiff.get.fractions`."""
+        """Return rows of the table of fractions; see :func:`scdiff.get.fractions`."""
         return columns.fractions(self._adata, program=program, state=state, sample=sample)
 
     def report(
         self, out: Path | str, *, cluster_key: str | None = None, use_rep: str | None = None
     ) -> None:
-        """Write a page or a folder, as ``scdiff.report``."""
+        """Write the report as one page or as a folder; see ``scdiff.report``."""
         write_report(self._adata, out=Path(out), cluster_key=cluster_key, use_rep=use_rep)
 
 

@@ -1,4 +1,4 @@
-"""What sections and plots select from results: rows of the tables, and numbers per cluster."""
+"""Select the data of sections and plots from results: rows of tables, and numbers per cluster."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ __all__ = [
 ]
 
 BATCH = "batch"
-"""Place of the batch itself among those where receptors are read."""
+"""Name of the batch itself in the column ``where`` of the axes; the others are receivers."""
 
 ABSENT = NOT_MEASURABLE
 
 
 def axis_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the batch as a whole and of the receivers; what is shown of each is the prevalence, or the raw fraction without one."""
+    """Select the rows of the whole batch and of the receivers.
+
+    ``value``, ``low`` and ``high`` are the prevalence, or the raw fraction if it is missing.
+    """
     where = table["where"].astype(str)
     read = table[(where != BATCH) | (table["sample"].astype(str) == "all")].copy()
     known = read["prevalence"].notna()
@@ -46,7 +49,7 @@ def axis_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs_at(read: pd.DataFrame, place: str) -> pd.DataFrame:
-    """One row per axis and receptor: the ligand in the batch, the receptor in ``place``."""
+    """Pair each ligand in the batch with each receptor of its axis in ``place``, one per row."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
@@ -66,42 +69,36 @@ def pairs_at(read: pd.DataFrame, place: str) -> pd.DataFrame:
 
 
 def _side(name: str, row: pd.Series) -> dict[str, Any]:
-    """Take what is drawn of one side of a pair."""
-    return {f"{name}_{key}": row[key] for key in ("value", "low", "high", "above")} | {
-        f"{name}_absent": _absent(row)
-    }
+    """Return the values of one side of a pair that are drawn."""
+    values = {f"{name}_{key}": row[key] for key in ("value", "low", "high", "above")}
+    return values | {f"{name}_absent": _reason_absent(row)}
 
 
-def _absent(row: pd.Series) -> str:
-    """Say in two words why there is no value; empty where there is one."""
+def _reason_absent(row: pd.Series) -> str:
+    """Return in two words why the value is missing, or an empty string if it is known."""
     if row["verdict"] != ABSENT:
         return ""
-    return (
-        "no ortholog" if "ortholog" in row["reason"] and "no row" not in row["reason"] else "no row"
-    )
+    has_no_ortholog = "ortholog" in row["reason"] and "no row" not in row["reason"]
+    return "no ortholog" if has_no_ortholog else "no row"
 
 
 def headlines(adata: AnnData, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
-    first = (
-        table.groupby(table["program"].astype(str), sort=False)["state"]
-        .first()
-        .astype(str)
-        .to_dict()
-    )
-    wanted = {str(program): find_positive_state(adata, str(program)) for program in first}
-    known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
-    chosen = {
-        program: state if (program, state) in known else first[program]
-        for program, state in wanted.items()
-    }
-    return table[
-        table["state"].astype(str) == table["program"].astype(str).map(chosen)
-    ].reset_index(drop=True)
+    """Select the rows of the positive state of each programme.
+
+    If the positive state is unknown, the first state of the programme is selected.
+    """
+    programs, states = table["program"].astype(str), table["state"].astype(str)
+    first = table.groupby(programs, sort=False)["state"].first().astype(str).to_dict()
+    known = set(zip(programs, states, strict=True))
+    chosen = {}
+    for program, first_state in first.items():
+        state = find_positive_state(adata, str(program))
+        chosen[str(program)] = state if (program, state) in known else first_state
+    return table[states == programs.map(chosen)].reset_index(drop=True)
 
 
 def estimates_of(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
-    """Take the prevalence, or the raw fraction where there is none."""
+    """Select the prevalence of each row, or its raw fraction if that is missing."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
@@ -124,7 +121,7 @@ def estimates_of(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
 
 
 def states_by_cluster(clusters: pd.Series, states: pd.Series) -> pd.DataFrame:
-    """Count the states in each cluster, largest cluster first."""
+    """Count the cells of each state in each cluster, the largest cluster first."""
     import pandas as pd
 
     numbers = pd.crosstab(clusters.astype(str), states.astype(str))
@@ -133,25 +130,26 @@ def states_by_cluster(clusters: pd.Series, states: pd.Series) -> pd.DataFrame:
 
 
 def shares_of(states: pd.DataFrame) -> pd.DataFrame:
-    """Turn numbers of cells into percent of each row."""
+    """Convert numbers of cells to percent of each row."""
     return 100 * states.div(states.sum(axis=1), axis=0)
 
 
 def main_calls(adata: AnnData) -> np.ndarray:
-    """Tell which cells are positive for the main programme, shape (n_cells,); none where cells are not called."""
+    """Return whether each cell is positive for the main programme, shape (n_cells,).
+
+    All are False if the cells were not called.
+    """
     import numpy as np
 
     main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
     positive = adata.obsm.get("scdiff_positive", {})
-    return (
-        positive[main].fillna(False).to_numpy(dtype=bool)
-        if main in positive
-        else np.zeros(adata.n_obs, dtype=bool)
-    )
+    if main not in positive:
+        return np.zeros(adata.n_obs, dtype=bool)
+    return positive[main].fillna(False).to_numpy(dtype=bool)
 
 
 def cluster_positions(xy: np.ndarray, clusters: np.ndarray, called: np.ndarray) -> pd.DataFrame:
-    """Find the middle on the map, the number of cells and the share called of each cluster."""
+    """Compute the median position, the number of cells and the share called of each cluster."""
     import pandas as pd
 
     cells = pd.DataFrame(xy[:, :2], columns=["x", "y"]).assign(positive=called, cluster=clusters)

@@ -1,7 +1,7 @@
-"""The report: one page, its tables and figures, the result, and what other tools gather from it.
+"""The report: one page, its tables and figures, the result, and files for other tools.
 
-Nothing in the output folder looks finished before everything is: all is written to a partial folder first,
-then moved, ``report.html`` last.
+All files are written to a partial folder first and then moved, ``report.html`` last. The output
+folder therefore never looks finished before it is.
 """
 
 from __future__ import annotations
@@ -33,43 +33,47 @@ def report(
 ) -> None:
     """Write the report of a finished run to a folder, or as one page.
 
-    Last step of a run; also useful alone, to write the report of a stored result again. Sections whose keys
-    are missing are shown as not run, sections that fail are shown as failed, with the reason. In a notebook,
-    ``scdiff.report(adata, "out.html")`` is the same function.
+    This is the last step of a run. Use it also to write the report of a stored result again.
+    A section whose keys are missing is shown as not run. A section that fails is shown as failed,
+    with the reason. In a notebook, call it as ``scdiff.report(adata, "out.html")``.
 
     Parameters
     ----------
     adata
-        Result of the other steps; at least ``load`` or ``prepare``, ``call`` and ``fraction``.
+        Result of at least ``load`` or ``prepare``, ``call`` and ``fraction``.
     out
-        Folder; made where it does not exist. Files of an earlier report in it are replaced, others are left alone.
-        A name that ends in ``.html`` gives one page that needs no other file, and nothing else.
+        Folder, created if it does not exist. Files of an earlier report in it are replaced, other
+        files are not changed. If the name ends in ``.html``, only one page is written, which
+        needs no other file.
     dose_cells
-        Cells of a dose as administered; the report says how many of them are expected to be positive.
+        Number of cells in a dose as administered. The report states how many of them are expected
+        to be positive.
     viability
-        Share of these that is viable; 1 where the dose counts viable cells only.
+        Viable share of these cells (0-1); 1 if the dose counts only viable cells.
     weight_kg
-        Body weight, kg, for the cells per kg.
+        Body weight in kg, for the number of cells per kg.
     cluster_key
-        Column of ``obs`` with the clusters to show, such as your own; those of :func:`scdiff.pp.embed` where not given.
+        Column of ``obs`` with the clusters to show. The default is the clusters of
+        :func:`scdiff.pp.embed`.
     use_rep
-        Entry of ``obsm`` whose first two columns are the map to show; that of :func:`scdiff.pp.embed` where not given.
+        Entry of ``obsm`` whose first two columns are the map to show. The default is the map of
+        :func:`scdiff.pp.embed`.
 
     Reads
     -----
-    Every key of :mod:`scdiff.keys` that is there.
+    Every key of :mod:`scdiff.keys` that the object has.
 
     Writes
     ------
-    ``uns["scdiff"]["dose"]``. In ``out``: ``report.html``, ``tables/``, ``figures/``, ``result.h5ad``, ``scdiff_mqc.json``,
-    ``scdiff_states_mqc.json``, ``versions.yml``.
+    ``uns["scdiff"]["dose"]``. In ``out``: ``report.html``, ``tables/``, ``figures/``,
+    ``result.h5ad``, ``scdiff_mqc.json``, ``scdiff_states_mqc.json``, ``versions.yml``.
 
     Raises
     ------
     ConfigError
-        If an option is out of range, or names a column or a map that is not there.
+        If an option is out of range, or names a column or a map that does not exist.
     OutputError
-        If the folder or the page cannot be written; no new page is there then.
+        If the folder or the page cannot be written; then there is no new page.
     """
     from scdiff.report.output import stage_report, write_page, write_report
     from scdiff.report.sections import all_sections
@@ -91,7 +95,7 @@ def report(
 
 
 class CallablePackage(ModuleType):
-    """The package as the function that it is named after: ``scdiff.report(adata, "out.html")``."""
+    """Package ``scdiff.report`` that is also a function: ``scdiff.report(adata, "out.html")``."""
 
     def __call__(
         self,
@@ -104,7 +108,7 @@ class CallablePackage(ModuleType):
         cluster_key: str | None = None,
         use_rep: str | None = None,
     ) -> None:
-        """Call :func:`report`."""
+        """Write the report; see :func:`report`."""
         shown = {"cluster_key": cluster_key, "use_rep": use_rep}
         report(
             adata,

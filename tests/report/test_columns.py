@@ -81,7 +81,7 @@ def test_rows_of_the_fractions_are_chosen(finished):
         ({"program": "vgf"}, r"no program 'vgf'\. Did you mean 'vegf'"),
         ({"state": "progenitor_lik"}, "Did you mean 'progenitor_like'"),
         ({"sample": "donor C"}, "no sample 'donor C'"),
-        ({"program": "vegf", "state": "progenitor_like"}, "no state 'progenitor_like' among the rows asked for"),
+        ({"program": "vegf", "state": "progenitor_like"}, "no state 'progenitor_like' among the selected rows"),
     ],
 )
 def test_unknown_rows_have_a_near_match(finished, options, said):

@@ -1,4 +1,4 @@
-"""Plot of the donors of each programme."""
+"""Plot of the prevalence in each donor, by programme."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ __all__ = ["donor_strip"]
 
 
 def donor_strip(values: pd.DataFrame, pooled: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw a dot per donor for each programme, with the mean and its interval.
+    """Draw one dot per donor for each programme, with the mean and its interval.
 
     Parameters
     ----------
     values
-        Columns ``program`` and ``prevalence`` (0-1), a row per programme and donor; drawn in percent.
+        Columns ``program`` and ``prevalence`` (0-1), one row per programme and donor; drawn
+        in percent.
     pooled
-        Columns ``program``, ``prevalence``, ``prevalence_low`` and ``prevalence_high`` (0-1), a row per programme to be drawn.
+        Columns ``program``, ``prevalence``, ``prevalence_low`` and ``prevalence_high`` (0-1), one
+        row per programme to draw.
     ax
         Where to draw.
     """
     import numpy as np
 
     for number, row in enumerate(pooled.to_dict("records")):
-        shares = 100 * np.sort(
-            values.loc[values["program"].astype(str) == str(row["program"]), "prevalence"].to_numpy(
-                dtype=float
-            )
-        )
+        is_program = values["program"].astype(str) == str(row["program"])
+        shares = 100 * np.sort(values.loc[is_program, "prevalence"].to_numpy(dtype=float))
         low, middle, high = (
             100 * float(row[name]) for name in ("prevalence_low", "prevalence", "prevalence_high")
         )

@@ -1,4 +1,4 @@
-"""Plots of what the markers say about single cells."""
+"""Plots of the evidence of the markers in single cells."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["counts_against_depth", "evidence_strips", "positives_heatmap"]
 
-_SPREAD = 0.32  # half height of a strip, rows
+_SPREAD = 0.32
+"""Half height of a strip, rows: strips do not touch, as rows are 1 apart."""
 
 
 @of_object(objects.evidence_strips)
 def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axes:
-    """Draw every cell's evidence per marker, called cells highlighted.
+    """Draw the evidence of every cell for each marker, and highlight called cells.
 
     Parameters
     ----------
     evidence
-        Cells x markers, natural-log likelihood ratio of on over background; a column of NaN is an absent marker.
+        Cells x markers, natural-log likelihood ratio of expressed over background. A column of NaN
+        means that the marker is absent from the matrix.
     called
-        Cells, whether called positive.
+        Whether each cell is called positive, shape (n_cells,).
     ax
         Where to draw.
     """
@@ -76,7 +78,7 @@ def counts_against_depth(
     marker: str,
     background_cp10k: float,
 ) -> Axes:
-    """Draw a marker's counts against depth, with the counts that background alone would give.
+    """Draw the counts of a marker against depth, with the counts expected from background only.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def counts_against_depth(
     counts
         Counts of the marker per cell.
     called
-        Cells, whether called positive.
+        Whether each cell is called positive, shape (n_cells,).
     ax
         Where to draw.
     marker
@@ -124,12 +126,12 @@ def counts_against_depth(
 
 @of_object(objects.positives_heatmap)
 def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the evidence of called cells as a heat map, cells with like patterns together.
+    """Draw the evidence of called cells as a heat map, sorted by which markers are expressed.
 
     Parameters
     ----------
     evidence
-        Called cells x markers, natural-log likelihood ratio; drawn within -10 to 10.
+        Called cells x markers, natural-log likelihood ratio; clipped to -10 to 10.
     ax
         Where to draw.
     """

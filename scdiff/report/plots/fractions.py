@@ -1,4 +1,4 @@
-"""Plots of fractions with their intervals and limits, all in percent."""
+"""Plots of fractions with their intervals and limits, in percent."""
 
 from __future__ import annotations
 
@@ -27,20 +27,30 @@ __all__ = [
 ]
 
 _TICKS = (0, 0.1, 1, 10, 100)
+"""Ticks of the axis, percent."""
+
 _LIMITS: dict[str, tuple[Any, str]] = {
     "lob": (":", "LOB"),
     "lod": ("--", "LOD"),
     "lloq": ("-", "LLOQ"),
 }
+"""Limit -> line style, label in the legend."""
+
 _SIDES = {"ligand": (ACCENT, "ligand, batch"), "receptor": (CALLED, "receptor")}
+"""Side of a pair -> colour, label in the legend."""
+
 _DRAWN = ("value", "low", "high", "above", "absent")
-_KEYED = (0.05, 0.25, 1.0)
-"""Fractions that the legend of the receptors shows."""
+"""Columns of one side of a pair that are drawn."""
+
+_LEGEND_SHARES = (0.05, 0.25, 1.0)
+"""Shares of cells (0-1) whose dots the legend of the receptors shows."""
+
 _LANES = {"ligand": -0.18, "receptor": 0.18}
+"""Vertical offset of each side from the middle of its row, rows; positive is down."""
 
 
 def percent_axis(ax: Axes, label: str) -> Axes:
-    """Make a horizontal axis in percent that holds 0 and 100: linear to 0.1 %, logarithmic beyond."""
+    """Make a horizontal axis from 0 to 100 percent: linear to 0.1 %, logarithmic above."""
     ax.set_xscale("symlog", linthresh=0.1, linscale=0.6)
     ax.set_xlim(-0.012, 140)
     ax.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
@@ -53,13 +63,13 @@ def percent_axis(ax: Axes, label: str) -> Axes:
 
 
 def name_rows(ax: Axes, labels: list[str]) -> None:
-    """Name the rows, first on top, with a little room."""
+    """Label the rows, the first on top, with a small margin."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.4, -0.6)
 
 
-def _whisker(ax: Axes, row: float, values: tuple[Any, Any, Any], **look: Any) -> None:
-    """Draw one estimate with its interval; values are fractions, drawn in percent."""
+def _draw_interval(ax: Axes, row: float, values: tuple[Any, Any, Any], **look: Any) -> None:
+    """Draw one estimate with its interval; ``values`` are fractions, drawn in percent."""
     import numpy as np
 
     middle, low, high = (100.0 * float(value) for value in values)
@@ -94,8 +104,10 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
             continue
         corrected = (row["prevalence"], row["prevalence_low"], row["prevalence_high"])
         raw = (row["fraction"], row["fraction_low"], row["fraction_high"])
-        _whisker(ax, number - 0.13, corrected, color=CALLED, marker="o")
-        _whisker(ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0)
+        _draw_interval(ax, number - 0.13, corrected, color=CALLED, marker="o")
+        _draw_interval(
+            ax, number + 0.17, raw, color=GREY, marker="s", markerfacecolor="none", width=1.0
+        )
         for name, (line, _) in _LIMITS.items():
             ax.vlines(
                 100 * row[name],
@@ -114,7 +126,7 @@ def forest(fractions: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def _forest_legend() -> list[Any]:
-    """Legend entries of the forest plot."""
+    """Build the legend entries of the forest plot."""
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5}
@@ -135,12 +147,13 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
     Parameters
     ----------
     estimates
-        Columns ``label``, ``value``, ``low``, ``high`` (0-1, NaN where not measurable), drawn in percent, and ``colour``.
+        Columns ``label``, ``colour``, and ``value``, ``low``, ``high`` (0-1, NaN if not
+        measurable), drawn in percent.
     ax
         Where to draw.
     """
     for number, row in enumerate(estimates.to_dict("records")):
-        _whisker(
+        _draw_interval(
             ax, number, (row["value"], row["low"], row["high"]), color=row["colour"], marker="o"
         )
         if row["value"] != row["value"]:
@@ -157,13 +170,15 @@ def dots(estimates: pd.DataFrame, ax: Axes) -> Axes:
 
 @of_object(objects.read_outs)
 def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the read-outs of a scorecard: hollow with the upper bound where not detected, bars for criteria.
+    """Draw the read-outs of a scorecard, with its criteria as vertical bars.
+
+    A read-out that was not detected is hollow and shows its upper bound.
 
     Parameters
     ----------
     rows
-        Columns ``title``, ``prevalence``, ``prevalence_low``, ``prevalence_high``, ``at_least``, ``at_most`` (0-1, NaN where there
-        is none), ``verdict``; drawn in percent.
+        Columns ``title``, ``verdict``, and ``prevalence``, ``prevalence_low``, ``prevalence_high``,
+        ``at_least``, ``at_most`` (0-1, NaN if missing), drawn in percent.
     ax
         Where to draw.
     """
@@ -175,7 +190,7 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
         look = {"color": GREY if absent else CALLED, "marker": "o"} | (
             {"markerfacecolor": "white", "width": 1.0} if absent else {}
         )
-        _whisker(
+        _draw_interval(
             ax, number, (row["prevalence"], row["prevalence_low"], row["prevalence_high"]), **look
         )
         bounds = [
@@ -190,13 +205,16 @@ def read_outs(rows: pd.DataFrame, ax: Axes) -> Axes:
 
 @of_object(objects.axis_pairs)
 def axis_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw, for each ligand and receptor, the share of cells that express the one above the share that express the other.
+    """Draw the shares of cells that express the ligand and the receptor of each pair.
+
+    The ligand is drawn above the receptor.
 
     Parameters
     ----------
     pairs
-        One row per axis and receptor: ``axis``, ``label``, and for ``ligand_`` and ``receptor_`` the columns ``value``, ``low``,
-        ``high`` (0-1, drawn in percent), ``above`` (more than background) and ``absent`` (why there is no value, or empty).
+        One row per axis and receptor: ``axis``, ``label``, and with the prefixes ``ligand_`` and
+        ``receptor_`` the columns ``value``, ``low``, ``high`` (0-1, drawn in percent), ``above``
+        (more than background) and ``absent`` (reason if the value is missing, else empty).
     ax
         Where to draw.
     """
@@ -206,21 +224,22 @@ def axis_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
             ax.axhline(number - 0.5, color=LINE, linewidth=0.8)
         previous = row["axis"]
         for side, (colour, _) in _SIDES.items():
-            _side(ax, number + _LANES[side], {key: row[f"{side}_{key}"] for key in _DRAWN}, colour)
+            values = {key: row[f"{side}_{key}"] for key in _DRAWN}
+            _draw_side(ax, number + _LANES[side], values, colour)
     name_rows(ax, [str(label) for label in pairs["label"]])
     legend_below(ax, handles=_pair_legend(), columns=1)
     return percent_axis(ax, "cells expressing (%)")
 
 
-def _side(ax: Axes, height: float, row: Mapping[Any, Any], colour: str) -> None:
-    """Draw one side: full dot above background, hollow where not, words where there is no value."""
+def _draw_side(ax: Axes, height: float, row: Mapping[Any, Any], colour: str) -> None:
+    """Draw one side of a pair: a full dot above background, else hollow; a text if no value."""
     if row["absent"]:
         ax.annotate(
             str(row["absent"]), (0.004, height), ha="left", va="center", color=colour, fontsize=6.5
         )
         return
     fill = colour if row["above"] else PAPER
-    _whisker(
+    _draw_interval(
         ax,
         height,
         (row["value"], row["low"], row["high"]),
@@ -231,7 +250,7 @@ def _side(ax: Axes, height: float, row: Mapping[Any, Any], colour: str) -> None:
 
 
 def _pair_legend() -> list[Any]:
-    """Legend entries of the pairs."""
+    """Build the legend entries of the pairs."""
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"markersize": 5.5, "linewidth": 1.5, "marker": "o"}
@@ -246,42 +265,17 @@ def _pair_legend() -> list[Any]:
 
 @of_object(objects.receptor_dots)
 def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
-    """Draw the share of cells that express each receptor in each receiver, as dots of that area.
+    """Draw the share of cells that express each receptor in each receiver, as the area of a dot.
 
     Parameters
     ----------
     pairs
-        By receiver, rows as in :func:`axis_pairs`, the same ones in each.
+        Receiver -> rows as in :func:`axis_pairs`, the same rows for each receiver.
     ax
         Where to draw.
     """
     for column, rows in enumerate(pairs.values()):
-        there = rows["receptor_absent"].eq("") & rows["receptor_value"].gt(0)
-        for above, fill in ((True, CALLED), (False, PAPER)):
-            drawn = rows[there & rows["receptor_above"].eq(above)]
-            places, sizes = (
-                [column] * len(drawn),
-                [_dot(value) for value in drawn["receptor_value"]],
-            )
-            ax.scatter(
-                places,
-                drawn.index,
-                s=sizes,
-                facecolor=fill,
-                edgecolor=CALLED,
-                linewidth=1.0,
-                zorder=3,
-            )
-        for number, reason in rows["receptor_absent"][rows["receptor_absent"].ne("")].items():
-            ax.annotate(
-                textwrap.fill(reason, 8),
-                (column, number),
-                ha="center",
-                va="center",
-                color=MUTED,
-                fontsize=5.5,
-                linespacing=0.9,
-            )
+        _draw_receiver(ax, column, rows)
     name_rows(ax, [str(label) for label in next(iter(pairs.values()))["label"]])
     ax.set_xticks(
         range(len(pairs)),
@@ -299,19 +293,45 @@ def receptor_dots(pairs: Mapping[str, pd.DataFrame], ax: Axes) -> Axes:
     return ax
 
 
-def _dot(value: float) -> float:
-    """Area of a dot, points squared."""
+def _draw_receiver(ax: Axes, column: int, rows: pd.DataFrame) -> None:
+    """Draw one receiver: a dot per receptor, or the reason for a missing value."""
+    has_value = rows["receptor_absent"].eq("") & rows["receptor_value"].gt(0)
+    for above, fill in ((True, CALLED), (False, PAPER)):
+        shown = rows[has_value & rows["receptor_above"].eq(above)]
+        ax.scatter(
+            [column] * len(shown),
+            shown.index,
+            s=[_dot_area(value) for value in shown["receptor_value"]],
+            facecolor=fill,
+            edgecolor=CALLED,
+            linewidth=1.0,
+            zorder=3,
+        )
+    for number, reason in rows["receptor_absent"][rows["receptor_absent"].ne("")].items():
+        ax.annotate(
+            textwrap.fill(reason, 8),
+            (column, number),
+            ha="center",
+            va="center",
+            color=MUTED,
+            fontsize=5.5,
+            linespacing=0.9,
+        )
+
+
+def _dot_area(value: float) -> float:
+    """Return the area of a dot for a share of cells (0-1), points squared."""
     return 5 + 90 * value
 
 
 def _receptor_legend() -> list[Any]:
-    """Legend entries of the receptors."""
+    """Build the legend entries of the receptors."""
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": CALLED, "marker": "o", "linestyle": "none"}
     sizes = [
-        Line2D([], [], label=f"{100 * share:g} %", markersize=_dot(share) ** 0.5, **look)
-        for share in _KEYED
+        Line2D([], [], label=f"{100 * share:g} %", markersize=_dot_area(share) ** 0.5, **look)
+        for share in _LEGEND_SHARES
     ]
     return [
         *sizes,

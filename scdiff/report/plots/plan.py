@@ -1,4 +1,4 @@
-"""Plot of how many cells a fraction needs, by depth."""
+"""Plot of the number of cells needed to measure a fraction, by depth."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ _LINES = {
     "cells_to_detect": ("detect (LOD)", CALLED, "o", "-"),
     "cells_to_quantify": ("quantify (LLOQ)", ACCENT, "s", "--"),
 }
+"""Column of the plan -> label in the legend, colour, marker, line style."""
 
 
 def cells_by_depth(plan: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the fewest cells to detect and to quantify a fraction, over the depth.
+    """Draw the number of cells needed to detect and to quantify a fraction, against depth.
 
     Parameters
     ----------
     plan
-        Columns ``depth``, ``cells_to_detect``, ``cells_to_quantify``; 0 cells where no number is enough, which is left out.
+        Columns ``depth``, ``cells_to_detect``, ``cells_to_quantify``. 0 means that no number of
+        cells is enough; such points are not drawn.
     ax
         Where to draw.
     """

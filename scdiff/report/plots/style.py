@@ -1,4 +1,4 @@
-"""One look for all figures: type sizes, greys, and the palette of :mod:`scdiff.palette`."""
+"""Style shared by all figures: font sizes, greys, and the palette of :mod:`scdiff.palette`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,12 @@ INK = "#1c2430"
 MUTED = "#5b6675"
 LINE = "#d5dae1"
 PAPER = "#ffffff"
-ON_LIGHT = "#1b2431"  # text on a filled mark, the same on a light and on a dark page
+ON_LIGHT = "#1b2431"
+"""Colour of text on a light mark; it is the same on a light and on a dark page."""
+
 ON_DARK = "#fefefe"
+"""Colour of text on a dark mark; it is the same on a light and on a dark page."""
+
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -73,11 +77,14 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "scdiff",
 }
-"""Settings under which figures are drawn and saved; labels are never read as formulas."""
+"""Settings of matplotlib for drawing and saving; labels are never parsed as formulas."""
 
 
 def ramp() -> Colormap:
-    """Colours of numbers, dark to bright, without the ends that are lost on a dark or on a light page."""
+    """Return the colour map of numbers, from dark to bright.
+
+    The ends of viridis are cut off: they are hard to see on a dark or on a light page.
+    """
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
@@ -86,7 +93,7 @@ def ramp() -> Colormap:
 
 
 def natural(level: str) -> tuple[int, int, str]:
-    """Sort key that puts cluster 10 after cluster 9.
+    """Return a sort key that puts cluster 10 after cluster 9.
 
     >>> sorted(["10", "b", "9"], key=natural)
     ['9', '10', 'b']
@@ -102,15 +109,24 @@ def legend_below(
     marker_scale: float | None = None,
     handles: Sequence[Artist] | None = None,
 ) -> None:
-    """Put the legend ``gap`` points below the axes, whatever their height; of ``handles``, or of what is drawn."""
+    """Put the legend ``gap`` points below the axes, whatever their height.
+
+    It shows ``handles``, or all drawn artists if there are no handles.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     place = ax.transAxes + ScaledTranslation(0, -gap / 72, ax.figure.dpi_scale_trans)
     entries: dict[str, Any] = {} if handles is None else {"handles": handles}
     ax.legend(
-        loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, ncols=columns, borderaxespad=0, borderpad=0,
-        markerscale=marker_scale, **entries,
-    )  # fmt: skip
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=place,
+        ncols=columns,
+        borderaxespad=0,
+        borderpad=0,
+        markerscale=marker_scale,
+        **entries,
+    )
 
 
 def log_counts(ax: Axes) -> None:
@@ -122,15 +138,13 @@ def log_counts(ax: Axes) -> None:
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     decades = log10(max(high, 1e-9)) - log10(max(low, 1e-9))
-    subs = (
-        (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-        if decades < 0.6
-        else (1.0, 2.0, 5.0)
-        if decades < 1.2
-        else (1.0, 3.0)
-        if decades < 2.4
-        else (1.0,)
-    )
+    subs: tuple[float, ...] = (1.0,)
+    if decades < 0.6:
+        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    elif decades < 1.2:
+        subs = (1.0, 2.0, 5.0)
+    elif decades < 2.4:
+        subs = (1.0, 3.0)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:,.0f}")

@@ -9,8 +9,8 @@ from typing import Any
 
 from scdiff.errors import ConfigError, did_you_mean
 from scdiff.steps.load.plan.wells import labelled_by
-from scdiff.steps.load.readers.hdf5 import own_samples
-from scdiff.steps.load.readers.loom import loom_samples
+from scdiff.steps.load.readers.hdf5 import read_own_samples
+from scdiff.steps.load.readers.loom import read_loom_samples
 from scdiff.steps.load.source import Layout, Source
 
 __all__ = ["by_key", "sheet_and_key"]
@@ -84,9 +84,9 @@ def _labels(source: Source, key: str) -> list[str]:
             "unpack the archive, and give the path of the file."
         )
     if source.layout in (Layout.H5AD, Layout.ZARR):
-        return own_samples(source.files[0], key)[1]
+        return read_own_samples(source.files[0], key)[1]
     if source.layout is Layout.LOOM:
-        return loom_samples(source.files[0], key)[1]
+        return read_loom_samples(source.files[0], key)[1]
     if source.layout is Layout.TENX_MTX:
         return labelled_by(source, key)
     raise ConfigError(

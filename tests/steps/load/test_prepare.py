@@ -140,7 +140,7 @@ def test_what_cannot_be_used_is_refused(explored, options, said: str) -> None:
 def test_cells_of_no_sample_are_refused_and_stay(explored) -> None:
     explored.obs["sample_id"] = np.where(np.arange(explored.n_obs) < 5, "Multiplet", explored.obs["patient"].astype(str))
     del explored.obs["sample"]
-    with pytest.raises(InputError, match="5 cells are of several samples or of none"):
+    with pytest.raises(InputError, match="5 cells belong to several samples or to no sample"):
         scdiff.pp.prepare(explored)
     assert explored.n_obs == 300
 
@@ -216,12 +216,12 @@ def forget(adata: ad.AnnData) -> ad.AnnData:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lose, r"layers\['umis'\], from which prepare took the counts, is gone"),
+        (lose, r"layers\['umis'\], from which prepare read the counts, is missing"),
         (normalise, "no integer counts: umis looks"),
-        (thin, r"the counts in layers\['umis'\] changed after prepare: \d+ of 300 cells have another sum"),
+        (thin, r"the counts in layers\['umis'\] changed after prepare: \d+ of 300 cells have a different sum"),
         (lambda adata: adata[:, 50:].copy(), "changed after prepare"),
-        (pool, "sample 'x' was not there when the object was prepared"),
-        (forget, "scdiff_depth.*is gone"),
+        (pool, "sample 'x' is new since the object was prepared"),
+        (forget, "scdiff_depth.*is missing"),
     ],
 )
 def test_counts_that_changed_after_prepare_are_refused(explored, change, said: str) -> None:
