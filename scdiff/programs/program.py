@@ -1,6 +1,6 @@
-"""What we know about biology: one TOML file per programme or panel, and the loader.
+"""Load programmes: the biology of scdiff, one TOML file per programme or panel.
 
-To add a programme, add one file here (or name any path in the configuration).
+To add a programme, add one file here, or give its path in the configuration.
 Its fields are those of :class:`Program`; every marker and set states its source.
 A panel (``rule = "each"``) is a list of markers, each of which is a programme of its own.
 """
@@ -36,10 +36,10 @@ DEFAULT_PROGRAMS = (
     "homing",
     "cell_cycle",
 )
-"""The programmes of a run that names none; the first is the main one."""
+"""Programmes of a run by default; the first is the main one."""
 
 RESERVED = ("main", "fdr", "absent_as_zero", "programs", "definitions", "doublet_rates")
-"""Names that the record of the calls has for its options."""
+"""Names that the record of the calls uses for its options."""
 
 SCORECARDS = {
     "identity": "Identity",
@@ -52,13 +52,16 @@ SCORECARDS = {
     "regeneration": "Insulin-producing capacity",
     "off_target": "Off-target states",
 }
-"""Scorecards by name, with their headings, in the order of the report; a name stands for all shipped programmes on it."""
+"""Scorecards by name, with their headings, in the order of the report.
+
+The name of a scorecard means all shipped programmes on it.
+"""
 
 EVERYTHING = "all"
-"""Stands for all shipped programmes."""
+"""Name that means all shipped programmes."""
 
 _LONGEST, _MOST_FAULTS = 400, 10
-"""Signs of a message, and faults that are listed."""
+"""Characters of a message, and faults that an error lists. Chosen, not tuned."""
 
 _NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 
@@ -70,7 +73,7 @@ class _Entry(BaseModel):
 
 
 class _Genes(_Entry):
-    """Something that names genes per species; mouse symbols follow from the human ones where not given."""
+    """Genes by species. If mouse symbols are missing, they follow from the human ones."""
 
     name: str
     human: tuple[str, ...] = Field(min_length=1)
@@ -78,25 +81,26 @@ class _Genes(_Entry):
     source: str = Field(min_length=1)
 
     def genes(self, species: Species) -> tuple[str, ...]:
-        """Approved symbols in ``species``; a gene without an ortholog there has none."""
+        """Return the approved symbols in ``species``; genes without an ortholog are left out."""
         if species == "human":
             return self.human
         return self.mouse or tuple(filter(None, map(ortholog, self.human)))
 
 
 class Marker(_Genes):
-    """One marker of the assay: the counts of its genes are summed.
+    """Marker of the assay; the counts of its genes are summed.
 
     Parameters
     ----------
     level_cp10k
-        Typical level in an expressing cell, counts per 10,000; a weak prior only. Learned from the batch where it is not given.
+        Typical level in an expressing cell, counts per 10,000; used as a weak prior only. If
+        missing, it is learned from the batch.
     counts_toward
-        Whether it is one of the markers of which ``min_markers`` are needed.
+        Whether it counts toward ``min_markers``.
     at_least, at_most
-        Share of cells that a criterion asks of the protein, 0-1; for markers of a panel.
+        Share of cells with the protein that a criterion requires, 0-1; for markers of a panel.
     expected
-        What is known of such cells, for markers of a panel; that of the panel where empty.
+        Published knowledge about such cells, for markers of a panel. If empty, that of the panel.
     """
 
     level_cp10k: float | None = Field(default=None, gt=0)
@@ -107,18 +111,19 @@ class Marker(_Genes):
 
 
 class GeneSet(_Genes):
-    """Genes that enter the score only, never the call."""
+    """Genes of the score; they do not change the call of the markers."""
 
 
 class StateRule(_Entry):
-    """A named state; a cell takes the first rule that it meets.
+    """Rule of a named state; a cell takes the first rule that it meets.
 
     Parameters
     ----------
     within
         Whether the rule divides the positive cells (true) or the others (false).
     on, any, high
-        Markers that must all be expressed; of which one must be; that must be at their typical level.
+        Markers that must all be expressed; markers of which at least one must be expressed; markers
+        that must be at their typical level.
     """
 
     name: str = Field(pattern=_NAME)
@@ -130,23 +135,24 @@ class StateRule(_Entry):
 
 
 class Program(_Entry):
-    """A programme: its markers, the rule that makes a cell positive, sub-states, score genes, sources.
+    """Programme: its markers, the rule that makes a cell positive, states, score genes, sources.
 
     Parameters
     ----------
     rule
-        ``together``: ``min_markers`` of the markers are on; ``each``: a panel, every marker is a programme of its own;
-        ``score``: the genes of the sets are together above sets of genes that are as abundant.
+        ``together``: at least ``min_markers`` of the markers are expressed; ``each``: a panel,
+        every marker is a separate programme; ``score``: the summed genes of the sets are above
+        equally abundant sets of genes.
     scorecard
-        On which scorecard it is read; one of :data:`SCORECARDS`.
+        Scorecard that shows it; one of :data:`SCORECARDS`.
     direction
-        What the therapy claims of it: more such cells, fewer, or neither.
+        What the therapy aims at: more such cells, fewer, or neither.
     expected
-        What is known of mesenchymal cells, so that a reader can tell a surprise.
+        Published knowledge about mesenchymal cells, so that a reader recognises a surprise.
     at_least, at_most
-        Share of cells that a criterion asks of the protein, 0-1.
+        Share of cells with the protein that a criterion requires, 0-1.
     calibrate
-        Whether its p-values are calibrated against null sets; those of one marker of a panel are not.
+        Whether its p-values are calibrated against null sets. Those of a marker of a panel are not.
     """
 
     name: str = Field(pattern=_NAME)
@@ -169,7 +175,14 @@ class Program(_Entry):
     states: tuple[StateRule, ...] = ()
 
     @model_validator(mode="after")
-    def _consistent(self) -> Program:
+    def _check_consistency(self) -> Program:
+        self._check_names()
+        self._check_rule()
+        self._check_states()
+        return self
+
+    def _check_names(self) -> None:
+        """Raise ValueError if a name is reserved, repeated or unknown, or nothing is measured."""
         names = [marker.name for marker in self.markers]
         if self.name in RESERVED:
             raise ValueError(
@@ -183,42 +196,50 @@ class Program(_Entry):
             raise ValueError(
                 f"scorecard is {self.scorecard!r}. {did_you_mean(self.scorecard, SCORECARDS)}"
             )
+
+    def _check_rule(self) -> None:
+        """Raise ValueError if markers, sets and states do not fit the rule."""
         if self.rule == "each" and (self.sets or self.states or self.min_markers > 1):
             raise ValueError(
                 "a panel (rule 'each') has markers only: no sets, no states, no min_markers"
             )
         if self.rule == "score" and (self.core or self.states or not self.sets):
             raise ValueError(
-                "a programme with the rule 'score' is called by its sets: give sets, and neither markers nor states"
+                "a programme with the rule 'score' is called by its sets: "
+                "give sets, and neither markers nor states"
             )
         if self.markers and self.min_markers > len(self.core):
             raise ValueError(
-                f"min_markers is {self.min_markers}, but only {len(self.core)} markers count toward it"
+                f"min_markers is {self.min_markers}, but only {len(self.core)} markers count "
+                "toward it"
             )
+
+    def _check_states(self) -> None:
+        """Raise ValueError if the rule of a state names an unknown marker."""
+        names = [marker.name for marker in self.markers]
         for rule in self.states:
             for name in (*rule.on, *rule.any, *rule.high):
                 if name not in names:
                     raise ValueError(
                         f"state {rule.name!r} names {name!r}. {did_you_mean(name, names)}"
                     )
-        return self
 
     @property
     def is_called(self) -> bool:
-        """Whether cells are called; a programme of sets alone is scored only."""
+        """Whether cells are called; a programme with only sets is scored only."""
         return bool(self.markers) or self.rule == "score"
 
     @property
     def parts(self) -> tuple[Program, ...]:
-        """The programmes that it stands for: one per marker of a panel, else itself.
+        """Programmes that it contains: one per marker of a panel, otherwise itself.
 
         >>> [part.name for part in load_program("il10").parts]
         ['il10']
         """
-        return tuple(map(self._part, self.markers)) if self.rule == "each" else (self,)
+        return tuple(map(self._make_part, self.markers)) if self.rule == "each" else (self,)
 
-    def _part(self, marker: Marker) -> Program:
-        """Make the programme of one marker of a panel."""
+    def _make_part(self, marker: Marker) -> Program:
+        """Return the programme of one marker of a panel."""
         word = re.sub(r"\W", "_", marker.name)
         return Program(
             name=f"{self.name}_{word}",
@@ -238,27 +259,29 @@ class Program(_Entry):
 
     @property
     def core(self) -> tuple[Marker, ...]:
-        """The markers that count toward ``min_markers``."""
+        """Markers that count toward ``min_markers``."""
         return tuple(marker for marker in self.markers if marker.counts_toward)
 
     def score_genes(self, species: Species) -> tuple[str, ...]:
-        """Genes of the score: those of the core markers and of all sets, each once."""
+        """Return the genes of the score: those of the core markers and of all sets, each once."""
         groups: list[_Genes] = [*self.core, *self.sets]
         return tuple(dict.fromkeys(gene for group in groups for gene in group.genes(species)))
 
 
 def program_names() -> tuple[str, ...]:
-    """Names of the shipped programmes and panels, sorted."""
+    """Return the names of the shipped programmes and panels, sorted."""
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
 
 
 def load_program(name: str) -> Program:
-    """Load a shipped programme by name, any programme by the path of its TOML file, or one marker of a shipped panel.
+    """Load a shipped programme, a marker of a shipped panel, or the TOML file of a programme.
+
+    ``name`` is the name of a programme or of a part of a panel, or a path that ends in ``.toml``.
 
     Raises
     ------
     UnknownNameError
-        If nothing is known under ``name``.
+        If no programme has this name.
     ProgramError
         If the file breaks the schema.
 
@@ -281,9 +304,9 @@ def load_program(name: str) -> Program:
 
 
 def _parse(path: Path) -> Program:
-    """Read a programme file; an edited one is read again."""
+    """Read a programme file; an edited file is read again."""
     try:
-        return _validated(read_text(path))
+        return _validate(read_text(path))
     except OSError as error:
         raise ProgramError(
             f"{path}: the programme file cannot be read ({error.strerror})."
@@ -292,7 +315,7 @@ def _parse(path: Path) -> Program:
         raise ProgramError(f"{path}: this is not a TOML text: {str(error)[:_LONGEST]}.") from None
     except RecursionError:
         raise ProgramError(
-            f"{path}: lists stand too deep within each other: this is no programme."
+            f"{path}: lists are nested too deeply: this is not a programme file."
         ) from None
     except ValidationError as error:
         found = [
@@ -306,27 +329,30 @@ def _parse(path: Path) -> Program:
 
 
 @cache
-def _validated(text: str) -> Program:
-    """Make a programme of the text of its file."""
+def _validate(text: str) -> Program:
+    """Return the programme in the text of a file."""
     return Program.model_validate(tomllib.loads(text))
 
 
 def load_programs(names: Iterable[str] | None = None) -> tuple[Program, ...]:
-    """Load several programmes; the default ones where ``names`` is empty.
+    """Load several programmes; the default ones if ``names`` is empty.
 
-    The name of a scorecard stands for all shipped programmes on it, ``all`` for all shipped ones, a panel for its markers.
+    The name of a scorecard means all shipped programmes on it, ``all`` means all shipped ones, and
+    a panel means its markers.
 
     Raises
     ------
     ProgramError
-        If two programmes share a name, besides what :func:`load_program` raises.
+        If two programmes share a name, or a file breaks the schema.
+    UnknownNameError
+        If a name is unknown.
 
     >>> [program.name for program in load_programs(["vegf", "hgf"])]
     ['vegf', 'hgf']
     """
-    asked = tuple(names or ()) or DEFAULT_PROGRAMS
-    files = dict.fromkeys(file for name in asked for file in _files(name))
-    twice = [name for number, name in enumerate(asked) if name in asked[:number]]
+    chosen = tuple(names or ()) or DEFAULT_PROGRAMS
+    files = dict.fromkeys(file for name in chosen for file in _expand_name(name))
+    twice = [name for number, name in enumerate(chosen) if name in chosen[:number]]
     programs = [part for file in (*files, *twice) for part in load_program(file).parts]
     seen = [program.name for program in programs]
     if len(set(seen)) < len(seen):
@@ -336,18 +362,14 @@ def load_programs(names: Iterable[str] | None = None) -> tuple[Program, ...]:
     return tuple(programs)
 
 
-def _files(name: str) -> tuple[str, ...]:
-    """Names that one name stands for; of all programmes, the default ones come first, then scorecard by scorecard."""
+def _expand_name(name: str) -> tuple[str, ...]:
+    """Return the programmes that one name means.
+
+    Of all programmes, the default ones come first, then those of each scorecard.
+    """
     if name == EVERYTHING:
-        return tuple(
-            dict.fromkeys(
-                [
-                    *DEFAULT_PROGRAMS,
-                    *(file for card in SCORECARDS for file in _files(card)),
-                    *program_names(),
-                ]
-            )
-        )
+        on_cards = [file for card in SCORECARDS for file in _expand_name(card)]
+        return tuple(dict.fromkeys([*DEFAULT_PROGRAMS, *on_cards, *program_names()]))
     if name in SCORECARDS:
         return tuple(file for file in program_names() if load_program(file).scorecard == name)
     return (name,)

@@ -11,9 +11,9 @@ from typing import Any
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.identity import LABELS
 from scdiff.steps.load.keyed import by_key, sheet_and_key
-from scdiff.steps.load.plan.folder import sources_of
+from scdiff.steps.load.plan.folder import find_sources
 from scdiff.steps.load.plan.sheet import Row, read_sheet
-from scdiff.steps.load.soup import raw_beside
+from scdiff.steps.load.soup import find_raw_matrix
 from scdiff.steps.load.source import Layout, Source
 from scdiff.vocabulary import POOLED
 
@@ -100,7 +100,7 @@ def _expand(path: Path, key: str) -> list[Source]:
 
     A single source gets the unfiltered matrix next to it.
     """
-    sources, raw = sources_of(path), raw_beside(path)
+    sources, raw = find_sources(path), find_raw_matrix(path)
     sources = by_key(sources, key) if key else sources
     if raw is None or len(sources) > 1:
         return sources
@@ -109,7 +109,7 @@ def _expand(path: Path, key: str) -> list[Source]:
 
 def _find_raw(path: Path) -> Source:
     """Find the one unfiltered matrix at a path."""
-    sources = sources_of(path)
+    sources = find_sources(path)
     if len(sources) > 1:
         raise InputError(
             f"{path}: a sample has one unfiltered matrix, but there are {len(sources)} here. "

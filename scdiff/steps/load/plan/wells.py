@@ -18,7 +18,7 @@ from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.table import reading
 
-__all__ = ["labelled_by", "split_by_labels", "wells_told"]
+__all__ = ["labelled_by", "split_by_labels", "split_by_wells"]
 
 _LISTS = ("aggregation.csv", "aggregation_csv.csv")
 """Copies of the table of ``cellranger aggr``; the second is from versions before 3."""
@@ -94,7 +94,7 @@ def _make_column_reader(cells: Path, heading: list[str]) -> Callable[[str], list
     return read
 
 
-def wells_told(sources: Sequence[Source]) -> list[Source]:
+def split_by_wells(sources: Sequence[Source]) -> list[Source]:
     """Split a source by the GEM wells in the list of ``cellranger aggr`` next to it.
 
     Without such a list, return the same sources.
