@@ -17,7 +17,7 @@ from scdiff.steps.shared.days import DAY, parse_days
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_plain_column", "gather_obs", "own_columns"]
+__all__ = ["as_plain_column", "gather_obs", "read_own_columns"]
 
 
 def gather_obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
@@ -29,7 +29,7 @@ def gather_obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     """
     import pandas as pd
 
-    frames, notes = zip(*(own_columns(part) for part in parts), strict=True)
+    frames, notes = zip(*(read_own_columns(part) for part in parts), strict=True)
     obs = pd.concat([frame.reset_index(drop=True) for frame in frames], ignore_index=True)
     sources = [source for part in parts for source in part.sources]
     samples = np.concatenate([part.samples for part in parts])
@@ -61,7 +61,7 @@ def _note_mixed_donors(obs: pd.DataFrame) -> list[str]:
     ]
 
 
-def own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
+def read_own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
     """Return the columns of the file, without those that scdiff or the sheet writes.
 
     Returns

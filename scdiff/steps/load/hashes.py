@@ -8,27 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Files", "hash_source", "sha256"]
+__all__ = ["Files", "hash_files", "hash_in_background"]
 
 Files = tuple[Path, ...]
 """The files of one input."""
 
 
 @contextmanager
-def hash_source(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
+def hash_in_background(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
     """Hash files on a separate thread while they are read.
 
     Yields a function that waits for the hash of some of them and returns it.
     """
     pool = ThreadPoolExecutor(1)
-    begun = {files: pool.submit(sha256, files) for files in groups}
+    begun = {files: pool.submit(hash_files, files) for files in groups}
     try:
         yield lambda files: begun[files].result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def sha256(files: Files) -> str:
+def hash_files(files: Files) -> str:
     """Hash one file; for several files, hash their names and hashes."""
     digests = []
     inside = [

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = [
     "LABELS",
     "as_text",
+    "assign_samples",
     "describe_samples",
     "looks_like_identity",
     "own_labels",
+    "read_well",
     "rename_columns",
-    "samples_of",
-    "well_of",
 ]
 
 LABELS = "sample"
@@ -129,7 +129,7 @@ def own_labels(
     return LABELS, []
 
 
-def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:
+def assign_samples(sources: Sequence[Source], table: Table) -> np.ndarray:
     """Return the sample of each cell of one file, shape (n_cells,).
 
     The name is empty for a cell of several samples or of none.
@@ -153,7 +153,7 @@ def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:
         found = ["" if label in unnamed else named[label] for label in labels]
         return np.array(found, dtype=object)
     wells = {well: source.sample for source in sources for well in source.wells}
-    found = [well_of(name) for name in table.barcodes]
+    found = [read_well(name) for name in table.barcodes]
     if odd := sorted(set(found) - set(wells)):
         raise InputError(
             f"{sources[0].path}: barcodes end in -{odd[0] or '?'}, but {sources[0].column} lists "
@@ -162,10 +162,10 @@ def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:
     return np.array([wells[well] for well in found], dtype=object)
 
 
-def well_of(barcode: str) -> str:
+def read_well(barcode: str) -> str:
     """Read the number of the GEM well that Cell Ranger writes after a barcode; empty without one.
 
-    >>> well_of("AAACCCAAGAAACACT-2"), well_of("cell-2")
+    >>> read_well("AAACCCAAGAAACACT-2"), read_well("cell-2")
     ('2', '')
     """
     found = _WELL.search(barcode)
@@ -295,7 +295,7 @@ def _note_pooled_barcodes(samples: np.ndarray, barcodes: np.ndarray) -> list[str
     notes = []
     sampled = barcodes[:: max(1, len(barcodes) // _LOOKED_AT)]
     for kind, read_mark in (
-        ("end in the numbers of", well_of),
+        ("end in the numbers of", read_well),
         ("begin with the names of", _read_prefix),
     ):
         if len({read_mark(str(name)) for name in sampled}) < 2:

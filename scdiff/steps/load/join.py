@@ -13,9 +13,9 @@ from scdiff.compute.blocks import is_lazy
 from scdiff.errors import InputError
 from scdiff.steps.load.cells import as_plain_column, gather_obs
 from scdiff.steps.load.checks import counts
-from scdiff.steps.load.hashes import Files, sha256
+from scdiff.steps.load.hashes import Files, hash_files
 from scdiff.steps.load.part import Part
-from scdiff.steps.load.readers.lazy import first_block
+from scdiff.steps.load.readers.lazy import compute_first_block
 from scdiff.steps.shared.states import gene_list
 
 if TYPE_CHECKING:
@@ -130,11 +130,11 @@ def join_parts(
         var=_build_var(parts[0], symbols, rows[0]),
         layers={keys.COUNTS.name: matrix, **layers},
     )
-    technology, reads = counts.technology(first_block(matrix))
+    technology, reads = counts.detect_technology(compute_first_block(matrix))
     record = {
         "species": species,
         "technology": technology,
-        "files": _describe_files(parts, species, hashes or sha256),
+        "files": _describe_files(parts, species, hashes or hash_files),
         "absent": _as_objects(_list_absent_markers(symbols, species)),
         **_record_positive_controls(parts),
         **_record_soups(parts, rows, symbols),

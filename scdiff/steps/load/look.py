@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from scdiff import genes
-from scdiff.steps.load.checks.counts import technology
+from scdiff.steps.load.checks.counts import detect_technology
 from scdiff.steps.load.table import some
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def summarise_look(
     source: Source, table: Table, n_cells: int, species: str, notes: Iterable[str]
 ) -> Look:
     """Summarise a table of some cells."""
-    kind, reads = technology(table.entries)
+    kind, reads = detect_technology(table.entries)
     n_looked = table.entries.shape[0]
     share = np.bincount(table.entries.indices, minlength=len(table.symbols)) / n_looked
     return Look(

@@ -15,7 +15,7 @@ from scdiff.steps.load.checks import counts, features, names
 from scdiff.steps.load.checks.called import clean_names
 from scdiff.steps.load.checks.parts import is_sum, merge_row_parts
 from scdiff.steps.load.readers import dense, hdf5, loom, robject, text  # noqa: F401 the readers register
-from scdiff.steps.load.readers.lazy import exact_lazily, first_block, survey_lazily
+from scdiff.steps.load.readers.lazy import compute_first_block, make_exact_lazily, survey_lazily
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Hold, Table, reading, some
@@ -41,7 +41,7 @@ def read_table(
     """
     counted = _read_counts(source, matrix, species, hold=hold, recover=recover)
     try:
-        return names.approve_names(features.genes_only(clean_names(counted), species), species)
+        return names.approve_names(features.keep_genes(clean_names(counted), species), species)
     except InputError as error:
         raise InputError(f"{source.path}: {error}") from error.__cause__
 
@@ -51,7 +51,11 @@ def _read_counts(source: Source, matrix: str, species: str, *, hold: Hold, recov
     faults: list[tuple[str, counts.Fault]] = []
     for table in _read_matrices(source, matrix, species, hold=hold):
         seen = _survey(table.entries)
-        fault = None if 0 in table.entries.shape else counts.fault(first_block(table.entries), seen)
+        fault = (
+            None
+            if 0 in table.entries.shape
+            else counts.find_fault(compute_first_block(table.entries), seen)
+        )
         if fault is None:
             return _make_exact(source, table, seen, faults)
         faults.append((table.matrix or "the matrix", fault))
@@ -67,12 +71,12 @@ def _read_counts(source: Source, matrix: str, species: str, *, hold: Hold, recov
 
 def _survey(values: Any) -> counts.Survey:
     """Survey the values of a matrix, in memory or on disk."""
-    return survey_lazily(values) if is_lazy(values) else counts.survey(values)
+    return survey_lazily(values) if is_lazy(values) else counts.survey_values(values)
 
 
 def _round_counts(values: Any, seen: counts.Survey) -> Any:
     """Make exact counts of a matrix, in memory or on disk."""
-    return exact_lazily(values, seen) if is_lazy(values) else counts.exact(values, seen)
+    return make_exact_lazily(values, seen) if is_lazy(values) else counts.make_exact(values, seen)
 
 
 def _list_faults(faults: Sequence[tuple[str, counts.Fault]]) -> str:
@@ -98,7 +102,9 @@ def _recover(
             entries, sentence = counts.recover_counts(table.entries)
         if entries is not None:
             whole = replace(table, entries=entries)
-            return _make_exact(source, whole.repaired(sentence), counts.survey(entries), faults)
+            return _make_exact(
+                source, whole.repaired(sentence), counts.survey_values(entries), faults
+            )
         against.append(f"{name}: {sentence}")
     listed = "; ".join(against)
     raise InputError(f"{source.path}: no integer counts: {listed}. {_GIVE_COUNTS}")

@@ -14,7 +14,7 @@ import numpy as np
 from scdiff.errors import InputError
 from scdiff.steps.load.table import Table
 
-__all__ = ["LANE", "MOST_COUNTS", "empty_droplets", "on_genes", "raw_beside"]
+__all__ = ["LANE", "MOST_COUNTS", "align_to_genes", "find_raw_matrix", "sum_empty_droplets"]
 
 MOST_COUNTS = 100
 """Largest number of counts of an empty droplet. A droplet with more may hold a cell or the debris
@@ -32,13 +32,13 @@ LANE = re.compile(r"-\d+$")
 """The number of the GEM well at the end of a barcode."""
 
 
-def raw_beside(path: Path) -> Path | None:
+def find_raw_matrix(path: Path) -> Path | None:
     """Find the unfiltered matrix next to a filtered one, by ``raw`` in place of ``filtered``."""
     beside = path.parent / path.name.replace("filtered", "raw")
     return beside if beside.name != path.name and beside.exists() else None
 
 
-def empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]:
+def sum_empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]:
     """Sum the counts of the droplets that hold no cell.
 
     Parameters
@@ -84,7 +84,7 @@ def empty_droplets(raw: Table, cells: np.ndarray, path: Path) -> tuple[Any, str]
     return profile, f"{sentence}; they measure the ambient RNA."
 
 
-def on_genes(counts: np.ndarray, symbols: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def align_to_genes(counts: np.ndarray, symbols: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Put the counts of the genes ``symbols`` into the order of ``wanted``, shape (n_wanted,).
 
     A gene without a row gets 0.

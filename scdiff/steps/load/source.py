@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DENSE", "HDF5", "Layout", "Source", "bare", "chosen_name", "sample_name"]
+__all__ = ["DENSE", "HDF5", "Layout", "Source", "name_sample", "strip_program_name", "strip_suffix"]
 
 HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5", ".loom")
 """Suffixes of HDF5 files."""
@@ -127,32 +127,32 @@ class Source:
     held: Any = field(default=None, compare=False, repr=False)
 
 
-def bare(name: str) -> str:
+def strip_suffix(name: str) -> str:
     """Remove the suffix of a file name.
 
-    >>> bare("GSM1_day.7.txt.gz"), bare("GSE1_RAW.tar")
+    >>> strip_suffix("GSM1_day.7.txt.gz"), strip_suffix("GSE1_RAW.tar")
     ('GSM1_day.7', 'GSE1_RAW')
     """
     return _SUFFIXES.sub("", name)
 
 
-def chosen_name(name: str) -> str:
+def strip_program_name(name: str) -> str:
     """Remove from a name what programs write; return an empty name if nothing is left.
 
-    >>> chosen_name("GSM1_a_filtered_feature_bc_matrix.h5")
+    >>> strip_program_name("GSM1_a_filtered_feature_bc_matrix.h5")
     'GSM1_a'
-    >>> chosen_name("filtered_feature_bc_matrix")
+    >>> strip_program_name("filtered_feature_bc_matrix")
     ''
     """
-    kept = _TAIL.sub("", _TAIL.sub("", bare(name)))
-    return "" if _GENERIC.match(kept) or _GENERIC.match(bare(name)) else kept
+    kept = _TAIL.sub("", _TAIL.sub("", strip_suffix(name)))
+    return "" if _GENERIC.match(kept) or _GENERIC.match(strip_suffix(name)) else kept
 
 
-def sample_name(path: Path) -> str:
+def name_sample(path: Path) -> str:
     """Name a sample by its path, and skip the names that programs give.
 
-    >>> sample_name(Path("donor1/outs/filtered_feature_bc_matrix.h5"))
+    >>> name_sample(Path("donor1/outs/filtered_feature_bc_matrix.h5"))
     'donor1'
     """
-    named = (chosen_name(part.name) for part in (path.absolute(), *path.absolute().parents))
+    named = (strip_program_name(part.name) for part in (path.absolute(), *path.absolute().parents))
     return next(filter(None, named), "sample")

@@ -21,12 +21,12 @@ import numpy as np
 
 from scdiff.errors import ConfigError, ScdiffError
 from scdiff.steps.load import join, soup
-from scdiff.steps.load.cells import own_columns
+from scdiff.steps.load.cells import read_own_columns
 from scdiff.steps.load.checks import features
 from scdiff.steps.load.checks.called import refuse_unknown
 from scdiff.steps.load.checks.parts import is_sum
-from scdiff.steps.load.hashes import hash_source
-from scdiff.steps.load.identity import describe_samples, samples_of
+from scdiff.steps.load.hashes import hash_in_background
+from scdiff.steps.load.identity import assign_samples, describe_samples
 from scdiff.steps.load.look import Look, summarise_look
 from scdiff.steps.load.plan.archive import open_archives
 from scdiff.steps.load.plan.inputs import Source, plan_inputs
@@ -38,7 +38,7 @@ from scdiff.steps.load.read import (
 )
 from scdiff.steps.load.readers.object import sources_in
 from scdiff.steps.load.table import Hold, Table
-from scdiff.steps.load.tags import of_known_sample
+from scdiff.steps.load.tags import drop_unknown_samples
 from scdiff.steps.load.twice import refuse_same_cells
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def load(
     sources = plan_inputs(inputs, samples=samples, control=control)
     hold: Hold = "disk" if engine == "dask" else "memory"
     groups = _group_by_file(sources)
-    with hash_source(list(dict.fromkeys(group[0].files for group in groups))) as hashes:
+    with hash_in_background(list(dict.fromkeys(group[0].files for group in groups))) as hashes:
         with open_archives(sources) as at:
             parts = [
                 _read_part(group, at, matrix, species, hold=hold, recover=recover)
@@ -215,7 +215,7 @@ def look_at(
 def _refuse_apart(parts: Sequence[join.Part], species: str) -> None:
     """Raise an error if the inputs cannot be joined, judged from some cells of each."""
     join.refuse_apart(
-        [replace(part, table=features.symbols_once(part.table)) for part in parts], species
+        [replace(part, table=features.merge_symbols(part.table)) for part in parts], species
     )
 
 
@@ -224,7 +224,7 @@ def _read_some(sources: tuple[Source, ...], at: Place, species: str, matrix: str
     path, table = at(sources[0]).path, read_table(at(sources[0]), matrix, species, hold="some")
     refuse_bad_table(path, table, matrix)
     table = refuse_unknown(path, table, species)
-    table, samples = of_known_sample(sources, table, samples_of(sources, table), cut=False)
+    table, samples = drop_unknown_samples(sources, table, assign_samples(sources, table), cut=False)
     refuse_repeated_barcodes(path, samples, table.barcodes)
     return join.Part(sources, table, samples)
 
@@ -232,7 +232,7 @@ def _read_some(sources: tuple[Source, ...], at: Place, species: str, matrix: str
 def _summarise_part(part: join.Part, species: str) -> list[Look]:
     """Summarise the cells that were read of one file."""
     detected, notes = join.detect_species_of_parts([part], species)
-    notes = (*notes, *describe_samples(part.sources), *own_columns(part)[1])
+    notes = (*notes, *describe_samples(part.sources), *read_own_columns(part)[1])
     return [
         summarise_look(
             source, part.table, int((part.samples == source.sample).sum()), detected, notes
@@ -270,11 +270,11 @@ def _read_part(
     table = read_table(at(sources[0]), matrix, species, hold=hold, recover=recover)
     refuse_bad_table(path, table, matrix)
     table = refuse_unknown(path, table, species)
-    table, samples = of_known_sample(sources, table, samples_of(sources, table), cut=True)
+    table, samples = drop_unknown_samples(sources, table, assign_samples(sources, table), cut=True)
     refuse_repeated_barcodes(path, samples, table.barcodes)
     for sentence in describe_samples(sources):
         table = table.noted(sentence)
-    table = features.symbols_once(table)
+    table = features.merge_symbols(table)
     soups: dict[str, np.ndarray] = {}
     for source in sources:
         if source.raw is None:
@@ -295,8 +295,8 @@ def _sum_empty_droplets(
     The sum is None if the droplets hold too few counts.
     """
     asked = matrix if is_sum(matrix) else "auto"
-    unfiltered = features.symbols_once(read_table(raw, asked, species))
-    counted, sentence = soup.empty_droplets(unfiltered, table.barcodes[cells], raw.path)
+    unfiltered = features.merge_symbols(read_table(raw, asked, species))
+    counted, sentence = soup.sum_empty_droplets(unfiltered, table.barcodes[cells], raw.path)
     if counted is None:
         return None, sentence
-    return soup.on_genes(counted, unfiltered.symbols, table.symbols), sentence
+    return soup.align_to_genes(counted, unfiltered.symbols, table.symbols), sentence

@@ -20,7 +20,7 @@ from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.table import Table
 
-__all__ = ["is_no_sample", "of_known_sample", "read_calls", "tags_told"]
+__all__ = ["drop_unknown_samples", "is_no_sample", "read_calls", "split_by_tags"]
 
 _CALLS = "_Sample_Tag_Calls.csv"
 """End of the name of the table with the sample of each cell
@@ -45,7 +45,7 @@ def is_no_sample(label: str) -> bool:
     return label.casefold() in _NO_SAMPLE
 
 
-def tags_told(source: Source, place: Path) -> list[Source]:
+def split_by_tags(source: Source, place: Path) -> list[Source]:
     """Split a source by the sample tag calls next to it; without calls, return no sources.
 
     Parameters
@@ -94,7 +94,7 @@ def read_calls(path: Path) -> dict[str, str]:
         return {}
 
 
-def of_known_sample(
+def drop_unknown_samples(
     sources: Sequence[Source], table: Table, samples: np.ndarray, *, cut: bool
 ) -> tuple[Table, np.ndarray]:
     """Leave out the cells of no sample or of several samples, and note their number.

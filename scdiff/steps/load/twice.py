@@ -15,7 +15,7 @@ import numpy as np
 from scdiff.compute.blocks import is_lazy
 from scdiff.errors import InputError
 from scdiff.steps.load.part import Part
-from scdiff.steps.load.readers.lazy import first_block
+from scdiff.steps.load.readers.lazy import compute_first_block
 from scdiff.steps.load.soup import LANE
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, choose_stretches
@@ -158,7 +158,7 @@ def _compare_counts(this: _Cells, other: _Cells, shared: Sequence[str]) -> tuple
     """
     from scipy.stats import rankdata
 
-    entries = [first_block(cells.table.entries) for cells in (this, other)]
+    entries = [compute_first_block(cells.table.entries) for cells in (this, other)]
     read = [
         _map_rows(cells.table, values.shape[0])
         for cells, values in zip((this, other), entries, strict=True)

@@ -12,7 +12,7 @@ from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load.checks.called import best_names, compute_known_share
+from scdiff.steps.load.checks.called import compute_known_share, find_gene_names
 from scdiff.steps.load.step import load, look_at, plan_inputs
 
 MOUSE = {"Ins1": "ENSMUSG00000035804", "Pdx1": "ENSMUSG00000029644", "Actb": "ENSMUSG00000029580"}
@@ -141,8 +141,8 @@ def test_symbols_and_ids_beside_numbers_are_both_used(tmp_path) -> None:
 
 def test_an_index_that_names_genes_is_kept() -> None:
     columns = {"gene_short_name": pd.Series(["ACTB", "VIM"])}
-    assert best_names(np.array(["INS", "PDX1"], dtype=object), columns) is None
-    assert best_names(np.array(["ENSG00000254647", "ENSG00000139515"], dtype=object), columns) is None
+    assert find_gene_names(np.array(["INS", "PDX1"], dtype=object), columns) is None
+    assert find_gene_names(np.array(["ENSG00000254647", "ENSG00000139515"], dtype=object), columns) is None
 
 
 # ---------------------------------------------------------------- no genes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load.readers.chunks import whole_array
+from scdiff.steps.load.readers.chunks import read_whole_array
 from scdiff.steps.load.step import load
 
 FILTERS = [
@@ -30,7 +30,7 @@ def test_the_array_is_the_one_of_the_library(tmp_path: Path, dtype: str, filters
     values = np.random.default_rng(0).poisson(3, n_values).astype(dtype)
     with h5py.File(tmp_path / "a.h5", "w") as handle:
         chunks = {"chunks": (min(filters["chunks"][0], n_values),)} if "chunks" in filters and "maxshape" not in filters else {}
-        found = whole_array(handle.create_dataset("a", data=values, **(filters | chunks)))
+        found = read_whole_array(handle.create_dataset("a", data=values, **(filters | chunks)))
     assert found.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found, values)
 
@@ -39,7 +39,7 @@ def test_chunks_that_were_never_written_hold_the_fill_value(tmp_path: Path) -> N
     with h5py.File(tmp_path / "a.h5", "w") as handle:
         dataset = handle.create_dataset("a", shape=(1_000,), dtype="i4", chunks=(100,), compression="gzip", fillvalue=7)
         dataset[:100] = 1
-        np.testing.assert_array_equal(whole_array(dataset), dataset[:])
+        np.testing.assert_array_equal(read_whole_array(dataset), dataset[:])
 
 
 def test_a_chunk_that_was_left_unpacked_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_chunk_that_was_left_unpacked_is_taken_as_it_is(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "a.h5", "w") as handle:
         dataset = handle.create_dataset("a", data=values, chunks=(100,), compression="gzip")
         dataset.id.write_direct_chunk((100,), values[100:200].tobytes(), filter_mask=1)
-        np.testing.assert_array_equal(whole_array(dataset), values)
+        np.testing.assert_array_equal(read_whole_array(dataset), values)
 
 
 @pytest.mark.parametrize("harm", [lambda packed: packed[:-30], lambda packed: packed[:40] + b"\0\0\0\0" + packed[44:], lambda _: b"\0"])

@@ -18,7 +18,7 @@ drawn_counts = hnp.arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1
 
 def judged(values: np.ndarray) -> str:
     matrix = sparse.csr_matrix(values)
-    found = counts.fault(matrix, counts.survey(matrix))
+    found = counts.find_fault(matrix, counts.survey_values(matrix))
     return found.sentence if found else ""
 
 
@@ -26,18 +26,18 @@ def judged(values: np.ndarray) -> str:
 def test_any_counts_are_accepted_and_kept_exactly(values: np.ndarray) -> None:
     values[0, 0], values[1, 0] = 2, 7
     matrix = sparse.csr_matrix(values)
-    seen = counts.survey(matrix)
-    assert counts.fault(matrix, seen) is None
-    assert np.array_equal(counts.exact(matrix, seen).toarray(), values)
+    seen = counts.survey_values(matrix)
+    assert counts.find_fault(matrix, seen) is None
+    assert np.array_equal(counts.make_exact(matrix, seen).toarray(), values)
 
 
 @given(drawn_counts, st.floats(1e-14, 1e-8))
 def test_float_noise_never_changes_a_count(values: np.ndarray, noise: float) -> None:
     values[0, 0], values[1, 0] = 2, 7
     matrix = sparse.csr_matrix(values * (1 + noise))
-    seen = counts.survey(matrix)
-    assert counts.fault(matrix, seen) is None
-    assert np.array_equal(counts.exact(matrix, seen).toarray(), values)
+    seen = counts.survey_values(matrix)
+    assert counts.find_fault(matrix, seen) is None
+    assert np.array_equal(counts.make_exact(matrix, seen).toarray(), values)
 
 
 @given(drawn_counts, st.floats(0.01, 0.99))
@@ -62,7 +62,7 @@ def test_survey_agrees_with_the_obvious_over_several_slices(monkeypatch: pytest.
     monkeypatch.setattr(counts, "_CHUNK", 7)
     values = np.random.default_rng(0).poisson(3.0, (9, 11)).astype(float)
     values[3, 3], values[8, 10] = 4.5, 90.0 + 1e-8
-    seen = counts.survey(sparse.csr_matrix(values))
+    seen = counts.survey_values(sparse.csr_matrix(values))
     assert (seen.minimum, seen.maximum, seen.n_fractional, seen.n_not_finite) == (0.0, 90.0 + 1e-8, 1, 0)
     assert seen.noise == pytest.approx(1e-8, rel=1e-3)
 
@@ -70,7 +70,7 @@ def test_survey_agrees_with_the_obvious_over_several_slices(monkeypatch: pytest.
 def test_large_counts_keep_their_last_digit() -> None:
     values = np.array([[2.0**24 + 1, 1.0], [3.0, 2.0]])
     matrix = sparse.csr_matrix(values)
-    exact = counts.exact(matrix, counts.survey(matrix))
+    exact = counts.make_exact(matrix, counts.survey_values(matrix))
     assert exact.dtype == np.float64
     assert np.array_equal(exact.toarray(), values)
 
@@ -79,7 +79,7 @@ def test_result_is_canonical_and_free_of_stored_zeros() -> None:
     matrix = sparse.csr_matrix(
         (np.array([1.0, 2.0, 0.0, 4.0], dtype=np.float32), np.array([2, 2, 0, 1]), np.array([0, 3, 4])), shape=(2, 3)
     )
-    exact = counts.exact(matrix, counts.survey(matrix))
+    exact = counts.make_exact(matrix, counts.survey_values(matrix))
     assert exact.has_canonical_format
     assert exact.nnz == 2
     assert exact.toarray().tolist() == [[0, 0, 3], [0, 4, 0]]
@@ -87,7 +87,7 @@ def test_result_is_canonical_and_free_of_stored_zeros() -> None:
 
 def test_nothing_is_copied_where_nothing_changes() -> None:
     matrix = sparse.csr_matrix(np.array([[1, 2], [3, 0]], dtype=np.float32))
-    assert counts.exact(matrix, counts.survey(matrix)) is matrix
+    assert counts.make_exact(matrix, counts.survey_values(matrix)) is matrix
 
 
 def test_values_of_another_kind_are_refused() -> None:
@@ -107,12 +107,12 @@ def test_equal_integer_depth_is_no_fault() -> None:
 @pytest.mark.parametrize(("depth", "told"), [(5_000, "UMI"), (99_000, "UMI"), (400_000, "reads")])
 def test_depth_tells_reads_from_umi(depth: int, told: str) -> None:
     matrix = sparse.csr_matrix(np.random.default_rng(0).multinomial(depth, np.full(20_000, 1 / 20_000), 5).astype(np.float32))
-    assert counts.technology(matrix)[0] == told
+    assert counts.detect_technology(matrix)[0] == told
 
 
 def test_large_values_tell_reads_at_low_depth() -> None:
     matrix = sparse.csr_matrix(np.array([[500, 0, 300, 1], [0, 800, 120, 2]], dtype=np.float32))
-    technology, sentence = counts.technology(matrix)
+    technology, sentence = counts.detect_technology(matrix)
     assert technology == "reads"
     assert "the median cell has 862, and 67 % of the non-zero values are above 100" in sentence
 
@@ -161,13 +161,13 @@ def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray]
 
 def test_values_of_a_smoothing_are_named() -> None:
     smooth = sparse.csr_matrix(np.random.default_rng(0).gamma(2, 1, (20, 150)))
-    assert "looks imputed, smoothed or denoised (100 %" in str(counts.fault(smooth, counts.survey(smooth)))
+    assert "looks imputed, smoothed or denoised (100 %" in str(counts.find_fault(smooth, counts.survey_values(smooth)))
 
 
 def test_scaled_values_that_were_rounded_are_named() -> None:
     rng = np.random.default_rng(0)
     counts_ = rng.poisson(rng.gamma(0.5, 2, 600), (40, 600))
     scaled = sparse.csr_matrix(np.rint(counts_ / counts_.sum(axis=1, keepdims=True) * 1e4))
-    assert "looks scaled and rounded (in 100 % of the cells" in str(counts.fault(scaled, counts.survey(scaled)))
+    assert "looks scaled and rounded (in 100 % of the cells" in str(counts.find_fault(scaled, counts.survey_values(scaled)))
     plain = sparse.csr_matrix(counts_.astype(float))
-    assert counts.fault(plain, counts.survey(plain)) is None
+    assert counts.find_fault(plain, counts.survey_values(plain)) is None

@@ -147,7 +147,7 @@ def test_mixed_reference_of_version_3_loses_the_other_genome_and_the_prefix(batc
 @given(st.lists(st.sampled_from(["A", "B", "C", "D"]), min_size=1, max_size=9), st.integers(0, 100))
 def test_summing_equal_symbols_agrees_with_a_plain_loop(symbols: list[str], seed: int) -> None:
     entries = np.random.default_rng(seed).poisson(2.0, (2, len(symbols))).astype(np.float32)
-    merged = features.symbols_once(table(symbols, entries))
+    merged = features.merge_symbols(table(symbols, entries))
     expected = {name: np.zeros(2) for name in symbols}
     for column, name in enumerate(symbols):
         expected[name] += entries[:, column]
@@ -159,12 +159,12 @@ def test_summing_equal_symbols_agrees_with_a_plain_loop(symbols: list[str], seed
 def test_ids_of_summed_rows_are_all_kept() -> None:
     given_ids = np.array(["e1", "e2", "e3"], dtype=object)
     names = np.array(["INS", "VIM", "INS"], dtype=object)
-    merged = features.symbols_once(Table(sparse.csr_matrix(np.ones((2, 3))), np.array(["a", "b"]), names, given_ids))
+    merged = features.merge_symbols(Table(sparse.csr_matrix(np.ones((2, 3))), np.array(["a", "b"]), names, given_ids))
     assert list(merged.gene_ids) == ["e1|e3", "e2"]
 
 
 def test_sums_beyond_float32_stay_exact() -> None:
-    merged = features.symbols_once(table(["A", "A"], np.full((2, 2), 2.0**24 - 1, dtype=np.float32)))
+    merged = features.merge_symbols(table(["A", "A"], np.full((2, 2), 2.0**24 - 1, dtype=np.float32)))
     assert merged.entries.toarray().tolist() == [[2.0**25 - 2], [2.0**25 - 2]]
 
 
@@ -184,5 +184,5 @@ def test_genes_are_no_barcodes(name: str) -> None:
 
 
 def test_gene_evidence_counts_names_that_only_genes_have() -> None:
-    assert features.gene_evidence(["cell1", "s2", "P3"]) == 0
-    assert features.gene_evidence(["mt-Nd1", "Rpl3", "ENSG00000254647", "Pdx1", "cell"]) == 4
+    assert features.count_gene_names(["cell1", "s2", "P3"]) == 0
+    assert features.count_gene_names(["mt-Nd1", "Rpl3", "ENSG00000254647", "Pdx1", "cell"]) == 4

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
 from scdiff.run import pipeline
-from scdiff.steps.load.identity import looks_like_identity, well_of
+from scdiff.steps.load.identity import looks_like_identity, read_well
 from scdiff.steps.load.step import load, look_at, plan_inputs
 from scdiff.steps.shared.days import list_unreadable_days, parse_days
 
@@ -198,7 +198,7 @@ def test_aggr_names_the_sample_of_each_well(batch, write_mtx) -> None:
     """10x Genomics, "Aggregating multiple GEM wells with cellranger aggr": well n is line n of aggregation.csv."""
     lines = "sample_id,molecule_h5,donor\nbone,/a.h5,007\nfat,/b.h5,7\ncord,/c.h5,8\n"
     loaded = load([_aggr(batch, write_mtx, lines)])
-    wells = pd.Series([well_of(name) for name in loaded.obs_names], index=loaded.obs_names)
+    wells = pd.Series([read_well(name) for name in loaded.obs_names], index=loaded.obs_names)
     assert (loaded.obs["sample"].astype(str) == wells.map({"1": "bone", "2": "fat", "3": "cord"})).all()
     assert told(loaded, "donor") == {"bone": "007", "fat": "7", "cord": "8"}
     assert "3 samples from aggregation.csv (bone, fat, cord)" in said(loaded)

@@ -107,5 +107,5 @@ def test_hash_of_several_files_is_the_hash_of_their_listing(tmp_path: Path) -> N
     for name in ("b", "a"):
         (tmp_path / name).write_text(name)
     listing = "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in ("a", "b"))
-    assert hashes.sha256((tmp_path / "b", tmp_path / "a")) == hashlib.sha256(listing.encode()).hexdigest()
-    assert hashes.sha256((tmp_path / "a",)) == hashlib.sha256(b"a").hexdigest()
+    assert hashes.hash_files((tmp_path / "b", tmp_path / "a")) == hashlib.sha256(listing.encode()).hexdigest()
+    assert hashes.hash_files((tmp_path / "a",)) == hashlib.sha256(b"a").hexdigest()

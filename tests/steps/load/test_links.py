@@ -17,7 +17,7 @@ from scipy import sparse
 
 from scdiff.cli import main
 from scdiff.errors import ScdiffError
-from scdiff.steps.load.readers.links import foreign
+from scdiff.steps.load.readers.links import find_foreign_link
 from scdiff.steps.load.step import load, look_at, plan_inputs
 
 SECRET = b"a password that stands outside"
@@ -84,7 +84,7 @@ def test_what_cannot_be_opened_does_not_hide_a_link_behind_it(write) -> None:
     with h5py.File(write(), "a") as handle:
         handle["a"] = h5py.SoftLink("/nowhere")
         handle["b"] = h5py.ExternalLink("/etc/passwd", "/x")
-        assert "link to another file" in foreign(handle)
+        assert "link to another file" in find_foreign_link(handle)
 
 
 def test_the_same_matrix_in_two_places_of_a_file_is_read(write) -> None:

@@ -14,7 +14,7 @@ from scdiff.errors import InputError
 from scdiff.genes import annotation
 from scdiff.programs import load_program
 from scdiff.steps.load.checks import names
-from scdiff.steps.load.checks.features import symbols_once
+from scdiff.steps.load.checks.features import merge_symbols
 from scdiff.steps.load.step import load
 from scdiff.steps.load.table import Table
 from scdiff.steps.shared.markers import read_markers
@@ -83,7 +83,7 @@ def test_symbol_of_another_gene_than_the_id_is_kept_and_said():
 
 
 def test_suffixed_rows_of_one_gene_are_one_gene_by_id():
-    made = symbols_once(names.approve_names(table(["INS", "INS-1", "INS-2"], [IDS["INS"]] * 3), "auto"))
+    made = merge_symbols(names.approve_names(table(["INS", "INS-1", "INS-2"], [IDS["INS"]] * 3), "auto"))
     assert list(made.symbols) == ["INS", *HUMAN]
     assert made.entries.toarray()[0].tolist()[:2] == [111.0, 1000.0]
     assert (made.written[0], made.gene_ids[0]) == ("INS|INS-1|INS-2", IDS["INS"])
@@ -97,7 +97,7 @@ def test_suffixed_rows_of_an_id_that_no_table_has_are_one_gene():
 def test_two_ids_of_one_symbol_are_summed_and_said():
     twice = next(symbol for symbol in sorted(annotation("human").coding) if list(annotation("human").symbols.values()).count(symbol) == 2)
     ids = [stable for stable, symbol in annotation("human").symbols.items() if symbol == twice]
-    made = symbols_once(names.approve_names(table([twice, f"{twice}-1"], ids), "auto"))
+    made = merge_symbols(names.approve_names(table([twice, f"{twice}-1"], ids), "auto"))
     assert list(made.symbols) == [twice, *HUMAN]
     assert f"1 gene symbols had several rows ({twice}); their counts were summed" in said(made)
 

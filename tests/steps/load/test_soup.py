@@ -13,7 +13,7 @@ from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
 from scdiff.run.pipeline import _files, _sources
-from scdiff.steps.load.soup import empty_droplets, raw_beside
+from scdiff.steps.load.soup import find_raw_matrix, sum_empty_droplets
 from scdiff.steps.load.step import load, plan_inputs
 from scdiff.steps.load.table import Table
 
@@ -137,13 +137,15 @@ def test_cells_and_deep_droplets_are_no_soup_whatever_the_lane_suffix():
     entries = sparse.csr_matrix(np.array([[50, 0], [7, 3], [0, 0], [101, 0], [60, 40]] * 400, dtype=float))
     names = np.array([f"{kind}{index}-1" for index in range(400) for kind in ("cell", "empty", "void", "deep", "edge")])
     genes = np.array(["A", "B"])
-    counts, said = empty_droplets(Table(entries, names, genes, genes), np.array([f"cell{index}-7" for index in range(400)]), Path("raw.h5"))
+    counts, said = sum_empty_droplets(
+        Table(entries, names, genes, genes), np.array([f"cell{index}-7" for index in range(400)]), Path("raw.h5")
+    )
     np.testing.assert_array_equal(counts, [400 * 67, 400 * 43])
     assert said.startswith("800 empty droplets")
 
 
 def test_only_a_filtered_name_has_a_raw_beside(tmp_path):
     (tmp_path / "raw_x").mkdir()
-    assert raw_beside(tmp_path / "filtered_x") == tmp_path / "raw_x"
-    assert raw_beside(tmp_path / "filtered_y") is None
-    assert raw_beside(tmp_path / "raw_x") is None
+    assert find_raw_matrix(tmp_path / "filtered_x") == tmp_path / "raw_x"
+    assert find_raw_matrix(tmp_path / "filtered_y") is None
+    assert find_raw_matrix(tmp_path / "raw_x") is None

@@ -15,7 +15,7 @@ from scdiff import genes
 from scdiff.errors import InputError
 from scdiff.steps.load.table import Table, some
 
-__all__ = ["best_names", "clean_names", "compute_known_share", "refuse_unknown"]
+__all__ = ["clean_names", "compute_known_share", "find_gene_names", "refuse_unknown"]
 
 _GENOME = re.compile(
     r"^((?:GRC[hmrz]\d+|hg\d\d|mm\d{1,2}|rn\d|mRatBN\d(?:\.\d)?|Rnor_\d(?:\.\d)?"
@@ -154,7 +154,7 @@ def _compute_share_of(names: Sequence[str], species: Literal["human", "mouse"]) 
     return sum(known) / len(names)
 
 
-def best_names(
+def find_gene_names(
     index: np.ndarray, columns: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, str] | None:
     """Find the columns that name the genes if the index of the gene table does not.

@@ -15,11 +15,11 @@ __all__ = [
     "Fault",
     "Kind",
     "Survey",
-    "exact",
-    "fault",
+    "detect_technology",
+    "find_fault",
+    "make_exact",
     "recover_counts",
-    "survey",
-    "technology",
+    "survey_values",
     "widen_values",
 ]
 
@@ -156,7 +156,7 @@ def widen_values(values: Any) -> Any:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def survey(matrix: Any) -> Survey:
+def survey_values(matrix: Any) -> Survey:
     """Examine every stored value of ``matrix`` (CSR) once, a slice at a time."""
     is_numeric = matrix.data.dtype.kind in "fiu"  # find_fault refuses other kinds
     data = matrix.data if is_numeric else np.empty(0)
@@ -184,7 +184,7 @@ def _are_integers(part: np.ndarray) -> bool:
         return bool(np.isfinite(part.sum())) and bool((np.rint(part) == part).all())
 
 
-def fault(matrix: Any, seen: Survey) -> Fault | None:
+def find_fault(matrix: Any, seen: Survey) -> Fault | None:
     """Describe why ``matrix`` (CSR, n_cells x n_genes) does not hold counts; None if it does.
 
     What all cells share, such as a common depth, is measured in a sample of them.
@@ -364,10 +364,10 @@ def _divide_by_unit(
     return found, is_solved
 
 
-def exact(matrix: Any, seen: Survey) -> Any:
+def make_exact(matrix: Any, seen: Survey) -> Any:
     """Return counts as canonical CSR of exact integers: float32, or float64 from 2**24 up.
 
-    The values must have passed :func:`fault`. The matrix is copied only if something changes.
+    The values must have passed :func:`find_fault`. The matrix is copied only if something changes.
     """
     dtype = np.float32 if seen.maximum < 2**24 else np.float64
     counts = matrix.astype(dtype, copy=False)
@@ -380,7 +380,7 @@ def exact(matrix: Any, seen: Survey) -> Any:
     return counts
 
 
-def technology(counts: Any) -> tuple[Literal["UMI", "reads"], str]:
+def detect_technology(counts: Any) -> tuple[Literal["UMI", "reads"], str]:
     """Detect whether counts are UMIs or full-length reads; for reads, return a reason too.
 
     Reads have a median depth above 100,000 per cell, or more than 10 % of their non-zero values

@@ -15,17 +15,17 @@ from scdiff.errors import InputError
 from scdiff.steps.load.table import Table, some
 
 __all__ = [
+    "are_mostly_barcodes",
+    "count_gene_names",
     "fill_names",
-    "gene_evidence",
-    "genes_only",
     "is_barcode",
     "is_common",
     "is_gene_kind",
     "is_transposed",
+    "keep_genes",
     "looks_stable",
-    "mostly_barcodes",
+    "merge_symbols",
     "pick_genome",
-    "symbols_once",
 ]
 
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G[\d_]")
@@ -94,7 +94,7 @@ def looks_stable(names: np.ndarray) -> bool:
     return bool(len(names)) and n_stable > len(names) / 2
 
 
-def gene_evidence(names: Iterable[str]) -> int:
+def count_gene_names(names: Iterable[str]) -> int:
     """Count the names that only genes have.
 
     These are Ensembl ids, common symbols, and genes of the shipped programmes by any of their
@@ -128,13 +128,13 @@ def is_transposed(table: Table) -> bool:
     genes_as_cells, genes_as_genes = _count_common(table.barcodes), _count_common(table.symbols)
     cells_as_genes = (
         genes_as_genes == 0
-        and mostly_barcodes(table.symbols)
-        and not mostly_barcodes(table.barcodes)
+        and are_mostly_barcodes(table.symbols)
+        and not are_mostly_barcodes(table.barcodes)
     )
     return genes_as_cells > 10 * max(1, genes_as_genes) or cells_as_genes
 
 
-def mostly_barcodes(names: Sequence[str] | np.ndarray) -> bool:
+def are_mostly_barcodes(names: Sequence[str] | np.ndarray) -> bool:
     """Check whether more than half of the names contain a cell barcode."""
     return sum(map(is_barcode, names)) > len(names) / 2
 
@@ -173,7 +173,7 @@ def _as_texts(names: Any) -> list[str]:
     ]
 
 
-def genes_only(table: Table, species: str) -> Table:
+def keep_genes(table: Table, species: str) -> Table:
     """Leave out rows that are not genes (antibodies, spike-ins, counters) and all but one genome.
 
     Notes on the table describe what was left out.
@@ -311,7 +311,7 @@ def _is_genome_of(genome: str, species: str) -> bool:
     return genome.casefold() == species or bool(re.match(rf"({prefixes})\d", genome, re.IGNORECASE))
 
 
-def symbols_once(table: Table) -> Table:
+def merge_symbols(table: Table) -> Table:
     """Sum the counts of genes that share a symbol, so that every symbol occurs once; note it.
 
     Raises

@@ -30,11 +30,11 @@ __all__ = [
     "PART_WORDS",
     "SPLICED",
     "UNSPLICED",
+    "detect_part",
     "is_sum",
     "merge_matrices",
     "merge_row_parts",
-    "part_of",
-    "parts_of",
+    "select_parts",
     "sum_parts",
 ]
 
@@ -65,11 +65,13 @@ _MIXED_SHARE = 0.2
 mode each has one third. Chosen, not tuned."""
 
 
-def part_of(name: str) -> str:
+def detect_part(name: str) -> str:
     """Return the part of the counts that the name of a matrix states; empty if it states no part.
 
-    >>> [part_of(name) for name in ("cells_x_genes.mature.mtx", "unspliced", "matrix.mtx.gz", "Ms")]
-    ['spliced', 'unspliced', '', '']
+    >>> detect_part("cells_x_genes.mature.mtx"), detect_part("unspliced")
+    ('spliced', 'unspliced')
+    >>> detect_part("matrix.mtx.gz"), detect_part("Ms")
+    ('', '')
     """
     found = _WORD.search(name)
     return _SYNONYMS[found[2].casefold()] if found else ""
@@ -84,7 +86,7 @@ def is_sum(matrix: str) -> bool:
     return bool(_SUM.match(matrix))
 
 
-def parts_of(matrix: str, default: str) -> tuple[str, ...]:
+def select_parts(matrix: str, default: str) -> tuple[str, ...]:
     """List the parts whose sum is the counts: those in ``matrix``, otherwise ``default``."""
     return tuple(
         _PARTS[letter]
@@ -140,7 +142,7 @@ def merge_row_parts(table: Table, matrix: str) -> Table:
             (np.ones(len(at)), (at, gene[at])), shape=(len(gene), len(names))
         )
         parts[kind] = sparse.csr_matrix(table.entries @ gather)
-    wanted = parts_of(matrix, "S+A")
+    wanted = select_parts(matrix, "S+A")
     first = table.gene_ids[np.unique(gene, return_index=True)[1]]
     merged = replace(
         table,
@@ -219,7 +221,7 @@ def merge_matrices(tables: Sequence[Table], roles: Sequence[str], matrix: str) -
         return replace(main, layers=layers).noted(
             f"Layers {listed} come from the matrices next to this one."
         )
-    wanted = parts_of(matrix, "S+U+A")
+    wanted = select_parts(matrix, "S+U+A")
     merged = replace(
         main,
         entries=sum_parts(parts, wanted),

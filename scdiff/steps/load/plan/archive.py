@@ -297,13 +297,7 @@ def _list_zip(archive: Path, stack: ExitStack) -> Iterator[_Entry]:
             other = ""
         if info.flag_bits & 1:
             other = "encrypted"
-        yield (
-            info.filename,
-            info.file_size,
-            info.is_dir(),
-            other,
-            lambda info=info: packed.open(info),
-        )  # type: ignore[misc]
+        yield info.filename, info.file_size, info.is_dir(), other, partial(packed.open, info)
 
 
 def _list_tar(archive: Path, stack: ExitStack) -> Iterator[_Entry]:

@@ -11,18 +11,18 @@ from scdiff.bounded import find_special_kind
 from scdiff.errors import InputError
 from scdiff.steps.load.plan.archive import ARCHIVE, unpack_archive
 from scdiff.steps.load.plan.peek import is_description, may_hold_counts
-from scdiff.steps.load.plan.triple import MATRIX, triples
+from scdiff.steps.load.plan.triple import MATRIX, find_triples
 from scdiff.steps.load.plan.unread import refuse_unread
-from scdiff.steps.load.plan.wells import split_by_labels, wells_told
-from scdiff.steps.load.readers.hdf5 import hdf5_layout, own_samples
-from scdiff.steps.load.readers.loom import loom_samples
+from scdiff.steps.load.plan.wells import split_by_labels, split_by_wells
+from scdiff.steps.load.readers.hdf5 import detect_hdf5_layout, read_own_samples
+from scdiff.steps.load.readers.loom import read_loom_samples
 from scdiff.steps.load.readers.robject import R_FILE, refuse_without_rdata
 from scdiff.steps.load.readers.store import is_zarr, refuse_unsafe_store
-from scdiff.steps.load.source import DENSE, HDF5, Layout, Source, bare, sample_name
+from scdiff.steps.load.source import DENSE, HDF5, Layout, Source, name_sample, strip_suffix
 from scdiff.steps.load.table import some
-from scdiff.steps.load.tags import tags_told
+from scdiff.steps.load.tags import split_by_tags
 
-__all__ = ["ALLOWED", "sources_of"]
+__all__ = ["ALLOWED", "find_sources"]
 
 ALLOWED = (
     "h5ad, zarr, 10x h5, loom, rds and rda of R, h5mu, a folder with matrix.mtx, barcodes.tsv and "
@@ -61,7 +61,7 @@ _FILTERED = re.compile(r"((?:^|[._\- ])(?:sample_)?)filtered")
 """The word for a filtered matrix in a path."""
 
 
-def sources_of(path: Path) -> list[Source]:
+def find_sources(path: Path) -> list[Source]:
     """Find the samples of one file or folder; a sample without a name gets that of its path.
 
     Raises
@@ -79,7 +79,7 @@ def sources_of(path: Path) -> list[Source]:
 
 def _name_source(source: Source) -> str:
     """Name a source by its file, or by the folder of a triple."""
-    return sample_name(source.files[0].parent if source.layout.is_folder else source.files[0])
+    return name_sample(source.files[0].parent if source.layout.is_folder else source.files[0])
 
 
 def _find_in_file(path: Path) -> list[Source]:
@@ -98,12 +98,12 @@ def _find_in_file(path: Path) -> list[Source]:
     if ARCHIVE.search(path.name):
         return _find_in_archive(path)
     if MATRIX.search(path.name):
-        return _split_triples(triples(path.parent, _list_files(path.parent), path))
+        return _split_triples(find_triples(path.parent, _list_files(path.parent), path))
     if path.suffix.lower() in HDF5:
-        layout = hdf5_layout(path)
+        layout = detect_hdf5_layout(path)
         if layout in (Layout.H5AD, Layout.LOOM):
             return _split_store(path, layout)
-        return wells_told([Source("", path, layout, (path,))])
+        return split_by_wells([Source("", path, layout, (path,))])
     if R_FILE.search(path.name):
         refuse_without_rdata(path)
         return [Source("", path, Layout.R_OBJECT, (path,))]
@@ -141,15 +141,15 @@ def _find_in_archive(path: Path) -> list[Source]:
 def _locate_in_archive(source: Source, archive: Path, folder: Path) -> Source:
     """Build the source within an archive that corresponds to an unpacked source."""
     members = tuple(file.relative_to(folder).as_posix() for file in source.files)
-    place = archive.with_name(bare(archive.name)).joinpath(*members[:1])
-    named = source.sample or sample_name(place.parent if source.layout.is_folder else place)
+    place = archive.with_name(strip_suffix(archive.name)).joinpath(*members[:1])
+    named = source.sample or name_sample(place.parent if source.layout.is_folder else place)
     raw = None if source.raw is None else _locate_in_archive(source.raw, archive, folder)
     return replace(source, sample=named, path=archive, files=(archive,), members=members, raw=raw)
 
 
 def _split_store(path: Path, layout: Layout) -> list[Source]:
     """Return one source for each sample that a store names; one source if it names none of them."""
-    column, labels = loom_samples(path) if layout is Layout.LOOM else own_samples(path)
+    column, labels = read_loom_samples(path) if layout is Layout.LOOM else read_own_samples(path)
     return [Source(label, path, layout, (path,), label, column=column) for label in labels] or [
         Source("", path, layout, (path,))
     ]
@@ -159,14 +159,18 @@ def _split_triples(sources: Sequence[Source]) -> list[Source]:
     """Split triples into samples by their lists of cells, sample tags or a list of wells."""
     found: list[Source] = []
     for source in sources:
-        split = split_by_labels(source) or tags_told(source, source.path) or wells_told([source])
+        split = (
+            split_by_labels(source)
+            or split_by_tags(source, source.path)
+            or split_by_wells([source])
+        )
         found += split
     return found
 
 
 def _split_by_tags(source: Source, place: Path) -> list[Source]:
     """Split a matrix into samples if there are sample tag calls next to it."""
-    return tags_told(source, place) or [source]
+    return split_by_tags(source, place) or [source]
 
 
 def _find_in_folder(path: Path) -> list[Source]:
@@ -326,7 +330,7 @@ def _find_here(folder: Path) -> Iterator[Source]:
     files = _list_files(folder)
     stores = [child for child in _list_entries(folder) if child.is_dir() and is_zarr(child)]
     if any(MATRIX.search(file.name) for file in files):
-        yield from _split_triples(triples(folder, files))
+        yield from _split_triples(find_triples(folder, files))
         return
     for place in (*stores, *files):
         if place in stores or may_hold_counts(place):

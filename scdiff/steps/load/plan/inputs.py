@@ -9,9 +9,9 @@ from pathlib import Path
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.identity import LABELS
-from scdiff.steps.load.plan.folder import sources_of
+from scdiff.steps.load.plan.folder import find_sources
 from scdiff.steps.load.plan.sheet import Row, read_sheet
-from scdiff.steps.load.soup import raw_beside
+from scdiff.steps.load.soup import find_raw_matrix
 from scdiff.steps.load.source import Layout, Source
 from scdiff.vocabulary import POOLED
 
@@ -91,7 +91,7 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
 
 def _expand(path: Path) -> list[Source]:
     """Find the sources of one file or folder; add the unfiltered matrix next to a single source."""
-    sources, raw = sources_of(path), raw_beside(path)
+    sources, raw = find_sources(path), find_raw_matrix(path)
     if raw is None or len(sources) > 1:
         return sources
     return [replace(sources[0], raw=_find_raw(raw))]
@@ -99,7 +99,7 @@ def _expand(path: Path) -> list[Source]:
 
 def _find_raw(path: Path) -> Source:
     """Find the one unfiltered matrix at a path."""
-    sources = sources_of(path)
+    sources = find_sources(path)
     if len(sources) > 1:
         raise InputError(
             f"{path}: a sample has one unfiltered matrix, but there are {len(sources)} here. "

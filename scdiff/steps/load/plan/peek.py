@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from scdiff.steps.load.checks.called import compute_known_share
-from scdiff.steps.load.readers.dense import describes, heading_and_values
+from scdiff.steps.load.readers.dense import lists_properties, read_header
 from scdiff.steps.load.readers.robject import R_FILE
 from scdiff.steps.load.source import DENSE, HDF5
 from scdiff.steps.load.stream import open_text
@@ -35,7 +35,7 @@ def is_description(file: Path, *, beside: bool) -> bool:
     """
     try:
         with open_text(file) as handle:
-            lines, values = heading_and_values(handle)
+            lines, values = read_header(handle)
             values += list(islice(handle, _NAMES_LOOKED_AT))
         separator = max("\t,; ", key=values[0].count)
         heading, *rows = csv.reader([lines[-1], *values], delimiter=separator)
@@ -45,7 +45,7 @@ def is_description(file: Path, *, beside: bool) -> bool:
     n_genes = max(
         compute_known_share(listed) * len(listed) for listed in (heading[:_NAMES_LOOKED_AT], names)
     )
-    return describes(heading) or (beside and n_genes < _FEWEST_GENES)
+    return lists_properties(heading) or (beside and n_genes < _FEWEST_GENES)
 
 
 def may_hold_counts(file: Path) -> bool:

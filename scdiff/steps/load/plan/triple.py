@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scdiff.errors import InputError
-from scdiff.steps.load.checks.parts import AMBIGUOUS, PART_WORDS, SPLICED, UNSPLICED, part_of
-from scdiff.steps.load.source import Layout, Source, chosen_name
+from scdiff.steps.load.checks.parts import AMBIGUOUS, PART_WORDS, SPLICED, UNSPLICED, detect_part
+from scdiff.steps.load.source import Layout, Source, strip_program_name
 
-__all__ = ["MATRIX", "triples"]
+__all__ = ["MATRIX", "find_triples"]
 
 MATRIX = re.compile(r"\.mtx(\.gz)?$", re.IGNORECASE)
 """Suffixes of matrices in the Matrix Market format."""
@@ -69,7 +69,7 @@ _BARCODES, _FEATURES = (
 )
 
 
-def triples(folder: Path, files: Sequence[Path], only: Path | None = None) -> list[Source]:
+def find_triples(folder: Path, files: Sequence[Path], only: Path | None = None) -> list[Source]:
     """Find the samples that a folder holds as matrix, barcodes and features.
 
     Names may have any prefix. All matrices share one list of genes that has no matrix of its own.
@@ -134,7 +134,7 @@ def _find_whole(folder: Path, matrices: Sequence[Path]) -> dict[Path, list[Path]
 
     If a folder holds only parts, the first is the matrix and the others are added to it.
     """
-    parts = {file: part for file in matrices if (part := part_of(MATRIX.sub("", file.name)))}
+    parts = {file: part for file in matrices if (part := detect_part(MATRIX.sub("", file.name)))}
     named = {file: _fold_prefix(_strip_part(file)) for file in parts}
     whole: dict[Path, list[Path]] = {}
     for file in _drop_partial(matrices):
@@ -216,7 +216,7 @@ def _build_source(folder: Path, matrix: Path, lists: Sequence[Path], taken: set[
     found = tuple(file for file in (matrix, barcodes, features) if file is not None)
     if empty := [file for file in found if file.stat().st_size == 0]:
         raise InputError(f"{empty[0]}: the file is empty.")
-    named = chosen_name(_strip_part(matrix))
+    named = strip_program_name(_strip_part(matrix))
     return Source(named, matrix if named else folder, Layout.TENX_MTX, found)
 
 

@@ -17,7 +17,7 @@ from scdiff.steps.load.readers.lists import read_rows
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_text
 
-__all__ = ["split_by_labels", "wells_told"]
+__all__ = ["split_by_labels", "split_by_wells"]
 
 _LISTS = ("aggregation.csv", "aggregation_csv.csv")
 """Copies of the table of ``cellranger aggr``; the second is from versions before 3."""
@@ -60,7 +60,7 @@ def split_by_labels(source: Source) -> list[Source]:
     return [replace(source, sample=label, label=label, column=column) for label in labels]
 
 
-def wells_told(sources: Sequence[Source]) -> list[Source]:
+def split_by_wells(sources: Sequence[Source]) -> list[Source]:
     """Split a source by the GEM wells in the list of ``cellranger aggr`` next to it.
 
     Without such a list, return the same sources.

@@ -13,13 +13,13 @@ from scdiff.compute.arrays import count_cores
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["whole_array"]
+__all__ = ["read_whole_array"]
 
 _DEFLATE, _SHUFFLE = 1, 2
 """Identifiers of the filters in the HDF5 library."""
 
 
-def whole_array(dataset: h5py.Dataset) -> np.ndarray:
+def read_whole_array(dataset: h5py.Dataset) -> np.ndarray:
     """Read a one-dimensional array as ``dataset[:]`` does, but faster if it is gzipped.
 
     Raises

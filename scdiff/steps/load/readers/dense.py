@@ -12,14 +12,19 @@ from typing import IO, Any
 import numpy as np
 
 from scdiff.errors import InputError
-from scdiff.steps.load.checks.features import fill_names, gene_evidence, is_barcode, mostly_barcodes
-from scdiff.steps.load.readers.lists import counts_up, gene_columns
+from scdiff.steps.load.checks.features import (
+    are_mostly_barcodes,
+    count_gene_names,
+    fill_names,
+    is_barcode,
+)
+from scdiff.steps.load.readers.lists import are_row_numbers, find_gene_columns
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_bytes, open_text
 from scdiff.steps.load.table import Hold, Table
 
-__all__ = ["describes", "heading_and_values", "read_dense"]
+__all__ = ["lists_properties", "read_dense", "read_header"]
 
 _SEPARATORS = "\t,; "
 """Separators of fields, the preferred one first."""
@@ -101,14 +106,16 @@ def read_dense(source: Source, matrix: str, species: str, hold: Hold) -> Iterato
     path = source.files[0]
     layout = _detect_layout(path)
     names, values = _read_values(path, layout)
-    names = names[1:] if len(names) > 1 and counts_up(names[0]) else names
+    names = names[1:] if len(names) > 1 and are_row_numbers(names[0]) else names
     _refuse_unnamed(path, layout, names[0])
     row_names = names[0] if len(names) == 1 else [*names[0], *names[1]]
     genes_in_rows = _has_genes_in_rows(path, row_names, layout.columns)
     _refuse_described(path, layout, names, genes_in_rows=genes_in_rows)
     columns = np.array(layout.columns, dtype=object)
     if genes_in_rows:
-        symbols, gene_ids, _ = gene_columns([np.array(column, dtype=object) for column in names])
+        symbols, gene_ids, _ = find_gene_columns(
+            [np.array(column, dtype=object) for column in names]
+        )
         named = fill_names(names[symbols], names[gene_ids])
         yield Table(sparse.csr_matrix(values.T), columns, *named)
     else:
@@ -124,7 +131,7 @@ def _detect_layout(path: Path) -> _Layout:
         If they are not a table of values.
     """
     with open_text(path) as handle:
-        lines, first = heading_and_values(handle)
+        lines, first = read_header(handle)
     separator = _detect_separator(first[0])
     heading, *rows = (
         [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
@@ -149,7 +156,7 @@ def _detect_layout(path: Path) -> _Layout:
     return _Layout(len(lines), separator, labels, columns, n_fields)
 
 
-def heading_and_values(handle: IO[str]) -> tuple[list[str], list[str]]:
+def read_header(handle: IO[str]) -> tuple[list[str], list[str]]:
     """Read the lines up to and including the header, and the first lines of values.
 
     Lines that start with ``#`` are comments. The last of them is the header if it has as many
@@ -185,14 +192,16 @@ def _count_blank_at_end(row: Sequence[str]) -> int:
     return len(row) - max((at + 1 for at, field in enumerate(row) if field), default=0)
 
 
-def describes(heading: Sequence[str]) -> bool:
+def lists_properties(heading: Sequence[str]) -> bool:
     """Check whether a header names properties of cells or genes.
 
     Such a table holds no counts. The same is true of a table with fewer than three columns.
 
-    >>> describes(["cell", "nCount_RNA", "percent.mt"]), describes(["gene", "AACG-1", "AAGT-1"])
-    (True, False)
-    >>> describes(["metric", "value"])
+    >>> lists_properties(["cell", "nCount_RNA", "percent.mt"])
+    True
+    >>> lists_properties(["gene", "AACG-1", "AAGT-1"])
+    False
+    >>> lists_properties(["metric", "value"])
     True
     """
     return len(heading) < 3 or any(map(_is_property, heading[1:]))
@@ -267,7 +276,7 @@ def _refuse_unnamed(path: Path, layout: _Layout, names: Sequence[str]) -> None:
     They would be mistaken for names.
     """
     corner = layout.labels[0]
-    is_name = bool(corner) and (is_barcode(corner) or gene_evidence([corner]) > 0)
+    is_name = bool(corner) and (is_barcode(corner) or count_gene_names([corner]) > 0)
     for side, listed in (("rows", names), ("columns", layout.columns)):
         if all(map(_NUMBER.match, listed)) and (is_name or len(set(listed)) < len(listed)):
             raise InputError(
@@ -309,8 +318,8 @@ def _has_genes_in_rows(path: Path, rows: Sequence[str], columns: Sequence[str]) 
     InputError
         If the names do not decide it.
     """
-    genes_in_rows, genes_in_columns = gene_evidence(rows), gene_evidence(columns)
-    cells_in_rows, cells_in_columns = map(mostly_barcodes, (rows, columns))
+    genes_in_rows, genes_in_columns = count_gene_names(rows), count_gene_names(columns)
+    cells_in_rows, cells_in_columns = map(are_mostly_barcodes, (rows, columns))
     if cells_in_rows != cells_in_columns:
         return cells_in_columns
     if max(genes_in_rows, genes_in_columns) > 10 * min(genes_in_rows, genes_in_columns):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.compute.blocks import is_lazy
-from scdiff.steps.load.checks.called import best_names
+from scdiff.steps.load.checks.called import find_gene_names
 from scdiff.steps.load.checks.features import fill_names, looks_stable
-from scdiff.steps.load.readers.lists import cell_names
+from scdiff.steps.load.readers.lists import name_cells
 from scdiff.steps.load.readers.values import as_csr
 from scdiff.steps.load.table import Table
 
@@ -58,7 +58,7 @@ def build_table(values: Any, obs: pd.DataFrame, var: pd.DataFrame, name: str) ->
         genomes = np.asarray(columns["genome"].astype(str).astype(object))
     table = Table(
         entries=values if is_lazy(values) else as_csr(values),
-        barcodes=cell_names(obs),
+        barcodes=name_cells(obs),
         symbols=symbols,
         gene_ids=gene_ids,
         obs=obs,
@@ -77,7 +77,7 @@ def name_genes(index: np.ndarray, columns: dict[str, Any]) -> tuple[np.ndarray, 
     Symbols and identifiers, str, shape (n_genes,) each; and a sentence for the record, empty if
     nothing is worth a note.
     """
-    if (found := best_names(index, columns)) is not None:
+    if (found := find_gene_names(index, columns)) is not None:
         return *fill_names(*found[:2]), found[2]
     symbol_column = pick_first(SYMBOLS, columns)
     if symbol_column is not None and looks_stable(index):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff.errors import InputError
 from scdiff.steps.load.checks.features import fill_names, pick_genome
-from scdiff.steps.load.checks.parts import KEPT, is_sum, parts_of, sum_parts
+from scdiff.steps.load.checks.parts import KEPT, is_sum, select_parts, sum_parts
 from scdiff.steps.load.identity import LABELS, own_labels
 from scdiff.steps.load.plan.unread import refuse_unread_hdf5
 from scdiff.steps.load.readers.claims import refuse_claims
@@ -19,13 +19,13 @@ from scdiff.steps.load.readers.frames import build_table
 from scdiff.steps.load.readers.probe import probe
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.readers.stored import (
-    fuller_first,
-    genes_of_raw,
-    is_unspliced_only,
+    find_lone_parts,
+    find_part_layers,
     list_matrices,
-    part_layers,
-    parts_alone,
-    places_of,
+    list_places,
+    note_unspliced_only,
+    put_fuller_first,
+    read_genes_of_raw,
 )
 from scdiff.steps.load.readers.values import read_arrays, read_by_cell, read_some_rows, read_values
 from scdiff.steps.load.source import Layout, Source
@@ -34,13 +34,13 @@ from scdiff.steps.load.table import Hold, Table, reading
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["hdf5_layout", "own_samples", "read_10x_h5", "read_group", "read_stored"]
+__all__ = ["detect_hdf5_layout", "read_10x_h5", "read_group", "read_own_samples", "read_stored"]
 
 _RNA = ("rna", "gex", "gene expression", "gene_expression", "mrna", "expression")
 """Names of the modality of genes in MuData (https://mudata.readthedocs.io)."""
 
 
-def hdf5_layout(path: Path) -> Layout:
+def detect_hdf5_layout(path: Path) -> Layout:
     """Detect the layout of an HDF5 file from its content.
 
     Raises
@@ -118,7 +118,7 @@ def _find_annotated(path: Path, handle: Any) -> Any:
     )
 
 
-def own_samples(path: Path) -> tuple[str, list[str]]:
+def read_own_samples(path: Path) -> tuple[str, list[str]]:
     """Find the column about the cells that names their samples, and these names, sorted.
 
     There are no names if no column qualifies.
@@ -183,27 +183,30 @@ def read_group(handle: Any, path: Path, matrix: str, hold: Hold) -> Iterator[Tab
     """
     from anndata.io import read_elem
 
-    obs, places = read_elem(handle["obs"]), places_of(handle)
-    parts = part_layers(places)
+    obs, places = read_elem(handle["obs"]), list_places(handle)
+    parts = find_part_layers(places)
     read = {
         part: cache(partial(read_by_cell, handle[places[name]], path, name, hold))
         for part, name in parts.items()
     }
     layers = {part: read[part] for part in KEPT if part in parts}
     may_sum = matrix == "auto" and len(layers) == len(KEPT)
-    alone = parts_alone(_read_glances(handle, path, places), parts) if may_sum else []
+    alone = find_lone_parts(_read_glances(handle, path, places), parts) if may_sum else []
     names, note = _choose_matrices(handle, path, matrix, places, alone)
     for name in names:
         if alone and name in (*alone, "raw"):
             continue
-        var = genes_of_raw(handle, places[name]) if name == "raw" else read_elem(handle["var"])
+        var = read_genes_of_raw(handle, places[name]) if name == "raw" else read_elem(handle["var"])
         table = build_table(read_values(handle[places[name]], path, name, hold), obs, var, name)
         table = table.noted(note) if note else table
         if name != "raw":
             table = replace(table, layers={part: values() for part, values in layers.items()})
         yield table
     if may_sum or (is_sum(matrix) and parts):
-        found, wanted = {part: values() for part, values in read.items()}, parts_of(matrix, "S+U+A")
+        found, wanted = (
+            {part: values() for part, values in read.items()},
+            select_parts(matrix, "S+U+A"),
+        )
         name = " + ".join(parts[part] for part in wanted if part in parts)
         table = build_table(sum_parts(found, wanted), obs, read_elem(handle["var"]), name)
         if alone:
@@ -219,14 +222,14 @@ def _choose_matrices(
 
     ``alone`` are matrices that hold only one part of the counts.
     """
-    parts = part_layers(places)
+    parts = find_part_layers(places)
     names: list[str] = []
     if not (is_sum(matrix) and parts):
         names = list_matrices(path, "auto" if is_sum(matrix) else matrix, list(places))
     note = ""
     if matrix == "auto" and not alone:
-        names, note = fuller_first(handle, places, names)
-    return names, note or is_unspliced_only(parts, names)
+        names, note = put_fuller_first(handle, places, names)
+    return names, note or note_unspliced_only(parts, names)
 
 
 def _read_glances(handle: Any, path: Path, places: dict[str, str]) -> dict[str, Any]:

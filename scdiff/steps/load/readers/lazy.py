@@ -12,10 +12,10 @@ from scdiff.compute.blocks import BLOCK, is_lazy, stack_blocks
 from scdiff.errors import InputError
 from scdiff.steps.load.checks import counts
 
-__all__ = ["exact_lazily", "first_block", "lazy_counts", "survey_lazily"]
+__all__ = ["compute_first_block", "make_exact_lazily", "open_lazily", "survey_lazily"]
 
 
-def lazy_counts(stored: Any, path: Path, name: str) -> Any:
+def open_lazily(stored: Any, path: Path, name: str) -> Any:
     """Open a stored matrix as a dask array with blocks of a few thousand cells.
 
     Raises
@@ -35,7 +35,7 @@ def lazy_counts(stored: Any, path: Path, name: str) -> Any:
     return read_elem_lazy(stored, chunks=(BLOCK, int(stored.attrs["shape"][1])))
 
 
-def first_block(matrix: Any) -> Any:
+def compute_first_block(matrix: Any) -> Any:
     """Compute the first block of cells of a lazy matrix; return a matrix in memory whole."""
     return matrix.blocks[0].compute() if is_lazy(matrix) else matrix
 
@@ -59,17 +59,17 @@ def _survey_row(block: Any) -> np.ndarray:
     Such an index would make later code read memory of other objects.
     """
     block.check_format(full_check=True)
-    seen = counts.survey(block)
+    seen = counts.survey_values(block)
     bounds = [seen.minimum, seen.maximum]
     numbers = [seen.n_not_finite, seen.n_fractional, seen.noise, seen.smallest]
     return np.array([[*bounds, *numbers]])
 
 
-def exact_lazily(matrix: Any, seen: counts.Survey) -> Any:
+def make_exact_lazily(matrix: Any, seen: counts.Survey) -> Any:
     """Make every block canonical counts when it is computed.
 
-    This is :func:`scdiff.steps.load.checks.counts.exact` for lazy matrices.
+    This is :func:`scdiff.steps.load.checks.counts.make_exact` for lazy matrices.
     """
     dtype = np.float32 if seen.maximum < 2**24 else np.float64
     meta = matrix._meta.astype(dtype)  # noqa: SLF001 dask has no public name for it
-    return matrix.map_blocks(partial(counts.exact, seen=seen), dtype=dtype, meta=meta)
+    return matrix.map_blocks(partial(counts.make_exact, seen=seen), dtype=dtype, meta=meta)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MOST_LINKS", "foreign"]
+__all__ = ["MOST_LINKS", "find_foreign_link"]
 
 MOST_LINKS, MOST_PATHS, DEEPEST = 100_000, 100_000, 64
 """Limits of the walk through a file: links; paths from the root, which links to one group
@@ -27,7 +27,7 @@ class _Walk:
     paths: dict[Any, int | None] = field(default_factory=dict)
 
 
-def foreign(handle: h5py.File) -> str:
+def find_foreign_link(handle: h5py.File) -> str:
     """Describe what in a file leads out of it, or in circles; return an empty text if nothing does.
 
     The check follows no link to another file.

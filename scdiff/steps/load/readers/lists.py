@@ -14,10 +14,10 @@ import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.checks.features import (
+    are_mostly_barcodes,
     fill_names,
     is_gene_kind,
     looks_stable,
-    mostly_barcodes,
 )
 from scdiff.steps.load.identity import looks_like_identity
 from scdiff.steps.load.stream import open_text
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GeneList",
-    "about_cells",
-    "cell_names",
-    "counts_up",
-    "gene_columns",
+    "are_row_numbers",
+    "drop_header",
+    "find_gene_columns",
+    "name_cells",
+    "read_about_cells",
     "read_cells",
     "read_genes",
     "read_rows",
-    "without_heading",
 ]
 
 _KINDS = re.compile(
@@ -115,9 +115,7 @@ def _detect_separator(lines: Sequence[str]) -> str:
     return found or (" " if all('" "' in line for line in lines[1:]) and len(lines) > 1 else "\t")
 
 
-def without_heading(
-    path: Path, rows: list[list[str]], n_wanted: int
-) -> tuple[list[list[str]], bool]:
+def drop_header(path: Path, rows: list[list[str]], n_wanted: int) -> tuple[list[list[str]], bool]:
     """Drop the header line of a list that has one line more than the matrix has entries.
 
     Returns
@@ -165,7 +163,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
         return True
     for column, field in enumerate(first):
         fields = [row[column] for row in rest if len(row) > column]
-        for check in (mostly_barcodes, _are_kinds):
+        for check in (are_mostly_barcodes, _are_kinds):
             if field and check(fields) and not check([field]):
                 return True
     return False
@@ -183,14 +181,16 @@ def read_cells(rows: Sequence[Sequence[str]]) -> np.ndarray:
     Without such a column, they are in the first column that names each cell once.
     """
     columns = list(zip(*(row[: len(rows[0])] for row in rows), strict=False)) if rows else [()]
-    barcodes = [column for column in columns if mostly_barcodes(column)]
+    barcodes = [column for column in columns if are_mostly_barcodes(column)]
     distinct = [
-        column for column in columns if len(set(column)) == len(column) and not counts_up(column)
+        column
+        for column in columns
+        if len(set(column)) == len(column) and not are_row_numbers(column)
     ]
     return np.array([*barcodes, *distinct, *columns][0], dtype=object)
 
 
-def cell_names(obs: pd.DataFrame) -> np.ndarray:
+def name_cells(obs: pd.DataFrame) -> np.ndarray:
     """Return the names of cells, shape (n_cells,).
 
     These are the index of their table; if the index only numbers them, the column of barcodes.
@@ -198,12 +198,12 @@ def cell_names(obs: pd.DataFrame) -> np.ndarray:
     index = [str(name) for name in obs.index]
     columns = [name for name in obs if str(name).casefold() in _BARCODES]
     names = index
-    if columns and counts_up(index):
+    if columns and are_row_numbers(index):
         names = [str(name) for name in obs[columns[0]]]
     return np.array(names if len(set(names)) == len(names) else index, dtype=object)
 
 
-def about_cells(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame | None:
+def read_about_cells(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame | None:
     """Read the columns of samples, donors, conditions and days from a table about the cells.
 
     A blank is missing. Return None for a table without such columns.
@@ -224,24 +224,26 @@ def read_genes(rows: Sequence[Sequence[str]]) -> GeneList:
     if not columns:
         empty = np.array([], dtype=object)
         return GeneList(empty, empty, None)
-    symbols, gene_ids, kinds = gene_columns(columns)
+    symbols, gene_ids, kinds = find_gene_columns(columns)
     names = fill_names(columns[symbols], columns[gene_ids])
     return GeneList(*names, None if kinds is None else columns[kinds])
 
 
-def gene_columns(columns: Sequence[np.ndarray]) -> tuple[int, int, int | None]:
+def find_gene_columns(columns: Sequence[np.ndarray]) -> tuple[int, int, int | None]:
     """Find the columns of symbols, identifiers and feature types by their content.
 
     Without feature types, the last is None.
 
     >>> stable = np.array(["ENSG00000000001", "ENSG00000000002"])
     >>> symbols = np.array(["INS", "PDX1"])
-    >>> gene_columns([stable, symbols]), gene_columns([symbols, stable]), gene_columns([symbols])
-    ((1, 0, None), (0, 1, None), (0, 0, None))
+    >>> find_gene_columns([stable, symbols]), find_gene_columns([symbols, stable])
+    ((1, 0, None), (0, 1, None))
+    >>> find_gene_columns([symbols])
+    (0, 0, None)
     """
     kinds = next((at for at, column in enumerate(columns) if at and _are_kinds(list(column))), None)
     usable = [at for at in range(len(columns)) if at != kinds]
-    if len(columns) > 1 and counts_up(list(columns[0])):
+    if len(columns) > 1 and are_row_numbers(list(columns[0])):
         usable.remove(0)
     stable = [at for at in usable if looks_stable(columns[at])]
     distinct = [at for at in usable if len(set(columns[at])) >= _DISTINCT * len(columns[at])]
@@ -253,10 +255,10 @@ def gene_columns(columns: Sequence[np.ndarray]) -> tuple[int, int, int | None]:
     return chosen[1 if len(chosen) > 1 and chosen[1] == chosen[0] + 1 else 0], chosen[0], kinds
 
 
-def counts_up(names: Sequence[str]) -> bool:
+def are_row_numbers(names: Sequence[str]) -> bool:
     """Check whether names are only the numbers of their rows, from 0 or 1.
 
-    >>> counts_up(["1", "2", "3"]), counts_up(["INS", "PDX1"])
+    >>> are_row_numbers(["1", "2", "3"]), are_row_numbers(["INS", "PDX1"])
     (True, False)
     """
     return len(names) > 1 and any(

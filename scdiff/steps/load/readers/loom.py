@@ -11,7 +11,7 @@ import numpy as np
 
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.checks.counts import widen_values
-from scdiff.steps.load.checks.parts import KEPT, is_sum, part_of, parts_of, sum_parts
+from scdiff.steps.load.checks.parts import KEPT, detect_part, is_sum, select_parts, sum_parts
 from scdiff.steps.load.identity import own_labels
 from scdiff.steps.load.readers.claims import refuse_claims
 from scdiff.steps.load.readers.frames import IDS, SYMBOLS, name_genes, pick_first
@@ -22,7 +22,7 @@ from scdiff.steps.load.table import Hold, Table, reading, some
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["loom_samples", "read_loom"]
+__all__ = ["read_loom", "read_loom_samples"]
 
 _CELLS = ("obs_names", "cellid", "cell_id", "barcode", "barcodes", "cell_names")
 """Attributes that name the cells, the first that is present."""
@@ -32,7 +32,7 @@ _BLOCK_VALUES = 1 << 24
 """Values of a dense matrix that are in memory at once. Chosen, not tuned."""
 
 
-def loom_samples(path: Path) -> tuple[str, list[str]]:
+def read_loom_samples(path: Path) -> tuple[str, list[str]]:
     """Find the attribute of the cells that names their samples, and these names, sorted.
 
     There are no names if no attribute qualifies.
@@ -107,7 +107,10 @@ def _list_asked(path: Path, handle: h5py.File, matrix: str) -> list[tuple[str, s
     if is_sum(matrix):
         return [("", "matrix")]
     if matrix == "auto" or not layers:
-        return [("", "matrix"), *((name, f"layers/{name}") for name in layers if not part_of(name))]
+        return [
+            ("", "matrix"),
+            *((name, f"layers/{name}") for name in layers if not detect_part(name)),
+        ]
     places = {"X": "matrix", **{name: f"layers/{name}" for name in layers}}
     if matrix not in places:
         raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, places)}")
@@ -120,7 +123,9 @@ def _read_parts(handle: h5py.File) -> dict[str, tuple[str, Any]]:
     The result is empty unless the file has both spliced and unspliced counts.
     """
     layers = handle.get("layers", {})
-    names = {part: name for name in layers if (part := part_of(name)) and layers[name].ndim == 2}
+    names = {
+        part: name for name in layers if (part := detect_part(name)) and layers[name].ndim == 2
+    }
     if not set(KEPT) <= set(names):
         return {}
     return {part: (name, _read_blocks(layers[name])) for part, name in names.items()}
@@ -141,7 +146,7 @@ def _add_parts(table: Table, parts: Mapping[str, tuple[str, Any]], matrix: str) 
             alone = alone or name
     if not is_sum(matrix) and not (alone and matrix == "auto"):
         return table
-    wanted = parts_of(matrix, "S+U+A")
+    wanted = select_parts(matrix, "S+U+A")
     listed = " + ".join(part for part in wanted if part in parts)
     sentence = f"Counts are {listed}."
     if alone:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scdiff.errors import InputError
-from scdiff.steps.load.readers.links import foreign
+from scdiff.steps.load.readers.links import find_foreign_link
 
 __all__ = ["probe"]
 
@@ -142,7 +142,7 @@ def _walk(path: Path, said: int) -> None:
             item.id.get_num_chunks()
 
     with h5py.File(path) as handle:
-        if found := foreign(handle):
+        if found := find_foreign_link(handle):
             os.write(said, found.encode()[:_LONGEST])
             return
         handle.visititems(touch)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.errors import ConfigError, did_you_mean
-from scdiff.steps.load.checks.parts import SPLICED, UNSPLICED, part_of
-from scdiff.steps.load.readers.lists import counts_up
+from scdiff.steps.load.checks.parts import SPLICED, UNSPLICED, detect_part
+from scdiff.steps.load.readers.lists import are_row_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "fuller_first",
-    "genes_of_raw",
-    "is_unspliced_only",
+    "find_lone_parts",
+    "find_part_layers",
     "list_matrices",
-    "part_layers",
-    "parts_alone",
-    "places_of",
+    "list_places",
+    "note_unspliced_only",
+    "put_fuller_first",
+    "read_genes_of_raw",
 ]
 
 _PEEKED_CELLS = 100
@@ -33,15 +33,15 @@ _PEEKED = 100_000
 not tuned."""
 
 
-def places_of(handle: Any) -> dict[str, str]:
+def list_places(handle: Any) -> dict[str, str]:
     """Return name -> place in the file of every matrix, the likeliest holder of counts first."""
     layers = (
         sorted(handle["layers"], key=lambda name: (name != "counts", name))
         if "layers" in handle
         else []
     )
-    whole = {name: f"layers/{name}" for name in layers if not part_of(name)}
-    partial = {name: f"layers/{name}" for name in layers if part_of(name)}
+    whole = {name: f"layers/{name}" for name in layers if not detect_part(name)}
+    partial = {name: f"layers/{name}" for name in layers if detect_part(name)}
     places = {"X": "X", **whole, "raw": "raw/X", **partial}
     return {name: where for name, where in places.items() if where in handle}
 
@@ -55,13 +55,15 @@ def list_matrices(path: Path, matrix: str, known: list[str]) -> list[str]:
         If the file has no matrix of that name.
     """
     if matrix == "auto":
-        return [name for name in known if not part_of(name)]
+        return [name for name in known if not detect_part(name)]
     if matrix not in known:
         raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
     return [matrix]
 
 
-def fuller_first(handle: Any, places: dict[str, str], asked: list[str]) -> tuple[list[str], str]:
+def put_fuller_first(
+    handle: Any, places: dict[str, str], asked: list[str]
+) -> tuple[list[str], str]:
     """Put raw first if it holds counts of more genes than the other matrices.
 
     Returns
@@ -82,7 +84,7 @@ def fuller_first(handle: Any, places: dict[str, str], asked: list[str]) -> tuple
     return ["raw", *others], f"{held}: raw has more genes and is tried first."
 
 
-def genes_of_raw(handle: Any, where: str) -> pd.DataFrame:
+def read_genes_of_raw(handle: Any, where: str) -> pd.DataFrame:
     """Read the table of the genes of raw.
 
     If it only numbers them, use the main table of genes if that has the same length.
@@ -90,7 +92,7 @@ def genes_of_raw(handle: Any, where: str) -> pd.DataFrame:
     from anndata.io import read_elem
 
     var = read_elem(handle[f"{where.removesuffix('/X')}/var"])
-    if len(var.columns) or not counts_up(list(var.index)):
+    if len(var.columns) or not are_row_numbers(list(var.index)):
         return var
     main = read_elem(handle["var"])
     return main if len(main) == len(var) else var
@@ -114,7 +116,7 @@ def _looks_like_counts(stored: Any) -> bool:
     )
 
 
-def part_layers(places: dict[str, str]) -> dict[str, str]:
+def find_part_layers(places: dict[str, str]) -> dict[str, str]:
     """Return part of the counts -> the layer that holds it.
 
     Of several layers, the one with the shortest name is used.
@@ -123,10 +125,10 @@ def part_layers(places: dict[str, str]) -> dict[str, str]:
         (name for name, where in places.items() if where.startswith("layers/")),
         key=lambda name: (-len(name), name),
     )
-    return {part: name for name in layers if (part := part_of(name))}
+    return {part: name for name in layers if (part := detect_part(name))}
 
 
-def parts_alone(read: Mapping[str, Any], parts: dict[str, str]) -> list[str]:
+def find_lone_parts(read: Mapping[str, Any], parts: dict[str, str]) -> list[str]:
     """Find the matrices that are equal to one of the parts, judged from some cells of each."""
     found = []
     for name, values in read.items():
@@ -137,7 +139,7 @@ def parts_alone(read: Mapping[str, Any], parts: dict[str, str]) -> list[str]:
     return found
 
 
-def is_unspliced_only(parts: Mapping[str, str], asked: Sequence[str]) -> str:
+def note_unspliced_only(parts: Mapping[str, str], asked: Sequence[str]) -> str:
     """Return a note if there is a layer of unspliced counts and none of spliced counts.
 
     What is used as the counts may then be only the spliced ones. The note is empty otherwise.

@@ -12,13 +12,19 @@ import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.checks.features import is_common
-from scdiff.steps.load.checks.parts import AMBIGUOUS, SPLICED, UNSPLICED, merge_matrices, part_of
+from scdiff.steps.load.checks.parts import (
+    AMBIGUOUS,
+    SPLICED,
+    UNSPLICED,
+    detect_part,
+    merge_matrices,
+)
 from scdiff.steps.load.readers.lists import (
-    about_cells,
+    drop_header,
+    read_about_cells,
     read_cells,
     read_genes,
     read_rows,
-    without_heading,
 )
 from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.source import Source
@@ -99,7 +105,7 @@ def _read_matrices(path: Path) -> list[tuple[str, Any]]:
             f"{path}: the matrix shares reads among genes and holds fractions. "
             "Give matrix.mtx in the same folder."
         )
-    return [(part_of(path.name), values)]
+    return [(detect_part(path.name), values)]
 
 
 def _read_first_entry(path: Path) -> list[bytes]:
@@ -160,12 +166,12 @@ def _add_lists(files: Sequence[Path], values: Any) -> Table:
     heading, turned = (cell_rows or [[]])[0], _is_by_cell(files, values, cell_rows, gene_rows)
     n_genes, n_cells = values.shape[::-1] if turned else values.shape
     (cell_rows, cells_headed), (gene_rows, genes_headed) = (
-        without_heading(path, rows, n)
+        drop_header(path, rows, n)
         for path, rows, n in ((files[1], cell_rows, n_cells), (files[2], gene_rows, n_genes))
     )
     listed = read_genes(gene_rows)
     entries = sparse.csr_matrix(values if turned else values.T)
-    obs = about_cells(heading, cell_rows) if cells_headed else None
+    obs = read_about_cells(heading, cell_rows) if cells_headed else None
     table = Table(
         entries, read_cells(cell_rows), listed.symbols, listed.gene_ids, kinds=listed.kinds, obs=obs
     )

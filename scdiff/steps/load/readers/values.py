@@ -9,8 +9,8 @@ import numpy as np
 
 from scdiff.compute.blocks import is_lazy
 from scdiff.steps.load.checks.counts import widen_values
-from scdiff.steps.load.readers.chunks import whole_array
-from scdiff.steps.load.readers.lazy import lazy_counts
+from scdiff.steps.load.readers.chunks import read_whole_array
+from scdiff.steps.load.readers.lazy import open_lazily
 from scdiff.steps.load.table import Hold, choose_stretches
 
 __all__ = ["as_csr", "read_arrays", "read_by_cell", "read_some_rows", "read_values"]
@@ -25,7 +25,7 @@ def read_by_cell(stored: Any, path: Path, name: str, hold: Hold) -> Any:
 def read_values(stored: Any, path: Path, name: str, hold: Hold) -> Any:
     """Read as much of a stored matrix as ``hold`` asks for."""
     if hold == "disk":
-        return lazy_counts(stored, path, name)
+        return open_lazily(stored, path, name)
     if hold == "memory":
         return _read_whole(stored)
     if stored.attrs.get("encoding-type") == "csr_matrix":
@@ -61,7 +61,7 @@ def read_arrays(group: Any) -> tuple[np.ndarray, ...]:
     """Read the values, indices and pointers of a sparse matrix."""
     import h5py
 
-    read = whole_array if isinstance(group, h5py.Group) else np.asarray
+    read = read_whole_array if isinstance(group, h5py.Group) else np.asarray
     return tuple(widen_values(read(group[name])) for name in ("data", "indices", "indptr"))
 
 
