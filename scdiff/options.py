@@ -1,8 +1,8 @@
-"""Options: read from the signatures of the steps, checked by pydantic, given by keyword or YAML.
+"""Read options from the signatures of the steps, and check them by pydantic.
 
-The signature of a step is the only place where an option is declared. :func:`options_model` turns it
-into a pydantic model, so a notebook call and a configuration file pass through the same checks, and
-a mistyped key fails before any data are read, with the near match named.
+An option is declared only in the signature of its step. :func:`options_model` turns the signature
+into a pydantic model. A notebook call and a YAML configuration file therefore pass the same checks,
+and a mistyped key fails before any data are read, with the most similar name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
@@ -37,20 +46,20 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 MOST_FAULTS, MOST_NAMED = 20, 80
-"""Faults that are listed, and signs of a name in one."""
+"""Faults that an error lists, and characters of a name in it. Chosen, not tuned."""
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
 class SampleOptions(BaseModel):
-    """Where the samples come from, if more is said than a sheet.
+    """Source of the samples, if it is more than a sample sheet.
 
     Parameters
     ----------
     sheet
         Sample sheet.
     key
-        Column about the cells that names their samples, such as ``donor_id``.
+        Column with the sample of each cell, such as ``donor_id``.
     """
 
     model_config = _STRICT
@@ -60,27 +69,28 @@ class SampleOptions(BaseModel):
 
 
 class RunOptions(BaseModel):
-    """The options of a whole run that belong to no single step.
+    """Options of a whole run that do not belong to a single step.
 
     Parameters
     ----------
     inputs
         Files or folders, each a sample unless it says otherwise; or use ``samples``.
     samples
-        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``; or ``sheet`` and ``key``, the
-        column about the cells that names their samples.
+        Sample sheet (csv or tsv): ``sample,path`` and any of ``raw,donor,condition,day,control``;
+        or ``sheet`` and ``key``, the column with the sample of each cell.
     species
-        ``auto`` tells it from the gene names.
+        ``auto`` infers it from the gene names.
     control
-        Samples that hold no positive cell (medium control, day 0): their blank gives the LOB.
+        Samples without positive cells (medium control, day 0): they give the limit of blank (LOB).
     programs
         Names of shipped programmes or paths of TOML files; the first is the main one.
     seed
         Start of every random generator, 0 or more.
     engine
-        ``memory``, or ``dask``: the counts stay on disk, and workers pass over them block by block.
+        ``memory``, or ``dask``: the counts stay on disk, and workers read them block by block.
     scheduler
-        Address of a running dask scheduler; without it the engine ``dask`` starts workers on this machine.
+        Address of a running dask scheduler. If missing, the engine ``dask`` starts workers on this
+        machine.
     """
 
     model_config = _STRICT
@@ -96,22 +106,20 @@ class RunOptions(BaseModel):
 
     @field_validator("samples", mode="before")
     @classmethod
-    def _in_fields(cls, samples: Any) -> Any:
-        """Check a mapping by itself, so that a mistyped field has its near match."""
-        return (
-            validate_options(SampleOptions, samples, where="samples")
-            if isinstance(samples, Mapping)
-            else samples
-        )
+    def _check_fields(cls, samples: Any) -> Any:
+        """Check a mapping separately, so that the error names the most similar field."""
+        if isinstance(samples, Mapping):
+            return validate_options(SampleOptions, samples, where="samples")
+        return samples
 
     @property
     def sheet(self) -> Path | None:
-        """The sample sheet, if there is one."""
+        """Sample sheet; None if it is missing."""
         return self.samples.sheet if isinstance(self.samples, SampleOptions) else self.samples
 
     @property
     def samples_given(self) -> Any:
-        """The option ``samples`` in plain values, as the steps take it."""
+        """Option ``samples`` in plain values, as the steps accept it."""
         return (
             self.samples.model_dump() if isinstance(self.samples, SampleOptions) else self.samples
         )
@@ -128,7 +136,7 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
         for name, parameter in declared.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    hints = _hints(function, tuple(keyword))
+    hints = _resolve_hints(function, tuple(keyword))
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in keyword.items()
@@ -136,8 +144,11 @@ def options_model(function: Callable[..., Any]) -> type[BaseModel]:
     return create_model(f"{function.__name__}_options", __config__=_STRICT, **fields)
 
 
-def _hints(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Resolve the annotations of ``names`` only: the type of ``adata`` is imported for type checking alone."""
+def _resolve_hints(function: Callable[..., Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Resolve the annotations of ``names``.
+
+    The type of ``adata`` cannot be resolved: it is imported for type checking only.
+    """
     body = inspect.unwrap(function)
     wanted = {name: body.__annotations__.get(name, Any) for name in names}
     holder = type("holder", (), {"__annotations__": wanted, "__module__": body.__module__})
@@ -150,8 +161,8 @@ def run_model(
 ) -> type[BaseModel]:
     """Build the model of a whole configuration: :class:`RunOptions` and one section per step.
 
-    A run-wide option (``seed``, ``species``, ``programs``, ...) is not repeated in the sections, and one that is ``fixed``
-    is in none.
+    The sections do not repeat run-wide options (``seed``, ``species``, ``programs``, ...). They do
+    not contain options that are ``fixed``.
     """
     sections: dict[str, Any] = {}
     for name, function in steps.items():
@@ -175,13 +186,14 @@ def validate_options(
     Raises
     ------
     ConfigError
-        With the place, the key, the value and what is allowed, one line per fault.
+        If an option is unknown, missing or out of range: one line per fault, with the place, the
+        option, the value and what is allowed.
     """
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
         found = error.errors()
-        faults = [_fault(model, dict(fault), where) for fault in found[:MOST_FAULTS]]
+        faults = [_describe_fault(model, dict(fault), where) for fault in found[:MOST_FAULTS]]
         more = (
             [f"{where}: {len(found) - MOST_FAULTS:,} more faults."]
             if len(found) > MOST_FAULTS
@@ -190,25 +202,27 @@ def validate_options(
         raise ConfigError("\n".join([*faults, *more])) from None
 
 
-def _fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
-    """Say one pydantic fault as a sentence."""
+def _describe_fault(model: type[BaseModel], fault: dict[str, Any], where: str) -> str:
+    """Return one pydantic fault as a sentence."""
     path = [str(part)[:MOST_NAMED] for part in fault["loc"]]
     place = f"{where} [{'.'.join(path[:-1])}]" if path[:-1] else where
     if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown option {format_value(path[-1])}. {did_you_mean(path[-1], _known(model, path[:-1]))}"
+        advice = did_you_mean(path[-1], _list_options(model, path[:-1]))
+        return f"{place}: unknown option {format_value(path[-1])}. {advice}"
     if fault["type"] == "invalid_key":
-        return f"{where}: {format_value(fault['input'])} is no option name: write words."
+        return f"{where}: {format_value(fault['input'])} is not an option name: use words."
     if fault["type"] == "missing":
         return f"{place}: option {path[-1]!r} is required."
     last = fault["loc"][-1] if path else ""
     name = f"item {last + 1}" if isinstance(last, int) else f"option {last!r}"
-    return f"{place}: {name} is {format_value(fault['input'])}, but {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    rule = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+    return f"{place}: {name} is {format_value(fault['input'])}, but {rule}."
 
 
-def _known(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Option names at ``path`` inside ``model``."""
+def _list_options(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the option names at ``path`` inside ``model``."""
     for part in path:
-        if part.isdigit():  # the place in a list, whose model is known already
+        if part.isdigit():  # an index of a list: its model is known already
             continue
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         inner = next(iter(get_args(inner)), None) if get_origin(inner) is list else inner
@@ -224,7 +238,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the file is missing, is no YAML, or holds no mapping.
+        If the file is missing, is not YAML, or does not hold a mapping.
     """
     try:
         content = parse_yaml(read_text(path))
@@ -238,20 +252,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(
-            f"{path}: a configuration is a mapping of options, but this file holds a {type(content).__name__}."
+            f"{path}: a configuration is a mapping of options, "
+            f"but this file holds a {type(content).__name__}."
         )
     return content
 
 
 def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P], R]:
-    """Make a step: check that the keys it reads are there and its options are in range, then run it.
+    """Turn a function into a step, which checks its keys and options before it runs.
 
-    Every step takes ``copy=True`` as scanpy's functions do: it then leaves the object as it is, and returns a changed copy.
+    Every step accepts ``copy=True``, as scanpy's functions do: it then does not change the object,
+    but returns a changed copy.
 
     Raises
     ------
     MissingKeyError
-        If a key that the step reads is missing, or it would overwrite one that scdiff did not write.
+        If a key that the step reads is missing, or the step would overwrite a key that scdiff did
+        not write.
     ConfigError
         If an option is unknown or out of range.
     """
@@ -264,21 +281,18 @@ def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P]
             verb(made, *args, **options)
             return made
         if keys.is_prepared(adata) and keys.reads_cells(function.__name__):
-            run_prepared = import_module(
-                "scdiff.steps.load.prepare"
-            ).run_prepared  # only objects of notebooks need it
+            # imported here because only objects of notebooks need it
+            run_prepared = import_module("scdiff.steps.load.prepare").run_prepared
             named = {name: options.get(name) for name in ("cluster_key", "use_rep")}
             return run_prepared(
                 lambda work: verb(work, *args, **options), adata, step=function.__name__, **named
             )
-        keys.require(
-            adata, function.__name__, [name for name, value in options.items() if value is not None]
-        )  # type: ignore[arg-type]
+        given = [name for name, value in options.items() if value is not None]
+        keys.require(adata, function.__name__, given)  # type: ignore[arg-type]
         keys.refuse_overwriting(adata, function.__name__)  # type: ignore[arg-type]
         checked = validate_options(options_model(function), options, where=f"{function.__name__}()")
-        return function(
-            adata, *args, **{name: getattr(checked, name) for name in type(checked).model_fields}
-        )  # type: ignore[arg-type]
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        return function(adata, *args, **values)  # type: ignore[arg-type]
 
     signature = inspect.signature(function)
     copy = inspect.Parameter(

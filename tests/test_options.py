@@ -97,7 +97,7 @@ def test_a_section_must_hold_options() -> None:
 
 
 def test_keys_that_are_no_text_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^run.yaml: 1 is no option name: write words\.$"):
+    with pytest.raises(ConfigError, match=r"^run.yaml: 1 is not an option name: use words\.$"):
         validate_options(RUN, {1: 2}, where="run.yaml")
 
 

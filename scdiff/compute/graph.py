@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["find_clusters", "build_distance_graph", "compute_fuzzy_weights", "place_nodes"]
+__all__ = ["build_distance_graph", "compute_fuzzy_weights", "find_clusters", "place_nodes"]
 
 SHARPEST = 1e-3
 """Lowest width of a neighbourhood, as a share of the mean distance; the value of umap-learn."""
@@ -116,7 +116,7 @@ def _cluster_by_igraph(weights: csr_matrix, resolution: float, seed: int) -> np.
     network = igraph.Graph(
         n=weights.shape[0], edges=np.column_stack([once.row, once.col]), directed=False
     )
-    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  # a clustering, no secret
+    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311  # not used for secrets
     try:
         found = network.community_leiden(
             objective_function="modularity",
@@ -151,7 +151,7 @@ def _cluster_by_leidenalg(weights: csr_matrix, resolution: float, seed: int) -> 
 
 
 def build_distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
-    """Distances of every point to its neighbours as a graph, shape (n_points, n_points)."""
+    """Return the distances of every point to its neighbours, shape (n_points, n_points)."""
     from scipy import sparse
 
     n_points, n_others = indices.shape
@@ -162,7 +162,10 @@ def build_distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matr
 
 
 def place_nodes(graph: csr_matrix, places: np.ndarray, n_cells: int) -> csr_matrix:
-    """Give the nodes of a graph their ``places`` among all cells; the others have no edge."""
+    """Return the graph over all cells, shape (n_cells, n_cells).
+
+    ``places`` gives the cell of each node. Cells without a node have no edge.
+    """
     from scipy import sparse
 
     moved = graph[np.argsort(places)].astype(np.float32)

@@ -35,7 +35,7 @@ def passes(store: Path, out: Path) -> None:
     from scdiff.compute.pca import Components
     from scdiff.programs import load_programs
     from scdiff.steps import normalise, score  # noqa: F401 so that their import is no part of the passes
-    from scdiff.steps.call.calibration import batch_of
+    from scdiff.steps.call.calibration import read_batch
     from scdiff.steps.embed import step as embed  # noqa: F401 so that their import is no part of the passes
     from scdiff.steps.shared.markers import read_markers
 
@@ -56,7 +56,7 @@ def passes(store: Path, out: Path) -> None:
     clock.lap("principal components")
     tl.score(adata, programs=PROGRAMS)
     clock.lap("scores")
-    loaded, batch = load_programs(PROGRAMS), batch_of(adata)
+    loaded, batch = load_programs(PROGRAMS), read_batch(adata)
     batch.prepare()
     read = read_markers(adata, loaded)
     for program in loaded:

@@ -150,7 +150,7 @@ def _add_set(adata: AnnData, name: str, found: SetResult) -> None:
 
 
 def _write_main(adata: AnnData, main: Program, result: Result) -> None:
-    """Write probability and state of the main programme into ``obs``, and the colours of the states.
+    """Write probability, state and colours of the states of the main programme.
 
     Categories without a cell are removed: scanpy draws a row for each and fails on an empty one.
     """

@@ -12,7 +12,12 @@ from annotated_types import Ge, Gt
 
 from scdiff.compute.arrays import name_groups, sort_names
 from scdiff.compute.blocks import get_values
-from scdiff.compute.graph import find_clusters, build_distance_graph, compute_fuzzy_weights, place_nodes
+from scdiff.compute.graph import (
+    build_distance_graph,
+    compute_fuzzy_weights,
+    find_clusters,
+    place_nodes,
+)
 from scdiff.compute.moments import gene_moments, normalise_dispersion
 from scdiff.compute.nearest import nearest
 from scdiff.compute.pca import Components
@@ -20,7 +25,7 @@ from scdiff.options import step
 from scdiff.programs import DEFAULT_PROGRAMS, load_program
 from scdiff.steps.embed.layout import MIN_DISTANCE, compute_layout
 from scdiff.steps.shared.markers import marker_columns
-from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_sketch_cells, find_majority
+from scdiff.steps.shared.sketch import LARGEST, draw_sketch, find_majority, find_sketch_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,11 +36,24 @@ __all__ = ["embed"]
 log = logging.getLogger(__name__)
 
 FEWEST_CELLS = 5
+"""Number of cells from which clusters and a map are computed. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class _Embedding:
-    """What is computed on the cells of the graph in the order of their names."""
+    """Results for the cells of the graph, in the order of their names.
+
+    Parameters
+    ----------
+    indices, distances
+        Nearest cells of each cell, shape (n_cells, n_neighbors - 1).
+    weights
+        Weights of the neighbour graph, 0-1, shape (n_cells, n_cells).
+    clusters
+        Number of the cluster, shape (n_cells,).
+    map
+        Place on the map, shape (n_cells, 2).
+    """
 
     indices: np.ndarray
     distances: np.ndarray
@@ -57,23 +75,24 @@ def embed(
 ) -> None:
     """Find variable genes, principal components, neighbours, clusters and a map.
 
-    For orientation and for the trajectory; no call depends on it. The markers of the main programme are left out of
-    the variable genes: a gene that helped to define a cluster cannot be tested in it. The result does not depend on
-    the order of cells or genes. Of more than 100,000 cells, as many make up the graph, drawn by their leverage; the others
-    take over the cluster and the place on the map of the cells in it that are nearest to them.
+    They serve orientation and the trajectory; calls do not depend on them. The markers of the main
+    programme are excluded from the variable genes: a gene that helped to define a cluster cannot be
+    tested in it. The result does not depend on the order of cells or genes. Of more than 100,000
+    cells, the graph contains 100,000, drawn by their leverage. Each other cell gets the cluster and
+    the place on the map of the cells of the graph that are nearest to it.
 
     Parameters
     ----------
     adata
         Cells x genes, log-normalised.
     n_hvg
-        Number of variable genes, 1 or more, by normalised dispersion; fewer where fewer vary.
+        Number of variable genes, 1 or more, by normalised dispersion; fewer if fewer genes vary.
     n_pcs
-        Number of principal components, 1 or more; fewer where cells or genes are fewer.
+        Number of principal components, 1 or more; fewer if there are fewer cells or genes.
     n_neighbors
-        Neighbours per cell, the cell itself included, 2 or more; fewer where cells are fewer.
+        Neighbours per cell, the cell itself included, 2 or more; fewer if there are fewer cells.
     resolution
-        Resolution of the clusters, above 0; higher gives more.
+        Resolution of the clusters, above 0; a higher value gives more clusters.
     leiden
         Implementation of the clustering.
     seed
@@ -85,16 +104,18 @@ def embed(
 
     Writes
     ------
-    var["highly_variable"], obsm["X_pca"], obsm["X_umap"], obs["leiden"], obs["scdiff_sketch"], obsp["connectivities"], obsp["distances"],
-    and the entries pca, neighbors, umap and leiden of uns that scanpy looks for. With fewer than five cells, or where
-    no gene varies, all cells are one cluster and the map is zero.
+    var["highly_variable"], obsm["X_pca"], obsm["X_umap"], obs["leiden"], obs["scdiff_sketch"],
+    obsp["connectivities"], obsp["distances"], and the entries pca, neighbors, umap and leiden of
+    uns that scanpy reads. With fewer than five cells, or if no gene varies, all cells are one
+    cluster and the map is zero.
 
     Source
     ------
-    10.1038/nbt.3192 (variable genes), 10.1038/s41598-019-41695-z (leiden), 10.48550/arXiv.1802.03426 (UMAP)
+    10.1038/nbt.3192 (variable genes), 10.1038/s41598-019-41695-z (leiden),
+    10.48550/arXiv.1802.03426 (UMAP)
     """
     rows, values = sort_names(adata.obs_names), get_values(adata)
-    variable = _variable_genes(adata, values, n_hvg)
+    variable = _choose_variable_genes(adata, values, n_hvg)
     columns = np.array(
         [column for column in sort_names(adata.var_names) if variable[column]], dtype=int
     )
@@ -103,12 +124,13 @@ def embed(
     chosen = draw_sketch(points, variance, LARGEST, seed)
     if len(chosen) < len(rows):
         log.info(
-            "%d cells: neighbours, clusters and map are of %d of them; the others follow their nearest.",
+            "%d cells: neighbours, clusters and map are computed on %d of them; "
+            "each other cell gets the values of the nearest of these.",
             len(rows),
             len(chosen),
         )
     adata.var["highly_variable"] = variable
-    found = _embedded(
+    found = _embed_points(
         points[chosen],
         variance,
         n_neighbors,
@@ -116,38 +138,39 @@ def embed(
         seed,
     )
     _write(adata, found, points, rows, chosen)
-    adata.uns |= _parameters(variance, n_neighbors, resolution, leiden, seed)
+    adata.uns |= _list_parameters(variance, n_neighbors, resolution, leiden, seed)
 
 
-def _embedded(
+def _embed_points(
     points: np.ndarray,
     variance: np.ndarray,
     n_neighbors: int,
     clustering: Callable[[csr_matrix], np.ndarray],
     seed: int,
 ) -> _Embedding:
-    """Neighbours, clusters and map of cells in the order of their names; one cluster where they are too few or all alike."""
+    """Return neighbours, clusters and map of cells that are in the order of their names.
+
+    All cells are one cluster if they are fewer than five, or all the same.
+    """
     indices, distances = nearest(points, min(n_neighbors, len(points)) - 1)
     weights = compute_fuzzy_weights(indices, distances)
     if len(points) < FEWEST_CELLS or not variance.any():
         log.info(
-            "%d cells: too few, or too much alike, for clusters and a map; all cells are one cluster.",
+            "%d cells: too few, or too similar, for clusters and a map; all cells are one cluster.",
             len(points),
         )
-        return _Embedding(
-            indices,
-            distances,
-            weights,
-            np.zeros(len(points), dtype=int),
-            np.zeros((len(points), 2), dtype=np.float32),
-        )
-    return _Embedding(
-        indices, distances, weights, clustering(weights), compute_layout(weights, points, seed)
-    )
+        one, nowhere = np.zeros(len(points), dtype=int), np.zeros((len(points), 2), np.float32)
+        return _Embedding(indices, distances, weights, one, nowhere)
+    clusters = clustering(weights)
+    layout = compute_layout(weights, points, seed)
+    return _Embedding(indices, distances, weights, clusters, layout)
 
 
-def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
-    """Choose the genes with the highest normalised dispersion that are no marker of the main programme; shape (n_genes,)."""
+def _choose_variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
+    """Choose the genes with the highest normalised dispersion; shape (n_genes,).
+
+    Markers of the main programme are excluded.
+    """
     spread = normalise_dispersion(*gene_moments(values, linear=True))
     spread[marker_columns(adata, load_program(DEFAULT_PROGRAMS[0]))] = np.nan
     by_name = sort_names(adata.var_names)
@@ -160,7 +183,10 @@ def _variable_genes(adata: AnnData, values: Any, n_hvg: int) -> np.ndarray:
 def _write(
     adata: AnnData, found: _Embedding, points: np.ndarray, rows: np.ndarray, chosen: np.ndarray
 ) -> None:
-    """Bring the results back into the order of ``adata``; cells outside the graph follow their nearest in it."""
+    """Write the results in the order of ``adata``.
+
+    Cells outside the graph get the values of the nearest cells in it.
+    """
     back, inside = np.argsort(rows), np.zeros(len(rows), dtype=bool)
     inside[chosen] = True
     takes = find_sketch_cells(points, inside)
@@ -173,10 +199,10 @@ def _write(
         adata.obsp[name] = place_nodes(graph, rows[chosen], len(rows))
 
 
-def _parameters(
+def _list_parameters(
     variance: np.ndarray, n_neighbors: int, resolution: float, leiden: str, seed: int
 ) -> dict[str, Any]:
-    """Entries of uns in the shape that scanpy's own functions read."""
+    """Return the entries of uns in the format that the functions of scanpy read."""
     graph = {
         "n_neighbors": n_neighbors,
         "method": "umap",

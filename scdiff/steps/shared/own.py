@@ -1,4 +1,4 @@
-"""Clusters and embeddings that the owner of an object has made herself, in the place of those of ``embed``."""
+"""Use clusters and embeddings of the user instead of those of ``embed``."""
 
 from __future__ import annotations
 
@@ -20,56 +20,57 @@ if TYPE_CHECKING:
 __all__ = ["join_neighbours", "read_clusters", "read_points", "replace_by_own"]
 
 N_NEIGHBOURS = 15
-"""Neighbours per cell, the cell itself included: as ``embed`` and scanpy have it."""
+"""Neighbours per cell, the cell itself included: the default of ``embed`` and scanpy."""
 
 
 def read_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
-    """Take a column of ``obs`` as clusters: categories that are texts, none without cells.
+    """Return a column of ``obs`` as clusters: categories that are texts, each with cells.
 
     Raises
     ------
     ConfigError
-        If there is no such column, it names no cluster for some cells, or nearly every cell has its own.
+        If the column does not exist, is empty for some cells, or has more values than half the cells.
     """
     import pandas as pd
 
     if cluster_key not in adata.obs:
         raise ConfigError(
-            f"cluster_key is {cluster_key!r}, but obs has no such column. {did_you_mean(cluster_key, map(str, adata.obs))}"
+            f"cluster_key is {cluster_key!r}, but obs has no such column. "
+            f"{did_you_mean(cluster_key, map(str, adata.obs))}"
         )
     column = adata.obs[cluster_key]
     if n_missing := int(column.isna().sum()):
         raise ConfigError(
-            f"cluster_key: obs[{cluster_key!r}] is empty for {n_missing:,} of {len(column):,} cells: give each cell a cluster."
+            f"cluster_key: obs[{cluster_key!r}] is empty for {n_missing:,} of {len(column):,} cells: "
+            "give each cell a cluster."
         )
     names = column.astype(str)
     if names.nunique() > max(len(names) / 2, 1):
         raise ConfigError(
-            f"cluster_key: obs[{cluster_key!r}] holds {names.nunique():,} values for {len(names):,} cells, which are no clusters: "
-            "name a column with fewer."
+            f"cluster_key: obs[{cluster_key!r}] holds {names.nunique():,} values for "
+            f"{len(names):,} cells, too many for clusters: name a column with fewer values."
         )
-    order = (
-        column.cat.categories.astype(str)
-        if isinstance(column.dtype, pd.CategoricalDtype)
-        else sorted(names.unique())
-    )
-    kept = [name for name in order if name in set(names)]
-    return pd.Series(
-        pd.Categorical(names, categories=pd.Index(kept, dtype=object)), index=adata.obs_names
-    )
+    present = set(names)
+    order = sorted(present)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        order = [name for name in column.cat.categories.astype(str) if name in present]
+    clusters = pd.Categorical(names, categories=pd.Index(order, dtype=object))
+    return pd.Series(clusters, index=adata.obs_names)
 
 
 def read_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
-    """Take an entry of ``obsm`` as points, shape (n_cells, n_columns).
+    """Return an entry of ``obsm`` as points, shape (n_cells, n_columns).
 
     Raises
     ------
     ConfigError
-        If there is no such entry, it has fewer than ``fewest`` columns, or it holds NaN or infinity.
+        If the entry does not exist, is not numeric, has fewer than ``fewest`` columns, or holds NaN
+        or infinity.
     """
     if use_rep not in adata.obsm:
         raise ConfigError(
-            f"use_rep is {use_rep!r}, but obsm has no such entry. {did_you_mean(use_rep, map(str, adata.obsm))}"
+            f"use_rep is {use_rep!r}, but obsm has no such entry. "
+            f"{did_you_mean(use_rep, map(str, adata.obsm))}"
         )
     try:
         points = np.asarray(adata.obsm[use_rep], dtype=float)
@@ -79,11 +80,13 @@ def read_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
         ) from None
     if points.ndim != 2 or points.shape[1] < fewest:
         raise ConfigError(
-            f"use_rep: obsm[{use_rep!r}] has shape {points.shape}; at least {fewest} columns are needed."
+            f"use_rep: obsm[{use_rep!r}] has shape {points.shape}; "
+            f"at least {fewest} columns are needed."
         )
     if n_odd := int((~np.isfinite(points)).any(axis=1).sum()):
         raise ConfigError(
-            f"use_rep: obsm[{use_rep!r}] holds NaN or infinity for {n_odd:,} of {len(points):,} cells."
+            f"use_rep: obsm[{use_rep!r}] holds NaN or infinity for {n_odd:,} of "
+            f"{len(points):,} cells: give each cell a finite place."
         )
     return points
 
@@ -91,9 +94,10 @@ def read_points(adata: AnnData, use_rep: str, *, fewest: int = 1) -> np.ndarray:
 def replace_by_own(
     adata: AnnData, *, cluster_key: str | None, use_rep: str | None, slot_of_rep: str
 ) -> AnnData:
-    """Put the named clusters and points in the place of those of ``embed``, in a new object; the same one where none is named.
+    """Return an object with the named clusters and points instead of those of ``embed``.
 
-    The new object shares counts, values and results with ``adata`` and has no neighbours where points are named.
+    If both are None, this is ``adata`` itself. A new object shares counts, values and results with
+    ``adata``; if ``use_rep`` is given, it has no neighbours.
 
     Parameters
     ----------
@@ -102,12 +106,12 @@ def replace_by_own(
     cluster_key, use_rep
         Column of ``obs`` and entry of ``obsm``, or None.
     slot_of_rep
-        Entry of ``obsm`` that the points take the place of: ``X_pca``, or ``X_umap`` for a map of two columns.
+        Entry of ``obsm`` that the points replace: ``X_pca``, or ``X_umap`` for a map.
 
     Raises
     ------
     ConfigError
-        As :func:`read_clusters` and :func:`read_points`.
+        If :func:`read_clusters` or :func:`read_points` raises it.
     """
     from anndata import AnnData
 
@@ -133,7 +137,9 @@ def replace_by_own(
 
 
 def join_neighbours(adata: AnnData, *, seed: int) -> None:
-    """Join each cell to its neighbours in ``obsm["X_pca"]``, as ``embed`` does; of very many cells, those of a draw.
+    """Join each cell to its neighbours in ``obsm["X_pca"]``, as ``embed`` does.
+
+    Of more than 100,000 cells, only 100,000 are joined, drawn by their leverage.
 
     Reads
     -----
@@ -141,18 +147,17 @@ def join_neighbours(adata: AnnData, *, seed: int) -> None:
 
     Writes
     ------
-    obsp["connectivities"], obsp["distances"], obs["scdiff_sketch"], var["highly_variable"] (none where it is not there)
+    obsp["connectivities"], obsp["distances"], obs["scdiff_sketch"], and var["highly_variable"]
+    (False for all genes) if it is missing
     """
     rows = sort_names(adata.obs_names)
     points = np.asarray(adata.obsm[keys.PCA.name], dtype=float)[rows]
     chosen = draw_sketch(points, points.var(axis=0), LARGEST, seed)
     indices, distances = nearest(points[chosen], min(N_NEIGHBOURS, len(chosen)) - 1)
-    adata.obsp[keys.CONNECTIVITIES.name] = place_nodes(
-        compute_fuzzy_weights(indices, distances), rows[chosen], len(rows)
-    )
-    adata.obsp[keys.DISTANCES.name] = place_nodes(
-        build_distance_graph(indices, distances), rows[chosen], len(rows)
-    )
+    weights = compute_fuzzy_weights(indices, distances)
+    steps = build_distance_graph(indices, distances)
+    for key, graph in ((keys.CONNECTIVITIES, weights), (keys.DISTANCES, steps)):
+        adata.obsp[key.name] = place_nodes(graph, rows[chosen], len(rows))
     inside = np.zeros(len(rows), dtype=bool)
     inside[rows[chosen]] = True
     adata.obs[keys.SKETCH.name] = inside

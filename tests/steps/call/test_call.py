@@ -15,7 +15,8 @@ from scdiff.assay import calibration, samples
 from scdiff.errors import ConfigError, MissingKeyError, ProgramError, UnknownNameError
 from scdiff.programs import load_program, load_programs
 from scdiff.simulate import BatchDesign, simulate
-from scdiff.steps.call.step import _state_names, call
+from scdiff.steps.call.states import list_states
+from scdiff.steps.call.step import call
 
 MAIN = "pancreatic_progenitor"
 MARKERS = ["PDX1", "NKX6-1", "INS", "NEUROG3"]
@@ -135,15 +136,15 @@ def test_states_are_a_category_of_those_that_are_there(mixed):
     state = mixed.obs["scdiff_state"]
     assert isinstance(state.dtype, pd.CategoricalDtype)
     rules = {rule.name for rule in load_program(MAIN).states}
-    assert set(_state_names(load_program(MAIN))) == rules | {"progenitor_like", "unassigned", "negative"}
-    assert set(state.cat.categories) == set(state) <= set(_state_names(load_program(MAIN)))
+    assert set(list_states(load_program(MAIN))) == rules | {"progenitor_like", "unassigned", "negative"}
+    assert set(state.cat.categories) == set(state) <= set(list_states(load_program(MAIN)))
     assert state.notna().all()
 
 
 def test_a_programme_without_rules_has_its_own_state():
     adata = made({"plain": 200, "INS only": 40})
     call(adata, programs=["vegf"], null_sets=0)
-    assert _state_names(load_program("vegf")) == ["vegf_positive", "unassigned", "negative"]
+    assert list_states(load_program("vegf")) == ["vegf_positive", "unassigned", "negative"]
     assert list(adata.obs["scdiff_state"].cat.categories) == ["unassigned"]  # its genes have no row here
 
 

@@ -145,7 +145,7 @@ def test_weights_are_those_of_umap():
     expected, _, _ = fuzzy_simplicial_set(
         points, 15, None, "euclidean", knn_indices=np.hstack([own, indices]), knn_dists=np.hstack([0.0 * own, distances]).astype(np.float32)
     )
-    assert abs(_graph.fuzzy_weights(indices, distances) - expected).max() < 5e-3
+    assert abs(_graph.compute_fuzzy_weights(indices, distances) - expected).max() < 5e-3
 
 
 @pytest.mark.slow

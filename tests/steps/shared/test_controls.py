@@ -9,7 +9,7 @@ from scdiff.io import load
 from scdiff.programs import load_program
 from scdiff.report.sections.groups import group_tables
 from scdiff.simulate import simulate
-from scdiff.steps.shared.controls import correct_by_controls, positive_controls
+from scdiff.steps.shared.controls import correct_by_controls, select_positive_controls
 from scdiff.steps.shared.markers import read_markers
 from scdiff.storage.h5ad import write_h5ad
 from scdiff.tl import call, fraction
@@ -32,7 +32,7 @@ def called(tmp_path_factory):
 
 def test_the_sheet_tells_both_kinds(called):
     assert called.obs.groupby("sample", observed=True)["control"].all().to_dict() == {"batch": False, "blank": True, "islets": True}
-    assert set(called.obs["sample"][positive_controls(called)]) == {"islets"}
+    assert set(called.obs["sample"][select_positive_controls(called)]) == {"islets"}
     assert list(called.uns["scdiff"]["input"]["positive_controls"]) == ["islets"]
 
 
@@ -66,4 +66,4 @@ def test_without_two_different_controls_nothing_is_corrected(called, caplog):
     assert "the positive control must be called more often" in caplog.text
     del adata.uns["scdiff"]["input"]["positive_controls"]
     assert correct_by_controls(adata, program, read, record) == {}
-    assert not positive_controls(adata).any()
+    assert not select_positive_controls(adata).any()

@@ -10,7 +10,7 @@ import scanpy as sc
 
 import scdiff
 from scdiff.errors import ConfigError, MissingKeyError, OutputError
-from scdiff.steps.shared.own import named_clusters, named_points, with_own
+from scdiff.steps.shared.own import read_clusters, read_points, replace_by_own
 
 FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 
@@ -66,7 +66,7 @@ def test_without_embed_the_way_out_is_named(called) -> None:
     [
         ({"cluster_key": "liden", "use_rep": "X_pca"}, "Did you mean 'leiden'"),
         ({"cluster_key": "leiden", "use_rep": "X_pc"}, "Did you mean 'X_pca'"),
-        ({"cluster_key": "scdiff_depth", "use_rep": "X_pca"}, "which are no clusters"),
+        ({"cluster_key": "scdiff_depth", "use_rep": "X_pca"}, "too many for clusters"),
     ],
 )
 def test_what_is_not_there_has_a_near_match(called, options, said: str) -> None:
@@ -78,13 +78,13 @@ def test_cells_without_cluster_or_place_are_refused(called) -> None:
     adata = called.copy()
     adata.obs["part"] = adata.obs["leiden"].where(np.arange(adata.n_obs) > 3)
     with pytest.raises(ConfigError, match="empty for 4 of 240 cells"):
-        named_clusters(adata, "part")
+        read_clusters(adata, "part")
     adata.obsm["odd"] = np.where(np.arange(adata.n_obs)[:, None] == 7, np.nan, adata.obsm["X_pca"])
     with pytest.raises(ConfigError, match="NaN or infinity for 1 of 240 cells"):
-        named_points(adata, "odd")
+        read_points(adata, "odd")
     adata.obsm["one"] = adata.obsm["X_pca"][:, :1]
     with pytest.raises(ConfigError, match="at least 2 columns"):
-        with_own(adata, cluster_key=None, use_rep="one", slot_of_rep="X_umap")
+        replace_by_own(adata, cluster_key=None, use_rep="one", slot_of_rep="X_umap")
 
 
 def test_a_page_shows_her_clusters_and_map(called, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

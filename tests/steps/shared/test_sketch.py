@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scdiff import keys
-from scdiff.steps.shared.sketch import draw_sketch, find_sketch_cells, majority
+from scdiff.steps.shared.sketch import draw_sketch, find_majority, find_sketch_cells
 
 
 def test_all_cells_where_there_are_no_more():
@@ -33,7 +33,7 @@ def test_cells_of_the_sketch_keep_their_own_and_others_take_the_nearest():
 
 
 def test_majority_takes_the_nearest_of_equals():
-    assert majority(np.array([[2, 1, 1], [3, 4, 5]])).tolist() == [1, 3]
+    assert find_majority(np.array([[2, 1, 1], [3, 4, 5]])).tolist() == [1, 3]
 
 
 def test_steps_on_a_sketch_give_every_cell_what_they_promise(ready, monkeypatch):

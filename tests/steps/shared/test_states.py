@@ -13,7 +13,7 @@ from scdiff.programs import load_program
 from scdiff.steps.call.step import call
 from scdiff.steps.load.step import load
 from scdiff.steps.shared.markers import read_markers
-from scdiff.steps.shared.states import FILTERED, UNCLEAR, WHOLE, gene_list, marker_states
+from scdiff.steps.shared.states import FILTERED, UNCLEAR, WHOLE, classify_markers, gene_list
 
 
 def listed(species: str, coding: float, silent: float) -> list[str]:
@@ -66,7 +66,7 @@ def states(adata: anndata.AnnData) -> dict[str, str]:
     read = read_markers(adata, [program])
     rows = read.genes(program.markers)
     asked = {marker.name: marker.genes("human") for marker in program.markers}
-    return dict(zip(rows, marker_states(adata, rows, asked, (read.of(program.markers) > 0).sum(axis=0)), strict=True))
+    return dict(zip(rows, classify_markers(adata, rows, asked, (read.of(program.markers) > 0).sum(axis=0)), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_state_is_not_told_without_a_record_of_the_files():
 
 def test_gene_that_no_table_knows_is_never_said_to_be_filtered():
     adata = made([FILTERED], ["PDX1", "ACTB"])
-    assert marker_states(adata, {"X": []}, {"X": ("NOSUCHGENE",)}, [0]) == ["absent"]
+    assert classify_markers(adata, {"X": []}, {"X": ("NOSUCHGENE",)}, [0]) == ["absent"]
 
 
 def test_calls_record_the_state_and_the_name_in_the_file(small_batch, tmp_path):

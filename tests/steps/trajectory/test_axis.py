@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.steps.trajectory import axis as axis_module
-from scdiff.steps.trajectory.axis import Cells, place_on_axis, drop_strays
+from scdiff.steps.trajectory.axis import Cells, drop_strays, place_on_axis
 
 
 def _two(n_start: int = 300, n_end: int = 60, depth: float = 3_000.0, seed: int = 0) -> tuple[Cells, np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ from scdiff.simulate import BatchDesign, simulate
 from scdiff.steps.call.step import call
 from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
-from scdiff.steps.trajectory.step import _paga, trajectory
+from scdiff.steps.trajectory.graph import abstract_graph
+from scdiff.steps.trajectory.step import trajectory
 
 
 def _record(adata: AnnData) -> dict:
@@ -210,7 +211,7 @@ def test_paga_is_that_of_scanpy(ready):
     assert len(adata.obs["leiden"].cat.categories) > 1
     sc.tl.paga(adata, groups="leiden")
     np.testing.assert_allclose(
-        _paga(adata.obsp["distances"], adata.obs["leiden"]), adata.uns["paga"]["connectivities"].toarray(), atol=1e-12
+        abstract_graph(adata.obsp["distances"], adata.obs["leiden"]), adata.uns["paga"]["connectivities"].toarray(), atol=1e-12
     )
 
 
