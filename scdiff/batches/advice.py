@@ -1,4 +1,7 @@
-"""What would decide a criterion that cannot be told: more cells, more donors, or another measurement."""
+"""What would decide a criterion that cannot be told.
+
+More cells, more donors, or another measurement.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ MOST_CELLS = 10_000_000
 def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> str:
     """Say what would decide; empty where nothing in the run tells.
 
-    The cells that bring the limit of detection to the limit come from the plan; those that bring the interval to one side of
-    it from its width, which shrinks with the square root of the cells, if the fraction stays where it is.
+    The cells that bring the limit of detection to the limit come from the plan; those that bring
+    the interval to one side of it from its width, which shrinks with the square root of the cells,
+    if the fraction stays where it is.
 
     Parameters
     ----------
@@ -41,16 +45,25 @@ def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> st
         return "measure it: the run has no such figure"
     n_cells, (limit, least) = int(float(reading.row["n_cells"])), _open_limit(check, figure)
     if _donors_decide(reading, check.scale, limit):
-        return f"more donors: the interval of these cells alone lies on one side of {limit:g} {check.unit}, that of donors like these does not"
+        return (
+            f"more donors: the interval of these cells alone lies on one side of {limit:g} "
+            f"{check.unit}, that of donors like these does not"
+        )
     needed = max(
         _cells_to_narrow(figure, limit, n_cells),
         _cells_to_see(reading, figure, limit, check.scale, n_cells, depth, seed),
     )
     if needed > MOST_CELLS:
-        return f"no number of cells up to 10 million at {depth:,.0f} UMI: the figure is too close to the limit, or the limit too low"
+        return (
+            f"no number of cells up to 10 million at {depth:,.0f} UMI: the figure is too "
+            "close to the limit, or the limit too low"
+        )
     stays = f"{figure.value:.2g}" if figure.value * check.scale > LEAST else "0"
     side = "PASS" if (figure.value >= limit) == least else "FAIL"
-    return f"{_round_up(needed - n_cells):,.0f} more cells at {depth:,.0f} UMI; {side} if the figure stays at {stays} {check.unit}"
+    return (
+        f"{_round_up(needed - n_cells):,.0f} more cells at {depth:,.0f} UMI; {side} if the "
+        f"figure stays at {stays} {check.unit}"
+    )
 
 
 def _other_measurement(figure: Figure, row: Any) -> str:
@@ -64,7 +77,10 @@ def _other_measurement(figure: Figure, row: Any) -> str:
 
 
 def _open_limit(check: Check, figure: Figure) -> tuple[float, bool]:
-    """Take the limit that is open: the one that the interval holds or that lies below the LOD; whether it is a least one."""
+    """Take the limit that is open: the one that the interval holds or that lies below the LOD.
+
+    Whether it is a least one.
+    """
     limits = [
         (limit, least)
         for limit, least in ((check.at_least, True), (check.at_most, False))
@@ -77,7 +93,7 @@ def _open_limit(check: Check, figure: Figure) -> tuple[float, bool]:
 
 
 def _donors_decide(reading: Reading, scale: float, limit: float) -> bool:
-    """Whether the cells' own interval lies on one side of the limit, where that of the donors holds it."""
+    """Whether the cells' own interval decides where that of the donors does not."""
     figure = reading.figure
     try:
         low, high = (
@@ -106,7 +122,10 @@ def _cells_to_see(
     depth: float,
     seed: int,
 ) -> float:
-    """Cells whose limit of detection is at most the limit: by the plan, and never fewer than this batch's own limit asks for."""
+    """Cells whose limit of detection is at most the limit.
+
+    By the plan, and never fewer than this batch's own limit asks for.
+    """
     from scdiff.report.planning import plan_table
 
     if not figure.lod > limit:

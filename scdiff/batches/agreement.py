@@ -1,4 +1,7 @@
-"""Agreement of two methods, such as this assay and flow cytometry: Deming, Passing-Bablok, Bland-Altman."""
+"""Agreement of two methods, such as this assay and flow cytometry.
+
+Deming, Passing-Bablok, Bland-Altman.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +54,13 @@ def _pairs(x: Any, y: Any) -> tuple[Floats, Floats]:
         or not (np.isfinite(one).all() and np.isfinite(other).all())
     ):
         raise InputError(
-            f"a comparison of methods needs {FEWEST_PAIRS} or more pairs of numbers; given are {len(one)} and {len(other)}."
+            f"a comparison of methods needs {FEWEST_PAIRS} or more pairs of numbers; given "
+            f"are {len(one)} and {len(other)}."
         )
     if np.ptp(one) == 0:
         raise InputError(
-            "a comparison of methods needs samples that differ: all have the same value by the first method."
+            "a comparison of methods needs samples that differ: all have the same value by "
+            "the first method."
         )
     return one, other
 

@@ -1,4 +1,7 @@
-"""One criterion, one decision: the end of the interval that protects the patient, held to the limit."""
+"""One criterion, one decision.
+
+The end of the interval that protects the patient, held to the limit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ DECISIONS: tuple[Decision, ...] = ("PASS", "FAIL", "CANNOT TELL", "INVALID")
 EXIT_CODES: dict[Decision, int] = {decision: code for code, decision in enumerate(DECISIONS)}
 
 _GRAVITY: tuple[Decision, ...] = ("PASS", "CANNOT TELL", "FAIL", "INVALID")
-"""A criterion that fails decides a batch although another cannot be told; an invalid result is no statement at all."""
+"""A criterion that fails decides a batch although another cannot be told.
+
+An invalid result is no statement at all.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class Figure:
     Parameters
     ----------
     value, low, high
-        The number and the ends of its 95 % interval, in one unit; the ends equal the number where it has no interval;
-        NaN where nothing was measured.
+        The number and the ends of its 95 % interval, in one unit; the ends equal the number where
+        it has no interval; NaN where nothing was measured.
     lod
         Limit of detection in the same unit; NaN for a figure that has none.
     verdict
@@ -61,7 +67,8 @@ class Limits:
     allowed
         Texts that pass; empty for a number.
     by
-        ``bound``: the end of the interval that protects the patient decides; ``estimate``: the number itself.
+        ``bound``: the end of the interval that protects the patient decides; ``estimate``: the
+        number itself.
     """
 
     at_least: float | None = None
@@ -73,8 +80,9 @@ class Limits:
 def decide(figure: Figure, limits: Limits) -> tuple[Decision, str]:
     """Judge one figure and say why.
 
-    ``PASS`` needs the whole interval within the limits and a limit of detection that does not lie above them. ``FAIL`` needs the
-    whole interval outside; a share that lies below its least limit needs, besides, that the assay could have seen the limit.
+    ``PASS`` needs the whole interval within the limits and a limit of detection that does not lie
+    above them. ``FAIL`` needs the whole interval outside; a share that lies below its least limit
+    needs, besides, that the assay could have seen the limit.
 
     Parameters
     ----------
@@ -124,7 +132,7 @@ def _decide_text(figure: Figure, allowed: Sequence[str]) -> tuple[Decision, str]
 
 
 def _sides(low: float, high: float, limits: Limits) -> list[tuple[float, float, float, bool]]:
-    """List for each limit the end that must hold, the other end, the limit, and whether it is a least one."""
+    """List for each limit the guarding end, the other end, the limit, and whether it is a least."""
     sides = []
     if limits.at_least is not None:
         sides.append((low, high, limits.at_least, True))
@@ -148,7 +156,5 @@ def _decide_side(
         return "CANNOT TELL", f"the limit of detection, {lod:.4g}, is above the limit, {limit:.4g}"
     if passes:
         return "PASS", f"{end}, {guard:.4g}, is {word} {limit:.4g}"
-    return (
-        "CANNOT TELL",
-        f"the interval, {min(guard, other):.4g} to {max(guard, other):.4g}, holds the limit, {limit:.4g}",
-    )
+    low, high = sorted((guard, other))
+    return "CANNOT TELL", f"the interval, {low:.4g} to {high:.4g}, holds the limit, {limit:.4g}"

@@ -50,7 +50,8 @@ class Design:
     share
         Of that something, 0-1.
     kept
-        Share of the counts of each marker that is kept, as an annotation that lacks a part of the gene would.
+        Share of the counts of each marker that is kept, as an annotation that lacks a part of the
+        gene would.
     labels
         Day, library and replicate of a nested design.
     """
@@ -85,7 +86,7 @@ class Design:
 
 
 def plan_designs(protocol: Protocol, off_target: tuple[str, ...] = ()) -> list[Design]:
-    """List all batches of a protocol but those for the limit of detection, whose levels depend on the blanks.
+    """List all batches of a protocol but those for the limit of detection.
 
     Parameters
     ----------
@@ -119,7 +120,10 @@ def detection_designs(protocol: Protocol, lod: float) -> list[Design]:
 
 
 def _numbered(design: Design, number: int, seed: int) -> Design:
-    """Give a batch a seed of its own; batches of one library keep the one that they share in ``labels``."""
+    """Give a batch a seed of its own.
+
+    Batches of one library keep the one that they share in ``labels``.
+    """
     return replace(design, seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
 
@@ -210,7 +214,7 @@ def _robustness(protocol: Protocol) -> Iterator[Design]:
         )
 
 
-# --- mixing ---------------------------------------------------------------------------------------------------------
+# --- mixing -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,8 @@ class Batch:
 def make_batch(design: Design, pools: Pools) -> Batch:
     """Mix one batch.
 
-    The number of positive cells is drawn from the true fraction, as that of a sample is from its suspension.
+    The number of positive cells is drawn from the true fraction, as that of a sample is from its
+    suspension.
 
     Parameters
     ----------

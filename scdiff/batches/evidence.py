@@ -152,7 +152,8 @@ def read_evidence(folder: Path, *, batch: str = "") -> Evidence:
     """
     if not (folder / "tables" / FRACTIONS).is_file():
         raise InputError(
-            f"{folder}: holds no tables/{FRACTIONS}, so it is not the folder of a finished run. Give what `scdiff run --out` wrote."
+            f"{folder}: holds no tables/{FRACTIONS}, so it is not the folder of a finished "
+            "run. Give what `scdiff run --out` wrote."
         )
     paths = sorted(
         path
@@ -192,7 +193,8 @@ def _check_layout(found: Evidence, name: str, columns: Sequence[str]) -> None:
         else "a version of scdiff that the folder does not name"
     )
     raise InputError(
-        f"{found.folder}/tables/{name}: column {place + 1} is {seen}, but scdiff {__version__} reads {expected!r} there. "
+        f"{found.folder}/tables/{name}: column {place + 1} is {seen}, but scdiff "
+        f"{__version__} reads {expected!r} there. "
         f"The result was made by {made}: run it again with this version to judge it."
     )
 
@@ -230,7 +232,8 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     odd = next((at for at, row in enumerate(rows) if len(row) != len(header)), None)
     if odd is not None:
         raise InputError(
-            f"{path}: line {odd + 2} has {len(rows[odd])} cells, but the heading has {len(header)}: the file is damaged."
+            f"{path}: line {odd + 2} has {len(rows[odd])} cells, but the heading has "
+            f"{len(header)}: the file is damaged."
         )
     return header, [dict(zip(header, row, strict=True)) for row in rows]
 

@@ -14,7 +14,10 @@ __all__ = ["QC_FIGURES"]
 DROPPED = "qc_dropped.csv"
 
 QC_FIGURES: Registry[Callable[[Evidence, str], float]] = Registry("figure of quality control")
-"""Figures that a specification may name as ``qc/NAME``; each takes the run and a sample. The docstring says what it is."""
+"""Figures that a specification may name as ``qc/NAME``.
+
+Each takes the run and a sample. The docstring says what it is.
+"""
 
 
 def _median(evidence: Evidence, sample: str, column: str) -> float:
@@ -104,12 +107,12 @@ def share_kept(evidence: Evidence, sample: str) -> float:
 
 @QC_FIGURES.register(
     "contamination",
-    summary="background of the markers beside their level in positive cells, of the marker that has most",
+    summary="highest background of a marker, of its level in positive cells",
     source="field convention",
     facts={"kind": "fraction"},
 )
 def marker_background(evidence: Evidence, sample: str) -> float:  # noqa: ARG001 - a figure of the whole batch
-    """Background of the markers beside their level in positive cells, of the marker that has most."""
+    """Highest background of a marker, of its level in positive cells."""
     rows = evidence.table("markers.csv") if evidence.has("markers.csv") else []
     shares = [
         number(row["background_cp10k"]) / number(row["level_cp10k"])

@@ -1,4 +1,7 @@
-"""Limits found by experiment: of blank by rank, of detection by probit, of quantification by the precision profile."""
+"""Limits found by experiment.
+
+Of blank by rank, of detection by probit, of quantification by the precision profile.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,21 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 STEEPEST = 60.0
-"""Highest slope of the probit line per tenfold level: steeper, all levels are found or none, and the line has no slope of its own."""
+"""Highest slope of the probit line per tenfold level.
+
+Steeper, all levels are found or none, and the line has no slope of its own.
+"""
 MOST_ROUNDS, LEAST_VARIANCE = 60, 1e-9
-"""Rounds of the fit of a variance function; least variance, of the largest seen, that a weight is taken from."""
+"""Rounds of the fit of a variance function.
+
+Least variance, of the largest seen, that a weight is taken from.
+"""
 
 FARTHEST = 2.0
-"""Times the highest level up to which a limit of detection is stated: beyond, no measurement speaks of it."""
+"""Times the highest level up to which a limit of detection is stated.
+
+Beyond, no measurement speaks of it.
+"""
 
 Z_BOTH = 2.0
 """Standard deviations that the total error adds to the bias."""
@@ -64,7 +76,8 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
 
     Source
     ------
-    CLSI EP17-A2, non-parametric: rank 0.5 + 0.95 n, between two ranks by their weighted mean; interval by binomial ranks
+    CLSI EP17-A2, non-parametric: rank 0.5 + 0.95 n, between two ranks by their weighted mean;
+    interval by binomial ranks
 
     >>> find_blank_limit(range(1, 61)).value
     57.5
@@ -86,7 +99,10 @@ def _at_rank(ordered: Floats, rank: float) -> float:
 def find_detection_limit(
     levels: Any, detected: Any, tested: Any, *, power: float = 0.95
 ) -> Bounded:
-    """Limit of detection: the level that is found in 95 of 100 measurements, by a probit line on the logarithm of the level.
+    """Limit of detection.
+
+    The level that is found in 95 of 100 measurements, by a probit line on the logarithm of the
+    level.
 
     Parameters
     ----------
@@ -99,8 +115,9 @@ def find_detection_limit(
 
     Returns
     -------
-    The limit with its 95 % interval by profile likelihood. Where every level is found in all measurements, or in none, the value
-    is NaN and the end of the interval that is known stands beside it.
+    The limit with its 95 % interval by profile likelihood. Where every level is found in all
+    measurements, or in none, the value is NaN and the end of the interval that is known stands
+    beside it.
 
     Raises
     ------
@@ -188,14 +205,17 @@ def _end(above: Callable[[float], float], limit: float, side: float) -> float:
 
 @dataclass(frozen=True)
 class Profile:
-    """Variance as a function of the level: ``a + b level + c level**2``, each coefficient 0 or more.
+    """Variance as a function of the level.
+
+    ``a + b level + c level**2``, each coefficient 0 or more.
 
     Parameters
     ----------
     coefficients
         a, b, c.
     draws
-        Coefficients fitted to variances drawn anew from the fit, shape (n, 3): how sure the profile is.
+        Coefficients fitted to variances drawn anew from the fit, shape (n, 3): how sure the
+        profile is.
     """
 
     coefficients: Floats
@@ -218,7 +238,7 @@ def _powers(level: Any) -> Floats:
 def fit_profile(
     levels: Any, variances: Any, freedom: Any, *, draws: int = 200, seed: int = 0
 ) -> Profile:
-    """Fit the precision profile to variances, each of which is distributed as chi squared about its own.
+    """Fit the precision profile to variances, each distributed as chi squared about its own.
 
     Parameters
     ----------
@@ -251,7 +271,10 @@ def fit_profile(
 
 
 def _fit_variance(u: Floats, seen: Floats, df: Floats) -> Floats:
-    """Most likely coefficients: least squares without negative ones, weighted anew by what they give."""
+    """Most likely coefficients.
+
+    Least squares without negative ones, weighted anew by what they give.
+    """
     top, high = max(float(u.max()), 1e-300), max(float(seen.max()), 1e-300)
     powers, variance = _powers(u / top), seen / high
     coefficient, _ = nnls(powers, variance)
@@ -278,8 +301,8 @@ def find_quantification_limit(
 ) -> Bounded:
     """Limit of quantification: the least level from which on the total error is within its goal.
 
-    The value stands on the upper bound of the standard deviation, so that the goal is met with confidence; ``low`` on the fitted
-    one. Never below the least level that was tested.
+    The value stands on the upper bound of the standard deviation, so that the goal is met with
+    confidence; ``low`` on the fitted one. Never below the least level that was tested.
 
     Parameters
     ----------

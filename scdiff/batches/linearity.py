@@ -1,4 +1,4 @@
-"""Linearity: the line through the levels, how far each level lies off it, and a test whether a curve fits better."""
+"""Linearity: the line through the levels, how far each lies off it, whether a curve is better."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ class Linearity:
     p_deviation
         Of the test of deviation: lack of fit of the line against the scatter of the replicates.
     p_curve
-        Of the highest coefficient of the best polynomial above first order, the least of second and third order.
+        Of the highest coefficient of the best polynomial above first order, the least of second
+        and third order.
     levels, deviation, deviation_low, deviation_high
-        By level, the mean measured less what the line gives, with its 95 % interval, in the unit of the measurements.
+        By level, the mean measured less what the line gives, with its 95 % interval, in the unit
+        of the measurements.
     """
 
     slope: float
@@ -55,12 +57,13 @@ class Linearity:
 
 
 def fit_linearity(expected: Any, measured: Any) -> Linearity:
-    """Fit the line, each level weighted by the inverse of its variance, as the precision profile gives it.
+    """Fit the line, each level weighted by the inverse of its variance by the precision profile.
 
     Parameters
     ----------
     expected, measured
-        Of each measurement, shape (n,); three or more levels, of which each has two or more measurements.
+        Of each measurement, shape (n,); three or more levels, of which each has two or more
+        measurements.
 
     Raises
     ------
@@ -69,14 +72,15 @@ def fit_linearity(expected: Any, measured: Any) -> Linearity:
 
     Source
     ------
-    CLSI EP06 (weighted line, deviation by level; polynomials as in EP06-A); lack of fit: Draper and Smith, Applied Regression
-    Analysis, 3rd edition, section 2
+    CLSI EP06 (weighted line, deviation by level; polynomials as in EP06-A); lack of fit: Draper
+    and Smith, Applied Regression Analysis, 3rd edition, section 2
     """
     x, y = np.asarray(expected, dtype=float), np.asarray(measured, dtype=float)
     levels, place, count = np.unique(x, return_inverse=True, return_counts=True)
     if len(levels) < 3 or count.min() < 2:
         raise InputError(
-            f"linearity needs three or more levels of two or more measurements; given are {len(levels)} levels."
+            "linearity needs three or more levels of two or more measurements; given are "
+            f"{len(levels)} levels."
         )
     means = np.bincount(place, y) / count
     within = np.bincount(place, (y - means[place]) ** 2) / (count - 1)
@@ -114,7 +118,10 @@ def _weighted(design: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats
 
 
 def _smooth(levels: Floats, within: Floats, count: Any) -> Floats:
-    """Variance of each level by the precision profile: that of a few replicates alone is too unsure for a weight."""
+    """Variance of each level by the precision profile.
+
+    That of a few replicates alone is too unsure for a weight.
+    """
     profile = fit_profile(levels, within, count - 1, draws=1)
     return np.asarray(np.maximum(profile.sd(levels) ** 2, np.max(within) * 1e-6 + 1e-300))
 
@@ -127,7 +134,7 @@ def _lack_of_fit(deviation: Floats, weight: Floats, scatter: float, freedom: int
 
 
 def _curvature(x: Floats, y: Floats, weight: Floats, n_levels: int, freedom: int) -> float:
-    """Least P value of the highest coefficient of a second and a third order polynomial, doubled for two looks."""
+    """Least P value of the highest coefficient of two polynomials, doubled for two looks."""
     centre, width = x.mean(), max(float(np.ptp(x)), 1e-300)
     found = []
     for order in (2, 3):

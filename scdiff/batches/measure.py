@@ -1,4 +1,7 @@
-"""One batch through the assay core, on the counts of the markers and the depths: what a whole run would say of one sample."""
+"""One batch through the assay core, on the counts of the markers and the depths.
+
+What a whole run would say of one sample.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Measured:
 
 
 Measurer = Callable[[Any, Any, Model, float], Measured]
-"""Marker counts (n_cells, n_markers), depths (n_cells,), model and doublet rate in, a result out."""
+"""Takes marker counts (n_cells, n_markers), depths (n_cells,), model and doublet rate."""
 
 
 def model_of(program: Program) -> Model:
@@ -57,7 +60,7 @@ def model_of(program: Program) -> Model:
 def measure_counts(
     counts: Any, depth: Any, model: Model, doublet_rate: float = 0.0, *, fdr: float = 0.05
 ) -> Measured:
-    """Fit, call, limit, criticise and say the verdict, as the steps ``call`` and ``fraction`` do for one sample.
+    """Measure one sample as the steps ``call`` and ``fraction`` do: calls, limits, verdict.
 
     What a run learns from the other genes (who the contamination is from) is not used.
 

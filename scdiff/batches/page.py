@@ -1,4 +1,7 @@
-"""The page of a decision: one A4 sheet for each result and specification, with a field for the signature."""
+"""The page of a decision.
+
+One A4 sheet for each result and specification, with a field for the signature.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ MEANINGS = {
     "PASS": "Every release criterion is met by the end of the interval that protects the patient.",
     "FAIL": "At least one release criterion is not met, with its whole interval.",
     "CANNOT TELL": "The data cannot decide at least one release criterion.",
-    "INVALID": "The result is not suitable for a decision: at least one suitability criterion is not met.",
+    "INVALID": (
+        "The result is not suitable for a decision: at least one suitability criterion is not met."
+    ),
 }
 
 

@@ -69,7 +69,10 @@ class Pools:
 
 
 def as_object(pool: Pool, markers: tuple[str, ...], prefix: str) -> AnnData:
-    """Give a pool as an object whose genes are the markers and all the rest: same marker counts, same depths, far faster to mix."""
+    """Give a pool as an object whose genes are the markers and all the rest.
+
+    Same marker counts, same depths, far faster to mix.
+    """
     import anndata as ad
     import pandas as pd
 

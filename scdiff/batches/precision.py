@@ -1,7 +1,8 @@
-"""Precision: how much of the variance comes from days, libraries, lots or operators, by nested variance components.
+"""Precision: the variance of days, libraries, lots and operators, as nested components.
 
-Restricted maximum likelihood, which for a balanced nested design gives the analysis of variance of CLSI EP05 wherever that has
-no negative component, and takes unbalanced designs, and a level that cannot be told from the next, as they are.
+Restricted maximum likelihood, which for a balanced nested design gives the analysis of variance of
+CLSI EP05 wherever that has no negative component, and takes unbalanced designs, and a level that
+cannot be told from the next, as they are.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def fit_components(
     values
         Measurements of one level, shape (n,), in any unit.
     factors
-        Labels of each measurement by factor, outermost first; each factor is nested in those before it. A factor with a single
-        label, or one that tells the same groups as the one before or each measurement from every other, is left out.
+        Labels of each measurement by factor, outermost first; each factor is nested in those
+        before it. A factor with a single label, or one that tells the same groups as the one
+        before or each measurement from every other, is left out.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def fit_components(
 
     Source
     ------
-    CLSI EP05-A3; Patterson and Thompson (10.1093/biomet/58.3.545); intervals after Satterthwaite (10.2307/3002019)
+    CLSI EP05-A3; Patterson and Thompson (10.1093/biomet/58.3.545); intervals after Satterthwaite
+    (10.2307/3002019)
     """
     y = np.asarray(values, dtype=float)
     if len(y) < 3 or not np.isfinite(y).all():
@@ -120,7 +123,7 @@ def _constant(value: float, names: Sequence[str], n: int) -> Components:
 
 
 def _groups(factors: Mapping[str, Sequence[object]], n: int) -> tuple[list[str], list[Floats]]:
-    """Names of the factors that tell something, and for each the matrix that says which measurements share a label."""
+    """Names of the factors that tell something, and for each which measurements share a label."""
     names: list[str] = []
     parts: list[Floats] = []
     path = np.zeros(n, dtype=int)
@@ -140,7 +143,7 @@ def _groups(factors: Mapping[str, Sequence[object]], n: int) -> tuple[list[str],
 
 
 def _projection(parts: Sequence[Floats], variance: Floats) -> tuple[Floats, Floats, float, float]:
-    """Inverse of the covariance, the matrix that takes the mean out of it, its log determinant, and that of the mean's precision."""
+    """Inverse of the covariance, without and with the mean taken out, and both log determinants."""
     total = sum(size * part for size, part in zip(variance, parts, strict=True))
     factor = cho_factor(total, lower=True)
     inverse = cho_solve(factor, np.eye(len(parts[0])))
@@ -155,7 +158,10 @@ def _projection(parts: Sequence[Floats], variance: Floats) -> tuple[Floats, Floa
 
 
 def _restricted_likelihood(y: Floats, parts: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Variances of the most likely components, and their covariance by the expected information; y has variance 1."""
+    """Variances of the most likely components, and their covariance by the expected information.
+
+    Y has variance 1.
+    """
 
     def loss(variance: Floats) -> tuple[float, Floats]:
         _, project, determinant, weight = _projection(parts, variance)

@@ -1,4 +1,7 @@
-"""The protocol of a validation: what will be measured, and what the method must show, written down before any data are read."""
+"""The protocol of a validation.
+
+What will be measured, and what the method must show, written down before any data are read.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ FOLDER = Path(__file__).parent / "protocols"
 
 FIGURES = {
     "false_detections": "share of blanks in which positive cells are stated",
-    "false_detections_interference": "the same, of blanks with single-marker cells, debris or other lineages",
+    "false_detections_interference": (
+        "the same, of blanks with single-marker cells, debris or other lineages"
+    ),
     "recovery": "mean measured of expected, of the level farthest from 1",
     "repeatability_cv": "CV of replicates, of the highest level",
     "within_laboratory_cv": "CV under all factors, of the highest level",
@@ -45,7 +50,9 @@ FIGURES = {
     "lod_of_claim": "limit of detection found, of the one printed",
     "loq": "limit of quantification by precision profile and total error, a fraction",
     "robustness": "mean measured of nominal, of the change farthest from 1",
-    "expanded_uncertainty": "expanded uncertainty (k = 2), of the result, at the highest level of the precision study",
+    "expanded_uncertainty": (
+        "expanded uncertainty (k = 2), of the result, at the highest level of the precision study"
+    ),
     "detected_at_lod": "share of batches at or above the printed LOD that are detected",
     "quantified_at_lloq": "share of batches at or above the printed LLOQ that are quantified",
     "coverage": "share of intervals that hold the truth",
@@ -95,7 +102,10 @@ class Acceptance(BaseModel):
 
 
 class Sources(BaseModel):
-    """Cells that batches are mixed from: paths of any input of ``scdiff run``, relative to the protocol, or ``simulated``."""
+    """Cells that batches are mixed from.
+
+    Paths of any input of ``scdiff run``, relative to the protocol, or ``simulated``.
+    """
 
     model_config = _STRICT
 
@@ -107,7 +117,9 @@ class Sources(BaseModel):
 
 
 class Nominal(BaseModel):
-    """Conditions of use: cells, median UMI, soup, its share from positive cells, doublets, unfiltered matrix.
+    """Conditions of use.
+
+    Cells, median UMI, soup, its share from positive cells, doublets, unfiltered matrix.
 
     Where the unfiltered matrix is given, its empty droplets say what the soup holds.
     """
@@ -123,7 +135,10 @@ class Nominal(BaseModel):
 
 
 class Blanks(BaseModel):
-    """Blanks: shares of soup, replicates of each; those at the nominal soup give the limit of blank, with ``more`` of them."""
+    """Blanks: shares of soup, replicates of each.
+
+    Those at the nominal soup give the limit of blank, with ``more`` of them.
+    """
 
     model_config = _STRICT
 
@@ -155,7 +170,7 @@ class Levels(BaseModel):
 
 
 class Detection(BaseModel):
-    """Levels for the limit of detection, as multiples of the one that blanks print, and replicates of each."""
+    """Levels for the limit of detection, as multiples of what blanks print; replicates of each."""
 
     model_config = _STRICT
 
@@ -166,7 +181,11 @@ class Detection(BaseModel):
 
 
 class Precision(BaseModel):
-    """Nested design: days differ in the cells of the pools and in depth and soup, libraries in the cells drawn, replicates in counts."""
+    """Nested design.
+
+    Days differ in the cells of the pools and in depth and soup, libraries in the cells drawn,
+    replicates in counts.
+    """
 
     model_config = _STRICT
 
@@ -179,7 +198,10 @@ class Precision(BaseModel):
 
 
 class Robustness(BaseModel):
-    """Deliberate changes at one level: cells and UMI of nominal, doublets, and each marker's counts as another annotation counts them."""
+    """Deliberate changes at one level.
+
+    Cells and UMI of nominal, doublets, and each marker's counts as another annotation counts them.
+    """
 
     model_config = _STRICT
 
@@ -203,10 +225,11 @@ class Protocol(BaseModel):
     program
         Name of a shipped programme with markers, or path of a TOML file.
     kind
-        ``in silico``: batches are mixed from cells of known kind. ``wet``: a sheet names measured samples with what is expected.
+        ``in silico``: batches are mixed from cells of known kind. ``wet``: a sheet names measured
+        samples with what is expected.
     sheet
-        For ``wet``: csv with ``sample,path,expected,replicate,day,operator,lot`` and, where known, ``flow``; ``path`` is the folder
-        of a finished run, or an input of one.
+        For ``wet``: csv with ``sample,path,expected,replicate,day,operator,lot`` and, where known,
+        ``flow``; ``path`` is the folder of a finished run, or an input of one.
     sources, nominal, blanks, interference, recovery, detection, precision, robustness
         For ``in silico``.
     total_error
@@ -289,7 +312,8 @@ def load_protocol(name: str | Path) -> Locked:
     path = FOLDER / f"{name}.yaml" if shipped else Path(name)
     if not path.exists() and path.suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
-            f"unknown protocol {str(name)!r}. {did_you_mean(str(name), shipped_protocols())} Or give the path of a YAML file."
+            f"unknown protocol {str(name)!r}. {did_you_mean(str(name), shipped_protocols())} "
+            "Or give the path of a YAML file."
         )
     try:
         data = read_bytes(path)
@@ -311,7 +335,9 @@ def load_protocol(name: str | Path) -> Locked:
 
 
 def lock_protocol(protocol: Locked, out: Path) -> str:
-    """Write the hash of a protocol into a folder, before any data are read; a folder serves one protocol.
+    """Write the hash of a protocol into a folder, before any data are read.
+
+    A folder serves one protocol.
 
     Parameters
     ----------
@@ -328,6 +354,8 @@ def lock_protocol(protocol: Locked, out: Path) -> str:
     ------
     ConfigError
         If the folder is locked for another protocol, or for other content under the same version.
+    InputError
+        If the lock cannot be read.
     """
     path, content = out / LOCK, protocol.content
     head = f"sha256: {protocol.sha256}\nprotocol: {content.name} {content.version}\n"
@@ -338,7 +366,8 @@ def lock_protocol(protocol: Locked, out: Path) -> str:
             raise InputError(f"{path}: cannot be read ({error}).") from None
         if not known.startswith(head):
             raise ConfigError(
-                f"{path}: this folder is locked for another protocol, or for other content of {content.name} {content.version}. "
+                f"{path}: this folder is locked for another protocol, or for other content of "
+                f"{content.name} {content.version}. "
                 "Give a changed protocol a version, and a folder, of its own."
             )
         return known

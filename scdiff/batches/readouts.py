@@ -1,4 +1,7 @@
-"""From a line of a specification to the figures of a run: which table, row and column, and in which unit."""
+"""From a line of a specification to the figures of a run.
+
+Which table, row and column, and in which unit.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,8 @@ def check_read_outs(checks: list[Check], evidence: Evidence) -> None:
         if kind not in (wanted, "any"):
             fitting = [unit for unit, (measured, _) in UNITS.items() if measured == kind]
             raise ConfigError(
-                f"{check.id}: {check.read_out} is no figure in {check.unit!r}. Units that fit: {', '.join(fitting)}."
+                f"{check.id}: {check.read_out} is no figure in {check.unit!r}. Units that "
+                f"fit: {', '.join(fitting)}."
             )
         if check.required or check.sample not in (EACH_SAMPLE, EACH_CONTROL):
             _check_sample(check, evidence)
@@ -101,7 +105,8 @@ def _kind_of(check: Check, evidence: Evidence) -> str:
         return "any"
     if len(rest) not in (1, 2):
         raise UnknownNameError(
-            f"{check.id}: read-out {check.read_out!r} is none of programme/state/column, qc/figure and tables/NAME.csv/column."
+            f"{check.id}: read-out {check.read_out!r} is none of programme/state/column, "
+            "qc/figure and tables/NAME.csv/column."
         )
     _check_fraction(check, evidence, first, rest[0])
     column = rest[1] if len(rest) == 2 else "prevalence"
@@ -122,7 +127,8 @@ def _check_fraction(check: Check, evidence: Evidence, program: str, state: str) 
             if program == name or program.startswith(f"{name}_")
         )
         raise UnknownNameError(
-            f"{evidence.folder}: the run has not called programme {program!r}. Run it with --set programs=[{programs[0] if programs else ''},{card}]; "
+            f"{evidence.folder}: the run has not called programme {program!r}. Run it with "
+            f"--set programs=[{programs[0] if programs else ''},{card}]; "
             f"nothing was judged. Called: {', '.join(programs)}."
         )
     _check_names([program], programs, f"{check.id}: programme", f" in {evidence.folder}")
@@ -135,7 +141,8 @@ def _check_names(names: list[str], known: list[str], what: str, where: str) -> N
     for name in names:
         if name not in known:
             raise UnknownNameError(
-                f"{what} {name!r}{where} is unknown. {did_you_mean(name, known)} Nothing was judged."
+                f"{what} {name!r}{where} is unknown. {did_you_mean(name, known)} Nothing was "
+                "judged."
             )
 
 
@@ -147,17 +154,18 @@ def _check_sample(check: Check, evidence: Evidence) -> None:
 
 
 def read_figures(check: Check, evidence: Evidence) -> list[Reading]:
-    """Read the figures of one line, one for each sample that it names; one that is empty where the run has none.
+    """Read the figures of one line, one for each sample that it names.
+
+    One that is empty where the run has none.
 
     Raises
     ------
     ScdiffError
         If a table cannot be read, or ``where`` does not name one row.
     """
+    names = [check.sample]
     if check.sample in (EACH_SAMPLE, EACH_CONTROL):
         names = sample_names(evidence, controls=check.sample == EACH_CONTROL)
-    else:
-        names = [check.sample]
     readings = [
         reading for name in names if (reading := _read_one(check, evidence, name)) is not None
     ]
@@ -199,7 +207,10 @@ def _fraction_figure(row: dict[str, str], column: str, scale: float) -> Figure:
 def _read_table_row(
     check: Check, evidence: Evidence, name: str, column: str, sample: str
 ) -> Reading:
-    """Read the figure of any other table: of the one row that ``where`` names, and the sample where the table has samples."""
+    """Read the figure of any other table.
+
+    Of the one row that ``where`` names, and the sample where the table has samples.
+    """
     wanted = dict(check.where)
     if "sample" in evidence.header(name):
         wanted.setdefault("sample", sample)
@@ -210,7 +221,8 @@ def _read_table_row(
     ]
     if len(found) > 1:
         raise ConfigError(
-            f"{check.id}: {len(found)} rows of {name} hold {wanted}: name more columns in `where`, so that one does."
+            f"{check.id}: {len(found)} rows of {name} hold {wanted}: name more columns in "
+            "`where`, so that one does."
         )
     if not found:
         return Reading(Figure(), sample)
@@ -224,7 +236,7 @@ def _read_table_row(
 
 
 def _in_unit(value: float, scale: float) -> float:
-    """Give a number of the tables, which have six digits, in another unit, without what division adds behind them.
+    """Give a number of the tables in another unit, without the digits that division adds.
 
     >>> _in_unit(0.0354754, 0.01)
     3.54754

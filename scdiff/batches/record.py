@@ -1,4 +1,7 @@
-"""The record of a decision, ``release.json``: what was judged, by what, with which hashes and which outcome."""
+"""The record of a decision, ``release.json``.
+
+What was judged, by what, with which hashes and which outcome.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ class Judgement(BaseModel):
 
 
 class Source(BaseModel):
-    """A specification: its name, version and hash, where it came from, and its copy beside the record."""
+    """A specification.
+
+    Its name, version and hash, where it came from, and its copy beside the record.
+    """
 
     model_config = _STRICT
 
@@ -79,7 +85,7 @@ class Source(BaseModel):
 
 
 class Result(BaseModel):
-    """A judged run: its folder as seen from the record, its version, its files with hashes, and its input files."""
+    """A judged run: its folder as seen from the record, its version, files with hashes, inputs."""
 
     model_config = _STRICT
 
@@ -136,9 +142,12 @@ class Release(BaseModel):
 
 
 def decision_of(judgements: list[Judgement]) -> Decision:
-    """Decide a sheet: INVALID where a suitability line is not met, else the worst of the release criteria.
+    """Decide a sheet.
 
-    Lines of the kinds ``report`` and ``alert`` decide nothing; a sheet whose criteria were all not measured cannot tell.
+    INVALID where a suitability line is not met, else the worst of the release criteria.
+
+    Lines of the kinds ``report`` and ``alert`` decide nothing; a sheet whose criteria were all not
+    measured cannot tell.
     """
     counted = [
         line for line in judgements if line.kind == "release" and line.decision not in UNDECIDED
@@ -169,7 +178,8 @@ def read_release(path: Path) -> Release:
         return Release.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}). Give --out the folder of a decision."
+            f"{path}: cannot be read ({error.strerror or error}). Give --out the folder of a "
+            "decision."
         ) from None
     except ValidationError as error:
         fault = error.errors()[0]

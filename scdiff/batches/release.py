@@ -44,7 +44,9 @@ def release_batches(
     batches: Sequence[str] = (),
     seed: int = 0,
 ) -> Release:
-    """Judge results by specifications; write ``release.html``, ``release.json``, ``release.csv`` and their hashes.
+    """Judge results by specifications.
+
+    Write ``release.html``, ``release.json``, ``release.csv`` and their hashes.
 
     Nothing is judged, and nothing written, unless every specification and every result can be read.
 
@@ -89,7 +91,8 @@ def _gather(results: Sequence[Path], batches: Sequence[str]) -> list[Evidence]:
     """Read the results; each needs a name of its own."""
     if batches and len(batches) != len(results):
         raise ConfigError(
-            f"{len(batches)} batch names are given for {len(results)} results: give one for each, in their order."
+            f"{len(batches)} batch names are given for {len(results)} results: give one for "
+            "each, in their order."
         )
     found = [
         read_evidence(Path(folder), batch=name)
@@ -99,7 +102,8 @@ def _gather(results: Sequence[Path], batches: Sequence[str]) -> list[Evidence]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(
-            f"two results have the batch name {twice!r}: name each with --batch, in the order of the results."
+            f"two results have the batch name {twice!r}: name each with --batch, in the order "
+            "of the results."
         )
     return found
 
@@ -146,7 +150,10 @@ def _source(written: Written) -> Source:
 
 
 def _result(found: Evidence, out: Path) -> Result:
-    """Describe a result in the record; its folder as seen from the record, so that both can be moved together."""
+    """Describe a result in the record.
+
+    Its folder as seen from the record, so that both can be moved together.
+    """
     inputs = [{name: row[name] for name in ("sample", "path", "sha256")} for row in found.inputs]
     return Result(
         batch=found.batch,

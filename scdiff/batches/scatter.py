@@ -1,4 +1,7 @@
-"""Sections of a validation on scatter: precision, linearity, limits, total error and uncertainty."""
+"""Sections of a validation on scatter.
+
+Precision, linearity, limits, total error and uncertainty.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from scdiff.batches.decide import Figure
 from scdiff.batches.limits import (
+    Bounded,
     find_blank_limit,
     find_detection_limit,
     find_quantification_limit,
@@ -46,49 +50,52 @@ def find_precision(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
-    table, figures = [], {}
+    table: list[dict[str, Any]] = []
+    figures: dict[str, Figure] = {}
     for level, part in split_levels(
         require_rows(select_sections(rows, "precision"), "nested design")
     ):
-        if len(part) < 3:
-            continue
-        factors = {
-            name: part[name].tolist()
-            for name in FACTORS
-            if name in part and len(set(part[name])) > 1
-        }
-        fitted = fit_components(part["prevalence"].to_numpy(dtype=float), factors)
-        sds = {name: float(np.sqrt(value)) for name, value in fitted.variance.items()}
-        cvs = {
-            "repeatability_cv": fitted.repeatability / fitted.mean,
-            "within_laboratory_cv": fitted.within_laboratory / fitted.mean,
-        }
-        ends = {
-            "repeatability_cv": fitted.interval[REPEATABILITY],
-            "within_laboratory_cv": fitted.total_interval,
-        }
-        low, high = (end / fitted.mean for end in fitted.total_interval)
-        table.append(
-            {
-                "expected": level,
-                "n": fitted.n,
-                "mean": fitted.mean,
-                **{f"sd_{name}": sd for name, sd in sds.items()},
-                **cvs,
-                "low": low,
-                "high": high,
-            }
-        )
-        figures = {
-            name: Figure(cv, ends[name][0] / fitted.mean, ends[name][1] / fitted.mean)
-            for name, cv in cvs.items()
-        }
+        if len(part) >= 3:
+            row, figures = _precision_of(level, part)
+            table.append(row)
     if not table:
         raise InputError("the study holds no level with three or more measurements.")
     last = figures["within_laboratory_cv"]
-    sentence = f"At the highest level the CV under all factors is {last.value:.1%} ({last.low:.1%} to {last.high:.1%}), by restricted maximum likelihood."
+    sentence = (
+        f"At the highest level the CV under all factors is {last.value:.1%} "
+        f"({last.low:.1%} to {last.high:.1%}), by restricted maximum likelihood."
+    )
     return Finding("Precision", sentence, make_table(table).fillna(0.0), figures)
+
+
+def _precision_of(level: float, part: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Figure]]:
+    """Fit the components of one level: its row of the table, and its CVs with their intervals."""
+    factors = {
+        name: part[name].tolist() for name in FACTORS if name in part and len(set(part[name])) > 1
+    }
+    fitted = fit_components(part["prevalence"].to_numpy(dtype=float), factors)
+    mean = max(fitted.mean, 1e-300)
+    sds = {f"sd_{name}": float(np.sqrt(value)) for name, value in fitted.variance.items()}
+    cvs = {
+        "repeatability_cv": (fitted.repeatability, fitted.interval[REPEATABILITY]),
+        "within_laboratory_cv": (fitted.within_laboratory, fitted.total_interval),
+    }
+    figures = {
+        name: Figure(sd / mean, low / mean, high / mean) for name, (sd, (low, high)) in cvs.items()
+    }
+    total = figures["within_laboratory_cv"]
+    row = {"expected": level, "n": fitted.n, "mean": fitted.mean, **sds}
+    row |= {name: figure.value for name, figure in figures.items()} | {
+        "low": total.low,
+        "high": total.high,
+    }
+    return row, figures
 
 
 def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
@@ -100,6 +107,11 @@ def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     part = require_rows(select_sections(rows, "recovery"), "levels")
     part = part[part["expected"] > 0]
@@ -111,8 +123,10 @@ def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     ]
     verdict = "no deviation" if line.p_deviation >= 0.05 else "a deviation"
     sentence = (
-        f"Slope {line.slope:.3f} ({line.slope_interval[0]:.3f} to {line.slope_interval[1]:.3f}), intercept {line.intercept:.5f}. The test finds {verdict} "
-        f"from the line (P = {line.p_deviation:.2g}; of a curve, {line.p_curve:.2g}); the largest is {line.worst:.1%} of what the line gives."
+        f"Slope {line.slope:.3f} ({line.slope_interval[0]:.3f} to "
+        f"{line.slope_interval[1]:.3f}), intercept {line.intercept:.5f}. The test finds {verdict} "
+        f"from the line (P = {line.p_deviation:.2g}; of a curve, {line.p_curve:.2g}); the "
+        f"largest is {line.worst:.1%} of what the line gives."
     )
     return Finding(
         "Linearity",
@@ -131,60 +145,56 @@ def find_limits(rows: pd.DataFrame, goal: float) -> Finding:
         The measurements.
     goal
         Goal of the total error, of the level.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
-    blanks = select_sections(rows, "blanks")
-    blanks = require_rows(
-        blanks[
-            (blanks["expected"] == 0)
-            & (blanks["section"].eq(WET) | blanks["condition"].eq("nominal"))
-        ],
-        "blanks",
-    )
+    blanks = _nominal_blanks(rows)
     lob = find_blank_limit(blanks["n_called"] / blanks["n_cells"])
-    levels = [
-        (level, select_decided(part))
-        for level, part in split_levels(require_rows(select_sections(rows, "detection"), "levels"))
-    ]
-    kept = [(level, part) for level, part in levels if len(part)]
-    hits = [int(part["verdict"].isin(FOUND).sum()) for _, part in kept]
-    lod = find_detection_limit([level for level, _ in kept], hits, [len(part) for _, part in kept])
+    lod = _detection(rows)
     printed = float(rows.loc[rows["section"].isin(["detection", WET]), "lod"].median())
     loq = _quantification(rows, lod.value, goal)
+    limits = {
+        "blank (rank)": (lob, float(blanks["lob"].median())),
+        "detection (probit)": (lod, printed),
+        "quantification (total error)": (loq, float(rows["lloq"].median())),
+    }
     table = [
-        {
-            "limit": "blank (rank)",
-            "found": lob.value,
-            "low": lob.low,
-            "high": lob.high,
-            "printed": float(blanks["lob"].median()),
-        },
-        {
-            "limit": "detection (probit)",
-            "found": lod.value,
-            "low": lod.low,
-            "high": lod.high,
-            "printed": printed,
-        },
-        {
-            "limit": "quantification (total error)",
-            "found": loq.value,
-            "low": loq.low,
-            "high": loq.high,
-            "printed": float(rows["lloq"].median()),
-        },
+        {"limit": name, "found": one.value, "low": one.low, "high": one.high, "printed": claim}
+        for name, (one, claim) in limits.items()
     ]
     figures = {
-        "lob": Figure(lob.value, lob.low, lob.high),
-        "lod": Figure(lod.value, lod.low, lod.high),
-        "lod_of_claim": Figure(lod.value / printed, lod.low / printed, lod.high / printed),
-        "loq": Figure(loq.value, loq.low, loq.high),
+        name: Figure(one.value, one.low, one.high)
+        for name, one in (("lob", lob), ("lod", lod), ("loq", loq))
     }
-    sentence = f"95 of 100 batches find {lod.value:.3%} ({lod.low:.3%} to {lod.high:.3%}); the assay prints {printed:.3%}. From {loq.value:.3%} on the total error is within {goal:.0%}."
+    figures["lod_of_claim"] = Figure(lod.value / printed, lod.low / printed, lod.high / printed)
+    sentence = (
+        f"95 of 100 batches find {lod.value:.3%} ({lod.low:.3%} to {lod.high:.3%}); the assay "
+        f"prints {printed:.3%}. "
+        f"From {loq.value:.3%} on the total error is within {goal:.0%}."
+    )
     return Finding("Limits", sentence, make_table(table), figures)
 
 
-def _quantification(rows: pd.DataFrame, lod: float, goal: float) -> Any:
-    """Limit of quantification by the levels from the limit of detection on that were measured under nominal conditions."""
+def _nominal_blanks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Blanks under the conditions of use."""
+    blanks = select_sections(rows, "blanks")
+    nominal = blanks["section"].eq(WET) | blanks["condition"].eq("nominal")
+    return require_rows(blanks[(blanks["expected"] == 0) & nominal], "blanks")
+
+
+def _detection(rows: pd.DataFrame) -> Bounded:
+    """Limit of detection by the levels that state something."""
+    levels = split_levels(require_rows(select_sections(rows, "detection"), "levels"))
+    kept = [(level, part) for level, one in levels if len(part := select_decided(one))]
+    hits = [int(part["verdict"].isin(FOUND).sum()) for _, part in kept]
+    return find_detection_limit([level for level, _ in kept], hits, [len(part) for _, part in kept])
+
+
+def _quantification(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
+    """Limit of quantification by the nominal levels from the limit of detection on."""
     levels = [
         (level, part["prevalence"])
         for level, part in split_levels(select_sections(rows, "recovery", "detection"))
@@ -219,6 +229,11 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
     goal
         Goal of the total error, of the level.
 
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+
     Source
     ------
     Eurachem/CITAC Guide CG 4 (expanded uncertainty)
@@ -251,5 +266,9 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
     spread = float(np.hypot(precision.figures["within_laboratory_cv"].value, bias))
     expanded = COVERAGE_FACTOR * spread
     figures["expanded_uncertainty"] = Figure(expanded, expanded, expanded)
-    sentence = f"Expanded uncertainty (k = 2) at {float(top['expected']):.1%}: {COVERAGE_FACTOR * spread:.0%} of the result, of precision under all factors and bias together."
+    sentence = (
+        f"Expanded uncertainty (k = 2) at {float(top['expected']):.1%}: "
+        f"{COVERAGE_FACTOR * spread:.0%} of the result, of precision under all factors and "
+        "bias together."
+    )
     return Finding("Total error and uncertainty", sentence, make_table(table), figures)

@@ -1,4 +1,7 @@
-"""The specification of a product: what a result must show, in which unit, within which limits, and from which source."""
+"""The specification of a product.
+
+What a result must show, in which unit, within which limits, and from which source.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +57,15 @@ class Check(BaseModel):
     title
         What a reader sees.
     read_out
-        ``programme/state/column`` of ``fractions.csv`` (``programme/state`` is its prevalence), ``qc/figure``, or
-        ``tables/NAME.csv/column`` for any other table of the run.
+        ``programme/state/column`` of ``fractions.csv`` (``programme/state`` is its prevalence),
+        ``qc/figure``, or ``tables/NAME.csv/column`` for any other table of the run.
     where
         For ``tables/...``: what the row must hold, by column; exactly one row must.
     low, high
         For ``tables/...``: columns of the interval.
     sample
-        ``all`` (every sample that is no control), the name of a sample, ``each sample``, or ``each control``.
+        ``all`` (every sample that is no control), the name of a sample, ``each sample``, or ``each
+        control``.
     unit
         Unit of the limits, one of :data:`UNITS`.
     at_least, at_most
@@ -69,11 +73,13 @@ class Check(BaseModel):
     allowed
         Texts that pass, for the unit ``text``.
     judge
-        ``bound``: the end of the 95 % interval that protects the patient; ``estimate``: the figure itself.
+        ``bound``: the end of the 95 % interval that protects the patient; ``estimate``: the figure
+        itself.
     required
         Whether a result without this figure counts as one that does not meet it.
     kind
-        ``release`` decides; ``report`` and ``alert`` are shown and do not; a ``report`` needs no limit.
+        ``release`` decides; ``report`` and ``alert`` are shown and do not; a ``report`` needs no
+        limit.
     source
         DOI, standard, or ``field convention``.
     note
@@ -113,7 +119,8 @@ class Check(BaseModel):
             return self
         if (self.unit == "text") != bool(self.allowed) or bool(numbers) == bool(self.allowed):
             raise ValueError(
-                "give at_least or at_most for a number, and allowed (with the unit text) for a text, not both"
+                "give at_least or at_most for a number, and allowed (with the unit text) for "
+                "a text, not both"
             )
         if (
             self.unit in ("%", "fraction")
@@ -325,6 +332,7 @@ def refuse_double(specifications: list[Written], known: dict[str, str] | None = 
         sha256, origin = earlier.setdefault(written.label, (written.sha256, written.origin))
         if sha256 != written.sha256:
             raise ConfigError(
-                f"{written.origin}: specification {written.label} differs from {origin}, which has the same name and version. "
+                f"{written.origin}: specification {written.label} differs from {origin}, "
+                "which has the same name and version. "
                 "Give the changed one a version of its own; nothing was judged."
             )

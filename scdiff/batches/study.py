@@ -1,4 +1,7 @@
-"""The measurements of a validation as one table: batches mixed in silico, or the samples of a sheet."""
+"""The measurements of a validation as one table.
+
+Batches mixed in silico, or the samples of a sheet.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,15 @@ from scdiff.vocabulary import POOLED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FACTORS", "SHEET_COLUMNS", "WET", "measure_sheet", "measure_study"]
+__all__ = [
+    "FACTORS",
+    "SHEET_COLUMNS",
+    "WET",
+    "measure_designs",
+    "measure_sheet",
+    "measure_study",
+    "read_pools",
+]
 
 FACTORS = ("lot", "day", "operator", "library")
 """Factors of precision, outermost first; replicates are what is left."""
@@ -45,7 +56,8 @@ def measure_study(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
 
     Returns
     -------
-    One row per batch: section, condition, expected fraction, settings, what is true, and what was printed.
+    One row per batch: section, condition, expected fraction, settings, what is true, and what was
+    printed.
 
     Raises
     ------
@@ -57,14 +69,14 @@ def measure_study(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
     content = protocol.content
     program = load_program(content.program)
     pools = read_pools(protocol, program)
-    measure = partial(_measure_design, pools=pools, program=program, measurer=measurer)
-    rows = _measure(plan_designs(content, tuple(pools.off_target)), measure)
-    printed = [
-        row["lod"]
-        for row in rows
-        if row["section"] == "blanks" and row["soup"] == content.nominal.soup
-    ] or [row["lod"] for row in rows]
-    rows += _measure(detection_designs(content, float(np.median(printed))), measure)
+    rows = measure_designs(
+        plan_designs(content, tuple(pools.off_target)), pools, program, measurer=measurer
+    )
+    nominal = [
+        row for row in rows if row["section"] == "blanks" and row["soup"] == content.nominal.soup
+    ]
+    printed = float(np.median([row["lod"] for row in nominal or rows]))
+    rows += measure_designs(detection_designs(content, printed), pools, program, measurer=measurer)
     return pd.DataFrame(rows)
 
 
@@ -88,16 +100,34 @@ def read_pools(protocol: Locked, program: Program) -> Pools:
     for name, pool in (("negatives", negatives), ("positives", positives)):
         if len(pool) < 10:
             raise InputError(
-                f"{pool.origin}: {len(pool)} cells are too few {name} to mix batches from; give 10 or more."
+                f"{pool.origin}: {len(pool)} cells are too few {name} to mix batches from; "
+                "give 10 or more."
             )
     others = {name: read(path) for name, path in sources.off_target.items()}
     return Pools(tuple(marker.name for marker in program.core), negatives, positives, others)
 
 
-def _measure(designs: list[Design], measure: Any) -> list[dict[str, Any]]:
-    """Measure batches, by as many processes as there are cores."""
+def measure_designs(
+    designs: list[Design], pools: Pools, program: Program, *, measurer: Measurer = measure_counts
+) -> list[dict[str, Any]]:
+    """Mix and measure batches, by as many processes as there are cores.
+
+    One row each, in their order.
+
+    Parameters
+    ----------
+    designs
+        What each batch is made of.
+    pools
+        Cells of known kind.
+    program
+        Whose markers are measured.
+    measurer
+        What measures a batch.
+    """
     from scdiff.compute.parallel import each
 
+    measure = partial(_measure_design, pools=pools, program=program, measurer=measurer)
     return each(measure, designs, what="batches")
 
 
@@ -113,11 +143,13 @@ def _measure_design(
     )
 
 
-# --- samples of a sheet ---------------------------------------------------------------------------------------------
+# --- samples of a sheet -----------------------------------------------------------------------
 
 
 def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> pd.DataFrame:
-    """Read the samples of a wet protocol: results of finished runs as they were printed, other inputs measured.
+    """Read the samples of a wet protocol.
+
+    Results of finished runs as they were printed, other inputs measured.
 
     Parameters
     ----------
@@ -141,7 +173,8 @@ def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
         expected = number(entry["expected"])
         if not 0 <= expected <= 1:
             raise ConfigError(
-                f"{path}: line {line}: expected is {entry['expected']!r}, but it is a fraction, 0-1."
+                f"{path}: line {line}: expected is {entry['expected']!r}, but it is a "
+                "fraction, 0-1."
             )
         said = _measure_sample(path.parent / entry["path"], program, measurer)
         labels = {name: entry.get(name, "") for name in ("lot", "day", "operator", "replicate")}

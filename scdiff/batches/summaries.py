@@ -1,4 +1,7 @@
-"""Pieces that the sections of a validation share: selections, shares and means with their intervals."""
+"""Pieces that the sections of a validation share.
+
+Selections, shares and means with their intervals.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,13 @@ def make_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Refuse to evaluate where there are no rows."""
+    """Refuse to evaluate where there are no rows.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
     if rows.empty:
         raise InputError(f"the study holds no {what}.")
     return rows

@@ -1,4 +1,7 @@
-"""Sections of a validation on trueness: specificity, recovery, robustness, claims, flow cytometry."""
+"""Sections of a validation on trueness.
+
+Specificity, recovery, robustness, claims, flow cytometry.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ __all__ = ["find_agreement", "find_claims", "find_recovery", "find_robustness", 
 
 
 def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections are called alike
-    """Blanks, plain and with what could be taken for positive cells: how often positive cells are stated.
+    """Blanks, plain and with what could be taken for positive cells.
+
+    How often positive cells are stated.
 
     Parameters
     ----------
@@ -36,6 +41,11 @@ def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG00
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     blanks = require_rows(
         rows[(rows["expected"] == 0) & rows["section"].isin(["blanks", "interference", WET])],
@@ -85,6 +95,11 @@ def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     levels = split_levels(require_rows(select_sections(rows, "recovery"), "levels"))
     found = [(level, part, estimate_mean(part["prevalence"] / level)) for level, part in levels]
@@ -102,7 +117,10 @@ def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     if not found:
         raise InputError("the study holds no level above 0.")
     worst = choose_farthest([one for _, _, one in found])
-    sentence = f"The level farthest from its expected value is recovered at {worst.value:.1%} ({worst.low:.1%} to {worst.high:.1%})."
+    sentence = (
+        f"The level farthest from its expected value is recovered at {worst.value:.1%} "
+        f"({worst.low:.1%} to {worst.high:.1%})."
+    )
     return Finding("Recovery", sentence, make_table(table), {"recovery": worst})
 
 
@@ -115,6 +133,11 @@ def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     part = require_rows(rows[rows["section"] == "robustness"], "deliberate changes")
     found = [
@@ -150,52 +173,48 @@ def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     decided = select_decided(rows)
-    positive = decided[decided["expected"] > 0]
+    positive, blanks = decided[decided["expected"] > 0], decided[decided["expected"] == 0]
     own = positive[
         positive["section"] != "precision"
     ]  # replicates of one library share their cells
     at_lod, at_lloq = (positive[positive["expected"] >= positive[name]] for name in ("lod", "lloq"))
-    blanks = decided[decided["expected"] == 0]
     claims = {
-        "detected_at_lod": (
-            "at or above its printed LOD: detected",
-            estimate_share(at_lod["verdict"].isin(FOUND)),
-            len(at_lod),
-        ),
+        "detected_at_lod": ("at or above its printed LOD: detected", at_lod["verdict"].isin(FOUND)),
         "quantified_at_lloq": (
             "at or above its printed LLOQ: quantified",
-            estimate_share(at_lloq["verdict"] == QUANTIFIED),
-            len(at_lloq),
+            at_lloq["verdict"] == QUANTIFIED,
         ),
         "coverage": (
             "95 % interval holds the truth",
-            estimate_share((own["low"] <= own["expected"]) & (own["expected"] <= own["high"])),
-            len(own),
+            own["expected"].between(own["low"], own["high"]),
         ),
-        "blanks_below_lob": (
+        "": (
             "blank at or below its printed LOB",
-            estimate_share(blanks["n_called"] / blanks["n_cells"] <= blanks["lob"] + 1e-12),
-            len(blanks),
+            blanks["n_called"] <= blanks["lob"] * blanks["n_cells"] + 1e-9,
         ),
-        "inconclusive": (
-            "inconclusive, left out above",
-            estimate_share(rows["verdict"] == INCONCLUSIVE),
-            len(rows),
-        ),
+        "inconclusive": ("inconclusive, left out above", rows["verdict"] == INCONCLUSIVE),
     }
+    shares = {name: estimate_share(hits) for name, (_, hits) in claims.items()}
     table = [
-        {"claim": words, "batches": n, "share": one.value, "low": one.low, "high": one.high}
-        for words, one, n in claims.values()
+        {
+            "claim": words,
+            "batches": len(hits),
+            "share": shares[name].value,
+            "low": shares[name].low,
+            "high": shares[name].high,
+        }
+        for name, (words, hits) in claims.items()
     ]
-    figures = {name: one for name, (_, one, _) in claims.items() if name != "blanks_below_lob"}
-    return Finding(
-        "Claim check",
-        "What every batch printed of itself, held to what was found.",
-        make_table(table),
-        figures,
-    )
+    figures = {name: figure for name, figure in shares.items() if name}
+    sentence = "What every batch printed of itself, held to what was found."
+    return Finding("Claim check", sentence, make_table(table), figures)
 
 
 def find_agreement(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
@@ -207,43 +226,36 @@ def find_agreement(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         The measurements.
     goal
         Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
     """
     if "flow" not in rows:
         raise InputError("the study holds no values of flow cytometry.")
     part = require_rows(rows[rows["flow"].notna()], "values of flow cytometry")
     x, y = part["flow"].to_numpy(dtype=float), part["prevalence"].to_numpy(dtype=float)
-    lines = {"Deming": fit_deming(x, y), "Passing-Bablok": fit_passing_bablok(x, y)}
-    table: list[dict[str, Any]] = []
-    for name, line in lines.items():
-        table.append(
-            {
-                "method": f"{name}, slope",
-                "value": line.slope,
-                "low": line.slope_interval[0],
-                "high": line.slope_interval[1],
-            }
-        )
-        table.append(
-            {
-                "method": f"{name}, intercept",
-                "value": line.intercept,
-                "low": line.intercept_interval[0],
-                "high": line.intercept_interval[1],
-            }
-        )
-    gap = compare_differences(x, y)
-    for name, value, ends in (
-        ("mean difference", gap.mean, gap.mean_interval),
-        ("lower limit", gap.low, gap.low_interval),
-        ("upper limit", gap.high, gap.high_interval),
-    ):
-        table.append(
-            {"method": f"Bland-Altman, {name}", "value": value, "low": ends[0], "high": ends[1]}
-        )
-    line = lines["Passing-Bablok"]
+    deming, robust, gap = fit_deming(x, y), fit_passing_bablok(x, y), compare_differences(x, y)
+    rows_of = [
+        ("Deming, slope", deming.slope, deming.slope_interval),
+        ("Deming, intercept", deming.intercept, deming.intercept_interval),
+        ("Passing-Bablok, slope", robust.slope, robust.slope_interval),
+        ("Passing-Bablok, intercept", robust.intercept, robust.intercept_interval),
+        ("Bland-Altman, mean difference", gap.mean, gap.mean_interval),
+        ("Bland-Altman, lower limit", gap.low, gap.low_interval),
+        ("Bland-Altman, upper limit", gap.high, gap.high_interval),
+    ]
+    table = [
+        {"method": name, "value": value, "low": low, "high": high}
+        for name, value, (low, high) in rows_of
+    ]
     figures = {
-        "flow_slope": Figure(line.slope, *line.slope_interval),
+        "flow_slope": Figure(robust.slope, *robust.slope_interval),
         "flow_bias": Figure(gap.mean, *gap.mean_interval),
     }
-    sentence = f"Against flow cytometry ({gap.n} samples): slope {line.slope:.2f}, mean difference {gap.mean:.2%}."
+    sentence = (
+        f"Against flow cytometry ({gap.n} samples): slope {robust.slope:.2f}, mean "
+        f"difference {gap.mean:.2%}."
+    )
     return Finding("Comparison with flow cytometry", sentence, make_table(table), figures)

@@ -1,29 +1,28 @@
-"""Validate the method by a protocol: lock it, measure, and hold what is found to its acceptance criteria."""
+"""Validate the method by a protocol.
+
+Lock it, measure, and hold what is found to its acceptance criteria.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scdiff import __version__
-from scdiff.batches.decide import EXIT_CODES, Decision, Figure, decide, worst
+from scdiff.batches.decide import Figure, decide, worst
 from scdiff.batches.findings import find_all
 from scdiff.batches.measure import Measurer, measure_counts
 from scdiff.batches.protocol import FIGURES, LOCK, Acceptance, Locked, load_protocol, lock_protocol
 from scdiff.batches.study import measure_sheet, measure_study
-from scdiff.batches.summaries import Finding
+from scdiff.batches.validation import Accepted, Validation
 from scdiff.storage.atomic import replace_atomically
 from scdiff.storage.checkpoint import Checkpoints
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Accepted", "Validation", "assess", "validate_method"]
+__all__ = ["assess", "validate_method"]
 
 REPORT, RECORD, BATCHES, SUMS = (
     "validation.html",
@@ -33,53 +32,13 @@ REPORT, RECORD, BATCHES, SUMS = (
 )
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """An acceptance criterion with its figure and decision."""
-
-    criterion: Acceptance
-    figure: Figure
-    decision: Decision
-    why: str
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a validation found.
-
-    Parameters
-    ----------
-    protocol
-        The protocol with its hash.
-    lock
-        Text of its lock, with the time before any data were read.
-    rows
-        The measurements.
-    findings
-        Section by section.
-    accepted
-        Criterion by criterion.
-    decision
-        Of all criteria together.
-    """
-
-    protocol: Locked
-    lock: str
-    rows: pd.DataFrame
-    findings: list[Finding]
-    accepted: list[Accepted]
-    decision: Decision
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the decision."""
-        return EXIT_CODES[self.decision]
-
-
 def validate_method(
     protocol: str | Path, out: Path, *, measurer: Measurer = measure_counts
 ) -> Validation:
-    """Validate the method; write ``validation.html``, ``validation.json``, ``batches.csv``, a table per section, and their hashes.
+    """Validate the method.
+
+    Write ``validation.html``, ``validation.json``, ``batches.csv``, a table per section, and their
+    hashes.
 
     Parameters
     ----------

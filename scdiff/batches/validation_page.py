@@ -1,4 +1,7 @@
-"""The report of a validation: criteria first, then each section with its table, and a field for the signature."""
+"""The report of a validation.
+
+Criteria first, then each section with its table, and a field for the signature.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from scdiff.report.page import table_cells
 from scdiff.report.text import DASH
 
 if TYPE_CHECKING:
-    from scdiff.batches.validate import Accepted, Validation
+    from scdiff.batches.validation import Accepted, Validation
 
 __all__ = ["render_validation"]
 

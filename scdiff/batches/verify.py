@@ -16,9 +16,10 @@ __all__ = ["verify_release"]
 def verify_release(out: Path) -> list[str]:
     """Say what is not as it was when the decision was written; empty where everything is.
 
-    Every file is hashed and held to ``release.sha256`` and ``release.json``; every decision is done again from the tables and the
-    copies of the specifications, and held to the record. Who changes tables, record and hashes together leaves no trace: keep
-    a copy of ``release.sha256`` elsewhere, or print the page, which shows the hash of each specification and input.
+    Every file is hashed and held to ``release.sha256`` and ``release.json``; every decision is
+    done again from the tables and the copies of the specifications, and held to the record. Who
+    changes tables, record and hashes together leaves no trace: keep a copy of ``release.sha256``
+    elsewhere, or print the page, which shows the hash of each specification and input.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ def _other_decisions(release: Release, out: Path) -> list[str]:
             )
         except ScdiffError as error:
             found.append(
-                f"{sheet.batch} by {sheet.specification} {sheet.version}: cannot be judged again: {error}"
+                f"{sheet.batch} by {sheet.specification} {sheet.version}: cannot be judged "
+                f"again: {error}"
             )
             continue
         found += _differences(sheet, again)
@@ -143,11 +145,11 @@ def _differences(sheet: Sheet, again: Sheet) -> list[str]:
     head = f"{sheet.batch} by {sheet.specification} {sheet.version}"
     lines = [line.model_copy(update={"advice": ""}) for line in sheet.judgements]
     if len(lines) != len(again.judgements):
-        return [
-            f"{head}: {len(lines)} lines stand in the record, but {len(again.judgements)} are judged now."
-        ]
+        count = len(again.judgements)
+        return [f"{head}: {len(lines)} lines stand in the record, but {count} are judged now."]
     found = [
-        f"{head}: {old.id} ({old.sample}) stands as {old.decision} in the record, but the tables give {new.decision}, or other figures."
+        f"{head}: {old.id} ({old.sample}) stands as {old.decision} in the record, but the "
+        f"tables give {new.decision}, or other figures."
         for old, new in zip(lines, again.judgements, strict=True)
         if old != new
     ]

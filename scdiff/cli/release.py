@@ -15,7 +15,10 @@ from scdiff.errors import ConfigError, ScdiffError
 __all__ = ["ERRORS_FROM", "release", "validate"]
 
 ERRORS_FROM = 10
-"""Exit codes 0 to 3 are decisions here, so an error has 10 more than elsewhere: 12 for bad options, 13 for bad data."""
+"""Exit codes 0 to 3 are decisions here, so an error has 10 more than elsewhere.
+
+12 for bad options, 13 for bad data.
+"""
 
 CHANGED = 4
 """Exit code of ``--verify`` where anything changed."""
@@ -29,7 +32,10 @@ _USAGE: Any = typer.BadParameter.__mro__[1]
 
 
 class _NoDecision:
-    """Ends the command with a code of its own where scdiff itself is at fault; the traceback is printed as ever."""
+    """Ends the command with a code of its own where scdiff itself is at fault.
+
+    The traceback is printed as ever.
+    """
 
     def __enter__(self) -> None:
         """Begin."""
@@ -44,7 +50,7 @@ class _NoDecision:
             raise typer.Exit(CRASHED) from None
 
 
-class DecisionCommand(TyperCommand):
+class _DecisionCommand(TyperCommand):
     """A command whose exit code is a decision: errors have codes of their own."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -67,7 +73,7 @@ class DecisionCommand(TyperCommand):
             raise typer.Exit(INTERRUPTED) from None
 
 
-@app.command(cls=DecisionCommand)
+@app.command(cls=_DecisionCommand)
 def release(
     results: Annotated[
         list[Path] | None, typer.Argument(help="Output folders of `scdiff run`.")
@@ -93,7 +99,10 @@ def release(
         bool, typer.Option("--verify", help="Decide again from the tables; say what changed since.")
     ] = False,
 ) -> None:
-    """Judge results by a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID; 10 and above, an error."""
+    """Judge results by a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID.
+
+    10 and above, an error.
+    """
     if verify:
         _verify(out, [*(results or []), *(spec or [])])
     from scdiff.batches.release import PAGE, release_batches
@@ -121,7 +130,8 @@ def _verify(out: Path, others: list[Any]) -> None:
 
     if others:
         raise ConfigError(
-            "--verify takes the folder of the decision (--out) and nothing else: results and specification stand in its record."
+            "--verify takes the folder of the decision (--out) and nothing else: results and "
+            "specification stand in its record."
         )
     found = verify_release(out)
     for said in found:
@@ -133,7 +143,7 @@ def _verify(out: Path, others: list[Any]) -> None:
     raise typer.Exit(CHANGED if found else 0)
 
 
-@app.command(cls=DecisionCommand)
+@app.command(cls=_DecisionCommand)
 def validate(
     protocol: Annotated[str, typer.Argument(help="YAML file, or standard.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the validation.")] = Path(
@@ -142,7 +152,10 @@ def validate(
     *,
     quiet: Quiet = False,
 ) -> None:
-    """Validate the method by a protocol: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL; 10 and above, an error."""
+    """Validate the method by a protocol: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL.
+
+    10 and above, an error.
+    """
     from scdiff.batches.protocol import FIGURES
     from scdiff.batches.validate import REPORT, validate_method
 

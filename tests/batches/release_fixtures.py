@@ -19,9 +19,9 @@ version: "1"
 title: Yield
 source: field convention
 suitability:
-  - {id: cells, title: Cells, read_out: qc/cells, unit: cells, at_least: 100, judge: estimate, source: field convention}
+  - {id: cells, title: Cells, read_out: qc/cells, unit: cells, at_least: 100, judge: estimate, source: DOI}
 criteria:
-  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: field convention}
+  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: DOI}
 """
 
 
@@ -40,16 +40,32 @@ def make_result(tmp_path: Path) -> Callable[..., Path]:
         (folder / "tables").mkdir(parents=True)
         table = list(rows) or [fraction_row()]
         (folder / "tables" / "fractions.csv").write_text(csv_of(table), encoding="utf-8")
-        cells = [{"cell": f"c{at}", "sample": "s1", "control": False, "total_counts": 4000 + at} for at in range(n_cells)]
-        cells += [{"cell": f"k{at}", "sample": "control1", "control": True, "total_counts": 100} for at in range(controls)]
+        cells = [
+            {"cell": f"c{at}", "sample": "s1", "control": False, "total_counts": 4000 + at}
+            for at in range(n_cells)
+        ]
+        cells += [
+            {"cell": f"k{at}", "sample": "control1", "control": True, "total_counts": 100}
+            for at in range(controls)
+        ]
         with gzip.open(folder / "tables" / "cells.csv.gz", "wt", encoding="utf-8") as handle:
             handle.write(csv_of(cells))
-        sheet = [{"sample": "s1", "path": f"/data/{name}.h5ad", "raw": "", "sha256": "ab" * 32, "layout": "h5ad"}]
+        sheet = [
+            {
+                "sample": "s1",
+                "path": f"/data/{name}.h5ad",
+                "raw": "",
+                "sha256": "ab" * 32,
+                "layout": "h5ad",
+            }
+        ]
         (folder / "tables" / "input_files.csv").write_text(csv_of(sheet), encoding="utf-8")
         dropped = [{"sample": "s1", "n_before": 400, "empty": 0, "n_after": n_cells}]
         (folder / "tables" / "qc_dropped.csv").write_text(csv_of(dropped), encoding="utf-8")
         (folder / "run.yaml").write_text("seed: 0\n", encoding="utf-8")
-        (folder / "versions.yml").write_text(f"scdiff:\n  python: 3.11.2\n  scdiff: {version}\n", encoding="utf-8")
+        (folder / "versions.yml").write_text(
+            f"scdiff:\n  python: 3.11.2\n  scdiff: {version}\n", encoding="utf-8"
+        )
         return folder
 
     return make

@@ -45,7 +45,9 @@ MOST, LEAST = Limits(at_most=2.0), Limits(at_least=2.0)
         (Figure(), Limits(allowed=["not detected"]), "CANNOT TELL"),
     ],
 )
-def test_the_end_that_protects_the_patient_decides(figure: Figure, limits: Limits, expected: str) -> None:
+def test_the_end_that_protects_the_patient_decides(
+    figure: Figure, limits: Limits, expected: str
+) -> None:
     assert decide(figure, limits)[0] == expected
 
 
@@ -58,8 +60,15 @@ def test_the_worst_decision_decides() -> None:
 shares = st.floats(0, 1, allow_nan=False)
 
 
-@given(ends=st.tuples(shares, shares, shares).map(sorted), lod=shares, limit=shares, least=st.booleans())
-def test_a_limit_below_the_lod_never_passes(ends: list[float], lod: float, limit: float, least: bool) -> None:
+@given(
+    ends=st.tuples(shares, shares, shares).map(sorted),
+    lod=shares,
+    limit=shares,
+    least=st.booleans(),
+)
+def test_a_limit_below_the_lod_never_passes(
+    ends: list[float], lod: float, limit: float, least: bool
+) -> None:
     low, value, high = ends
     limits = Limits(at_least=limit) if least else Limits(at_most=limit)
     decision, _ = decide(Figure(value, low, high, lod=lod), limits)
@@ -86,7 +95,9 @@ def test_few_batches_at_the_limit_are_decided_wrongly() -> None:
     for number in range(1000):
         truth = limit + (se if number % 2 else -se)
         called = int(rng.binomial(n, truth))
-        decision, _ = decide(Figure(called / n, *clopper_pearson(called, n), lod=0.002), Limits(at_most=limit))
+        decision, _ = decide(
+            Figure(called / n, *clopper_pearson(called, n), lod=0.002), Limits(at_most=limit)
+        )
         if decision in wrong:
             wrong[decision] += (decision == "PASS") == (truth > limit)
     assert wrong["PASS"] <= 50

@@ -32,10 +32,22 @@ def test_a_batch_passes_and_its_record_follows_the_schema(make_result, spec_file
     record = json.loads((out / "release.json").read_text())
     jsonschema.validate(record, json.loads(SCHEMA_FILE.read_text()))
     assert record["sheets"][0]["batch"] == "lot7"
-    assert record["results"][0]["inputs"] == [{"sample": "s1", "path": "/data/lot7.h5ad", "sha256": "ab" * 32}]
+    assert record["results"][0]["inputs"] == [
+        {"sample": "s1", "path": "/data/lot7.h5ad", "sha256": "ab" * 32}
+    ]
     assert read_release(out / "release.json") == release
     page = (out / "release.html").read_text()
-    for shown in ("lot7", "ab" * 32, release.specifications[0].sha256, "Name", "Role", "Date", "Meaning", "PASS", "2.9 to 5.3 %"):
+    for shown in (
+        "lot7",
+        "ab" * 32,
+        release.specifications[0].sha256,
+        "Name",
+        "Role",
+        "Date",
+        "Meaning",
+        "PASS",
+        "2.9 to 5.3 %",
+    ):
         assert shown in page
 
 
@@ -56,7 +68,9 @@ def test_the_shipped_schema_is_that_of_the_record() -> None:
         ({"prevalence": 0.01, "prevalence_low": 0.005, "prevalence_high": 0.019}, 99, "INVALID"),
     ],
 )
-def test_decisions_and_exit_codes(make_result, spec_file, tmp_path, changes, n_cells, decision) -> None:
+def test_decisions_and_exit_codes(
+    make_result, spec_file, tmp_path, changes, n_cells, decision
+) -> None:
     folder, out = make_result("lot", fraction_row(**changes), n_cells=n_cells), tmp_path / "out"
     code = main(["release", str(folder), "--spec", str(spec_file()), "--out", str(out)])
     assert code == EXIT_CODES[decision]
@@ -64,7 +78,12 @@ def test_decisions_and_exit_codes(make_result, spec_file, tmp_path, changes, n_c
 
 
 def test_each_decision_is_reproduced_by_hand_from_the_csv(make_result, spec_file, tmp_path) -> None:
-    changed = [{}, {"prevalence_low": 0.019}, {"prevalence_high": 0.019, "prevalence_low": 0.001, "prevalence": 0.01}, {"lod": 0.021}]
+    changed = [
+        {},
+        {"prevalence_low": 0.019},
+        {"prevalence_high": 0.019, "prevalence_low": 0.001, "prevalence": 0.01},
+        {"lod": 0.021},
+    ]
     folders = [make_result(f"lot{at}", fraction_row(**one)) for at, one in enumerate(changed)]
     release_batches(folders, [spec_file()], tmp_path / "out")
     decisions = set()
@@ -73,17 +92,27 @@ def test_each_decision_is_reproduced_by_hand_from_the_csv(make_result, spec_file
         limit, lower = float(line["at_least"]), line["judge"] == "bound"
         low, high = (low, high) if lower else (float(line["figure"]),) * 2
         blind = limit < lod
-        expected = "FAIL" if high < limit and not blind else "CANNOT TELL" if blind or low < limit else "PASS"
+        expected = (
+            "FAIL"
+            if high < limit and not blind
+            else "CANNOT TELL"
+            if blind or low < limit
+            else "PASS"
+        )
         assert line["decision"] == expected
         decisions.add(expected)
     assert decisions == {"PASS", "FAIL", "CANNOT TELL"}
 
 
 def test_what_would_decide_comes_from_the_plan(make_result, spec_file, tmp_path) -> None:
-    wide = make_result("wide", fraction_row(prevalence=0.03, prevalence_low=0.015, prevalence_low_cells=0.015))
+    wide = make_result(
+        "wide", fraction_row(prevalence=0.03, prevalence_low=0.015, prevalence_low_cells=0.015)
+    )
     blind = make_result("blind", fraction_row(lod=0.05))
     donors = make_result("donors", fraction_row(prevalence_low=0.015))
-    doubt = make_result("doubt", fraction_row(verdict="inconclusive", reason="the unfiltered matrix would decide"))
+    doubt = make_result(
+        "doubt", fraction_row(verdict="inconclusive", reason="the unfiltered matrix would decide")
+    )
     release = release_batches([wide, blind, donors, doubt], [spec_file()], tmp_path / "out")
     said = {sheet.batch: sheet.judgements[-1].advice for sheet in release.sheets}
     # the lower end lies 1.5 points below 3 %, the limit 1: 2.25 times the cells, which are 1,000
@@ -97,51 +126,93 @@ def test_what_would_decide_comes_from_the_plan(make_result, spec_file, tmp_path)
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("pancreatic_progenitor/progenitor_like", "pancreatic_progenitr/progenitor_like", "Did you mean 'pancreatic_progenitor'"),
-        ("pancreatic_progenitor/progenitor_like", "pancreatic_progenitor/progenitor_lik", "Did you mean 'progenitor_like'"),
-        ("pancreatic_progenitor/progenitor_like", "pancreatic_progenitor/progenitor_like/prevalance", "Did you mean 'prevalence'"),
-        ("pancreatic_progenitor/progenitor_like", "isct_CD34/CD34_positive", r"programs=\[pancreatic_progenitor,isct\]"),
-        ("pancreatic_progenitor/progenitor_like", "tables/fraction.csv/lod", "Did you mean 'fractions.csv'"),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "pancreatic_progenitr/progenitor_like",
+            "Did you mean 'pancreatic_progenitor'",
+        ),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "pancreatic_progenitor/progenitor_lik",
+            "Did you mean 'progenitor_like'",
+        ),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "pancreatic_progenitor/progenitor_like/prevalance",
+            "Did you mean 'prevalence'",
+        ),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "isct_CD34/CD34_positive",
+            r"programs=\[pancreatic_progenitor,isct\]",
+        ),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "tables/fraction.csv/lod",
+            "Did you mean 'fractions.csv'",
+        ),
         ("pancreatic_progenitor/progenitor_like", "progenitor_like", "is none of"),
         ("qc/cells", "qc/cell", "Did you mean 'cells'"),
         ("title: Positive cells", "title: Positive cells, sample: al", "Did you mean 'all'"),
     ],
 )
-def test_unknown_read_outs_are_refused_and_nothing_is_judged(make_result, spec_file, tmp_path, old, new, said) -> None:
+def test_unknown_read_outs_are_refused_and_nothing_is_judged(
+    make_result, spec_file, tmp_path, old, new, said
+) -> None:
     with pytest.raises(UnknownNameError, match=said):
         release_batches([make_result("lot")], [spec_file(old, new)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_unit_that_does_not_fit_is_refused(make_result, spec_file, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="qc/cells is no figure in 'UMI'. Units that fit: cells"):
-        release_batches([make_result("lot")], [spec_file("unit: cells", "unit: UMI")], tmp_path / "out")
+    with pytest.raises(
+        ConfigError, match=r"qc/cells is no figure in 'UMI'\. Units that fit: cells"
+    ):
+        release_batches(
+            [make_result("lot")], [spec_file("unit: cells", "unit: UMI")], tmp_path / "out"
+        )
 
 
 def test_other_tables_are_read_by_column_and_row(make_result, spec_file, tmp_path) -> None:
     folder = make_result("lot")
     (folder / "tables" / "trajectory.csv").write_text("verdict,p_continuum\ncontinuum,0.2\n")
-    (folder / "tables" / "dose.csv").write_text("program,sample,cells,low\na,all,5,4\nb,all,9,7\na,s1,1,1\n")
-    old = '  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: field convention}\n'
-    new = (
-        "  - {id: path, title: Path, read_out: tables/trajectory.csv/verdict, unit: text, allowed: [continuum], source: field convention}\n"
-        "  - {id: dose, title: Dose, read_out: tables/dose.csv/cells, where: {program: b}, low: low, unit: cells, at_least: 8, source: field convention}\n"
+    (folder / "tables" / "dose.csv").write_text(
+        "program,sample,cells,low\na,all,5,4\nb,all,9,7\na,s1,1,1\n"
     )
-    lines = release_batches([folder], [spec_file(old, new)], tmp_path / "out").sheets[0].judgements[1:]
-    assert [(line.figure, line.low, line.decision) for line in lines] == [(None, None, "PASS"), (9.0, 7.0, "CANNOT TELL")]
-    with pytest.raises(ConfigError, match="2 rows of dose.csv"):
-        release_batches([folder], [spec_file(old, new.replace("where: {program: b}, ", ""))], tmp_path / "out2")
+    old = '  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: DOI}\n'
+    new = (
+        "  - {id: path, title: Path, read_out: tables/trajectory.csv/verdict, unit: text, allowed: [continuum], source: DOI}\n"
+        "  - {id: dose, title: Dose, read_out: tables/dose.csv/cells, where: {program: b}, low: low, unit: cells, at_least: 8, source: DOI}\n"
+    )
+    lines = (
+        release_batches([folder], [spec_file(old, new)], tmp_path / "out").sheets[0].judgements[1:]
+    )
+    assert [(line.figure, line.low, line.decision) for line in lines] == [
+        (None, None, "PASS"),
+        (9.0, 7.0, "CANNOT TELL"),
+    ]
+    with pytest.raises(ConfigError, match=r"2 rows of dose\.csv"):
+        release_batches(
+            [folder], [spec_file(old, new.replace("where: {program: b}, ", ""))], tmp_path / "out2"
+        )
 
 
 def test_controls_are_suitability_and_may_be_absent(make_result, spec_file, tmp_path) -> None:
     old = "criteria:\n"
-    new = "  - {id: control, title: Controls, read_out: pancreatic_progenitor/progenitor_like/verdict, sample: each control, unit: text, allowed: [not detected], required: false, source: field convention}\ncriteria:\n"
+    new = "  - {id: control, title: Controls, read_out: pancreatic_progenitor/progenitor_like/verdict, sample: each control, unit: text, allowed: [not detected], required: false, source: DOI}\ncriteria:\n"
     control = fraction_row(sample="control1", verdict="detected")
     with_control = make_result("a", fraction_row(), control, controls=60)
-    assert release_batches([with_control], [spec_file(old, new)], tmp_path / "out").decision == "INVALID"
+    assert (
+        release_batches([with_control], [spec_file(old, new)], tmp_path / "out").decision
+        == "INVALID"
+    )
     without = release_batches([make_result("b")], [spec_file(old, new)], tmp_path / "out2")
     assert without.decision == "PASS"
-    assert [line.decision for line in without.sheets[0].judgements] == ["PASS", "NOT MEASURED", "PASS"]
+    assert [line.decision for line in without.sheets[0].judgements] == [
+        "PASS",
+        "NOT MEASURED",
+        "PASS",
+    ]
 
 
 def test_controls_are_not_counted_among_the_cells(make_result, spec_file, tmp_path) -> None:
@@ -149,18 +220,26 @@ def test_controls_are_not_counted_among_the_cells(make_result, spec_file, tmp_pa
     assert release_batches([folder], [spec_file()], tmp_path / "out").decision == "INVALID"
 
 
-def test_another_version_is_judged_only_with_the_same_layout(make_result, spec_file, tmp_path) -> None:
+def test_another_version_is_judged_only_with_the_same_layout(
+    make_result, spec_file, tmp_path
+) -> None:
     release_batches([make_result("old", version="0.0.9")], [spec_file()], tmp_path / "out")
     assert "The result was made by scdiff 0.0.9" in (tmp_path / "out" / "release.html").read_text()
     foreign = make_result("foreign", version="9.0")
     path = foreign / "tables" / "fractions.csv"
     path.write_text(path.read_text().replace("prevalence,", "proportion,"))
-    with pytest.raises(InputError, match=f"column 9 is 'proportion', but scdiff {__version__} reads 'prevalence'.*made by scdiff 9.0"):
+    with pytest.raises(
+        InputError,
+        match=f"column 9 is 'proportion', but scdiff {__version__} reads 'prevalence'.*made by scdiff 9.0",
+    ):
         release_batches([foreign], [spec_file()], tmp_path / "out2")
 
 
 def test_several_results_and_specifications(make_result, spec_file, tmp_path) -> None:
-    good, bad = make_result("good"), make_result("bad", fraction_row(prevalence=0.001, prevalence_low=0, prevalence_high=0.004))
+    good, bad = (
+        make_result("good"),
+        make_result("bad", fraction_row(prevalence=0.001, prevalence_low=0, prevalence_high=0.004)),
+    )
     other = spec_file('version: "1"', 'version: "2"', name="two.yaml")
     release = release_batches([good, bad], [spec_file(), other], tmp_path / "out")
     assert [(sheet.batch, sheet.version, sheet.decision) for sheet in release.sheets] == [
@@ -175,7 +254,9 @@ def test_several_results_and_specifications(make_result, spec_file, tmp_path) ->
         release_batches([good, bad], [spec_file()], tmp_path / "out", batches=["x"])
 
 
-def test_a_changed_specification_of_the_same_version_is_refused_in_the_same_folder(make_result, spec_file, tmp_path) -> None:
+def test_a_changed_specification_of_the_same_version_is_refused_in_the_same_folder(
+    make_result, spec_file, tmp_path
+) -> None:
     folder, out = make_result("lot"), tmp_path / "out"
     first = release_batches([folder], [spec_file()], out)
     again = release_batches([folder], [spec_file()], out)
@@ -200,7 +281,17 @@ def test_a_changed_specification_of_the_same_version_is_refused_in_the_same_fold
 )
 def test_errors_have_codes_of_their_own(make_result, tmp_path, capsys, words, code, said) -> None:
     lot = str(make_result("lot"))
-    assert main(["release", *(word.replace("{lot}", lot) for word in words), "--out", str(tmp_path / "out")]) == code
+    assert (
+        main(
+            [
+                "release",
+                *(word.replace("{lot}", lot) for word in words),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == code
+    )
     assert said in capsys.readouterr().err
 
 
@@ -209,12 +300,25 @@ def test_a_fault_of_the_program_is_no_decision(make_result, tmp_path, monkeypatc
         raise ZeroDivisionError
 
     monkeypatch.setattr("scdiff.batches.release.release_batches", fail)
-    assert main(["release", str(make_result("lot")), "--spec", "isct", "--out", str(tmp_path / "out")]) == 70
+    assert (
+        main(["release", str(make_result("lot")), "--spec", "isct", "--out", str(tmp_path / "out")])
+        == 70
+    )
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "damage"), [("fractions.csv", b""), ("fractions.csv", b"\xff\xfe"), ("fractions.csv", b"program,state\na\n"), ("cells.csv.gz", b"no gzip")])
-def test_damaged_tables_are_refused_in_a_sentence(make_result, spec_file, tmp_path, name, damage) -> None:
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("fractions.csv", b""),
+        ("fractions.csv", b"\xff\xfe"),
+        ("fractions.csv", b"program,state\na\n"),
+        ("cells.csv.gz", b"no gzip"),
+    ],
+)
+def test_damaged_tables_are_refused_in_a_sentence(
+    make_result, spec_file, tmp_path, name, damage
+) -> None:
     folder = make_result("lot")
     (folder / "tables" / name).write_bytes(damage)
     with pytest.raises(InputError, match=name):
@@ -230,7 +334,19 @@ def test_names_that_are_markup_or_formulas_stay_text(make_result, spec_file, tmp
 
 
 def test_a_finished_run_is_judged(finished_run, tmp_path) -> None:
-    assert main(["release", str(finished_run), "--spec", "progenitor_yield", "--out", str(tmp_path / "out")]) == 3  # 70 cells are too few
+    assert (
+        main(
+            [
+                "release",
+                str(finished_run),
+                "--spec",
+                "progenitor_yield",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 3
+    )  # 70 cells are too few
     assert main(["release", "--verify", "--out", str(tmp_path / "out")]) == 0
 
 

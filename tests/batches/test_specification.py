@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scdiff.batches.specification import UNITS, load_specification, refuse_double, shipped_specifications
+from scdiff.batches.specification import (
+    UNITS,
+    load_specification,
+    refuse_double,
+    shipped_specifications,
+)
 from scdiff.errors import ConfigError, UnknownNameError
 from scdiff.programs import load_program
 
@@ -26,13 +31,20 @@ def test_isct_says_what_stands_in_and_what_is_not_measured() -> None:
     assert content.source == "10.1080/14653240600855905"
     limits = {check.id: (check.at_least, check.at_most) for check in content.criteria}
     assert {limits[name] for name in ("cd73", "cd90", "cd105")} == {(95.0, None)}
-    assert {limit for name, limit in limits.items() if name not in ("cd73", "cd90", "cd105")} == {(None, 2.0)}
+    assert {limit for name, limit in limits.items() if name not in ("cd73", "cd90", "cd105")} == {
+        (None, 2.0)
+    }
     assert any("stand in for surface proteins" in note for note in content.notes)
-    assert {"Adherence to plastic", "Surface proteins"} <= {entry.what for entry in content.not_measured}
+    assert {"Adherence to plastic", "Surface proteins"} <= {
+        entry.what for entry in content.not_measured
+    }
 
 
 def test_the_wj_msc_release_has_its_published_limits() -> None:
-    limits = {check.id: (check.at_least, check.at_most) for check in load_specification("wj_msc").content.criteria}
+    limits = {
+        check.id: (check.at_least, check.at_most)
+        for check in load_specification("wj_msc").content.criteria
+    }
     assert [limits[name] for name in ("cd73", "cd90", "cd105")] == [(80.0, None)] * 3
     assert {limits[name] for name in ("cd45", "cd34", "cd11b", "cd19", "hla_dr")} == {(None, 2.0)}
 
@@ -48,7 +60,11 @@ def test_the_wj_msc_release_has_its_published_limits() -> None:
         ("at_least: 2", "at_least: 3, at_most: 2", "is above at_most"),
         ("id: positive", "id: cells", "two lines share the id 'cells'"),
         ('version: "1"', "version: 1", 'version: "1"'),
-        ("title: Positive cells", "title: Positive cells, kind: report", "no criterion is of the kind release"),
+        (
+            "title: Positive cells",
+            "title: Positive cells, kind: report",
+            "no criterion is of the kind release",
+        ),
         ("at_least: 2", "at_least: .nan", "finite number"),
     ],
 )
@@ -72,7 +88,10 @@ def test_unknown_names_and_texts_are_refused(tmp_path) -> None:
 
 
 def test_same_version_and_other_content_is_refused(spec_file, tmp_path) -> None:
-    first, second = load_specification(spec_file()), load_specification(spec_file("at_least: 2", "at_least: 1", name="b.yaml"))
+    first, second = (
+        load_specification(spec_file()),
+        load_specification(spec_file("at_least: 2", "at_least: 1", name="b.yaml")),
+    )
     refuse_double([first, first])
     with pytest.raises(ConfigError, match="same name and version"):
         refuse_double([first, second])
@@ -85,4 +104,11 @@ def test_same_version_and_other_content_is_refused(spec_file, tmp_path) -> None:
 
 
 def test_every_unit_names_a_kind() -> None:
-    assert {kind for kind, _ in UNITS.values()} == {"fraction", "cells", "UMI", "genes", "text", "number"}
+    assert {kind for kind, _ in UNITS.values()} == {
+        "fraction",
+        "cells",
+        "UMI",
+        "genes",
+        "text",
+        "number",
+    }

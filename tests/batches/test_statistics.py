@@ -21,16 +21,26 @@ from scdiff.batches.precision import fit_components
 from scdiff.errors import InputError
 
 
-def nested(rng: np.random.Generator, sizes: tuple[int, int, int], sds: tuple[float, float, float]) -> pd.DataFrame:
+def nested(
+    rng: np.random.Generator, sizes: tuple[int, int, int], sds: tuple[float, float, float]
+) -> pd.DataFrame:
     days, libraries, replicates = sizes
     day = np.repeat(np.arange(days), libraries * replicates)
     library = np.tile(np.repeat(np.arange(libraries), replicates), days)
-    value = 5 + rng.normal(0, sds[0], days)[day] + rng.normal(0, sds[1], days * libraries)[day * libraries + library]
-    return pd.DataFrame({"day": day, "library": library, "value": value + rng.normal(0, sds[2], len(day))})
+    value = (
+        5
+        + rng.normal(0, sds[0], days)[day]
+        + rng.normal(0, sds[1], days * libraries)[day * libraries + library]
+    )
+    return pd.DataFrame(
+        {"day": day, "library": library, "value": value + rng.normal(0, sds[2], len(day))}
+    )
 
 
 def components(frame: pd.DataFrame) -> dict[str, float]:
-    return fit_components(frame["value"], {"day": frame["day"], "library": frame["library"]}).variance
+    return fit_components(
+        frame["value"], {"day": frame["day"], "library": frame["library"]}
+    ).variance
 
 
 def anova(frame: pd.DataFrame, sizes: tuple[int, int, int]) -> list[float]:
@@ -53,7 +63,9 @@ def test_balanced_components_are_those_of_the_analysis_of_variance(seed: int) ->
 
 
 def test_unbalanced_components_are_those_of_statsmodels() -> None:
-    frame = nested(np.random.default_rng(5), (10, 3, 3), (1.0, 0.7, 0.5)).sample(frac=0.8, random_state=1)
+    frame = nested(np.random.default_rng(5), (10, 3, 3), (1.0, 0.7, 0.5)).sample(
+        frac=0.8, random_state=1
+    )
     fitted = sm.MixedLM.from_formula(
         "value ~ 1", frame, groups="day", re_formula="1", vc_formula={"library": "0 + C(library)"}
     ).fit(reml=True)
@@ -76,7 +88,9 @@ def test_components_and_their_interval_hold_on_average() -> None:
 
 def test_components_of_little_are_refused_or_zero() -> None:
     assert fit_components([2.0, 2.0, 2.0], {}).total == 0
-    assert set(fit_components([1.0, 2.0, 3.0, 4.0], {"day": [1, 1, 1, 1]}).variance) == {"replicate"}
+    assert set(fit_components([1.0, 2.0, 3.0, 4.0], {"day": [1, 1, 1, 1]}).variance) == {
+        "replicate"
+    }
     with pytest.raises(InputError, match="three or more"):
         fit_components([1.0, np.nan, 2.0], {})
     with pytest.raises(InputError, match="'day' has 2 labels for 3"):
@@ -104,7 +118,9 @@ def test_the_limit_of_detection_is_that_of_a_probit_regression() -> None:
     # delta method on the logarithm, which profile likelihood follows for so many measurements
     gradient = np.array([-1 / slope, -(norm.ppf(0.95) - start) / slope**2])
     error = np.sqrt(gradient @ fitted.cov_params() @ gradient)
-    assert np.log10([found.low, found.high]) == pytest.approx(np.log10(found.value) + np.array([-1.96, 1.96]) * error, abs=0.06)
+    assert np.log10([found.low, found.high]) == pytest.approx(
+        np.log10(found.value) + np.array([-1.96, 1.96]) * error, abs=0.06
+    )
 
 
 def test_the_limit_of_detection_says_what_it_cannot_know() -> None:
@@ -148,12 +164,12 @@ def test_the_profile_finds_its_variance_function() -> None:
 def test_a_line_is_linear_and_a_curve_is_not() -> None:
     rng = np.random.default_rng(0)
     x = np.repeat([0.01, 0.03, 0.1, 0.2, 0.3], 8)
-    straight = fit_linearity(x, x * 0.97 + rng.normal(0, 0.03 * x))
+    straight = [fit_linearity(x, x * 0.97 + rng.normal(0, 0.03 * x)) for _ in range(40)]
     curved = fit_linearity(x, x - 0.8 * x**2 + rng.normal(0, 0.03 * x))
-    assert straight.slope_interval[0] < 0.97 < straight.slope_interval[1]
-    assert straight.p_deviation > 0.05 < straight.p_curve
+    assert sum(line.p_deviation < 0.05 for line in straight) <= 6
+    assert sum(line.slope_interval[0] < 0.97 < line.slope_interval[1] for line in straight) >= 34
     assert max(curved.p_deviation, curved.p_curve) < 1e-4
-    assert curved.worst > straight.worst
+    assert curved.worst > max(line.worst for line in straight)
     with pytest.raises(InputError, match="three or more levels"):
         fit_linearity([0.1, 0.1, 0.2, 0.2], [1, 2, 3, 4])
 
@@ -182,7 +198,9 @@ def test_deming_is_the_line_of_orthogonal_regression() -> None:
     true = rng.uniform(0, 10, 80)
     x, y = true + rng.normal(0, 0.5, 80), 1 + 1.2 * true + rng.normal(0, 0.5, 80)
     found = fit_deming(x, y)
-    _, vectors = np.linalg.eigh(np.cov(x, y))  # the first principal axis, an independent way to the same line
+    _, vectors = np.linalg.eigh(
+        np.cov(x, y)
+    )  # the first principal axis, an independent way to the same line
     assert found.slope == pytest.approx(vectors[1, 1] / vectors[0, 1], rel=1e-9)
     assert found.slope_interval[0] < 1.2 < found.slope_interval[1]
     assert found.intercept_interval[0] < 1 < found.intercept_interval[1]
