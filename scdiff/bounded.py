@@ -9,7 +9,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_BYTES", "MOST_TABLE_BYTES", "find_special_kind", "format_value", "parse_yaml", "read_bytes", "read_text"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_TABLE_BYTES",
+    "find_special_kind",
+    "format_value",
+    "parse_yaml",
+    "read_bytes",
+    "read_text",
+]
 
 MOST_BYTES = 1 << 20
 """Far more than any file of options or programme holds."""
@@ -21,7 +29,12 @@ MOST_VALUES, MOST_NESTED = 20_000, 40
 """Values of a YAML text, each alias counted as what it stands for; depth of lists and mappings within each other."""
 
 _LONGEST = 120
-_KINDS = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def find_special_kind(path: Path) -> str:
@@ -45,7 +58,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     OSError
         If it cannot be read, is no plain file, or holds more than ``most`` bytes; ``strerror`` says which.
     """
-    if kind := find_special_kind(path):  # opening a FIFO waits for a writer, reading a device need not end
+    if kind := find_special_kind(
+        path
+    ):  # opening a FIFO waits for a writer, reading a device need not end
         raise OSError(errno.EINVAL, f"it is {kind}, not a plain file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as handle:
@@ -96,7 +111,9 @@ def _refuse_bomb(text: str) -> None:
     seen = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            seen += sizes.get(str(event.anchor), MOST_VALUES)  # an alias of what it stands in has no size
+            seen += sizes.get(
+                str(event.anchor), MOST_VALUES
+            )  # an alias of what it stands in has no size
         elif isinstance(event, yaml.NodeEvent):
             seen += 1
             if isinstance(event, yaml.CollectionStartEvent):
@@ -109,7 +126,9 @@ def _refuse_bomb(text: str) -> None:
         if seen > MOST_VALUES:
             raise ValueError(f"it stands for more than {MOST_VALUES:,} values")
         if len(open_) > MOST_NESTED:
-            raise ValueError(f"lists and mappings stand more than {MOST_NESTED} deep within each other")
+            raise ValueError(
+                f"lists and mappings stand more than {MOST_NESTED} deep within each other"
+            )
 
 
 def format_value(value: Any) -> str:

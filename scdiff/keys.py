@@ -65,58 +65,206 @@ class Key:
 COUNTS = Key("layers", "counts", "int", "UMI (or read) counts per cell and gene", "load")
 SAMPLE = Key("obs", "sample", "category", "sample the cell belongs to", "load")
 CONTROL = Key("obs", "control", "bool", "cell of a declared control sample", "load")
-GENE_ID = Key("var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load")
-NAME_IN_FILE = Key("var", "name_in_file", "str", "what the first file calls the gene, before its approved symbol was put in place", "load")
-INPUT = Key("uns", "input", "dict", "files with hashes, species, repairs, technology, absent markers", "load")
+GENE_ID = Key(
+    "var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load"
+)
+NAME_IN_FILE = Key(
+    "var",
+    "name_in_file",
+    "str",
+    "what the first file calls the gene, before its approved symbol was put in place",
+    "load",
+)
+INPUT = Key(
+    "uns",
+    "input",
+    "dict",
+    "files with hashes, species, repairs, technology, absent markers",
+    "load",
+)
 
-PREPARED = Key("uns", "prepared", "dict", "options of pp.prepare and the matrix that it took, for an object in memory", "prepare")
-DEPTH = Key("obs", "scdiff_depth", "float", "counts per cell that pp.prepare verified; later steps compare with it", "prepare")
+PREPARED = Key(
+    "uns",
+    "prepared",
+    "dict",
+    "options of pp.prepare and the matrix that it took, for an object in memory",
+    "prepare",
+)
+DEPTH = Key(
+    "obs",
+    "scdiff_depth",
+    "float",
+    "counts per cell that pp.prepare verified; later steps compare with it",
+    "prepare",
+)
 
 TOTAL_COUNTS = Key("obs", "total_counts", "float", "counts per cell", "qc")
 N_GENES = Key("obs", "n_genes_by_counts", "int", "genes seen per cell", "qc")
-PERCENT_MITO = Key("obs", "pct_counts_mt", "float", "percent of counts from mitochondrial genes, NaN without such genes", "qc")
-DOUBLET_SCORE = Key("obs", "doublet_score", "float", "scrublet score, 0-1, NaN where not computable", "qc")
+PERCENT_MITO = Key(
+    "obs",
+    "pct_counts_mt",
+    "float",
+    "percent of counts from mitochondrial genes, NaN without such genes",
+    "qc",
+)
+DOUBLET_SCORE = Key(
+    "obs", "doublet_score", "float", "scrublet score, 0-1, NaN where not computable", "qc"
+)
 PREDICTED_DOUBLET = Key("obs", "predicted_doublet", "bool", "scrublet call", "qc")
 QC = Key("uns", "qc", "dict", "cells by sample and reason dropped, thresholds, notes", "qc")
 
 LOGNORM = Key("X", "", "float", "ln(1 + counts per 10,000)", "normalise")
-NORMALISE = Key("uns", "normalise", "dict", "target_sum: counts per cell after scaling", "normalise")
+NORMALISE = Key(
+    "uns", "normalise", "dict", "target_sum: counts per cell after scaling", "normalise"
+)
 
 HVG = Key("var", "highly_variable", "bool", "gene used for the embedding", "embed")
 PCA = Key("obsm", "X_pca", "float", "principal components", "embed")
 UMAP = Key("obsm", "X_umap", "float", "two-dimensional map, for the eye only", "embed")
 LEIDEN = Key("obs", "leiden", "category", "cluster", "embed")
-SKETCH = Key("obs", "scdiff_sketch", "bool", "cell of the neighbour graph: all up to 100,000, of more a draw", "embed")
+SKETCH = Key(
+    "obs",
+    "scdiff_sketch",
+    "bool",
+    "cell of the neighbour graph: all up to 100,000, of more a draw",
+    "embed",
+)
 CONNECTIVITIES = Key("obsp", "connectivities", "float", "neighbour graph weights, 0-1", "embed")
 DISTANCES = Key("obsp", "distances", "float", "neighbour distances in PCA space", "embed")
 
 SCORE = Key("obsm", "scdiff_score", "frame", "cells x '<programme>:<method>', unitless", "score")
 
-EVIDENCE = Key("obsm", "scdiff_evidence", "frame", "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent", "call")
-PROBABILITIES = Key("obsm", "scdiff_probabilities", "frame", "cells x programmes, probability of the state, 0-1, or NaN", "call")
+EVIDENCE = Key(
+    "obsm",
+    "scdiff_evidence",
+    "frame",
+    "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent",
+    "call",
+)
+PROBABILITIES = Key(
+    "obsm",
+    "scdiff_probabilities",
+    "frame",
+    "cells x programmes, probability of the state, 0-1, or NaN",
+    "call",
+)
 POSITIVE = Key("obsm", "scdiff_positive", "frame", "cells x programmes, called positive", "call")
-P_VALUE = Key("obsm", "scdiff_p_value", "frame", "cells x programmes, empirical p-value against genes as abundant, 0-1, or NaN", "call")
+P_VALUE = Key(
+    "obsm",
+    "scdiff_p_value",
+    "frame",
+    "cells x programmes, empirical p-value against genes as abundant, 0-1, or NaN",
+    "call",
+)
 STATE = Key("obs", "scdiff_state", "category", "sub-state by the main programme's rules", "call")
-STATE_COLOURS = Key("palette", "scdiff_state_colors", "str", "colour of each category of scdiff_state, in their order", "call")
-PROBABILITY = Key("obs", "scdiff_probability", "float", "probability of the main programme's state, 0-1", "call")
-CALL = Key("uns", "call", "dict", "per programme: markers found and absent, background, fit, options", "call")
+STATE_COLOURS = Key(
+    "palette",
+    "scdiff_state_colors",
+    "str",
+    "colour of each category of scdiff_state, in their order",
+    "call",
+)
+PROBABILITY = Key(
+    "obs", "scdiff_probability", "float", "probability of the main programme's state, 0-1", "call"
+)
+CALL = Key(
+    "uns",
+    "call",
+    "dict",
+    "per programme: markers found and absent, background, fit, options",
+    "call",
+)
 
-PSEUDOTIME = Key("obs", "dpt_pseudotime", "float", "diffusion pseudotime, 0-1 within the root's component, NaN elsewhere", "trajectory")
-PSEUDOTIME_LOW = Key("obs", "dpt_pseudotime_low", "float", "least from cells of the root's cluster, 0-1 or NaN", "trajectory")
-PSEUDOTIME_HIGH = Key("obs", "dpt_pseudotime_high", "float", "largest from cells of the root's cluster, 0-1 or NaN", "trajectory")
-POSITION = Key("obs", "scdiff_position", "float", "0 at the start, 1 at the progenitor-like end, NaN without an end", "trajectory")
-FATE = Key("obs", "scdiff_fate", "float", "probability of the progenitor-like end, 0-1 or NaN", "trajectory")
-COMPONENT = Key("obs", "scdiff_component", "category", "connected component of the neighbour graph, largest first", "trajectory")
-TRAJECTORY = Key("uns", "trajectory", "dict", "root, components, paga, ends, verdict, gap, committed fraction", "trajectory")
+PSEUDOTIME = Key(
+    "obs",
+    "dpt_pseudotime",
+    "float",
+    "diffusion pseudotime, 0-1 within the root's component, NaN elsewhere",
+    "trajectory",
+)
+PSEUDOTIME_LOW = Key(
+    "obs",
+    "dpt_pseudotime_low",
+    "float",
+    "least from cells of the root's cluster, 0-1 or NaN",
+    "trajectory",
+)
+PSEUDOTIME_HIGH = Key(
+    "obs",
+    "dpt_pseudotime_high",
+    "float",
+    "largest from cells of the root's cluster, 0-1 or NaN",
+    "trajectory",
+)
+POSITION = Key(
+    "obs",
+    "scdiff_position",
+    "float",
+    "0 at the start, 1 at the progenitor-like end, NaN without an end",
+    "trajectory",
+)
+FATE = Key(
+    "obs",
+    "scdiff_fate",
+    "float",
+    "probability of the progenitor-like end, 0-1 or NaN",
+    "trajectory",
+)
+COMPONENT = Key(
+    "obs",
+    "scdiff_component",
+    "category",
+    "connected component of the neighbour graph, largest first",
+    "trajectory",
+)
+TRAJECTORY = Key(
+    "uns",
+    "trajectory",
+    "dict",
+    "root, components, paga, ends, verdict, gap, committed fraction",
+    "trajectory",
+)
 
-FRACTIONS = Key("uns", "fractions", "frame", "the table of fractions, one row per programme, state and sample", "fraction")
-DONORS = Key("uns", "donors", "dict", "frames variation (a row per programme) and values (a row per programme and donor)", "fraction")
-AXES = Key("uns", "axes", "frame", "ligand-receptor read-outs, one row per axis, side, gene and sample or receiver", "communicate")
-INTERACTIONS = Key("uns", "interactions", "frame", "groups all against all: ranks by liana; empty without groups", "communicate")
+FRACTIONS = Key(
+    "uns",
+    "fractions",
+    "frame",
+    "the table of fractions, one row per programme, state and sample",
+    "fraction",
+)
+DONORS = Key(
+    "uns",
+    "donors",
+    "dict",
+    "frames variation (a row per programme) and values (a row per programme and donor)",
+    "fraction",
+)
+AXES = Key(
+    "uns",
+    "axes",
+    "frame",
+    "ligand-receptor read-outs, one row per axis, side, gene and sample or receiver",
+    "communicate",
+)
+INTERACTIONS = Key(
+    "uns",
+    "interactions",
+    "frame",
+    "groups all against all: ranks by liana; empty without groups",
+    "communicate",
+)
 
-COMPARISON = Key("uns", "comparison", "frame", "two groups of donors compared, percentage points, one row per state", "compare")
+COMPARISON = Key(
+    "uns",
+    "comparison",
+    "frame",
+    "two groups of donors compared, percentage points, one row per state",
+    "compare",
+)
 
-DOSE = Key("uns", "dose", "frame", "expected cells of a dose, one row per row of the fractions", "report")
+DOSE = Key(
+    "uns", "dose", "frame", "expected cells of a dose, one row per row of the fractions", "report"
+)
 
 RUN = Key("uns", "run", "dict", "options of every step, versions, seconds", "pipeline")
 
@@ -128,7 +276,19 @@ READS: dict[str, tuple[Key, ...]] = {
     "embed": (LOGNORM,),
     "score": (COUNTS, LOGNORM),
     "call": (COUNTS, SAMPLE, INPUT),
-    "trajectory": (COUNTS, SAMPLE, INPUT, LOGNORM, HVG, CONNECTIVITIES, DISTANCES, PCA, LEIDEN, STATE, PROBABILITY),
+    "trajectory": (
+        COUNTS,
+        SAMPLE,
+        INPUT,
+        LOGNORM,
+        HVG,
+        CONNECTIVITIES,
+        DISTANCES,
+        PCA,
+        LEIDEN,
+        STATE,
+        PROBABILITY,
+    ),
     "fraction": (COUNTS, SAMPLE, INPUT, CALL, EVIDENCE, POSITIVE, STATE),
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),
@@ -185,8 +345,14 @@ def require(adata: AnnData, step: str, named: Collection[str] = ()) -> None:
     for key in READS.get(step, ()):
         if key not in spared and not has(adata, key):
             before = FIRST if key.writer == "load" else f"run {key.writer} first"
-            before += "".join(f", or name your own with {option}" for option, replaced in instead.items() if key in replaced)
-            raise MissingKeyError(f"{step} reads {key} ({key.meaning}), which is not in the object: {before}.")
+            before += "".join(
+                f", or name your own with {option}"
+                for option, replaced in instead.items()
+                if key in replaced
+            )
+            raise MissingKeyError(
+                f"{step} reads {key} ({key.meaning}), which is not in the object: {before}."
+            )
 
 
 def refuse_overwriting(adata: AnnData, step: str) -> None:
@@ -197,7 +363,11 @@ def refuse_overwriting(adata: AnnData, step: str) -> None:
     MissingKeyError
         Naming what would be lost, and what to do.
     """
-    lost = [str(key) for key in list_written(step) if key.slot != "uns" and not key.name.startswith("scdiff_") and has(adata, key)]
+    lost = [
+        str(key)
+        for key in list_written(step)
+        if key.slot != "uns" and not key.name.startswith("scdiff_") and has(adata, key)
+    ]
     if lost and not any(has(adata, key) for key in KEYS if key.slot == "uns"):
         raise MissingKeyError(
             f"{step} would overwrite {', '.join(lost)}, which scdiff did not write: run scdiff.pp.prepare(adata) first, "

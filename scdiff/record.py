@@ -58,7 +58,9 @@ def as_text_array(sentences: Sequence[str]) -> np.ndarray:
 
 def dump_programs(programs: Iterable[Program]) -> str:
     """Write programmes as one text, which every file of a result can hold."""
-    return json.dumps([program.model_dump(mode="json", exclude_defaults=True) for program in programs])
+    return json.dumps(
+        [program.model_dump(mode="json", exclude_defaults=True) for program in programs]
+    )
 
 
 @lru_cache(maxsize=4)  # the steps and sections of a run ask for the same ones again and again

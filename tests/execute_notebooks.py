@@ -24,7 +24,11 @@ def execute(script: Path) -> None:
         cell["id"] = kept[number].id if number < len(kept) else f"cell-{number}"
         cell.metadata.pop("lines_to_next_cell", None)
     nbclient.NotebookClient(
-        source, timeout=900, kernel_name="python3", coalesce_streams=True, resources={"metadata": {"path": str(script.parent)}}
+        source,
+        timeout=900,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(script.parent)}},
     ).execute()
     for cell in source.cells:
         cell.metadata.pop("execution", None)

@@ -13,23 +13,50 @@ import scdiff
 from scdiff.run.pipeline import STEPS, step_functions
 
 FRONTS = ("datasets", "get", "io", "pp", "tl", "pl")
-HEAVY = ("scanpy", "anndata", "numba", "pandas", "matplotlib", "scipy", "sklearn", "igraph", "plotly", "umap")
+HEAVY = (
+    "scanpy",
+    "anndata",
+    "numba",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "igraph",
+    "plotly",
+    "umap",
+)
 
 
 def heavy_after(code: str) -> str:
     """Heavy libraries that are loaded after some code ran in a process of its own."""
-    script = f"import sys\n{code}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
-    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stderr.strip()
+    script = (
+        f"import sys\n{code}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stderr.strip()
 
 
 def test_the_package_names_its_parts() -> None:
-    assert set(scdiff.__all__) == {"datasets", "get", "io", "pl", "pp", "programs", "report", "simulate", "tl"}
+    assert set(scdiff.__all__) == {
+        "datasets",
+        "get",
+        "io",
+        "pl",
+        "pp",
+        "programs",
+        "report",
+        "simulate",
+        "tl",
+    }
     assert {name for name in dir(scdiff) if not name.startswith("_")} == set(scdiff.__all__)
     assert all(getattr(scdiff, name).__name__ == f"scdiff.{name}" for name in scdiff.__all__)
 
 
 def test_an_unknown_part_is_refused() -> None:
-    with pytest.raises(AttributeError, match="module 'scdiff' has no attribute 'plot'; it has datasets, get, io"):
+    with pytest.raises(
+        AttributeError, match="module 'scdiff' has no attribute 'plot'; it has datasets, get, io"
+    ):
         scdiff.plot  # noqa: B018
 
 
@@ -114,5 +141,22 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
 
 
 def test_the_package_is_typed_data_and_code_only() -> None:
-    suffixes = {path.suffix for path in Path(scdiff.__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert suffixes <= {".py", ".toml", ".tsv", ".csv", ".gz", ".j2", ".css", ".js", ".txt", ".typed", ".json", ".md"}
+    suffixes = {
+        path.suffix
+        for path in Path(scdiff.__file__).parent.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert suffixes <= {
+        ".py",
+        ".toml",
+        ".tsv",
+        ".csv",
+        ".gz",
+        ".j2",
+        ".css",
+        ".js",
+        ".txt",
+        ".typed",
+        ".json",
+        ".md",
+    }

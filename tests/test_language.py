@@ -40,8 +40,17 @@ IDIOMS = {
 def docstrings(path: Path) -> Iterator[str]:
     """Texts of a module that explain it: docstrings of all levels, and those under constants."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield re.sub(r"``[^`]*``|:\w+:`[^`]*`|^\s*(>>>|\.\.\.).*$", " ", node.value.value, flags=re.MULTILINE)
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield re.sub(
+                r"``[^`]*``|:\w+:`[^`]*`|^\s*(>>>|\.\.\.).*$",
+                " ",
+                node.value.value,
+                flags=re.MULTILINE,
+            )
 
 
 def sentences(path: Path) -> Iterator[str]:
@@ -49,23 +58,37 @@ def sentences(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented and len(node.value.split()) > 3:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documented
+            and len(node.value.split()) > 3
+        ):
             yield node.value
 
 
 def idioms(text: str) -> list[str]:
     """Idioms in a text, as they are written there."""
-    return [found.group(0) for pattern in IDIOMS for found in re.finditer(pattern, text, re.IGNORECASE)]
+    return [
+        found.group(0) for pattern in IDIOMS for found in re.finditer(pattern, text, re.IGNORECASE)
+    ]
 
 
 MODULES = sorted((ROOT / "scdiff").rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "pipelines" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "pipelines" / "README.md",
+]
 
 
 def refuse_idioms(text: str) -> None:
     """Fail if a text holds more idioms than allowed."""
     found, words = idioms(text), len(text.split())
-    assert len(found) <= max(1.0, words * MOST_PER_1000 / 1000), f"{len(found)} in {words} words: {sorted(set(found))}"
+    assert len(found) <= max(1.0, words * MOST_PER_1000 / 1000), (
+        f"{len(found)} in {words} words: {sorted(set(found))}"
+    )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -85,8 +108,24 @@ def test_the_list_finds_what_it_should() -> None:
     assert idioms("Number of cells sampled for this check. Resumes a partial download.") == []
 
 
-PARTICIPLES = re.compile(r"^_*(\w+ed|told|made|taken|found|given|said|seen|kept|drawn|written|known|shown|held|put)(_\w+)?$")
-ALLOWED = {"dropped", "need", "read", "shed", "embed", "seed", "feed", "speed", "exceed", "bleed", "shared", "shaded", "sorted"}
+PARTICIPLES = re.compile(
+    r"^_*(\w+ed|told|made|taken|found|given|said|seen|kept|drawn|written|known|shown|held|put)(_\w+)?$"
+)
+ALLOWED = {
+    "dropped",
+    "need",
+    "read",
+    "shed",
+    "embed",
+    "seed",
+    "feed",
+    "speed",
+    "exceed",
+    "bleed",
+    "shared",
+    "shaded",
+    "sorted",
+}
 
 
 def test_public_functions_are_verbs() -> None:

@@ -86,18 +86,32 @@ def test_four_lines_to_a_fraction_and_then_every_plot(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(fractions, scdiff.get.fractions(loaded))
 
     with mpl.rc_context({"backend": "agg"}):
-        for draw in (sc.pl.dotplot, sc.pl.matrixplot, sc.pl.stacked_violin, sc.pl.violin, sc.pl.heatmap):
+        for draw in (
+            sc.pl.dotplot,
+            sc.pl.matrixplot,
+            sc.pl.stacked_violin,
+            sc.pl.violin,
+            sc.pl.heatmap,
+        ):
             draw(adata, MARKERS, groupby="scdiff_state", show=False)
         adata.obs = adata.obs.join(scdiff.get.obs_df(adata, ["evidence:PDX1", "positive"]))
-        sc.pl.umap(adata, color=["scdiff_state", "scdiff_probability", "evidence:PDX1", "positive"], show=False)
+        sc.pl.umap(
+            adata,
+            color=["scdiff_state", "scdiff_probability", "evidence:PDX1", "positive"],
+            show=False,
+        )
         plt.close("all")
     sc.tl.rank_genes_groups(adata, "scdiff_state")
-    assert set(adata.uns["rank_genes_groups"]["names"].dtype.names) == set(adata.obs["scdiff_state"].cat.categories)
+    assert set(adata.uns["rank_genes_groups"]["names"].dtype.names) == set(
+        adata.obs["scdiff_state"].cat.categories
+    )
 
     scdiff.tl.trajectory(adata, cluster_key="leiden", use_rep="X_pca")
     scdiff.report(adata, tmp_path / "out.html", cluster_key="leiden", use_rep="X_umap")
     page = (tmp_path / "out.html").read_text()
-    assert all(heading in page for heading in ("Clusters", "Trajectory", "Signature evidence per cell"))
+    assert all(
+        heading in page for heading in ("Clusters", "Trajectory", "Signature evidence per cell")
+    )
     assert "failed" not in page.lower().split("</style>")[1].split("<script")[0]
     adata.write_h5ad(tmp_path / "hers.h5ad")
     again = ad.read_h5ad(tmp_path / "hers.h5ad")[::2].copy()

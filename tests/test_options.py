@@ -49,12 +49,24 @@ def test_a_signature_becomes_a_model() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rat": 1}, "toy(): unknown option 'rat'. Did you mean 'rate'? Known: rate, kind, least, names, seed."),
+        (
+            {"rat": 1},
+            "toy(): unknown option 'rat'. Did you mean 'rate'? Known: rate, kind, least, names, seed.",
+        ),
         ({"rate": 0}, "toy(): option 'rate' is 0, but input should be greater than 0."),
-        ({"rate": 1.5}, "toy(): option 'rate' is 1.5, but input should be less than or equal to 1."),
+        (
+            {"rate": 1.5},
+            "toy(): option 'rate' is 1.5, but input should be less than or equal to 1.",
+        ),
         ({"kind": "c"}, "toy(): option 'kind' is 'c', but input should be 'a' or 'b'."),
-        ({"least": -1}, "toy(): option 'least' is -1, but input should be greater than or equal to 0."),
-        ({"least": "many"}, "toy(): option 'least' is 'many', but input should be a valid integer, unable to parse string as an integer."),
+        (
+            {"least": -1},
+            "toy(): option 'least' is -1, but input should be greater than or equal to 0.",
+        ),
+        (
+            {"least": "many"},
+            "toy(): option 'least' is 'many', but input should be a valid integer, unable to parse string as an integer.",
+        ),
         ({"names": [1]}, "toy() [names]: item 1 is 1, but input should be a valid string."),
         ({"seed": None}, "toy(): option 'seed' is None, but input should be a valid integer."),
     ],
@@ -84,7 +96,11 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_run_wide_options_are_not_repeated_in_sections() -> None:
-    sections = {name: info.annotation for name, info in RUN.model_fields.items() if name not in RunOptions.model_fields}
+    sections = {
+        name: info.annotation
+        for name, info in RUN.model_fields.items()
+        if name not in RunOptions.model_fields
+    }
     assert {name: set(model.model_fields) for name, model in sections.items()} == {
         "toy": {"rate", "kind", "least", "names"},
         "demand": set(),
@@ -92,7 +108,9 @@ def test_run_wide_options_are_not_repeated_in_sections() -> None:
 
 
 def test_a_section_must_hold_options() -> None:
-    with pytest.raises(ConfigError, match=r"^run.yaml: option 'toy' is 3, but input should be a valid dictionary"):
+    with pytest.raises(
+        ConfigError, match=r"^run.yaml: option 'toy' is 3, but input should be a valid dictionary"
+    ):
         validate_options(RUN, {"toy": 3}, where="run.yaml")
 
 
@@ -101,13 +119,21 @@ def test_keys_that_are_no_text_are_refused() -> None:
         validate_options(RUN, {1: 2}, where="run.yaml")
 
 
-@given(st.floats(min_value=0, max_value=1, exclude_min=True), st.integers(min_value=0, max_value=10**6))
+@given(
+    st.floats(min_value=0, max_value=1, exclude_min=True), st.integers(min_value=0, max_value=10**6)
+)
 def test_what_is_in_range_passes_unchanged(rate: float, least: int) -> None:
     checked = validate_options(options_model(toy), {"rate": rate, "least": least}, where="toy()")
     assert (checked.rate, checked.least) == (rate, least)
 
 
-@given(st.dictionaries(st.text(min_size=1), st.none() | st.integers() | st.text() | st.lists(st.integers()), min_size=1))
+@given(
+    st.dictionaries(
+        st.text(min_size=1),
+        st.none() | st.integers() | st.text() | st.lists(st.integers()),
+        min_size=1,
+    )
+)
 def test_any_other_mapping_is_a_config_error(options: dict) -> None:
     known = {"inputs", "samples", "species", "control", "programs", "seed", "toy", "demand"}
     if known & set(options):
@@ -129,7 +155,9 @@ def test_a_step_does_nothing_where_an_option_is_wrong() -> None:
     seen: dict = {}
     with pytest.raises(ConfigError, match=r"toy\(\): option 'rate' is 7"):
         step(toy)(seen, rate=7)
-    with pytest.raises(ConfigError, match=r"toy\(\): unknown option 'speed'. Did you mean 'seed'\?"):
+    with pytest.raises(
+        ConfigError, match=r"toy\(\): unknown option 'speed'. Did you mean 'seed'\?"
+    ):
         step(toy)(seen, speed=7)
     assert seen == {}
 
@@ -144,7 +172,8 @@ def test_a_step_says_which_step_must_run_first(small_batch) -> None:
     from scdiff.pp import qc
 
     with pytest.raises(
-        MissingKeyError, match=r'qc reads layers\["counts"\] \(.*\), which is not in the object: run scdiff\.pp\.prepare\(adata\) first'
+        MissingKeyError,
+        match=r'qc reads layers\["counts"\] \(.*\), which is not in the object: run scdiff\.pp\.prepare\(adata\) first',
     ):
         qc(small_batch.copy())
 
@@ -156,21 +185,31 @@ def test_the_whole_configuration_has_a_default_for_everything() -> None:
     model = run_model(step_functions())
     checked = model()
     stored = yaml.safe_dump(checked.model_dump(mode="json"))
-    assert yaml.safe_dump(model.model_validate(yaml.safe_load(stored)).model_dump(mode="json")) == stored
+    assert (
+        yaml.safe_dump(model.model_validate(yaml.safe_load(stored)).model_dump(mode="json"))
+        == stored
+    )
 
 
 @pytest.mark.parametrize("name", step_functions())
 def test_every_option_of_every_step_is_in_its_docstring(name: str) -> None:
     function = step_functions()[name]
     for option in options_model(function).model_fields:
-        assert any(option in line.split(", ") for line in (function.__doc__ or "").replace("    ", "").splitlines()), f"{name}: {option}"
+        assert any(
+            option in line.split(", ")
+            for line in (function.__doc__ or "").replace("    ", "").splitlines()
+        ), f"{name}: {option}"
 
 
 @pytest.mark.parametrize("name", step_functions())
 def test_every_default_is_in_its_own_range(name: str) -> None:
     model: type[BaseModel] = options_model(step_functions()[name])
-    defaults = {key: info.default for key, info in model.model_fields.items() if not info.is_required()}
-    given_back = model.model_validate(defaults | ({"out": "x"} if name == "report" else {})).model_dump()
+    defaults = {
+        key: info.default for key, info in model.model_fields.items() if not info.is_required()
+    }
+    given_back = model.model_validate(
+        defaults | ({"out": "x"} if name == "report" else {})
+    ).model_dump()
     assert {key: given_back[key] for key in defaults} == defaults
 
 
@@ -192,7 +231,10 @@ def test_a_configuration_file_is_a_mapping(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "this is not a YAML text"),
         (b"- a\n- b\n", "a configuration is a mapping of options, but this file holds a list"),
         (b"just words", "a configuration is a mapping of options, but this file holds a str"),
-        (b"!!python/object/apply:os.system ['true']", "this is not a YAML text: could not determine a constructor"),
+        (
+            b"!!python/object/apply:os.system ['true']",
+            "this is not a YAML text: could not determine a constructor",
+        ),
     ],
 )
 def test_a_malformed_configuration_file(tmp_path: Path, content: bytes, said: str) -> None:
@@ -203,7 +245,12 @@ def test_a_malformed_configuration_file(tmp_path: Path, content: bytes, said: st
 
 
 def test_a_missing_configuration_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: the configuration file cannot be read \(No such file or directory\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"none\.yaml: the configuration file cannot be read \(No such file or directory\)",
+    ):
         read_yaml(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match=r"the configuration file cannot be read \(Is a directory\)"):
+    with pytest.raises(
+        ConfigError, match=r"the configuration file cannot be read \(Is a directory\)"
+    ):
         read_yaml(tmp_path)

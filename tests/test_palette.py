@@ -6,7 +6,10 @@ from scdiff.palette import GREY, PALETTE, STATES, colours
 
 
 def test_states_keep_their_colours_whatever_stands_beside_them() -> None:
-    alone, beside = colours(["unassigned", "beta_like"]), colours(["a", "beta_like", "b", "unassigned"])
+    alone, beside = (
+        colours(["unassigned", "beta_like"]),
+        colours(["a", "beta_like", "b", "unassigned"]),
+    )
     assert alone == {"unassigned": GREY, "beta_like": STATES["beta_like"]}
     assert {name: beside[name] for name in alone} == alone
 

@@ -23,10 +23,26 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PIPELINES = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-DOCS = {f"docs/{path.name}": path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-TEXTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "pipelines/README.md": PIPELINES, "CHANGELOG.md": CHANGELOG} | DOCS
+DOCS = {
+    f"docs/{path.name}": path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+}
+TEXTS = {
+    "README.md": README,
+    "CONTRIBUTING.md": CONTRIBUTING,
+    "pipelines/README.md": PIPELINES,
+    "CHANGELOG.md": CHANGELOG,
+} | DOCS
 TABLES = DOCS["docs/tables.md"]
-FOREIGN = {"--help", "--snakefile", "--keep-going", "--retries", "--unlock", "--resources", "--sync"}  # of snakemake and jupytext
+FOREIGN = {
+    "--help",
+    "--snakefile",
+    "--keep-going",
+    "--retries",
+    "--unlock",
+    "--resources",
+    "--sync",
+}  # of snakemake and jupytext
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -41,7 +57,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def shell_lines(text: str) -> list[list[str]]:
-    lines = [line.removeprefix("$ ") for block in blocks(text, "console") for line in block.splitlines()]
+    lines = [
+        line.removeprefix("$ ") for block in blocks(text, "console") for line in block.splitlines()
+    ]
     return [shlex.split(line, comments=True) for line in lines]
 
 
@@ -70,7 +88,11 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_scdiff_command_and_option_exists(name: str) -> None:
-    said = [words for words in shell_lines(TEXTS[name]) + inline_commands(TEXTS[name]) if words[0] == "scdiff"]
+    said = [
+        words
+        for words in shell_lines(TEXTS[name]) + inline_commands(TEXTS[name])
+        if words[0] == "scdiff"
+    ]
     assert said or name not in ("README.md", "docs/commands.md")
     for line in said:
         assert line[1] in COMMANDS, line
@@ -87,7 +109,9 @@ def test_every_option_named_in_the_text_exists(name: str) -> None:
 
 def test_the_page_of_commands_names_all_of_them() -> None:
     page = DOCS["docs/commands.md"]
-    named = {words[1] for words in shell_lines(page) + inline_commands(page) if words[0] == "scdiff"}
+    named = {
+        words[1] for words in shell_lines(page) + inline_commands(page) if words[0] == "scdiff"
+    }
     assert named == set(COMMANDS)
 
 
@@ -96,20 +120,34 @@ def test_the_readme_links_every_page() -> None:
 
 
 def test_python_m_scdiff_is_the_command() -> None:
-    done = subprocess.run([sys.executable, "-m", "scdiff", "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "scdiff", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["scdiff", __version__]
 
 
 def test_every_make_target_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = {words[1] for words in shell_lines(README) if words[0] == "make"} | set(re.findall(r"`make ([\w-]+)`", "".join(TEXTS.values())))
+    named = {words[1] for words in shell_lines(README) if words[0] == "make"} | set(
+        re.findall(r"`make ([\w-]+)`", "".join(TEXTS.values()))
+    )
     assert {"demo", "test", "lint"} <= named
-    targets = {target for line in re.findall(r"^([a-z][\w -]*):", makefile, re.MULTILINE) for target in line.split()}
+    targets = {
+        target
+        for line in re.findall(r"^([a-z][\w -]*):", makefile, re.MULTILINE)
+        for target in line.split()
+    }
     assert named - targets == set()
 
 
 def test_every_extra_exists() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     paragraph = DOCS["docs/extras.md"].split("Extras, as in", 1)[1].split("\n\n", 1)[0]
     assert set(re.findall(r"`(\w+)`", paragraph)) == set(extras)
     assert set(re.findall(r"\.\[(\w+)\]", "".join(TEXTS.values()))) <= set(extras)
@@ -117,16 +155,25 @@ def test_every_extra_exists() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_link_leads_somewhere(name: str) -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXTS[name]) if not link.startswith("https://")]
+    links = [
+        link
+        for link in re.findall(r"\]\(([^)]+)\)", TEXTS[name])
+        if not link.startswith("https://")
+    ]
     anchors = {
-        "#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", TEXTS[name], re.MULTILINE)
+        "#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", TEXTS[name], re.MULTILINE)
     }
-    assert [link for link in links if link not in anchors and not ((ROOT / name).parent / link).exists()] == []
+    assert [
+        link for link in links if link not in anchors and not ((ROOT / name).parent / link).exists()
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_every_path_of_the_project_exists(name: str) -> None:
-    paths = re.findall(r"`((?:scdiff|tests|test_data|pipelines|notebooks|\.ci)/[\w/.]*)`", TEXTS[name])
+    paths = re.findall(
+        r"`((?:scdiff|tests|test_data|pipelines|notebooks|\.ci)/[\w/.]*)`", TEXTS[name]
+    )
     assert paths or name == "README.md"
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
@@ -139,9 +186,13 @@ def test_the_table_of_verdicts_names_every_verdict() -> None:
     assert first_column("verdict") == list(VERDICTS)
 
 
-def test_the_example_on_the_test_data_is_valid(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_on_the_test_data_is_valid(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
-    sheets = [words[words.index("--samples") + 1] for words in shell_lines(README) if "--samples" in words]
+    sheets = [
+        words[words.index("--samples") + 1] for words in shell_lines(README) if "--samples" in words
+    ]
     assert sheets == ["test_data/samples.csv"]
     assert main(["check", "--samples", sheets[0], "--set", "call.fdr=0.01"]) == 0
     assert "nothing was run" in capsys.readouterr().out
@@ -149,11 +200,15 @@ def test_the_example_on_the_test_data_is_valid(capsys: pytest.CaptureFixture[str
 
 def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (example,) = [block for block in blocks(DOCS["docs/python.md"], "python") if block.startswith(">>>")]
+    (example,) = [
+        block for block in blocks(DOCS["docs/python.md"], "python") if block.startswith(">>>")
+    ]
     case = doctest.DocTestParser().get_doctest(example, {}, "python.md", "python.md", 0)
     assert len(case.examples) == 8
     said: list[str] = []
-    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(case, out=said.append)
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(
+        case, out=said.append
+    )
     assert result.failed == 0, "".join(said)
 
 
@@ -169,7 +224,9 @@ def test_the_demo_says_and_writes_what_the_readme_says(
     said = "\n".join(out.splitlines()[-3:]) + "\n"
     assert "inside the interval" in said
     assert words(said) == words(output)
-    assert numbers(said) == pytest.approx(numbers(output), abs=0.3)  # percentage points: library versions move the last digit
+    assert numbers(said) == pytest.approx(
+        numbers(output), abs=0.3
+    )  # percentage points: library versions move the last digit
     patterns = first_column("in `DIR`")
     assert len(patterns) > 6
     assert [pattern for pattern in patterns if not list((tmp_path / "demo").glob(pattern))] == []

@@ -73,7 +73,11 @@ def _other_measurement(figure: Figure, row: Any) -> str:
     if INCONCLUSIVE in (figure.verdict, figure.text):
         return "another measurement, with the unfiltered matrix of the library"
     few = bool(row) and float(row.get("n_cells") or 0) < FEWEST_CELLS_FOR_VERDICT
-    return f"at least {FEWEST_CELLS_FOR_VERDICT} cells" if few else "a matrix with a row for each marker"
+    return (
+        f"at least {FEWEST_CELLS_FOR_VERDICT} cells"
+        if few
+        else "a matrix with a row for each marker"
+    )
 
 
 def _open_limit(check: Check, figure: Figure) -> tuple[float, bool]:

@@ -42,7 +42,9 @@ def as_csr(matrix: Any) -> csr_matrix:
     """Return ``matrix`` as CSR; the same object where it is one already."""
     from scipy import sparse
 
-    return matrix if sparse.issparse(matrix) and matrix.format == "csr" else sparse.csr_matrix(matrix)
+    return (
+        matrix if sparse.issparse(matrix) and matrix.format == "csr" else sparse.csr_matrix(matrix)
+    )
 
 
 def split_rows(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
@@ -53,7 +55,9 @@ def split_rows(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
 
 def count_cores() -> int:
     """Cores that this process may use; ``NUMBA_NUM_THREADS`` sets fewer."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     asked = os.environ.get("NUMBA_NUM_THREADS", "")
     return max(1, min(allowed, int(asked))) if asked.isdigit() else allowed
 
@@ -66,7 +70,10 @@ def name_groups(codes: np.ndarray) -> Any:
     """
     import pandas as pd
 
-    return pd.Categorical([str(code) for code in codes], categories=[str(code) for code in range(int(codes.max()) + 1)])
+    return pd.Categorical(
+        [str(code) for code in codes],
+        categories=[str(code) for code in range(int(codes.max()) + 1)],
+    )
 
 
 def limit_blas_threads() -> AbstractContextManager[Any]:

@@ -78,7 +78,9 @@ def get_values(adata: AnnData) -> Any:
     """Log-normalised values: X where it is filled, else computed from the counts when asked for."""
     if adata.X is not None:
         return adata.X if is_lazy(adata.X) else as_csr(adata.X)
-    return LogNormalised(get_counts(adata), float(read_record(adata, "normalise").get("target_sum", TARGET)))
+    return LogNormalised(
+        get_counts(adata), float(read_record(adata, "normalise").get("target_sum", TARGET))
+    )
 
 
 def get_counts(adata: AnnData) -> Any:
@@ -89,7 +91,11 @@ def get_counts(adata: AnnData) -> Any:
 
 def arrays(block: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Arrays of a CSR block in the types that the kernels are compiled for: ``indptr``, ``indices``, ``data``."""
-    data = block.data if block.data.dtype in (np.float32, np.float64) else block.data.astype(np.float64)
+    data = (
+        block.data
+        if block.data.dtype in (np.float32, np.float64)
+        else block.data.astype(np.float64)
+    )
     return block.indptr.astype(np.int64), block.indices.astype(np.int32, copy=False), data
 
 
@@ -100,7 +106,9 @@ def log_normalise(block: csr_matrix, target_sum: float) -> csr_matrix:
     from scdiff.compute.kernels import log_values
 
     indptr, _, data = arrays(block)
-    made = sparse.csr_matrix((log_values(indptr, data, target_sum), block.indices, block.indptr), shape=block.shape)
+    made = sparse.csr_matrix(
+        (log_values(indptr, data, target_sum), block.indices, block.indptr), shape=block.shape
+    )
     made.has_canonical_format = block.has_canonical_format
     return made
 
@@ -116,7 +124,12 @@ def sum_blocks(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -> 
     kernel = report_progress(kernel, matrix.shape[0], "cells", _n_cells)
     workers = range(count_workers(matrix.shape[0]))
     with ThreadPoolExecutor(len(workers)) as pool:
-        shares = pool.map(lambda worker: _sum(kernel(*given) for given in _given(matrix, along, worker, len(workers))), workers)
+        shares = pool.map(
+            lambda worker: _sum(
+                kernel(*given) for given in _given(matrix, along, worker, len(workers))
+            ),
+            workers,
+        )
         return _sum(list(shares))
 
 
@@ -134,7 +147,11 @@ def stack_blocks(matrix: Any, kernel: Kernel, along: np.ndarray | None = None) -
 
 def measure_cells(counts: Any, marked: np.ndarray) -> np.ndarray:
     """Count what is in every cell: all, of the ``marked`` genes, and the genes seen; shape (n_cells, 3)."""
-    return cache_pass(counts, ("measures", marked.tobytes()), lambda: stack_blocks(counts, partial(_cell_sums, marked=marked)))
+    return cache_pass(
+        counts,
+        ("measures", marked.tobytes()),
+        lambda: stack_blocks(counts, partial(_cell_sums, marked=marked)),
+    )
 
 
 def cache_pass(matrix: Any, what: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -162,7 +179,9 @@ def read_columns(matrix: Any, columns: np.ndarray) -> np.ndarray:
     column_of_gene = np.full(matrix.shape[1], -1, dtype=np.int32)
     column_of_gene[columns] = np.arange(len(columns))
     kernel = partial(_some_columns, column_of_gene=column_of_gene, n_columns=len(columns))
-    return cache_pass(matrix, ("columns", np.asarray(columns).tobytes()), lambda: stack_blocks(matrix, kernel))
+    return cache_pass(
+        matrix, ("columns", np.asarray(columns).tobytes()), lambda: stack_blocks(matrix, kernel)
+    )
 
 
 def read_rows(matrix: Any, rows: np.ndarray) -> csr_matrix:
@@ -182,12 +201,18 @@ def _gathered(matrix: Any, rows: np.ndarray) -> csr_matrix:
     data, indices = np.empty(indptr[-1], dtype=matrix.dtype), np.empty(indptr[-1], dtype=np.int32)
     ends, parts = np.cumsum((0, *matrix.chunks[0])), matrix.to_delayed().ravel()
     block_of_row = np.searchsorted(ends, rows, side="right") - 1
-    wanted = [(number, np.flatnonzero(block_of_row == number)) for number in np.unique(block_of_row)]
+    wanted = [
+        (number, np.flatnonzero(block_of_row == number)) for number in np.unique(block_of_row)
+    ]
     for start in range(0, len(wanted), AT_ONCE):
         few = wanted[start : start + AT_ONCE]
-        tasks = [dask.delayed(_picked)(parts[number], rows[here] - ends[number]) for number, here in few]
+        tasks = [
+            dask.delayed(_picked)(parts[number], rows[here] - ends[number]) for number, here in few
+        ]
         for (_, here), piece in zip(few, dask.compute(*tasks), strict=True):
-            places = np.repeat(indptr[here] - piece.indptr[:-1], np.diff(piece.indptr)) + np.arange(piece.nnz)
+            places = np.repeat(indptr[here] - piece.indptr[:-1], np.diff(piece.indptr)) + np.arange(
+                piece.nnz
+            )
             data[places], indices[places] = piece.data, piece.indices
     return sparse.csr_matrix((data, indices, indptr), shape=(len(rows), matrix.shape[1]))
 
@@ -202,10 +227,17 @@ def keep_rows_lazily(matrix: Any, kept: np.ndarray) -> Any:
     ends = np.cumsum((0, *matrix.chunks[0]))
     stretches = [kept[start:end] for start, end in itertools.pairwise(ends)]
     sizes = tuple(int(stretch.sum()) for stretch in stretches)
-    return matrix.map_blocks(partial(_kept, stretches=stretches), chunks=(sizes, matrix.chunks[1]), dtype=matrix.dtype, meta=matrix._meta)  # noqa: SLF001
+    return matrix.map_blocks(
+        partial(_kept, stretches=stretches),
+        chunks=(sizes, matrix.chunks[1]),
+        dtype=matrix.dtype,
+        meta=matrix._meta,
+    )
 
 
-def _kept(block: csr_matrix, stretches: Sequence[np.ndarray], block_id: tuple[int, ...] = (0,)) -> csr_matrix:
+def _kept(
+    block: csr_matrix, stretches: Sequence[np.ndarray], block_id: tuple[int, ...] = (0,)
+) -> csr_matrix:
     """Leave rows of one block out."""
     stretch = stretches[block_id[0]]
     return block if stretch.all() else block[np.flatnonzero(stretch)]
@@ -240,7 +272,9 @@ def blocks(matrix: csr_matrix) -> Iterator[csr_matrix]:
     return (block for block, *_ in _given(matrix, None))
 
 
-def _given(matrix: csr_matrix, along: np.ndarray | None, first: int = 0, step: int = 1) -> Iterator[tuple[Any, ...]]:
+def _given(
+    matrix: csr_matrix, along: np.ndarray | None, first: int = 0, step: int = 1
+) -> Iterator[tuple[Any, ...]]:
     """Yield what the kernel is given for each block; of every ``step`` blocks, number ``first``."""
     from scipy import sparse
 
@@ -248,7 +282,11 @@ def _given(matrix: csr_matrix, along: np.ndarray | None, first: int = 0, step: i
         indptr = matrix.indptr[start : start + BLOCK + 1]
         inside = slice(int(indptr[0]), int(indptr[-1]))
         block = sparse.csr_matrix((len(indptr) - 1, matrix.shape[1]), dtype=matrix.dtype)
-        block.data, block.indices, block.indptr = matrix.data[inside], matrix.indices[inside], indptr - indptr[0]  # the constructor copies
+        block.data, block.indices, block.indptr = (
+            matrix.data[inside],
+            matrix.indices[inside],
+            indptr - indptr[0],
+        )  # the constructor copies
         block.has_canonical_format = matrix.has_canonical_format
         yield (block,) if along is None else (block, along[start : start + BLOCK])
 
@@ -258,8 +296,13 @@ def _delayed(matrix: Any, kernel: Kernel, along: np.ndarray | None) -> list[Any]
     import dask
 
     ends = np.cumsum((0, *matrix.chunks[0]))
-    parts = [() if along is None else (along[start:end],) for start, end in itertools.pairwise(ends)]
-    return [dask.delayed(kernel)(block, *part) for block, part in zip(matrix.to_delayed().ravel(), parts, strict=True)]
+    parts = [
+        () if along is None else (along[start:end],) for start, end in itertools.pairwise(ends)
+    ]
+    return [
+        dask.delayed(kernel)(block, *part)
+        for block, part in zip(matrix.to_delayed().ravel(), parts, strict=True)
+    ]
 
 
 def _on_counts(matrix: Any, kernel: Kernel) -> tuple[Any, Kernel]:
@@ -269,7 +312,9 @@ def _on_counts(matrix: Any, kernel: Kernel) -> tuple[Any, Kernel]:
     return matrix.counts, partial(_normalised_first, kernel=kernel, target_sum=matrix.target_sum)
 
 
-def _normalised_first(block: csr_matrix, *along: np.ndarray, kernel: Kernel, target_sum: float) -> np.ndarray:
+def _normalised_first(
+    block: csr_matrix, *along: np.ndarray, kernel: Kernel, target_sum: float
+) -> np.ndarray:
     """Run a kernel on the log-normalised values of a block of counts."""
     return kernel(log_normalise(block, target_sum), *along)
 
@@ -287,7 +332,10 @@ def _tree_sum(parts: list[Any]) -> np.ndarray:
     import dask
 
     while len(parts) > 1:
-        parts = [dask.delayed(_sum_list)(parts[start : start + FAN_IN]) for start in range(0, len(parts), FAN_IN)]
+        parts = [
+            dask.delayed(_sum_list)(parts[start : start + FAN_IN])
+            for start in range(0, len(parts), FAN_IN)
+        ]
     return np.asarray(dask.compute(parts[0])[0])
 
 

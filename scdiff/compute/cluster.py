@@ -31,16 +31,27 @@ def cluster(engine: str, address: str | None) -> Iterator[None]:
     """
     if engine != "dask":
         if address is not None:
-            raise ConfigError(f"scheduler is {address!r}, but the engine is {engine}: give engine dask as well, or no scheduler.")
+            raise ConfigError(
+                f"scheduler is {address!r}, but the engine is {engine}: give engine dask as well, or no scheduler."
+            )
         yield
         return
     try:
         from dask.distributed import Client, LocalCluster
     except ImportError:
-        raise ConfigError("the engine dask needs the packages dask and distributed: pip install 'scdiff-markers[distributed]'.") from None
+        raise ConfigError(
+            "the engine dask needs the packages dask and distributed: pip install 'scdiff-markers[distributed]'."
+        ) from None
     if address is None:
-        n_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        with LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as local, Client(local):
+        n_workers = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
+        with (
+            LocalCluster(
+                n_workers=n_workers, threads_per_worker=1, dashboard_address=None
+            ) as local,
+            Client(local),
+        ):
             yield
         return
     try:

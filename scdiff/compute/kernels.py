@@ -15,7 +15,17 @@ LOW = 32
 LATELY = 1 << 12
 """Values that are remembered."""
 
-__all__ = ["cell_sums", "gene_sums", "group_sums", "log_values", "products", "projections", "ranks", "set_means", "some_columns"]
+__all__ = [
+    "cell_sums",
+    "gene_sums",
+    "group_sums",
+    "log_values",
+    "products",
+    "projections",
+    "ranks",
+    "set_means",
+    "some_columns",
+]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -71,7 +81,11 @@ def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[n
     ``linear`` takes exp(value) - 1 for the value; values that were met lately are looked up.
     """
     sums = np.zeros((2, n_genes), dtype=np.int64)
-    met, first, second = np.full(LATELY, -1.0), np.zeros(LATELY, dtype=np.int64), np.zeros(LATELY, dtype=np.int64)
+    met, first, second = (
+        np.full(LATELY, -1.0),
+        np.zeros(LATELY, dtype=np.int64),
+        np.zeros(LATELY, dtype=np.int64),
+    )
     for place in range(indptr[0], indptr[-1]):
         value = np.float64(data[place])
         slot = np.int64(value * 1e5) & (LATELY - 1)
@@ -184,7 +198,10 @@ def ranks(indptr, data, wanted, n_genes):  # type: ignore[no-untyped-def]
         n_positive = 0
         for value in row:
             n_positive += value > 0
-        asked, rank = 0.0, n_positive + (n_genes - n_positive + 1) / 2  # of zero: all zeros tie behind what is seen
+        asked, rank = (
+            0.0,
+            n_positive + (n_genes - n_positive + 1) / 2,
+        )  # of zero: all zeros tie behind what is seen
         of_zero = rank
         for column in range(wanted.shape[1]):
             value = wanted[cell, column]

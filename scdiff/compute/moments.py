@@ -29,14 +29,23 @@ def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.n
     """
     n_cells, n_genes = values.shape
     room = EXACT_BITS - np.log2(max(n_cells, 1))
-    kinds = [2.0 ** np.floor(room - np.array([1, 2]) * np.log2(highest)) for highest in (np.log(MOST_LINEAR), MOST_LINEAR)]
+    kinds = [
+        2.0 ** np.floor(room - np.array([1, 2]) * np.log2(highest))
+        for highest in (np.log(MOST_LINEAR), MOST_LINEAR)
+    ]
     scales = kinds[linear]
-    if is_lazy(getattr(values, "counts", values)):  # a pass over what is on disk costs more than both sums
-        found = cache_pass(values, ("moments",), lambda: sum_blocks(values, partial(_both_sums, n_genes=n_genes, scales=kinds)))[
-            int(linear)
-        ]
+    if is_lazy(
+        getattr(values, "counts", values)
+    ):  # a pass over what is on disk costs more than both sums
+        found = cache_pass(
+            values,
+            ("moments",),
+            lambda: sum_blocks(values, partial(_both_sums, n_genes=n_genes, scales=kinds)),
+        )[int(linear)]
     else:
-        found = sum_blocks(values, partial(_gene_sums, n_genes=n_genes, linear=linear, scales=scales))
+        found = sum_blocks(
+            values, partial(_gene_sums, n_genes=n_genes, linear=linear, scales=scales)
+        )
     sums = found / scales[:, None]
     mean = sums[0] / max(n_cells, 1)
     excess = sums[1] - n_cells * mean**2
@@ -51,7 +60,12 @@ def _gene_sums(block: csr_matrix, n_genes: int, *, linear: bool, scales: np.ndar
 
 def _both_sums(block: csr_matrix, n_genes: int, *, scales: list[np.ndarray]) -> np.ndarray:
     """Sum the genes over one block, as they are and linear; shape (2, 2, n_genes)."""
-    return np.stack([_gene_sums(block, n_genes, linear=linear, scales=scales[linear]) for linear in (False, True)])
+    return np.stack(
+        [
+            _gene_sums(block, n_genes, linear=linear, scales=scales[linear])
+            for linear in (False, True)
+        ]
+    )
 
 
 def normalise_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -64,5 +78,7 @@ def normalise_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     level = pd.cut(np.log1p(mean), bins=N_BINS, labels=False)
     groups = dispersion.groupby(level)
     average, deviation = groups.transform("mean"), groups.transform("std")
-    scaled = ((dispersion - average) / deviation.where(deviation > 0)).fillna(1.0)  # 1 for a gene alone at its level
+    scaled = ((dispersion - average) / deviation.where(deviation > 0)).fillna(
+        1.0
+    )  # 1 for a gene alone at its level
     return scaled.where(varies).to_numpy(copy=True)

@@ -64,18 +64,26 @@ def nearest(points: np.ndarray, n_others: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((len(points), 0), dtype=np.int64), np.zeros((len(points), 0))
     n_found = min(n_others + 1 + SPARE, len(points))
     with limit_blas_threads():
-        lists = _listed(points.astype(np.float32), 1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))))
+        lists = _listed(
+            points.astype(np.float32),
+            1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))),
+        )
         found = _searched(lists, lists.points, N_PROBED, n_found)
     squared = _squared_distances(points, points, found)
     squared[found == np.arange(len(points))[:, None]] = np.inf
     order = np.lexsort((found, squared))[:, :n_others]
-    return np.take_along_axis(found, order, axis=1), np.sqrt(np.take_along_axis(squared, order, axis=1))
+    return np.take_along_axis(found, order, axis=1), np.sqrt(
+        np.take_along_axis(squared, order, axis=1)
+    )
 
 
 def nearest_of(points: np.ndarray, others: np.ndarray, number: int) -> np.ndarray:
     """Find which of ``points`` are nearest to each of the ``others``, nearest first; shape (n_others, number)."""
     with limit_blas_threads():
-        lists = _listed(points.astype(np.float32), 1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))))
+        lists = _listed(
+            points.astype(np.float32),
+            1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))),
+        )
         found = _searched(lists, others.astype(np.float32), N_PROBED_BY_OTHERS, number)
     order = np.lexsort((found, _squared_distances(points, others, found)))
     return np.take_along_axis(found, order, axis=1)
@@ -84,12 +92,20 @@ def nearest_of(points: np.ndarray, others: np.ndarray, number: int) -> np.ndarra
 def _listed(points: np.ndarray, n_lists: int) -> _Lists:
     """Sort the points into lists by k-means on some of them."""
     generator = np.random.default_rng(0)
-    some = points[np.sort(generator.choice(len(points), min(len(points), POINTS_PER_LIST * n_lists), replace=False))]
+    some = points[
+        np.sort(
+            generator.choice(
+                len(points), min(len(points), POINTS_PER_LIST * n_lists), replace=False
+            )
+        )
+    ]
     centres = some[np.sort(generator.choice(len(some), n_lists, replace=False))]
     for _ in range(ROUNDS if n_lists > 1 else 0):
         own = _closest(some, centres, 1)[:, 0]
         size = np.bincount(own, minlength=n_lists)[:, None]
-        sums = np.column_stack([np.bincount(own, weights=component, minlength=n_lists) for component in some.T])
+        sums = np.column_stack(
+            [np.bincount(own, weights=component, minlength=n_lists) for component in some.T]
+        )
         centres = np.where(size > 0, sums / np.maximum(size, 1), centres).astype(np.float32)
     own = _closest(points, centres, 1)[:, 0]
     order = np.argsort(own, kind="stable")
@@ -102,7 +118,11 @@ def _closest(points: np.ndarray, centres: np.ndarray, number: int) -> np.ndarray
     halves, found = (centres**2).sum(axis=1) / 2, []
     for start in range(0, len(points), CHUNK):
         score = halves - points[start : start + CHUNK] @ centres.T
-        found.append(np.argpartition(score, number - 1, axis=1)[:, :number] if number > 1 else score.argmin(axis=1)[:, None])
+        found.append(
+            np.argpartition(score, number - 1, axis=1)[:, :number]
+            if number > 1
+            else score.argmin(axis=1)[:, None]
+        )
     return np.concatenate(found)
 
 
@@ -113,7 +133,9 @@ def _searched(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int) -> 
     """
     chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
     with ThreadPoolExecutor(count_workers(len(asked))) as pool:
-        found = np.concatenate(list(pool.map(lambda chunk: _search_chunk(lists, chunk, n_probed, n_found), chunks)))
+        found = np.concatenate(
+            list(pool.map(lambda chunk: _search_chunk(lists, chunk, n_probed, n_found), chunks))
+        )
     short = np.flatnonzero((found < 0).any(axis=1))
     if len(short) and n_probed < len(lists.members):
         found[short] = _searched(lists, asked[short], len(lists.members), n_found)
@@ -131,7 +153,9 @@ def _search_chunk(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int)
         rows = probing[ends[number] : ends[number + 1]] // probed.shape[1]
         for start in range(0, len(members) if len(rows) else 0, PIECE):
             piece = members[start : start + PIECE]
-            _keep_smallest(asked[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found)
+            _keep_smallest(
+                asked[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found
+            )
     return found
 
 

@@ -34,20 +34,32 @@ def many(adata: AnnData) -> bool:
     return adata.n_obs >= MANY_CELLS and not is_lazy(adata.layers["counts"])
 
 
-def each(function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = True, what: str = "fits") -> list[R]:
+def each(
+    function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = True, what: str = "fits"
+) -> list[R]:
     """Apply ``function`` to all ``things``, in order, by as many processes as there are cores; ``what`` names them for the watcher.
 
     One after the other where it is not ``worthwhile``, where processes cannot inherit memory safely (not on Linux, or
     inside a pool), and where one of them is killed.
     """
     n_processes = min(count_cores(), len(things))
-    if not worthwhile or n_processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon or _work:
+    if (
+        not worthwhile
+        or n_processes < 2
+        or sys.platform != "linux"
+        or multiprocessing.current_process().daemon
+        or _work
+    ):
         return _in_turn(function, things, what)
     _work[:] = [function, things]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads, of which none is running here
-            with ProcessPoolExecutor(n_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+            warnings.simplefilter(
+                "ignore"
+            )  # Python 3.12 and later warn of threads, of which none is running here
+            with ProcessPoolExecutor(
+                n_processes, mp_context=multiprocessing.get_context("fork")
+            ) as pool:
                 count = report_progress(lambda result: result, len(things), what, lambda _result: 1)
                 return [count(result) for result in pool.map(_one, range(len(things)))]
     except BrokenProcessPool:

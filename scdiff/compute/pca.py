@@ -68,7 +68,10 @@ class Components:
     def coordinates(self, values: Any) -> np.ndarray:
         """Place cells, in their order, along the components; shape (n_cells, n_components)."""
         places = _column_of_gene(self.columns, values.shape[1])
-        return stack_blocks(values, partial(_projected, column_of_gene=places, loadings=self.loadings, origin=self.origin))
+        return stack_blocks(
+            values,
+            partial(_projected, column_of_gene=places, loadings=self.loadings, origin=self.origin),
+        )
 
 
 def _column_of_gene(columns: np.ndarray, n_genes: int) -> np.ndarray:
@@ -83,7 +86,9 @@ def _covariance(values: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarra
     n_cells, n_genes = values.shape
     scale = 2.0 ** np.floor((EXACT_BITS - np.log2(n_cells) - 2 * np.log2(HIGHEST)) / 2)
     places = _column_of_gene(columns, n_genes)
-    sums = sum_blocks(values, partial(_multiplied, column_of_gene=places, n_columns=len(columns), scale=scale))
+    sums = sum_blocks(
+        values, partial(_multiplied, column_of_gene=places, n_columns=len(columns), scale=scale)
+    )
     mean = sums[-1] / scale / n_cells
     upper = sums[:-1] / scale**2
     return (upper + np.triu(upper, 1).T - n_cells * np.outer(mean, mean)) / (n_cells - 1), mean
@@ -106,11 +111,15 @@ def _largest(covariance: np.ndarray, n_comps: int) -> tuple[np.ndarray, np.ndarr
     return found, np.ascontiguousarray(vectors * sign)
 
 
-def _multiplied(block: csr_matrix, column_of_gene: np.ndarray, n_columns: int, scale: float) -> np.ndarray:
+def _multiplied(
+    block: csr_matrix, column_of_gene: np.ndarray, n_columns: int, scale: float
+) -> np.ndarray:
     """Products of one block."""
     return np.asarray(products(*arrays(block), column_of_gene, n_columns, scale))
 
 
-def _projected(block: csr_matrix, column_of_gene: np.ndarray, loadings: np.ndarray, origin: np.ndarray) -> np.ndarray:
+def _projected(
+    block: csr_matrix, column_of_gene: np.ndarray, loadings: np.ndarray, origin: np.ndarray
+) -> np.ndarray:
     """Coordinates of the cells of one block."""
     return np.asarray(projections(*arrays(block), column_of_gene, loadings, origin))

@@ -27,7 +27,9 @@ def watch_progress(watcher: Watcher) -> Iterator[None]:
         _watchers.remove(watcher)
 
 
-def report_progress(work: Callable[..., R], total: int, what: str, size: Callable[..., int]) -> Callable[..., R]:
+def report_progress(
+    work: Callable[..., R], total: int, what: str, size: Callable[..., int]
+) -> Callable[..., R]:
     """Do the same ``work``, and tell the watchers how far it is.
 
     Parameters

@@ -32,7 +32,9 @@ COLUMNS = (
 MOST_CELLS = 1_000_000
 """More cells are refused: they are held in memory."""
 
-_SOURCE = re.compile(r"census(@(?P<version>[\w.-]+))?:(?P<species>human|mouse):\s*(?P<filter>\S.*)", re.DOTALL)
+_SOURCE = re.compile(
+    r"census(@(?P<version>[\w.-]+))?:(?P<species>human|mouse):\s*(?P<filter>\S.*)", re.DOTALL
+)
 _ORGANISM = {"human": "homo_sapiens", "mouse": "mus_musculus"}
 _NAMED = 8
 
@@ -88,7 +90,11 @@ class Query:
     @property
     def whole(self) -> str:
         """The condition, and that each cell counts once: several datasets of the census hold the same cells."""
-        return self.filter if "is_primary_data" in self.filter else f"({self.filter}) and is_primary_data == True"
+        return (
+            self.filter
+            if "is_primary_data" in self.filter
+            else f"({self.filter}) and is_primary_data == True"
+        )
 
 
 def is_query(source: str) -> bool:
@@ -155,7 +161,9 @@ def _asked(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
         As :meth:`Census.download`.
     """
     if importlib.util.find_spec("cellxgene_census") is None:
-        raise ConfigError(f"{query.source}: the package of the census is not installed: pip install 'scdiff-markers[census]'.")
+        raise ConfigError(
+            f"{query.source}: the package of the census is not installed: pip install 'scdiff-markers[census]'."
+        )
     import os
 
     import cellxgene_census
@@ -163,14 +171,24 @@ def _asked(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
 
     copy = os.environ.get("SCDIFF_CENSUS")
     try:
-        with cellxgene_census.open_soma(**({"uri": copy} if copy else {"census_version": query.version})) as census:
-            about = census["census_info"]["summary"].read().concat().to_pandas().set_index("label")["value"]
+        with cellxgene_census.open_soma(
+            **({"uri": copy} if copy else {"census_version": query.version})
+        ) as census:
+            about = (
+                census["census_info"]["summary"]
+                .read()
+                .concat()
+                .to_pandas()
+                .set_index("label")["value"]
+            )
             cells = _cells(census, query)
             yield census, str(about.get("census_build_date", query.version)), cells
     except ScdiffError:
         raise
     except (tiledbsoma.SOMAError, OSError, RuntimeError, LookupError, ValueError) as error:
-        raise InputError(f"{query.source}: the census cannot be asked ({' '.join(str(error).split())[:200]}).") from error
+        raise InputError(
+            f"{query.source}: the census cannot be asked ({' '.join(str(error).split())[:200]})."
+        ) from error
 
 
 def _cells(census: Any, query: Query) -> pd.DataFrame:
@@ -179,13 +197,24 @@ def _cells(census: Any, query: Query) -> pd.DataFrame:
 
     names = ["soma_joinid", "donor_id", "dataset_id"]
     try:
-        cells = census["census_data"][_ORGANISM[query.species]].obs.read(value_filter=query.whole, column_names=names).concat().to_pandas()
+        cells = (
+            census["census_data"][_ORGANISM[query.species]]
+            .obs.read(value_filter=query.whole, column_names=names)
+            .concat()
+            .to_pandas()
+        )
     except tiledbsoma.SOMAError as error:
-        raise ConfigError(f"{query.source}: the census does not take this condition: {' '.join(str(error).split())[:200]}") from error
+        raise ConfigError(
+            f"{query.source}: the census does not take this condition: {' '.join(str(error).split())[:200]}"
+        ) from error
     if len(cells) == 0:
-        raise InputError(f"{query.source}: the census holds no such cells. Look for the words that it uses at its web site.")
+        raise InputError(
+            f"{query.source}: the census holds no such cells. Look for the words that it uses at its web site."
+        )
     if len(cells) > MOST_CELLS:
-        raise InputError(f"{query.source}: these are {len(cells):,} cells; up to {MOST_CELLS:,} are fetched at once. Narrow the condition.")
+        raise InputError(
+            f"{query.source}: these are {len(cells):,} cells; up to {MOST_CELLS:,} are fetched at once. Narrow the condition."
+        )
     return cells
 
 
@@ -195,10 +224,19 @@ def _batch(found: AnnData) -> AnnData:
     from scipy import sparse
 
     obs, var = found.obs, found.var
-    shared = obs.groupby("donor_id", observed=True)["dataset_id"].transform("nunique").to_numpy() > 1
+    shared = (
+        obs.groupby("donor_id", observed=True)["dataset_id"].transform("nunique").to_numpy() > 1
+    )
     donors, datasets = obs["donor_id"].astype(str), obs["dataset_id"].astype(str)
-    columns = {"sample": donors.where(~shared, donors + "_" + datasets.str[:_NAMED]), "donor": donors}
-    kept = obs.drop(columns=["soma_joinid", "donor_id"]).assign(**columns).set_axis(obs["soma_joinid"].astype(str).to_list())
+    columns = {
+        "sample": donors.where(~shared, donors + "_" + datasets.str[:_NAMED]),
+        "donor": donors,
+    }
+    kept = (
+        obs.drop(columns=["soma_joinid", "donor_id"])
+        .assign(**columns)
+        .set_axis(obs["soma_joinid"].astype(str).to_list())
+    )
     genes = var[["feature_name"]].set_axis(var["feature_id"].astype(str).to_list())
     counts = sparse.csr_matrix((found.X.data, found.X.indices, found.X.indptr), shape=found.shape)
     return AnnData(obs=kept, var=genes, layers={"counts": counts})

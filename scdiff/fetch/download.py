@@ -85,7 +85,11 @@ class Facts:
         """Whether the two are of different content; an ETag counts where no date is known."""
         if self.size is not None and other.size is not None and self.size != other.size:
             return True
-        one, two = (self.modified, other.modified) if self.modified and other.modified else (self.etag, other.etag)
+        one, two = (
+            (self.modified, other.modified)
+            if self.modified and other.modified
+            else (self.etag, other.etag)
+        )
         return bool(one and two and one != two)
 
 
@@ -106,7 +110,9 @@ class Link:
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.max_redirects = 10
-        self._session.headers.update({"User-Agent": f"scdiff/{__version__}", "Accept-Encoding": "identity"})
+        self._session.headers.update(
+            {"User-Agent": f"scdiff/{__version__}", "Accept-Encoding": "identity"}
+        )
 
     def facts(self, url: str) -> Facts:
         """Ask what the server says of a file, without the file.
@@ -138,7 +144,9 @@ class Link:
                 for chunk in response.raw.stream(CHUNK, decode_content=True):
                     content += chunk
                     if len(content) > LARGEST_PAGE:
-                        raise InputError(f"{url}: the page is larger than {LARGEST_PAGE:,} bytes, so it is no list of files.")
+                        raise InputError(
+                            f"{url}: the page is larger than {LARGEST_PAGE:,} bytes, so it is no list of files."
+                        )
                 return content.decode("utf-8", "replace"), response.url
 
         return self._tried(read, url)
@@ -173,33 +181,52 @@ class Link:
                 most = max(most, far())
                 wait = BACKOFF_S * 2 ** (tries - 1) if error.wait_s is None else error.wait_s
                 if wait > LONGEST_WAIT_S:
-                    raise InputError(f"{url}: {error} and asks to wait {wait:,.0f} s. Fetch again after that.") from None
+                    raise InputError(
+                        f"{url}: {error} and asks to wait {wait:,.0f} s. Fetch again after that."
+                    ) from None
                 if tries >= TRIES:
                     then = "; it goes on where it stopped" if far() else ""
-                    raise InputError(f"{url}: {error}, {tries} times in a row. Fetch again later{then}.") from None
+                    raise InputError(
+                        f"{url}: {error}, {tries} times in a row. Fetch again later{then}."
+                    ) from None
                 log.warning("%s: %s; trying again in %.3g s.", url, error, wait)
             time.sleep(wait)
 
     @contextmanager
-    def _answer(self, url: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Iterator[Response]:
+    def _answer(
+        self, url: str, *, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> Iterator[Response]:
         """Give the answer to one request; its failures become errors that may pass or not."""
         import requests
         from urllib3.exceptions import HTTPError, NameResolutionError
         from urllib3.exceptions import TimeoutError as Stalled
 
         try:
-            with self._session.request(method, url, headers=headers, stream=True, timeout=self._timeout_s) as response:
+            with self._session.request(
+                method, url, headers=headers, stream=True, timeout=self._timeout_s
+            ) as response:
                 _check_answer(response, url)
                 yield response
         except requests.exceptions.SSLError as error:
-            raise InputError(f"{url}: no secure connection ({_plain(_cause(error))}). Check address and certificates.") from None
+            raise InputError(
+                f"{url}: no secure connection ({_plain(_cause(error))}). Check address and certificates."
+            ) from None
         except (requests.Timeout, Stalled):
             raise _PassingError(f"the server sent nothing for {self._timeout_s:g} s") from None
         except (requests.ConnectionError, HTTPError) as error:
             unknown = isinstance(_cause(error), NameResolutionError)
-            raise _PassingError("no server of this name can be found" if unknown else "the connection was refused or broke off") from None
-        except (requests.RequestException, ValueError) as error:  # a redirect in circles, or to another scheme than http and https
-            raise InputError(f"{url}: cannot be fetched ({_plain(error)}). Give an http or https address that leads to the file.") from None
+            raise _PassingError(
+                "no server of this name can be found"
+                if unknown
+                else "the connection was refused or broke off"
+            ) from None
+        except (
+            requests.RequestException,
+            ValueError,
+        ) as error:  # a redirect in circles, or to another scheme than http and https
+            raise InputError(
+                f"{url}: cannot be fetched ({_plain(error)}). Give an http or https address that leads to the file."
+            ) from None
 
     def _pull(self, url: str, partial: Path) -> Facts:
         """Get what is missing of a file, in one request."""
@@ -212,7 +239,11 @@ class Link:
             if response.status_code != 200:
                 facts = _continued(response, facts, known, start, partial)
             elif start:
-                log.warning("%s: the server does not go on at byte %s, so the download starts over.", url, f"{start:,}")
+                log.warning(
+                    "%s: the server does not go on at byte %s, so the download starts over.",
+                    url,
+                    f"{start:,}",
+                )
                 start = 0
             _check_room(partial, facts, start)
             _store(response, url, facts, partial, start)
@@ -238,13 +269,17 @@ def _check_answer(response: Response, url: str) -> None:
     """Tell answers that are a file from those that are none, and from those that may pass."""
     status, said = response.status_code, f"{response.status_code} {_plain(response.reason)}"
     if url.startswith("https:") and not response.url.startswith("https:"):
-        raise InputError(f"{url}: the server leads from https to {response.url}, which anyone on the way could change.")
+        raise InputError(
+            f"{url}: the server leads from https to {response.url}, which anyone on the way could change."
+        )
     if status in PASSING:
         raise _PassingError(f"the server answers {said}", _retry_after(response))
     if status in {404, 410}:
         raise NotThereError(f"{url}: the server has no such file ({said}). Check the address.")
     if status in {401, 403}:
-        raise InputError(f"{url}: the server refuses access ({said}). The file is not public, or needs a login.")
+        raise InputError(
+            f"{url}: the server refuses access ({said}). The file is not public, or needs a login."
+        )
     if status not in ({200, 405, 501} if response.request.method == "HEAD" else {200, 206, 416}):
         raise InputError(f"{url}: the server answers {said}, which is no file. Check the address.")
 
@@ -255,7 +290,9 @@ def _retry_after(response: Response) -> float | None:
     from urllib3.util import Retry
 
     try:
-        return min(float(Retry().parse_retry_after(response.headers["Retry-After"])), LONGEST_SAID_S)
+        return min(
+            float(Retry().parse_retry_after(response.headers["Retry-After"])), LONGEST_SAID_S
+        )
     except OverflowError:
         return LONGEST_SAID_S
     except (KeyError, ValueError, HTTPError):
@@ -264,10 +301,16 @@ def _retry_after(response: Response) -> float | None:
 
 def _facts(response: Response) -> Facts:
     """Take what an answer says of the whole file."""
-    text = response.headers.get("Content-Length", "") if response.status_code == 200 else _range(response)[1]
+    text = (
+        response.headers.get("Content-Length", "")
+        if response.status_code == 200
+        else _range(response)[1]
+    )
     modified, etag = (_plain(response.headers.get(name, "")) for name in ("Last-Modified", "ETag"))
     if text.isdecimal() and len(text) > LONGEST_SIZE:
-        raise InputError(f"{response.url}: the server says a size of {len(text):,} digits, which no file has. Check the address.")
+        raise InputError(
+            f"{response.url}: the server says a size of {len(text):,} digits, which no file has. Check the address."
+        )
     return Facts(int(text) if text.isdecimal() else None, modified, etag)
 
 
@@ -285,11 +328,21 @@ def _from(start: int, known: Facts | None) -> dict[str, str]:
     return {"Range": f"bytes={start}-"} | ({"If-Range": same} if same else {})
 
 
-def _continued(response: Response, facts: Facts, known: Facts | None, start: int, partial: Path) -> Facts:
+def _continued(
+    response: Response, facts: Facts, known: Facts | None, start: int, partial: Path
+) -> Facts:
     """Join what is known of a file with what is said of its rest; give up a part that the rest cannot be put to."""
-    if response.status_code == 416 or known is None or known.differs(facts) or _range(response)[0] != str(start):
+    if (
+        response.status_code == 416
+        or known is None
+        or known.differs(facts)
+        or _range(response)[0] != str(start)
+    ):
         discard(partial)
-        raise _PassingError("what was downloaded before does not fit to what the server has now, so the download starts over", 0.0)
+        raise _PassingError(
+            "what was downloaded before does not fit to what the server has now, so the download starts over",
+            0.0,
+        )
     return replace(known, size=facts.size if known.size is None else known.size)
 
 
@@ -305,13 +358,21 @@ def _check_room(partial: Path, facts: Facts, start: int) -> None:
 def _store(response: Response, url: str, facts: Facts, partial: Path, start: int) -> None:
     """Write what an answer holds from a byte of the file on."""
     if "html" in response.headers.get("Content-Type", "") and not re.search(r"\.html?$", url):
-        raise InputError(f"{url}: the server answers with a web page, not with a file. Give the address of the file itself.")
+        raise InputError(
+            f"{url}: the server answers with a web page, not with a file. Give the address of the file itself."
+        )
     try:
         with partial.open("ab" if start else "wb") as handle:
             if not start:  # only now, when the file is empty: a note must never tell of other bytes
-                _note(partial).write_text(json.dumps({"url": url} | asdict(facts)), encoding="utf-8")
+                _note(partial).write_text(
+                    json.dumps({"url": url} | asdict(facts)), encoding="utf-8"
+                )
             write: Callable[[bytes], Any] = handle.write
-            write = write if facts.size is None else report_progress(write, facts.size - start, "bytes", len)
+            write = (
+                write
+                if facts.size is None
+                else report_progress(write, facts.size - start, "bytes", len)
+            )
             most = LARGEST_UNSAID if facts.size is None else facts.size - start
             for chunk in _until(response.raw.stream(CHUNK, decode_content=False), most):
                 write(chunk)

@@ -30,7 +30,15 @@ from scdiff.fetch.download import LONGEST_SIZE, Facts, Link, NotThereError, disc
 from scdiff.storage.atomic import replace_atomically
 from scdiff.storage.checkpoint import Checkpoints
 
-__all__ = ["LOCK_FILE", "Fetched", "Offered", "describe_files", "fetch", "format_remote_files", "list_remote_files"]
+__all__ = [
+    "LOCK_FILE",
+    "Fetched",
+    "Offered",
+    "describe_files",
+    "fetch",
+    "format_remote_files",
+    "list_remote_files",
+]
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +106,9 @@ def _silent(name: str, event: str, seconds: float) -> None:
     """Watch nothing."""
 
 
-def list_remote_files(sources: Sequence[str], *, pattern: str = "*", timeout_s: float = 60.0) -> list[Offered]:
+def list_remote_files(
+    sources: Sequence[str], *, pattern: str = "*", timeout_s: float = 60.0
+) -> list[Offered]:
     """Say what there is to fetch; download nothing.
 
     Parameters
@@ -126,7 +136,13 @@ def list_remote_files(sources: Sequence[str], *, pattern: str = "*", timeout_s: 
 
 
 def fetch(
-    sources: Sequence[str], out: Path, *, pattern: str = "*", known: str = "", timeout_s: float = 60.0, watch: Watch = _silent
+    sources: Sequence[str],
+    out: Path,
+    *,
+    pattern: str = "*",
+    known: str = "",
+    timeout_s: float = 60.0,
+    watch: Watch = _silent,
 ) -> list[Fetched]:
     """Download public files to a folder, or verify those that are there.
 
@@ -163,12 +179,21 @@ def fetch(
         If the folder cannot be written, has no room, is being written to, or holds a file of that name from elsewhere.
     """
     if known and (len(sources) != 1 or not _is_address(sources[0])):
-        raise ConfigError("--hash is of one file: give it with one address, or write it behind each, as in https://...#sha256:...")
+        raise ConfigError(
+            "--hash is of one file: give it with one address, or write it behind each, as in https://...#sha256:..."
+        )
     link = Link(timeout_s)
-    remotes = [remote for source in sources for remote in _remotes(f"{source}#{known}" if known else source, link, pattern)]
+    remotes = [
+        remote
+        for source in sources
+        for remote in _remotes(f"{source}#{known}" if known else source, link, pattern)
+    ]
     _refuse_same_name(remotes)
     with Checkpoints(out).locked():
-        return [_have(remote, out, Census() if is_query(remote.url) else link, watch) for remote in remotes]
+        return [
+            _have(remote, out, Census() if is_query(remote.url) else link, watch)
+            for remote in remotes
+        ]
 
 
 def format_remote_files(files: Sequence[Offered]) -> list[tuple[str, str]]:
@@ -186,7 +211,9 @@ def format_remote_files(files: Sequence[Offered]) -> list[tuple[str, str]]:
 def describe_files(files: Sequence[Fetched], out: Path) -> str:
     """Say what came and what to do with it, in two lines."""
     new = sum(file.new for file in files)
-    target = out / files[0].name if len(files) == 1 else out  # an archive among other files is not looked into
+    target = (
+        out / files[0].name if len(files) == 1 else out
+    )  # an archive among other files is not looked into
     return (
         f"{out}: {new} downloaded, {len(files) - new} already there and verified; {LOCK_FILE} says what came from where.\n"
         f"Next: scdiff check {shlex.quote(str(target))}"
@@ -229,8 +256,14 @@ def _of_address(source: str) -> Remote:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(f"{url}: this is no http or https address of a file.")
     if parts.username or parts.password:
-        raise ConfigError(f"https://{parts.hostname}{parts.path}: leave the password out of the address, it would be kept. Use ~/.netrc.")
-    return Remote(_safe(unquote(parts.path.rpartition("/")[2]), url), url, _checked_hash(known, url) if known else "")
+        raise ConfigError(
+            f"https://{parts.hostname}{parts.path}: leave the password out of the address, it would be kept. Use ~/.netrc."
+        )
+    return Remote(
+        _safe(unquote(parts.path.rpartition("/")[2]), url),
+        url,
+        _checked_hash(known, url) if known else "",
+    )
 
 
 def _parts(url: str) -> SplitResult:
@@ -244,17 +277,29 @@ def _parts(url: str) -> SplitResult:
 def _checked_hash(text: str, url: str) -> str:
     """Check that a hash can be one."""
     algorithm, _, digits = text.lower().partition(":")
-    if not re.fullmatch(rf"[0-9a-f]{{{HASHES.get(algorithm, 0)}}}", digits) or algorithm not in HASHES:
+    if (
+        not re.fullmatch(rf"[0-9a-f]{{{HASHES.get(algorithm, 0)}}}", digits)
+        or algorithm not in HASHES
+    ):
         allowed = ", ".join(f"{name}: with {count}" for name, count in HASHES.items())
-        raise ConfigError(f"{url}: {text!r} is no hash that is known here; allowed are {allowed} hexadecimal digits behind it.")
+        raise ConfigError(
+            f"{url}: {text!r} is no hash that is known here; allowed are {allowed} hexadecimal digits behind it."
+        )
     return f"{algorithm}:{digits}"
 
 
 def _safe(name: str, where: str) -> str:
     """Check that a name from elsewhere can be that of a file in the folder, and of nothing outside of it."""
     if not name:
-        raise ConfigError(f"{where}: the address ends without the name of a file. Give the address of the file itself.")
-    if not name.isprintable() or re.search(r"[/\\]|^\.", name) or len(name.encode()) > LONGEST_NAME or name == LOCK_FILE:
+        raise ConfigError(
+            f"{where}: the address ends without the name of a file. Give the address of the file itself."
+        )
+    if (
+        not name.isprintable()
+        or re.search(r"[/\\]|^\.", name)
+        or len(name.encode()) > LONGEST_NAME
+        or name == LOCK_FILE
+    ):
         raise InputError(
             f"{where}: {name[:LONGEST_NAME]!r} cannot be the name of a file here. Allowed are up to {LONGEST_NAME} bytes without slashes, "
             f"backslashes, control characters and a dot in front. Download it by hand, under another name."
@@ -267,7 +312,9 @@ def _refuse_same_name(remotes: Sequence[Remote]) -> None:
     homes: dict[str, str] = {}
     for remote in remotes:
         if remote.name in homes:
-            raise ConfigError(f"{remote.name}: comes from {homes[remote.name]} and from {remote.url}. Fetch them to different folders.")
+            raise ConfigError(
+                f"{remote.name}: comes from {homes[remote.name]} and from {remote.url}. Fetch them to different folders."
+            )
         homes[remote.name] = remote.url
 
 
@@ -310,15 +357,25 @@ def _check_public(accession: str, folder: str, link: Link) -> None:
     try:
         link.page(folder)
     except NotThereError:
-        raise InputError(f"{accession}: GEO shows no such accession. Check the number; it may still be private.") from None
+        raise InputError(
+            f"{accession}: GEO shows no such accession. Check the number; it may still be private."
+        ) from None
 
 
 def _in_folder(page: str, address: str) -> list[Remote]:
     """Find the files that an index page links to in its own folder; links to elsewhere, and for sorting, are none."""
     parser = _Addresses()
     parser.feed(page)
-    urls = dict.fromkeys(url for link in parser.found if "?" not in link and "#" not in link and (url := _joined(address, link)))
-    inside = [url for url in urls if url.rpartition("/")[0] == address.rstrip("/") and not url.endswith("/")]
+    urls = dict.fromkeys(
+        url
+        for link in parser.found
+        if "?" not in link and "#" not in link and (url := _joined(address, link))
+    )
+    inside = [
+        url
+        for url in urls
+        if url.rpartition("/")[0] == address.rstrip("/") and not url.endswith("/")
+    ]
     return [Remote(_safe(unquote(url.rpartition("/")[2]), address), url) for url in inside]
 
 
@@ -336,8 +393,16 @@ def _members(remote: Remote, link: Link) -> tuple[tuple[str, int], ...]:
         text, _ = link.page(urljoin(remote.url, MEMBERS))
     except NotThereError:
         return ()
-    rows = [line.split("\t") for line in text.splitlines() if line.startswith("File\t") and line.count("\t") >= 3]
-    return tuple((row[1], int(row[3])) for row in rows if row[1].isprintable() and row[3].isdecimal() and len(row[3]) <= LONGEST_SIZE)
+    rows = [
+        line.split("\t")
+        for line in text.splitlines()
+        if line.startswith("File\t") and line.count("\t") >= 3
+    ]
+    return tuple(
+        (row[1], int(row[3]))
+        for row in rows
+        if row[1].isprintable() and row[3].isdecimal() and len(row[3]) <= LONGEST_SIZE
+    )
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------------
@@ -348,22 +413,30 @@ def _have(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetch
     path = out / remote.name
     entry = _record(out).get(remote.name)
     if entry and entry["url"] != remote.url:
-        raise OutputError(f"{path}: is from {entry['url']}, not from {remote.url}. Give another folder with --out.")
+        raise OutputError(
+            f"{path}: is from {entry['url']}, not from {remote.url}. Give another folder with --out."
+        )
     if entry and not remote.known:
         _check_unchanged(path, entry, link.facts(remote.url))
     if not path.exists():
         return _download(remote, path, entry, link, watch)
     if not path.is_file() or not (entry or remote.known):
-        raise OutputError(f"{path}: is there already, and {LOCK_FILE} does not say from where. Move it away, or give another --out.")
+        raise OutputError(
+            f"{path}: is there already, and {LOCK_FILE} does not say from where. Move it away, or give another --out."
+        )
     for wanted, where in _wanted(remote, entry):
         if (found := _hash(path, wanted)) != wanted:
-            raise InputError(f"{path}: the file here has {found}, but {where} {wanted}. Move it away to fetch it, or give another --out.")
+            raise InputError(
+                f"{path}: the file here has {found}, but {where} {wanted}. Move it away to fetch it, or give another --out."
+            )
     if not entry:
         _write_entry(remote, path, path, Facts())
     return Fetched(remote.name, path.stat().st_size, new=False)
 
 
-def _download(remote: Remote, path: Path, entry: dict[str, Any] | None, link: Link | Census, watch: Watch) -> Fetched:
+def _download(
+    remote: Remote, path: Path, entry: dict[str, Any] | None, link: Link | Census, watch: Watch
+) -> Fetched:
     """Download a file, verify it, record it, and give it its name."""
     partial = path.with_name(f".{path.name}.partial")
     begun = time.monotonic()
@@ -372,14 +445,23 @@ def _download(remote: Remote, path: Path, entry: dict[str, Any] | None, link: Li
     for wanted, where in _wanted(remote, entry):
         if (found := _hash(partial, wanted)) != wanted:
             discard(partial)
-            raise InputError(f"{remote.url}: what came has {found}, but {where} {wanted}. It is removed: check address and hash.")
+            raise InputError(
+                f"{remote.url}: what came has {found}, but {where} {wanted}. It is removed: check address and hash."
+            )
     if facts.size is None and not remote.known:
-        log.warning("%s: the server does not say how long the file is: give its hash, if you have it, so that a cut is seen.", remote.url)
-    _write_entry(remote, path, partial, facts)  # before the name, so that a file that is there is always in the record
+        log.warning(
+            "%s: the server does not say how long the file is: give its hash, if you have it, so that a cut is seen.",
+            remote.url,
+        )
+    _write_entry(
+        remote, path, partial, facts
+    )  # before the name, so that a file that is there is always in the record
     try:
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}). Give another --out.") from None
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}). Give another --out."
+        ) from None
     discard(partial)
     watch(remote.name, "finished", time.monotonic() - begun)
     return Fetched(remote.name, path.stat().st_size, new=True)
@@ -388,7 +470,9 @@ def _download(remote: Remote, path: Path, entry: dict[str, Any] | None, link: Li
 def _wanted(remote: Remote, entry: dict[str, Any] | None) -> list[tuple[str, str]]:
     """List the hashes that a file must have, and who says so."""
     given = [(remote.known, "should have")] if remote.known else []
-    return given + ([(f"sha256:{entry['sha256']}", f"{LOCK_FILE} of {entry['date']} says")] if entry else [])
+    return given + (
+        [(f"sha256:{entry['sha256']}", f"{LOCK_FILE} of {entry['date']} says")] if entry else []
+    )
 
 
 def _hash(path: Path, like: str) -> str:
@@ -402,7 +486,10 @@ def _check_unchanged(path: Path, entry: dict[str, Any], now: Facts) -> None:
     """Refuse to go on where the server says that it has another file by now."""
     before = Facts(entry["size"], entry.get("modified", ""), entry.get("etag", ""))
     if before.differs(now):
-        were, are = (f"{facts.size} bytes of {facts.modified or facts.etag or 'unknown date'}" for facts in (before, now))
+        were, are = (
+            f"{facts.size} bytes of {facts.modified or facts.etag or 'unknown date'}"
+            for facts in (before, now)
+        )
         raise InputError(
             f"{entry['url']}: changed on the server since {entry['date']} ({were}; now {are}). "
             f"{path} is left as it was; fetch the new file to another --out."
@@ -414,11 +501,16 @@ def _record(out: Path) -> dict[str, dict[str, Any]]:
     path = out / LOCK_FILE
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name: entry | {key: entry[key] for key in ("url", "size", "sha256", "date")} for name, entry in files.items()}
+        return {
+            name: entry | {key: entry[key] for key in ("url", "size", "sha256", "date")}
+            for name, entry in files.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        raise InputError(f"{path}: cannot be read as the record of a fetch. Move it away, with the files, or give another --out.") from None
+        raise InputError(
+            f"{path}: cannot be read as the record of a fetch. Move it away, with the files, or give another --out."
+        ) from None
 
 
 def _write_entry(remote: Remote, path: Path, file: Path, facts: Facts) -> None:
@@ -433,4 +525,6 @@ def _write_entry(remote: Remote, path: Path, file: Path, facts: Facts) -> None:
     }
     files = _record(path.parent) | {remote.name: entry}
     with replace_atomically(path.parent / LOCK_FILE) as temporary:
-        temporary.write_text(json.dumps({"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )

@@ -17,4 +17,14 @@ from scdiff.genes.symbols import (
     strip_version,
 )
 
-__all__ = ["Annotation", "Lookup", "annotation", "canonical", "detect_species", "foreign_species", "is_stable", "ortholog", "strip_version"]
+__all__ = [
+    "Annotation",
+    "Lookup",
+    "annotation",
+    "canonical",
+    "detect_species",
+    "foreign_species",
+    "is_stable",
+    "ortholog",
+    "strip_version",
+]

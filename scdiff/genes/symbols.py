@@ -17,7 +17,17 @@ from typing import Literal
 from scdiff.genes.species import foreign_species
 from scdiff.genes.table import Annotation, annotation, fold_symbols
 
-__all__ = ["Annotation", "Lookup", "annotation", "canonical", "detect_species", "foreign_species", "is_stable", "ortholog", "strip_version"]
+__all__ = [
+    "Annotation",
+    "Lookup",
+    "annotation",
+    "canonical",
+    "detect_species",
+    "foreign_species",
+    "is_stable",
+    "ortholog",
+    "strip_version",
+]
 
 _SAMPLE = 5_000
 _FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa
@@ -44,7 +54,9 @@ def _aliases(species: str) -> dict[str, str]:
     for row in _table():
         for alias in filter(None, row["aliases"].split("|")):
             known.setdefault(_plain(alias), row[species])
-    return known | {_plain(row[key]): row[species] for row in _table() for key in ("human", "mouse") if row[key]}
+    return known | {
+        _plain(row[key]): row[species] for row in _table() for key in ("human", "mouse") if row[key]
+    }
 
 
 @cache
@@ -90,21 +102,30 @@ def detect_species(names: Iterable[str]) -> Literal["human", "mouse"] | None:
     """
     sample = [name for name, _ in zip(names, range(_SAMPLE), strict=False)]
     mouse = sum(name.startswith("ENSMUSG") or bool(_LOWER.match(name)) for name in sample)
-    human = sum(name.startswith("ENSG0") or (name.isupper() and not name.startswith("ENS")) for name in sample)
+    human = sum(
+        name.startswith("ENSG0") or (name.isupper() and not name.startswith("ENS"))
+        for name in sample
+    )
     if max(mouse, human) == 0:
         return None
     return "mouse" if mouse > human else "human"
 
 
 @lru_cache(maxsize=4)  # the steps of a run ask for the same genes again and again
-def _rows(symbols: tuple[str, ...], species: Literal["human", "mouse"]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+def _rows(
+    symbols: tuple[str, ...], species: Literal["human", "mouse"]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Rows of each symbol as it stands, and of each approved symbol that another name stands for."""
     exact: dict[str, list[int]] = {}
     folded: dict[str, list[int]] = {}
     aliases = _aliases(species)
-    for index, (symbol, plain) in enumerate(zip(symbols, fold_symbols(symbols, _plain), strict=True)):
+    for index, (symbol, plain) in enumerate(
+        zip(symbols, fold_symbols(symbols, _plain), strict=True)
+    ):
         exact.setdefault(symbol, []).append(index)
-        if (resolved := aliases.get(plain)) and (resolved == symbol or symbol not in annotation(species).approved):
+        if (resolved := aliases.get(plain)) and (
+            resolved == symbol or symbol not in annotation(species).approved
+        ):
             folded.setdefault(resolved, []).append(index)
     return exact, folded
 
@@ -126,13 +147,21 @@ class Lookup:
     ([0, 2], [1], [3], [])
     """
 
-    def __init__(self, symbols: Sequence[str], species: Literal["human", "mouse"], *, former: bool = True) -> None:
+    def __init__(
+        self, symbols: Sequence[str], species: Literal["human", "mouse"], *, former: bool = True
+    ) -> None:
         self._exact, self._folded = _rows(tuple(symbols), species)
         self._species, self._former = species, former
 
     def find(self, wanted: Iterable[str]) -> list[int]:
         """Sorted row numbers of the ``wanted`` symbols; empty where none has a row."""
-        rows = {row for symbol in wanted for row in (self._exact.get(symbol) or self._folded.get(symbol) or self._formerly(symbol))}
+        rows = {
+            row
+            for symbol in wanted
+            for row in (
+                self._exact.get(symbol) or self._folded.get(symbol) or self._formerly(symbol)
+            )
+        }
         return sorted(rows)
 
     def _formerly(self, symbol: str) -> list[int]:

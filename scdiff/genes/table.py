@@ -79,14 +79,22 @@ class Annotation:
     @cached_property
     def silent(self) -> frozenset[str]:
         """Coding genes of olfactory receptors, which hardly any cell outside the nose expresses."""
-        return frozenset(symbol for symbol in self.coding if symbol[:2].upper() == "OR" and symbol[2:3].isdigit())
+        return frozenset(
+            symbol for symbol in self.coding if symbol[:2].upper() == "OR" and symbol[2:3].isdigit()
+        )
 
     @cached_property
     def _meant(self) -> dict[str, str]:
         """Folded name -> the symbol that it means."""
         approved, others = list(self.approved), list(self.names.values())
-        owners = chain.from_iterable(map(repeat, self.names, (names.count("|") + 1 for names in others)))
-        known = dict(zip(fold_symbol("|".join(others)).split("|"), owners, strict=True)) if others else {}
+        owners = chain.from_iterable(
+            map(repeat, self.names, (names.count("|") + 1 for names in others))
+        )
+        known = (
+            dict(zip(fold_symbol("|".join(others)).split("|"), owners, strict=True))
+            if others
+            else {}
+        )
         return known | dict(zip(fold_symbols(approved), approved, strict=True))
 
     @cached_property
@@ -113,7 +121,12 @@ class Annotation:
         species, a missing value or a label of one or two letters is no former symbol.
         """
         meant = zip(names, fold_symbols(names), strict=True)
-        return [self._row_name(name, self.resolve(name)) if name in self.symbols or fold in self._meant else "" for name, fold in meant]
+        return [
+            self._row_name(name, self.resolve(name))
+            if name in self.symbols or fold in self._meant
+            else ""
+            for name, fold in meant
+        ]
 
     def _row_name(self, name: str, symbol: str) -> str:
         """Symbol that a name may stand for, if it is spelt as it must be."""
@@ -125,11 +138,17 @@ class Annotation:
 
     def of_several(self, names: Sequence[str]) -> list[str]:
         """Those of the names that several genes go by, none as its approved symbol: each could mean either."""
-        return [name for name, fold in zip(names, fold_symbols(names), strict=True) if fold in self.shared]
+        return [
+            name
+            for name, fold in zip(names, fold_symbols(names), strict=True)
+            if fold in self.shared
+        ]
 
     def written(self, symbol: str) -> tuple[str, ...]:
         """List what a gene may be called in place of its approved symbol: Ensembl ids, then the names that mean no other gene."""
-        return tuple(filter(None, f"{self._ids.get(symbol, '')}|{self.names.get(symbol, '')}".split("|")))
+        return tuple(
+            filter(None, f"{self._ids.get(symbol, '')}|{self.names.get(symbol, '')}".split("|"))
+        )
 
 
 def _is_upper(symbol: str) -> bool:
@@ -149,8 +168,12 @@ def annotation(species: Literal["human", "mouse"]) -> Annotation:
     'PDX1'
     """
     text = gzip.decompress((Path(__file__).parent / f"{species}.csv.gz").read_bytes()).decode()
-    fields = text.strip().partition("\n")[2].replace("\n", ",").split(",")  # one list, since many small ones keep the collector busy
-    steps, symbols, names, kinds = (fields[column : -len(COLUMNS) : len(COLUMNS)] for column in range(len(COLUMNS)))
+    fields = (
+        text.strip().partition("\n")[2].replace("\n", ",").split(",")
+    )  # one list, since many small ones keep the collector busy
+    steps, symbols, names, kinds = (
+        fields[column : -len(COLUMNS) : len(COLUMNS)] for column in range(len(COLUMNS))
+    )
     stable = map(_STABLE[species].format, accumulate(map(int, steps)))
     return Annotation(
         symbols=dict(zip(stable, symbols, strict=True)),

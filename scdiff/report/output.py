@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from scdiff.report.section import Section
 
-__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "stage_report", "write_page", "write_report"]
+__all__ = [
+    "FILES",
+    "PARTIAL",
+    "previous_files",
+    "remove_report",
+    "stage_report",
+    "write_page",
+    "write_report",
+]
 
 PARTIAL = ".partial-report"
 """Folder inside the output folder in which the report is written."""
@@ -172,13 +180,17 @@ def write_page(adata: AnnData, sections: list[Section], path: Path) -> None:
     """
     from scdiff.report.page import render_page
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write the same page
+    partial = path.with_name(
+        f".{path.name}.{os.getpid()}.partial"
+    )  # two processes may write the same page
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(render_page(adata, sections, alone=True), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: the page cannot be written ({error.strerror or error}). Give a file that can be written.") from error
+        raise OutputError(
+            f"{path}: the page cannot be written ({error.strerror or error}). Give a file that can be written."
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

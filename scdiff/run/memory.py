@@ -82,7 +82,11 @@ def read_available_bytes() -> int:
 def _first_number(path: Path, word: str) -> int:
     """Read the number behind a word in a small file, 0 where there is none."""
     try:
-        parts = path.read_text(encoding="ascii").partition(word)[2].split() if word else path.read_text(encoding="ascii").split()
+        parts = (
+            path.read_text(encoding="ascii").partition(word)[2].split()
+            if word
+            else path.read_text(encoding="ascii").split()
+        )
         return int(parts[0])
     except (OSError, ValueError, IndexError):
         return 0

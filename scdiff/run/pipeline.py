@@ -36,7 +36,18 @@ __all__ = ["STEPS", "resolve", "run", "step_functions"]
 
 log = logging.getLogger(__name__)
 
-STEPS = ("load", "qc", "normalise", "embed", "score", "call", "trajectory", "fraction", "communicate", "report")
+STEPS = (
+    "load",
+    "qc",
+    "normalise",
+    "embed",
+    "score",
+    "call",
+    "trajectory",
+    "fraction",
+    "communicate",
+    "report",
+)
 """Names of the steps, in the order of the work; each is a public function."""
 
 RECORD = "run.yaml"
@@ -61,9 +72,10 @@ def _silent(step: str, event: str, seconds: float) -> None:
 
 def step_functions() -> dict[str, Callable[..., Any]]:
     """Import the step functions; return them by name, in order."""
-    homes = {name: f"scdiff.steps.{name}.step" if name in ROOMS else f"scdiff.steps.{name}" for name in STEPS} | {
-        "report": "scdiff.report.step"
-    }
+    homes = {
+        name: f"scdiff.steps.{name}.step" if name in ROOMS else f"scdiff.steps.{name}"
+        for name in STEPS
+    } | {"report": "scdiff.report.step"}
     return {name: getattr(import_module(home), name) for name, home in homes.items()}
 
 
@@ -82,7 +94,9 @@ def resolve(options: Mapping[str, Any], *, where: str = "configuration") -> Base
     ConfigError
         If an option is unknown, out of range, or there is nothing to read.
     """
-    given = {name: {} if value is None and name in STEPS else value for name, value in options.items()}  # `call:` with nothing below
+    given = {
+        name: {} if value is None and name in STEPS else value for name, value in options.items()
+    }  # `call:` with nothing below
     config = validate_options(run_model(step_functions(), LEAN), given, where=where)
     _check_names(config, where)
     return config
@@ -101,7 +115,9 @@ def _check_names(config: Any, where: str) -> None:
     if config.communicate.groups is not None:
         check_liana()
     if not config.inputs and config.sheet is None:
-        raise ConfigError(f"{where}: there is nothing to read. Give INPUT files or folders, or a sample sheet.")
+        raise ConfigError(
+            f"{where}: there is nothing to read. Give INPUT files or folders, or a sample sheet."
+        )
 
 
 def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _silent) -> AnnData:
@@ -131,7 +147,9 @@ def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _sil
         raise UnknownNameError(f"unknown step {start!r}. {did_you_mean(start, STEPS)}")
     out, sources = Path(out), _sources(config)
     files = _files(config, sources)
-    options = {name: _step_options(config, name, function) for name, function in step_functions().items()}
+    options = {
+        name: _step_options(config, name, function) for name, function in step_functions().items()
+    }
     prints = _fingerprints(config, options, files, sources)
     checkpoints = Checkpoints(out)
     if config.engine == "memory" and (warning := describe_shortage(files)):
@@ -153,11 +171,20 @@ def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
 
     record, written = out / RECORD, {(out / name).resolve() for name in previous_files(out)}
     if clash := [file for file in files if file.resolve() in written]:
-        raise OutputError(f"{clash[0]}: this input is a result in the output folder and would be replaced. Give another --out.")
-    if record.is_file() and not record.read_text(encoding="utf-8", errors="replace").startswith(_HEADING):
-        raise OutputError(f"{record}: scdiff did not write this file and would replace it. Choose another --out.")
+        raise OutputError(
+            f"{clash[0]}: this input is a result in the output folder and would be replaced. Give another --out."
+        )
+    if record.is_file() and not record.read_text(encoding="utf-8", errors="replace").startswith(
+        _HEADING
+    ):
+        raise OutputError(
+            f"{record}: scdiff did not write this file and would replace it. Choose another --out."
+        )
     with replace_atomically(record) as partial:
-        partial.write_text(_HEADING + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        partial.write_text(
+            _HEADING + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            encoding="utf-8",
+        )
         remove_report(out)
 
 
@@ -165,12 +192,19 @@ def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[
     """Options of one step: its section, and the run-wide ones that it takes."""
     fields = set(options_model(function).model_fields) | ({"inputs"} if name == "load" else set())
     plain = {"samples": config.samples_given}
-    wide = {key: plain.get(key, getattr(config, key)) for key in RunOptions.model_fields if key in fields}
+    wide = {
+        key: plain.get(key, getattr(config, key))
+        for key in RunOptions.model_fields
+        if key in fields
+    }
     return getattr(config, name).model_dump() | wide | LEAN.get(name, {})
 
 
 def _fingerprints(
-    config: Any, options: Mapping[str, Mapping[str, Any]], files: Sequence[Path], sources: Sequence[Source]
+    config: Any,
+    options: Mapping[str, Mapping[str, Any]],
+    files: Sequence[Path],
+    sources: Sequence[Source],
 ) -> dict[str, str]:
     """Per step, a hash of all that its result depends on: versions, files, samples, options, programmes, receivers, the steps before."""
     from scdiff.programs import load_programs
@@ -178,11 +212,20 @@ def _fingerprints(
 
     programs = [program.model_dump(mode="json") for program in load_programs(config.programs)]
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    samples = [(source.sample, source.label, source.wells, dict(source.fields), source.control) for source in sources]
+    samples = [
+        (source.sample, source.label, source.wells, dict(source.fields), source.control)
+        for source in sources
+    ]
     chain, prints = _digest([list_versions(), states, samples]), {}
     for name in STEPS:
-        tables = [read_text(path, MOST_TABLE_BYTES) for path in map(Path, options[name].get("receivers", ())) if path.suffix == ".csv"]
-        chain = _digest([chain, name, options[name], programs if "programs" in options[name] else [], *tables])
+        tables = [
+            read_text(path, MOST_TABLE_BYTES)
+            for path in map(Path, options[name].get("receivers", ()))
+            if path.suffix == ".csv"
+        ]
+        chain = _digest(
+            [chain, name, options[name], programs if "programs" in options[name] else [], *tables]
+        )
         prints[name] = chain
     return prints
 
@@ -223,7 +266,9 @@ def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str
     return n_done
 
 
-def _resumed(checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any], watch: Watch) -> AnnData | None:
+def _resumed(
+    checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any], watch: Watch
+) -> AnnData | None:
     """Restore the object after the finished steps; X is not filled. Counts that are left on disk are opened again."""
     if n_done == 0:
         return None
@@ -236,7 +281,12 @@ def _resumed(checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any]
 
 
 def _run_step(
-    adata: AnnData | None, name: str, options: dict[str, Any], fingerprint: str, checkpoints: Checkpoints, watch: Watch
+    adata: AnnData | None,
+    name: str,
+    options: dict[str, Any],
+    fingerprint: str,
+    checkpoints: Checkpoints,
+    watch: Watch,
 ) -> AnnData:
     """Run one step and store its result; the first one makes the object, the others change it in place."""
     watch(name, "started", 0.0)
@@ -249,7 +299,9 @@ def _run_step(
     return adata  # type: ignore[return-value]
 
 
-def _report(adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints, out: Path, watch: Watch) -> None:
+def _report(
+    adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints, out: Path, watch: Watch
+) -> None:
     """Enter what was done, then write the report."""
     from scdiff.report import report
     from scdiff.report.versions import list_versions
@@ -257,7 +309,12 @@ def _report(adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints
     watch("report", "started", 0.0)
     begun = time.perf_counter()
     adata.uns["scdiff"]["run"] = {
-        "options": {name: yaml.safe_dump(json.loads(json.dumps(options[name], default=str)), sort_keys=False) for name in STEPS},
+        "options": {
+            name: yaml.safe_dump(
+                json.loads(json.dumps(options[name], default=str)), sort_keys=False
+            )
+            for name in STEPS
+        },
         "versions": list_versions(),
         "seconds": {entry["step"]: float(entry["seconds"]) for entry in checkpoints.finished()},
     }

@@ -54,7 +54,12 @@ class Progress:
         warnings.simplefilter("ignore")  # of the libraries; what concerns the user is logged
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
@@ -97,7 +102,9 @@ class Progress:
         seconds = now - self._begun
         if seconds > WORTH_SHOWING:
             rate = done / seconds
-            self._status.update(f"{self._step} ... {done:,} of {total:,} {what}, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
+            self._status.update(
+                f"{self._step} ... {done:,} of {total:,} {what}, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left"
+            )
 
     def _stop(self) -> None:
         """Take the running line away."""

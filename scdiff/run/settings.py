@@ -50,9 +50,16 @@ def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """Put what the command line says over the options, section by section."""
     for name, value in said.items():
         inside = options.get(name)
-        if name == "samples" and inside and isinstance(value, dict) and not isinstance(inside, dict):
+        if (
+            name == "samples"
+            and inside
+            and isinstance(value, dict)
+            and not isinstance(inside, dict)
+        ):
             inside = {"sheet": inside}
-        options[name] = inside | value if isinstance(inside, dict) and isinstance(value, dict) else value
+        options[name] = (
+            inside | value if isinstance(inside, dict) and isinstance(value, dict) else value
+        )
     return options
 
 
@@ -62,19 +69,29 @@ def keyed(settings: list[str] | None, sample_key: str | None) -> list[str]:
     >>> keyed(None, "donor_id")
     ['samples.key="donor_id"']
     """
-    return [*(settings or []), *([] if sample_key is None else [f"samples.key={json.dumps(sample_key)}"])]
+    return [
+        *(settings or []),
+        *([] if sample_key is None else [f"samples.key={json.dumps(sample_key)}"]),
+    ]
 
 
 def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Take relative paths from a folder: those of a configuration file from where it is, as those of a sample sheet."""
     if isinstance(options.get("inputs"), list):
-        options["inputs"] = [folder / path if isinstance(path, str) else path for path in options["inputs"]]
+        options["inputs"] = [
+            folder / path if isinstance(path, str) else path for path in options["inputs"]
+        ]
     if isinstance(options.get("samples"), str):
         options["samples"] = folder / options["samples"]
-    if isinstance(options.get("samples"), dict) and isinstance(options["samples"].get("sheet"), str):
+    if isinstance(options.get("samples"), dict) and isinstance(
+        options["samples"].get("sheet"), str
+    ):
         options["samples"] = options["samples"] | {"sheet": folder / options["samples"]["sheet"]}
     if isinstance(options.get("programs"), list):
-        options["programs"] = [str(folder / name) if str(name).endswith(".toml") else name for name in options["programs"]]
+        options["programs"] = [
+            str(folder / name) if str(name).endswith(".toml") else name
+            for name in options["programs"]
+        ]
     return options
 
 
@@ -83,16 +100,22 @@ def _set(options: dict[str, Any], setting: str) -> None:
     path, equals, text = setting.partition("=")
     *sections, name = path.split(".")
     if not equals or not all([*sections, name]):
-        raise ConfigError(f"--set {format_value(setting)}: write it as option=value or section.option=value.")
+        raise ConfigError(
+            f"--set {format_value(setting)}: write it as option=value or section.option=value."
+        )
     for section in sections:
         options[section] = options.get(section) or {}
         options = options[section]
         if not isinstance(options, dict):
-            raise ConfigError(f"--set {format_value(setting)}: {section!r} is an option, not a section of options.")
+            raise ConfigError(
+                f"--set {format_value(setting)}: {section!r} is an option, not a section of options."
+            )
     try:
         options[name] = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"--set {format_value(setting)}: the value is not a YAML text: {error}.") from None
+        raise ConfigError(
+            f"--set {format_value(setting)}: the value is not a YAML text: {error}."
+        ) from None
 
 
 def parse_report_options(settings: list[str] | None) -> dict[str, Any]:
@@ -107,7 +130,9 @@ def parse_report_options(settings: list[str] | None) -> dict[str, Any]:
     for setting in settings or []:
         _set(options, setting)
     if others := sorted(set(options) - {"report"}):
-        raise ConfigError(f"--set {others[0]}: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`.")
+        raise ConfigError(
+            f"--set {others[0]}: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`."
+        )
     if "out" in options["report"]:
         raise ConfigError("--set report.out: give the folder with --out.")
     return dict(options["report"])

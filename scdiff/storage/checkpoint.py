@@ -102,7 +102,11 @@ class Checkpoints:
         entries = self.finished()
         name = f"{len(entries):02d}_{step}.h5"
         slots = {slot: (_snapshot(value), name) for slot, value in _slots(adata).items()}
-        slots |= {slot: old for slot, old in self._stored.items() if slot in slots and _same(slots[slot][0], old[0])}
+        slots |= {
+            slot: old
+            for slot, old in self._stored.items()
+            if slot in slots and _same(slots[slot][0], old[0])
+        }
         homes = {slot: home for slot, (_, home) in slots.items()}
         changed = {slot: value for slot, (value, home) in slots.items() if home == name}
         if entries and COUNTS in entries[-1]["slots"]:
@@ -111,7 +115,13 @@ class Checkpoints:
             changed[COUNTS], homes[COUNTS] = adata.layers["counts"], name
         with replace_atomically(self.folder / name) as partial:
             _write(changed, partial)
-        entry = {"step": step, "fingerprint": fingerprint, "seconds": seconds, "file": name, "sha256": _sha256(self.folder / name)}
+        entry = {
+            "step": step,
+            "fingerprint": fingerprint,
+            "seconds": seconds,
+            "file": name,
+            "sha256": _sha256(self.folder / name),
+        }
         self._write_state([*entries, entry | {"slots": homes}])
         self._stored = slots
 
@@ -119,9 +129,14 @@ class Checkpoints:
         """How many of the first ``n_steps`` steps can be restored from undamaged files."""
         entries = self.finished()[:n_steps]
         intact = {entry["file"] for entry in entries if self._intact(entry)}
-        while n_steps and not intact.issuperset({entries[n_steps - 1]["file"], *entries[n_steps - 1]["slots"].values()}):
+        while n_steps and not intact.issuperset(
+            {entries[n_steps - 1]["file"], *entries[n_steps - 1]["slots"].values()}
+        ):
             n_steps -= 1
-            log.warning("The stored result of step %s is damaged: it is computed again.", entries[n_steps]["step"])
+            log.warning(
+                "The stored result of step %s is damaged: it is computed again.",
+                entries[n_steps]["step"],
+            )
         return n_steps
 
     def restore(self) -> AnnData:
@@ -132,14 +147,18 @@ class Checkpoints:
         counts = slots.pop(COUNTS, None)
         values: dict[str, Any] = {}
         for file in sorted(set(slots.values())):
-            values |= _read(self.folder / file, [slot for slot, home in slots.items() if home == file])
+            values |= _read(
+                self.folder / file, [slot for slot, home in slots.items() if home == file]
+            )
         adata = AnnData(obs=values.pop("obs"), var=values.pop("var"), uns={"scdiff": {}})
         for slot, value in values.items():
             group, _, name = slot.rpartition("/")
             (adata.uns["scdiff"] if group == "uns/scdiff" else getattr(adata, group))[name] = value
         if counts:
             stored = _read(self.folder / counts, ["obs", "var", COUNTS])
-            whole = AnnData(obs=stored["obs"][[]], var=stored["var"][[]], layers={"counts": stored[COUNTS]})
+            whole = AnnData(
+                obs=stored["obs"][[]], var=stored["var"][[]], layers={"counts": stored[COUNTS]}
+            )
             take_counts(adata, whole)
         return adata
 
@@ -150,7 +169,10 @@ class Checkpoints:
 
     def _write_state(self, entries: list[dict[str, Any]]) -> None:
         """Replace the record of finished steps."""
-        with replace_atomically(self._state) as partial, partial.open("w", encoding="utf-8") as handle:
+        with (
+            replace_atomically(self._state) as partial,
+            partial.open("w", encoding="utf-8") as handle,
+        ):
             json.dump(entries, handle, indent=1)
             handle.flush()
             os.fsync(handle.fileno())
@@ -158,7 +180,9 @@ class Checkpoints:
 
 def _not_writable(out: Path, error: OSError) -> OutputError:
     """Make the error of an output folder that cannot be written."""
-    return OutputError(f"{out}: the output folder cannot be written ({error.strerror or error}). Give another with --out.")
+    return OutputError(
+        f"{out}: the output folder cannot be written ({error.strerror or error}). Give another with --out."
+    )
 
 
 def _lock(handle: IO[str], out: Path) -> None:
@@ -166,9 +190,15 @@ def _lock(handle: IO[str], out: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise OutputError(f"{out}: another run is writing to this folder. Wait for it, or give another --out.") from None
+        raise OutputError(
+            f"{out}: another run is writing to this folder. Wait for it, or give another --out."
+        ) from None
     except OSError as error:
-        log.info("%s: this file system has no locks (%s); start no second run in this folder.", out, error.strerror)
+        log.info(
+            "%s: this file system has no locks (%s); start no second run in this folder.",
+            out,
+            error.strerror,
+        )
 
 
 def _sha256(path: Path) -> str:
@@ -179,9 +209,16 @@ def _sha256(path: Path) -> str:
 
 def _slots(adata: AnnData) -> dict[str, Any]:
     """Everything in the object but its matrices, by path."""
-    slots = {f"{group}/{name}": value for group in MAPPINGS for name, value in getattr(adata, group).items() if name != "scdiff"}
+    slots = {
+        f"{group}/{name}": value
+        for group in MAPPINGS
+        for name, value in getattr(adata, group).items()
+        if name != "scdiff"
+    }
     slots |= {f"uns/scdiff/{name}": value for name, value in adata.uns.get("scdiff", {}).items()}
-    return {"obs": adata.obs, "var": adata.var} | {slot: value for slot, value in slots.items() if value is not None}
+    return {"obs": adata.obs, "var": adata.var} | {
+        slot: value for slot, value in slots.items() if value is not None
+    }
 
 
 def _snapshot(value: Any) -> Any:
@@ -194,7 +231,11 @@ def _snapshot(value: Any) -> Any:
 def _same(value: Any, other: Any) -> bool:
     """Whether two snapshots hold equal frames and the very same arrays, which steps replace and do not change in place."""
     if isinstance(value, Mapping):
-        return isinstance(other, Mapping) and list(value) == list(other) and all(_same(part, other[key]) for key, part in value.items())
+        return (
+            isinstance(other, Mapping)
+            and list(value) == list(other)
+            and all(_same(part, other[key]) for key, part in value.items())
+        )
     return value.equals(other) if hasattr(value, "equals") else value is other
 
 
@@ -205,7 +246,10 @@ def _write(slots: Mapping[str, Any], path: Path) -> None:
 
     from scdiff.storage.h5ad import plain
 
-    with anndata.settings.override(allow_write_nullable_strings=False), h5py.File(path, "w") as file:
+    with (
+        anndata.settings.override(allow_write_nullable_strings=False),
+        h5py.File(path, "w") as file,
+    ):
         for slot, value in slots.items():
             group, _, name = slot.rpartition("/")  # anndata takes no path for a name
             anndata.io.write_elem(file.require_group(group or "/"), name, plain(value))

@@ -40,18 +40,28 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
         uns=plain(adata.uns),
         obsm=plain(adata.obsm),
         varm=plain(adata.varm),
-        layers={name: matrix for name, matrix in adata.layers.items() if name is not None and not (streamed and name == "counts")},
+        layers={
+            name: matrix
+            for name, matrix in adata.layers.items()
+            if name is not None and not (streamed and name == "counts")
+        },
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
     )
     with anndata.settings.override(allow_write_nullable_strings=False):
-        copied.write_h5ad(path, **({"compression": "gzip", "compression_opts": 1} if compressed else {}))
+        copied.write_h5ad(
+            path, **({"compression": "gzip", "compression_opts": 1} if compressed else {})
+        )
     if streamed:
-        target_sum = None if adata.X is not None else read_record(adata, "normalise").get("target_sum")
+        target_sum = (
+            None if adata.X is not None else read_record(adata, "normalise").get("target_sum")
+        )
         with h5py.File(path, "a") as file:
             if target_sum is not None and "X" in file:
                 del file["X"]
-            write_matrices(file, adata.layers["counts"], None if target_sum is None else float(target_sum))
+            write_matrices(
+                file, adata.layers["counts"], None if target_sum is None else float(target_sum)
+            )
 
 
 def _is_blockwise(counts: Any) -> bool:
@@ -95,5 +105,7 @@ def _plain_column(column: pd.Series) -> Any:
         texts = _plain_index(categories) if pd.api.types.is_string_dtype(categories) else categories
         return column.cat.rename_categories(list(texts)).array
     if pd.api.types.is_string_dtype(column) or column.dtype == object:
-        return pd.Series(["" if pd.isna(text) else str(text) for text in column], dtype=object).to_numpy()
+        return pd.Series(
+            ["" if pd.isna(text) else str(text) for text in column], dtype=object
+        ).to_numpy()
     return column.array

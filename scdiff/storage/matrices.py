@@ -45,7 +45,10 @@ def write_matrices(file: Any, counts: Any, target_sum: float | None) -> None:
     _describe(places, counts.shape)
     index = _index_dtype(counts)
     with ThreadPoolExecutor(count_cores()) as pool:
-        streams = {"indices": _Stream(places, "indices", pool), "data": _Stream(places, "data", pool)}
+        streams = {
+            "indices": _Stream(places, "indices", pool),
+            "data": _Stream(places, "data", pool),
+        }
         if target_sum is not None:
             _describe(file.create_group("X"), counts.shape)
             streams["X"] = _Stream(file["X"], "data", pool)
@@ -75,7 +78,13 @@ def _index_dtype(counts: Any) -> type[np.signedinteger[Any]]:
 
 def _describe(group: Any, shape: tuple[int, int]) -> None:
     """Say in the words of anndata what the group holds."""
-    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": np.array(shape, dtype=np.int64)})
+    group.attrs.update(
+        {
+            "encoding-type": "csr_matrix",
+            "encoding-version": "0.1.0",
+            "shape": np.array(shape, dtype=np.int64),
+        }
+    )
 
 
 @dataclass

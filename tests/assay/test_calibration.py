@@ -44,7 +44,13 @@ def fit(batch):
 
 def run(batch, fit, **options):
     columns = [int(np.flatnonzero(np.asarray(batch.genes) == f"g{n}")[0]) for n in MARKERS]
-    return calibrate(batch, batch.csr[:, columns].toarray(), fit, excluded=columns, **{"n_sets": 200, "n_blanks": 4} | options)
+    return calibrate(
+        batch,
+        batch.csr[:, columns].toarray(),
+        fit,
+        excluded=columns,
+        **{"n_sets": 200, "n_blanks": 4} | options,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +85,19 @@ def test_the_share_of_the_programme_is_that_of_its_p_values(calibration):
 def test_same_p_values_whatever_the_order(batch, fit, calibration):
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(N_CELLS), rng.permutation(N_GENES)
-    moved = run(Batch(batch.csr[cells][:, genes], np.asarray(batch.cells)[cells], np.asarray(batch.genes)[genes]), fit)
+    moved = run(
+        Batch(
+            batch.csr[cells][:, genes],
+            np.asarray(batch.cells)[cells],
+            np.asarray(batch.genes)[genes],
+        ),
+        fit,
+    )
     assert np.array_equal(moved.p_value, calibration.p_value[cells])
     for name in ("matched", "background", "programme", "blank", "fold"):
-        assert np.array_equal(getattr(moved, name), getattr(calibration, name), equal_nan=True), name
+        assert np.array_equal(getattr(moved, name), getattr(calibration, name), equal_nan=True), (
+            name
+        )
 
 
 def test_seeds_change_the_sets_but_not_the_message(batch, fit, calibration):
@@ -101,20 +116,32 @@ def test_a_subset_of_the_cells_makes_the_same_null(batch, fit, calibration, monk
 
 @pytest.mark.parametrize("total", [60, 600])
 def test_blank_is_what_the_caller_calls_in_null_sets_by_a_plain_loop(batch, fit, total):
-    sets = draw_sets(batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4).genes
+    sets = draw_sets(
+        batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4
+    ).genes
     cells = np.arange(0, N_CELLS, 3)
     fractions = call_blanks(batch.csr[cells], batch.depth[cells], sets, fit.model)
-    expected = [call_cells(fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)) for row in sets]
+    expected = [
+        call_cells(
+            fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)
+        )
+        for row in sets
+    ]
     assert fractions.tolist() == [calls.positive.mean() for calls in expected]
     assert fractions.max() < 0.01
-    assert np.array_equal(fractions, call_blanks(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model))
+    assert np.array_equal(
+        fractions, call_blanks(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model)
+    )
 
 
 def test_shares_of_the_blank_sets_make_up_all_of_them(batch, fit):
     markers = batch.csr[:, MARKERS].toarray()
     options = {"excluded": MARKERS, "n_sets": 20, "n_blanks": 5}
     whole = module.blank_fractions(batch, markers, fit.model, **options)
-    parts = [module.blank_fractions(batch, markers, fit.model, **options, share=(number, 2)) for number in range(2)]
+    parts = [
+        module.blank_fractions(batch, markers, fit.model, **options, share=(number, 2))
+        for number in range(2)
+    ]
     assert len(whole) == 5
     assert [whole[::2].tolist(), whole[1::2].tolist()] == [part.tolist() for part in parts]
 
@@ -126,7 +153,13 @@ def test_a_batch_of_the_drawn_cells_only_gives_the_calibration_of_all(batch, fit
     whole = calibrate(batch, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
     drawn = batch.drawn
     assert len(drawn) < N_CELLS
-    part = Batch(batch.csr[drawn], batch.cells, batch.genes, sums=(batch.depth, batch.totals, batch.squares), rows=drawn)
+    part = Batch(
+        batch.csr[drawn],
+        batch.cells,
+        batch.genes,
+        sums=(batch.depth, batch.totals, batch.squares),
+        rows=drawn,
+    )
     found = calibrate(part, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
     np.testing.assert_array_equal(found.p_value, whole.p_value)
     np.testing.assert_array_equal(found.blank, whole.blank)

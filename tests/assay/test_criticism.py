@@ -21,7 +21,16 @@ from scdiff.assay.mixture import Model
 from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 from scdiff.assay.table import tabulate
 
-NAMES = ("calls", "contradiction", "contested", "rival", "bounds", "levels", "background", "joint zeros")
+NAMES = (
+    "calls",
+    "contradiction",
+    "contested",
+    "rival",
+    "bounds",
+    "levels",
+    "background",
+    "joint zeros",
+)
 
 
 def case_of(fit):
@@ -113,7 +122,9 @@ def test_a_number_without_called_cells_is_not_believed(good):
 def test_cells_that_express_the_markers_must_be_called_where_the_depth_allows(good):
     made = good(0.05)
     positive = made.fit.table.n_cells * made.prevalence
-    deep, shallow = (made._replace(sensitivity=value, n_called=int(0.3 * positive)) for value in (0.9, 0.4))
+    deep, shallow = (
+        made._replace(sensitivity=value, n_called=int(0.3 * positive)) for value in (0.9, 0.4)
+    )
     assert not find("calls", deep).passed
     assert find("calls", shallow).passed
 
@@ -266,14 +277,22 @@ def test_a_high_marker_does_not_make_up_for_low_ones(model, truth, known_fit):
     (0.5, 0.97, True, True),
     (0.5, 0.6, False, True),  # other cells show the background
 ])  # fmt: skip
-def test_a_sample_without_negatives_needs_higher_levels(model, truth, known_fit, relative, prevalence, witness_on, passed):
+def test_a_sample_without_negatives_needs_higher_levels(
+    model, truth, known_fit, relative, prevalence, witness_on, passed
+):
     parameters = truth(prevalence, model)
     without = model.patterns.sum(axis=1) == 2
     without &= ~model.patterns[:, model.witness]
     chosen = model.patterns.all(axis=1) if witness_on else without
-    weight = np.where(chosen, prevalence / chosen.sum(), 0.0) + np.where(~model.patterns.any(axis=1), 1 - prevalence, 0.0)
+    weight = np.where(chosen, prevalence / chosen.sum(), 0.0) + np.where(
+        ~model.patterns.any(axis=1), 1 - prevalence, 0.0
+    )
     level = parameters.level * np.where(np.arange(model.n_markers) == model.witness, 1.0, relative)
-    fit = known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters._replace(level=level, weight=weight + 1e-9))
+    fit = known_fit(
+        np.zeros((60, 3)),
+        np.full(60, 5_000.0),
+        parameters._replace(level=level, weight=weight + 1e-9),
+    )
     assert find("levels", case(fit)).passed is passed
 
 
@@ -303,7 +322,11 @@ def test_a_background_that_ends_at_the_highest_of_all_is_told(model, truth, know
 
 def test_a_high_background_changes_nothing_where_the_number_is_sure(model, truth, known_fit):
     made = crowded(model, truth, known_fit, 0.5)
-    small = {"prevalence": priors.RELEVANT_DIFFERENCE, "low": 0.0, "high": priors.RELEVANT_DIFFERENCE}
+    small = {
+        "prevalence": priors.RELEVANT_DIFFERENCE,
+        "low": 0.0,
+        "high": priors.RELEVANT_DIFFERENCE,
+    }
     assert find("background", made._replace(**small)).value == 0
     assert not find("background", made._replace(**small | {"high": 0.05})).passed
     assert not find("background", made._replace(**small | {"prevalence": 0.05})).passed

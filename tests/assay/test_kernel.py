@@ -113,7 +113,9 @@ def excesses(model, theta, table, prevalence=None):
     weight = table.weight @ pattern_weights(model, theta, table, prevalence) / table.weight.sum()
     partial = [p for p, on in enumerate(model.patterns) if on.any() and not model.positive[p]]
     found = [(np.log(weight[p] + 1e-300) - priors.PARTIAL) / priors.PARTIAL_SD for p in partial]
-    found.append((np.log(weight[model.positive].sum() + 1e-300) - priors.POSITIVE) / priors.POSITIVE_SD)
+    found.append(
+        (np.log(weight[model.positive].sum() + 1e-300) - priors.POSITIVE) / priors.POSITIVE_SD
+    )
     return np.maximum(found, 0.0)
 
 
@@ -134,12 +136,20 @@ def soup_distances(model, theta):
 def normal_prior(model):
     """Centre and standard deviation of each entry of theta; none (infinite) for the soup."""
     n = model.n_markers
-    above = priors.RARE_ABOVE if model.soup is None else model.most * priors.MOST_MEAN_SOUP / priors.MOST_SOUP
+    above = (
+        priors.RARE_ABOVE
+        if model.soup is None
+        else model.most * priors.MOST_MEAN_SOUP / priors.MOST_SOUP
+    )
     rare = [-priors.RARE_SLOPE * max(np.log(node / above), 0.0) for node in model.nodes]
     found = [(np.log(level), model.level_sd) for level in model.level]
     found += [(0.0, np.inf)] * n + [(priors.LEAK, priors.LEAK_SD)] * n
     found += [(priors.ON_SIZE, priors.ON_SIZE_SD)] * n + [(priors.OFF_SIZE, priors.OFF_SIZE_SD)] * n
-    found += [(priors.ACTIVITY, priors.ACTIVITY_SD), (0.0, priors.SLOPE_SD), (priors.TILT, priors.TILT_SD)]
+    found += [
+        (priors.ACTIVITY, priors.ACTIVITY_SD),
+        (0.0, priors.SLOPE_SD),
+        (priors.TILT, priors.TILT_SD),
+    ]
     found += [(value - np.mean(rare), priors.NODE_SD) for value in rare]
     found += [(0.0, priors.WEIGHT_SD)] * 2**n
     return np.array(found).T

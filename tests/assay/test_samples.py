@@ -20,8 +20,15 @@ PARTS = ("evidence", "probability", "marker_probability", "positive")
 @pytest.fixture(scope="module")
 def batch(model, truth, draw):
     """Counts, depth and sample of 2,400 cells: none, 5 % and 20 % positive."""
-    drawn = [draw(truth(p, model), model, n_cells=800, depth=8_000, seed=seed) for seed, p in enumerate((0.0, 0.05, 0.2))]
-    return np.concatenate([d.counts for d in drawn]), np.concatenate([d.depth for d in drawn]), np.repeat(["a", "b", "c"], 800)
+    drawn = [
+        draw(truth(p, model), model, n_cells=800, depth=8_000, seed=seed)
+        for seed, p in enumerate((0.0, 0.05, 0.2))
+    ]
+    return (
+        np.concatenate([d.counts for d in drawn]),
+        np.concatenate([d.depth for d in drawn]),
+        np.repeat(["a", "b", "c"], 800),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,9 @@ def test_cells_in_another_order_get_the_same_bits(called, batch, model):
     for name, fit in called.fits.items():
         np.testing.assert_array_equal(fit.theta, other.fits[name].theta)
     for part in PARTS:
-        np.testing.assert_array_equal(getattr(called.calls, part)[order], getattr(other.calls, part))
+        np.testing.assert_array_equal(
+            getattr(called.calls, part)[order], getattr(other.calls, part)
+        )
 
 
 @pytest.mark.slow
@@ -95,7 +104,9 @@ def test_controls_stay_out_of_the_pooled_fit(batch, model):
     assert with_control.fits["all"].table.n_cells == treated.sum()
     np.testing.assert_array_equal(with_control.fits["all"].theta, without.fits["all"].theta)
     for part in PARTS:
-        np.testing.assert_array_equal(getattr(with_control.calls, part)[treated], getattr(without.calls, part))
+        np.testing.assert_array_equal(
+            getattr(with_control.calls, part)[treated], getattr(without.calls, part)
+        )
     assert with_control.fits["a"].prevalence < 0.01
 
 
@@ -126,7 +137,11 @@ def test_a_record_puts_the_fit_together_again(called, batch):
         again = fit_from_record(fit_record(fit), counts[cells], depth[cells])
         np.testing.assert_array_equal(again.theta, fit.theta)
         assert again.model == fit.model
-        assert (again.value, again.prevalence, again.evidence_of_positives) == (fit.value, fit.prevalence, fit.evidence_of_positives)
+        assert (again.value, again.prevalence, again.evidence_of_positives) == (
+            fit.value,
+            fit.prevalence,
+            fit.evidence_of_positives,
+        )
     assert profile_interval(again) == profile_interval(fit)
 
 
@@ -145,7 +160,12 @@ def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model)
     counts, depth, samples = batch
     soups = {"all": Soup((20.0, 30.0, 9000.0), 2e6), "b": Soup((10.0, 15.0, 4000.0), 1e6)}
     called = call_samples(counts, depth, samples, model, soups=soups)
-    assert {name: fit.model.soup for name, fit in called.fits.items()} == {"all": soups["all"], "a": None, "b": soups["b"], "c": None}
+    assert {name: fit.model.soup for name, fit in called.fits.items()} == {
+        "all": soups["all"],
+        "a": None,
+        "b": soups["b"],
+        "c": None,
+    }
     for name in ("a", "b"):
         cells = samples == name
         again = fit_from_record(fit_record(called.fits[name]), counts[cells], depth[cells])

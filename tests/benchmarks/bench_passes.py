@@ -25,20 +25,28 @@ N_SETS = 1_000
 def main() -> None:
     """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--cells", type=int, default=100_000, help="cells of the batch of the passes")
-    parser.add_argument("--cache", type=Path, help="folder of the input file, kept for the next run")
+    parser.add_argument(
+        "--cells", type=int, default=100_000, help="cells of the batch of the passes"
+    )
+    parser.add_argument(
+        "--cache", type=Path, help="folder of the input file, kept for the next run"
+    )
     parser.add_argument("--batches", type=int, default=6, help="batches of the doublets")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     write(
         doublets(given.batches),
         "doublets",
-        notes=["4,000 simulated cells each; cpu_ratio: CPU seconds of scanpy's scrublet to those of this one."],
+        notes=[
+            "4,000 simulated cells each; cpu_ratio: CPU seconds of scanpy's scrublet to those of this one."
+        ],
     )
     write(
         passes(given.cells, given.cache),
         "passes",
-        notes=[f"{given.cells:,} cells x 25,000 genes; CPU seconds, and multiples of one plain pass."],
+        notes=[
+            f"{given.cells:,} cells x 25,000 genes; CPU seconds, and multiples of one plain pass."
+        ],
     )
 
 
@@ -63,10 +71,14 @@ def doublets(n_batches: int) -> pd.DataFrame:
     for seed in range(n_batches):
         rate, contamination = (0.02, 0.05, 0.1)[seed % 3], (0.0, 0.1)[seed % 2]
         design = BatchDesign(n_genes=10_000, doublet_rate=rate)
-        batch = simulate(n_cells=4_000, fraction=0.05, contamination=contamination, design=design, seed=seed)
+        batch = simulate(
+            n_cells=4_000, fraction=0.05, contamination=contamination, design=design, seed=seed
+        )
         truth = batch.obs["truth_doublet"].to_numpy(dtype=bool)
         genes = sort_names(batch.var_names.tolist())
-        ours, (scores, threshold) = timed(lambda batch=batch, genes=genes, seed=seed: _scrublet(batch.X.tocsr(), genes, seed))
+        ours, (scores, threshold) = timed(
+            lambda batch=batch, genes=genes, seed=seed: _scrublet(batch.X.tocsr(), genes, seed)
+        )
         theirs, scored = timed(lambda batch=batch: _by_scanpy(sc, batch))
         rows.append({
             "seed": seed, "doublets": rate, "contamination": contamination,
@@ -104,18 +116,41 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
     batch = Batch(counts, adata.obs_names, adata.var_names)
     batch.prepare()
     read = read_markers(adata, loaded)
-    markers = {program.name: read.of([marker for marker in program.core if read.genes([marker])[marker.name]]) for program in loaded}
-    drawn = {
-        program.name: draw_sets(batch.totals, batch.squares, batch.genes, markers[program.name].sum(axis=0), n_sets=N_SETS)
+    markers = {
+        program.name: read.of(
+            [marker for marker in program.core if read.genes([marker])[marker.name]]
+        )
         for program in loaded
     }
-    null, _ = timed(lambda: [tally_null_sets(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded])
+    drawn = {
+        program.name: draw_sets(
+            batch.totals,
+            batch.squares,
+            batch.genes,
+            markers[program.name].sum(axis=0),
+            n_sets=N_SETS,
+        )
+        for program in loaded
+    }
+    null, _ = timed(
+        lambda: [
+            tally_null_sets(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded
+        ]
+    )
     six, _ = timed(lambda: pp_score(adata))
     wanted = {p.name: [g for g in p.score_genes("human") if g in adata.var_names] for p in loaded}
     peer, _ = timed(lambda: [sc.tl.score_genes(adata, genes) for genes in wanted.values() if genes])
     columns = np.concatenate([sets.genes.ravel() for sets in drawn.values()])
-    members = np.concatenate([np.repeat(np.arange(N_SETS) + i * N_SETS, sets.genes.shape[1]) for i, sets in enumerate(drawn.values())])
-    indicator = sparse.csr_matrix((np.ones(len(columns), dtype=np.float32), (columns, members)), shape=(adata.n_vars, len(drawn) * N_SETS))
+    members = np.concatenate(
+        [
+            np.repeat(np.arange(N_SETS) + i * N_SETS, sets.genes.shape[1])
+            for i, sets in enumerate(drawn.values())
+        ]
+    )
+    indicator = sparse.csr_matrix(
+        (np.ones(len(columns), dtype=np.float32), (columns, members)),
+        shape=(adata.n_vars, len(drawn) * N_SETS),
+    )
     some = next(blocks(adata.X))
     product, _ = timed(lambda: _summed(some, indicator))
     seconds = {
@@ -123,9 +158,17 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
         "six programmes, 1,000 null sets each (20,000 drawn cells)": null,
         "six programmes, two scores each": six,
         "scanpy score_genes, six sets, no null": peer,
-        "sparse products with all null sets (first block, scaled up)": product * n_cells / some.shape[0],
+        "sparse products with all null sets (first block, scaled up)": product
+        * n_cells
+        / some.shape[0],
     }
-    return pd.DataFrame({"what": list(seconds), "cpu_s": list(seconds.values()), "passes": [value / plain for value in seconds.values()]})
+    return pd.DataFrame(
+        {
+            "what": list(seconds),
+            "cpu_s": list(seconds.values()),
+            "passes": [value / plain for value in seconds.values()],
+        }
+    )
 
 
 def _summed(block: Any, indicator: Any) -> float:

@@ -51,7 +51,9 @@ def passes(store: Path, out: Path) -> None:
     dispersion = normalise_dispersion(*gene_moments(values, linear=True))
     clock.lap("moments")
     by_name = sort_names(adata.var_names)
-    columns = by_name[np.sort(np.argsort(-np.nan_to_num(dispersion[by_name], nan=-np.inf), kind="stable")[:2_000])]
+    columns = by_name[
+        np.sort(np.argsort(-np.nan_to_num(dispersion[by_name], nan=-np.inf), kind="stable")[:2_000])
+    ]
     Components.of(values, columns, 30).coordinates(values)
     clock.lap("principal components")
     tl.score(adata, programs=PROGRAMS)
@@ -61,7 +63,9 @@ def passes(store: Path, out: Path) -> None:
     read = read_markers(adata, loaded)
     for program in loaded:
         counts = read.of([marker for marker in program.core if read.genes([marker])[marker.name]])
-        drawn = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), n_sets=N_SETS)
+        drawn = draw_sets(
+            batch.totals, batch.squares, batch.genes, counts.sum(axis=0), n_sets=N_SETS
+        )
         tally_null_sets(batch, counts, drawn, program.min_markers)
     clock.lap("calibration, six programmes")
     out.write_text(json.dumps(clock.told() | {"before_gib": before}))
@@ -70,8 +74,18 @@ def passes(store: Path, out: Path) -> None:
 def table(told: dict[str, Any]) -> pd.DataFrame:
     """Seconds and reads of every pass, and of all but the plain read."""
     read = told["seconds"].pop("streamed read")
-    seconds = {"streamed read": read, **told["seconds"], "all passes": sum(told["seconds"].values())}
-    return pd.DataFrame({"what": list(seconds), "s": list(seconds.values()), "reads": [value / read for value in seconds.values()]})
+    seconds = {
+        "streamed read": read,
+        **told["seconds"],
+        "all passes": sum(told["seconds"].values()),
+    }
+    return pd.DataFrame(
+        {
+            "what": list(seconds),
+            "s": list(seconds.values()),
+            "reads": [value / read for value in seconds.values()],
+        }
+    )
 
 
 def main() -> None:

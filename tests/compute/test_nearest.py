@@ -17,12 +17,16 @@ def _points(n: int = 700, n_components: int = 8, seed: int = 0) -> np.ndarray:
 
 
 def _shared(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found, expected, strict=True)]))
+    return float(
+        np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found, expected, strict=True)])
+    )
 
 
 def test_exact_neighbours_are_those_of_scikit_learn():
     points = _points()
-    distances, expected = NearestNeighbors(n_neighbors=12, algorithm="brute").fit(points).kneighbors()
+    distances, expected = (
+        NearestNeighbors(n_neighbors=12, algorithm="brute").fit(points).kneighbors()
+    )
     found, apart = nearest(points, 12)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(apart, distances, rtol=1e-9)
@@ -48,7 +52,9 @@ def test_threads_and_pieces_do_not_show(monkeypatch):
 
 
 @pytest.mark.parametrize("exact_up_to", [10, 10_000])
-def test_points_at_one_place_are_neighbours_at_no_distance_and_never_their_own(exact_up_to, monkeypatch):
+def test_points_at_one_place_are_neighbours_at_no_distance_and_never_their_own(
+    exact_up_to, monkeypatch
+):
     monkeypatch.setattr(_nearest, "EXACT_UP_TO", exact_up_to)
     points = np.repeat(_points(40, 3), 20, axis=0)
     found, apart = nearest(points, 15)
@@ -60,7 +66,9 @@ def test_points_at_one_place_are_neighbours_at_no_distance_and_never_their_own(e
 def test_lists_with_too_few_points_are_made_up_for(monkeypatch):
     monkeypatch.setattr(_nearest, "EXACT_UP_TO", 10)
     monkeypatch.setattr(_nearest, "N_PROBED", 1)
-    points = np.vstack([_points(400, 2), _points(3, 2) + 1_000])  # three that lie apart, in a list of their own
+    points = np.vstack(
+        [_points(400, 2), _points(3, 2) + 1_000]
+    )  # three that lie apart, in a list of their own
     found, _ = nearest(points, 10)
     assert (found >= 0).all()
     assert set(found[-1][:2]) == {400, 401}
@@ -68,14 +76,22 @@ def test_lists_with_too_few_points_are_made_up_for(monkeypatch):
 
 def test_nearest_of_others():
     points, others = _points(500), _points(60, seed=1)
-    expected = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(points).kneighbors(others, return_distance=False)
+    expected = (
+        NearestNeighbors(n_neighbors=5, algorithm="brute")
+        .fit(points)
+        .kneighbors(others, return_distance=False)
+    )
     np.testing.assert_array_equal(nearest_of(points, others, 5), expected)
 
 
 def test_map_keeps_groups_apart_and_is_the_same_twice():
     points = np.vstack([_points(150), _points(150, seed=1) + 8])
     weights = compute_fuzzy_weights(*nearest(points, 14))
-    first, second, other = compute_layout(weights, points, 0), compute_layout(weights, points, 0), compute_layout(weights, points, 1)
+    first, second, other = (
+        compute_layout(weights, points, 0),
+        compute_layout(weights, points, 0),
+        compute_layout(weights, points, 1),
+    )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
     assert np.isfinite(first).all()

@@ -36,8 +36,15 @@ def cells() -> AnnData:
     obs["dataset_id"] = np.repeat(["first-dataset", "other-dataset"], 30)
     obs["donor_id"] = np.repeat(["A", "B", "A"], 20)
     obs["is_primary_data"] = np.arange(n) % 10 > 0
-    var = pd.DataFrame({"feature_id": IDS, "feature_name": GENES}, index=[str(number) for number in range(len(IDS))])
-    return AnnData(sparse.csr_matrix(np.random.default_rng(0).poisson(2, (n, len(IDS))).astype(np.float32)), obs=obs, var=var)
+    var = pd.DataFrame(
+        {"feature_id": IDS, "feature_name": GENES},
+        index=[str(number) for number in range(len(IDS))],
+    )
+    return AnnData(
+        sparse.csr_matrix(np.random.default_rng(0).poisson(2, (n, len(IDS))).astype(np.float32)),
+        obs=obs,
+        var=var,
+    )
 
 
 def build(folder: Path) -> None:
@@ -48,7 +55,13 @@ def build(folder: Path) -> None:
 
     with tiledbsoma.Collection.create(str(folder)) as top:
         data = top.add_new_collection("census_data")
-        table = pa.table({"soma_joinid": pa.array([0], pa.int64()), "label": ["census_build_date"], "value": ["2025-01-30"]})
+        table = pa.table(
+            {
+                "soma_joinid": pa.array([0], pa.int64()),
+                "label": ["census_build_date"],
+                "value": ["2025-01-30"],
+            }
+        )
         made = top.add_new_collection("census_info").add_new_dataframe(
             "summary", schema=table.schema, index_column_names=["soma_joinid"], domain=[(0, 9)]
         )
@@ -78,7 +91,9 @@ class _Obs:
 
 
 def _read(frame: pd.DataFrame) -> Any:
-    return SimpleNamespace(concat=lambda: SimpleNamespace(to_pandas=lambda: frame.reset_index(drop=True)))
+    return SimpleNamespace(
+        concat=lambda: SimpleNamespace(to_pandas=lambda: frame.reset_index(drop=True))
+    )
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,18 +110,35 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
             "census_info": {"summary": SimpleNamespace(read=lambda: _read(summary))},
         }
 
-    def get_anndata(census: Any, organism: str, *, obs_coords: Any, obs_column_names: list[str]) -> AnnData:
+    def get_anndata(
+        census: Any, organism: str, *, obs_coords: Any, obs_column_names: list[str]
+    ) -> AnnData:
         whole = cells()
         whole.obs["soma_joinid"] = np.arange(60)
         found = whole[obs_coords].copy()
-        found.obs = found.obs[obs_column_names].reset_index(drop=True).set_axis([str(row) for row in range(found.n_obs)])
+        found.obs = (
+            found.obs[obs_column_names]
+            .reset_index(drop=True)
+            .set_axis([str(row) for row in range(found.n_obs)])
+        )
         return found
 
-    monkeypatch.setitem(sys.modules, "cellxgene_census", SimpleNamespace(open_soma=open_soma, get_anndata=get_anndata, __spec__=True))
+    monkeypatch.setitem(
+        sys.modules,
+        "cellxgene_census",
+        SimpleNamespace(open_soma=open_soma, get_anndata=get_anndata, __spec__=True),
+    )
     monkeypatch.setitem(sys.modules, "tiledbsoma", SimpleNamespace(SOMAError=error, __spec__=True))
 
 
-@pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="the extra census is not installed"))])
+@pytest.fixture(
+    params=[
+        "stand-in",
+        pytest.param(
+            "real", marks=pytest.mark.skipif(not REAL, reason="the extra census is not installed")
+        ),
+    ]
+)
 def census(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCDIFF_CENSUS", str(tmp_path / "census"))
     if request.param == "real":
@@ -128,11 +160,16 @@ def test_a_query_becomes_a_file_that_load_reads(census: None, tmp_path: Path) ->
     assert list(adata.var_names) == list(GENES)
     assert list(adata.var["gene_id"]) == list(IDS)
     assert (adata.layers["counts"] != whole[kept.to_numpy()].X).nnz == 0
-    assert set(adata.obs["sample"]) == {"A_first-da", "A_other-da"}  # one donor of two datasets is two samples
+    assert set(adata.obs["sample"]) == {
+        "A_first-da",
+        "A_other-da",
+    }  # one donor of two datasets is two samples
     assert set(adata.obs["donor"]) == {"A"}
 
 
-def test_what_is_there_is_verified_and_not_asked_for_again(census: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_verified_and_not_asked_for_again(
+    census: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (file,) = fetch([ASKED], tmp_path / "out")
     monkeypatch.setenv("SCDIFF_CENSUS", str(tmp_path / "gone"))
     monkeypatch.delitem(sys.modules, "cellxgene_census", raising=False)
@@ -146,7 +183,9 @@ def test_what_is_there_is_verified_and_not_asked_for_again(census: None, tmp_pat
 
 
 def test_the_list_says_what_would_come(census: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert [file.holds for file in list_remote_files([ASKED])] == ["36 cells of 1 donors in 2 datasets"]
+    assert [file.holds for file in list_remote_files([ASKED])] == [
+        "36 cells of 1 donors in 2 datasets"
+    ]
     assert main(["fetch", ASKED, "--list"]) == 0
     assert "36 cells of 1 donors in 2 datasets" in capsys.readouterr().out
 
@@ -159,26 +198,43 @@ def test_the_list_says_what_would_come(census: None, capsys: pytest.CaptureFixtu
         ("donor_id ==", ConfigError, "does not take this condition"),
     ],
 )
-def test_a_query_that_cannot_be_is_refused(census: None, tmp_path: Path, condition: str, error: type[Exception], said: str) -> None:
+def test_a_query_that_cannot_be_is_refused(
+    census: None, tmp_path: Path, condition: str, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         fetch([f"census:human:{condition}"], tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.h5ad"))
 
 
-def test_too_many_cells_are_refused(census: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_cells_are_refused(
+    census: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scdiff.fetch.census.MOST_CELLS", 10)
     with pytest.raises(InputError, match="these are 36 cells; up to 10 are fetched at once"):
         fetch([ASKED], tmp_path / "out")
 
 
-def test_without_the_package_the_command_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_command_that_installs_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find: Callable[..., Any] = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cellxgene_census" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "cellxgene_census" else find(name)
+    )
     with pytest.raises(ConfigError, match=r"pip install 'scdiff-markers\[census\]'"):
         fetch([ASKED], tmp_path / "out")
 
 
-@pytest.mark.parametrize("source", ["census:", "census:rat:donor_id == 'A'", "census:human:", "census@:human:x == 1", "census human"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "census:",
+        "census:rat:donor_id == 'A'",
+        "census:human:",
+        "census@:human:x == 1",
+        "census human",
+    ],
+)
 def test_what_is_no_query_is_refused(source: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no query of the census"):
         fetch([source], tmp_path / "out")

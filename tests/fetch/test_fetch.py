@@ -89,7 +89,9 @@ class Site:
         self.server.daemon_threads = True
         self.server.block_on_close = False
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
     def close(self) -> None:
         self.go_on.set()
@@ -103,7 +105,10 @@ class Site:
 
     def geo(self, names: dict[str, bytes], folder: str = SERIES) -> None:
         """Serve a folder of supplementary files as GEO does."""
-        links = "".join(f'<a href="{quote(name)}">{name[:20]}..&gt;</a>  2018-11-27 13:27  1.1G\n' for name in names)
+        links = "".join(
+            f'<a href="{quote(name)}">{name[:20]}..&gt;</a>  2018-11-27 13:27  1.1G\n'
+            for name in names
+        )
         page = f"""<html><head><title>Index of {folder}/suppl</title></head><body><h1>Index of {folder}/suppl</h1>
             <pre>Name <a href="?C=M;O=A">Last modified</a> <hr><a href="{folder}/">Parent Directory</a> -\n{links}<hr></pre>
             <a href="https://example.org/policy/index.html">Policy</a></body></html>"""
@@ -123,20 +128,34 @@ class Site:
         start, status = self.first(request, file), 200
         headers = {"Last-Modified": file.modified, "ETag": file.etag} | file.headers
         if start:
-            status, headers["Content-Range"] = 206, f"bytes {start}-{len(file.content) - 1}/{len(file.content)}"
+            status, headers["Content-Range"] = (
+                206,
+                f"bytes {start}-{len(file.content) - 1}/{len(file.content)}",
+            )
         headers = {"Content-Length": str(len(file.content) - start)} | headers
         body = b"" if request.command == "HEAD" else file.content[start:]
-        return self.send(request, status, {name: value for name, value in headers.items() if value}, body, fault)
+        return self.send(
+            request, status, {name: value for name, value in headers.items() if value}, body, fault
+        )
 
     @staticmethod
     def first(request: BaseHTTPRequestHandler, file: File) -> int:
         """First byte to send: that asked for, if the file is still the one that it is asked of."""
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         wanted = request.headers.get("If-Range")
-        same = wanted is None or (wanted in {file.etag, file.modified} and not wanted.startswith("W/"))
+        same = wanted is None or (
+            wanted in {file.etag, file.modified} and not wanted.startswith("W/")
+        )
         return int(asked[1]) if asked and file.ranges and same else 0
 
-    def send(self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
+    def send(
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        fault: Fault,
+    ) -> None:
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
@@ -147,7 +166,9 @@ class Site:
             self.go_on.wait(20)
             request.wfile.write(body[fault.after :])
         request.close_connection = (
-            request.close_connection or (fault.after is not None and not fault.hold) or "Content-Length" not in headers
+            request.close_connection
+            or (fault.after is not None and not fault.hold)
+            or "Content-Length" not in headers
         )
 
     def gets(self, path: str) -> list[str]:
@@ -175,7 +196,11 @@ def breaks_off(after: int = 100_000) -> Fault:
 
 
 def visible(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != ".scdiff") if folder.exists() else []
+    return (
+        sorted(path.name for path in folder.iterdir() if path.name != ".scdiff")
+        if folder.exists()
+        else []
+    )
 
 
 def lock(out: Path) -> dict[str, dict[str, object]]:
@@ -192,7 +217,13 @@ def test_an_address_is_fetched_and_recorded(site: Site, out: Path) -> None:
     assert visible(out) == ["counts one.h5ad", "scdiff-lock.json"]
     (entry,) = lock(out).values()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(entry.pop("date")))
-    assert entry == {"url": url, "size": 300_000, "sha256": SHA256, "modified": "Mon, 14 May 2018 10:00:00 GMT", "etag": '"one"'}
+    assert entry == {
+        "url": url,
+        "size": 300_000,
+        "sha256": SHA256,
+        "modified": "Mon, 14 May 2018 10:00:00 GMT",
+        "etag": '"one"',
+    }
 
 
 def test_the_record_is_sorted_and_for_people(site: Site, out: Path) -> None:
@@ -217,22 +248,30 @@ def test_with_its_hash_no_server_is_asked_again(site: Site, out: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
-def test_the_right_hash_passes_and_a_wrong_one_leaves_nothing(site: Site, out: Path, algorithm: str) -> None:
+def test_the_right_hash_passes_and_a_wrong_one_leaves_nothing(
+    site: Site, out: Path, algorithm: str
+) -> None:
     url, digits = site.put("/a.h5ad"), hashlib.new(algorithm, CONTENT).hexdigest()
     wrong = digits[:-1] + ("0" if digits[-1] != "0" else "1")
     with pytest.raises(
-        InputError, match=rf"/a\.h5ad: what came has {algorithm}:{digits}, but should have {algorithm}:{wrong}\. It is removed"
+        InputError,
+        match=rf"/a\.h5ad: what came has {algorithm}:{digits}, but should have {algorithm}:{wrong}\. It is removed",
     ):
         fetch([f"{url}#{algorithm}:{wrong}"], out)
     assert visible(out) == []
     assert fetch([url], out, known=f"{algorithm}:{digits.upper()}")[0].new
 
 
-def test_what_was_downloaded_by_hand_is_taken_over_with_its_hash_only(site: Site, out: Path) -> None:
+def test_what_was_downloaded_by_hand_is_taken_over_with_its_hash_only(
+    site: Site, out: Path
+) -> None:
     url = site.put("/a.h5ad")
     out.mkdir()
     (out / "a.h5ad").write_bytes(CONTENT)
-    with pytest.raises(OutputError, match=r"a\.h5ad: is there already, and scdiff-lock\.json does not say from where"):
+    with pytest.raises(
+        OutputError,
+        match=r"a\.h5ad: is there already, and scdiff-lock\.json does not say from where",
+    ):
         fetch([url], out)
     assert not fetch([f"{url}#sha256:{SHA256}"], out)[0].new
     assert lock(out)["a.h5ad"]["sha256"] == SHA256
@@ -245,7 +284,9 @@ def test_a_folder_of_that_name_is_left(site: Site, out: Path) -> None:
         fetch([site.put("/a.h5ad") + f"#sha256:{SHA256}"], out)
 
 
-def test_an_empty_file_and_one_of_unknown_size(site: Site, out: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_file_and_one_of_unknown_size(
+    site: Site, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fetch([site.put("/empty.csv", b""), site.put("/a.csv", headers={"Content-Length": ""})], out)
     assert (out / "empty.csv").read_bytes() == b""
     assert (out / "a.csv").read_bytes() == CONTENT
@@ -282,7 +323,9 @@ def test_a_download_that_breaks_off_goes_on(site: Site, out: Path) -> None:
     assert site.gets("/a.h5ad") == ["", "bytes=100000-", "bytes=150000-", "bytes=150000-"]
 
 
-def test_a_later_fetch_goes_on_where_one_gave_up(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_fetch_goes_on_where_one_gave_up(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     url = site.put("/a.h5ad", faults=[breaks_off()])
     said = r"the connection was refused or broke off, 1 times in a row\. Fetch again later; it goes on where it stopped\."
@@ -296,7 +339,13 @@ def test_a_later_fetch_goes_on_where_one_gave_up(site: Site, out: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("etag", "modified"), [("", "Mon, 14 May 2018 10:00:00 GMT"), ('W/"weak"', "Mon, 14 May 2018 10:00:00 GMT"), ('"one"', ""), ("", "")]
+    ("etag", "modified"),
+    [
+        ("", "Mon, 14 May 2018 10:00:00 GMT"),
+        ('W/"weak"', "Mon, 14 May 2018 10:00:00 GMT"),
+        ('"one"', ""),
+        ("", ""),
+    ],
 )
 def test_it_goes_on_whatever_tells_that_the_file_is_the_same(
     site: Site, out: Path, etag: str, modified: str, caplog: pytest.LogCaptureFixture
@@ -310,7 +359,11 @@ def test_it_goes_on_whatever_tells_that_the_file_is_the_same(
 
 def part(content: bytes, first: int, last: int, of: str = "300000") -> Fault:
     """A part of a file as an answer, whatever was asked for."""
-    return Fault(206, {"Content-Range": f"bytes {first}-{last}/{of}", "Content-Length": str(len(content))}, content)
+    return Fault(
+        206,
+        {"Content-Range": f"bytes {first}-{last}/{of}", "Content-Length": str(len(content))},
+        content,
+    )
 
 
 def test_a_part_from_another_byte_on_is_not_put_to_it(site: Site, out: Path) -> None:
@@ -321,7 +374,9 @@ def test_a_part_from_another_byte_on_is_not_put_to_it(site: Site, out: Path) -> 
 
 
 def test_a_part_that_says_nothing_of_the_whole_is_put_to_it(site: Site, out: Path) -> None:
-    url = site.put("/a.h5ad", faults=[breaks_off(), part(CONTENT[100_000:], 100_000, 299_999, of="*")])
+    url = site.put(
+        "/a.h5ad", faults=[breaks_off(), part(CONTENT[100_000:], 100_000, 299_999, of="*")]
+    )
     fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
     assert lock(out)["a.h5ad"]["modified"] == "Mon, 14 May 2018 10:00:00 GMT"
@@ -331,7 +386,9 @@ def test_a_size_that_is_said_with_the_rest_is_held_to(site: Site, out: Path) -> 
     url = site.put("/a.h5ad", faults=[part(CONTENT[9:19], 9, 18)])
     out.mkdir()
     (out / ".a.h5ad.partial").write_bytes(CONTENT[:9])
-    (out / ".a.h5ad.partial.json").write_text(json.dumps({"url": url, "size": None, "modified": "", "etag": '"one"'}))
+    (out / ".a.h5ad.partial.json").write_text(
+        json.dumps({"url": url, "size": None, "modified": "", "etag": '"one"'})
+    )
     fetch([url], out)
     assert site.gets("/a.h5ad") == ["bytes=9-", "bytes=19-"]
     assert (out / "a.h5ad").read_bytes() == CONTENT
@@ -357,7 +414,9 @@ def test_more_bytes_than_there_are_start_over(site: Site, out: Path) -> None:
     assert (out / "a.h5ad").read_bytes() == CONTENT
 
 
-def test_a_part_of_another_address_is_not_gone_on_with(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_another_address_is_not_gone_on_with(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     with pytest.raises(InputError):
         fetch([site.put("/one/a.h5ad", OTHER, faults=[breaks_off()])], out)
@@ -365,14 +424,18 @@ def test_a_part_of_another_address_is_not_gone_on_with(site: Site, out: Path, mo
     assert (out / "a.h5ad").read_bytes() == CONTENT
 
 
-def test_a_server_that_ignores_ranges_starts_over(site: Site, out: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_ignores_ranges_starts_over(
+    site: Site, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     url = site.put("/a.h5ad", faults=[breaks_off()], ranges=False)
     fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
     assert "does not go on at byte 100,000, so the download starts over" in caplog.text
 
 
-@pytest.mark.parametrize("sloppy", [False, True], ids=["server heeds If-Range", "server ignores If-Range"])
+@pytest.mark.parametrize(
+    "sloppy", [False, True], ids=["server heeds If-Range", "server ignores If-Range"]
+)
 def test_a_file_that_changes_between_two_tries_is_never_put_together_of_both(
     site: Site, out: Path, monkeypatch: pytest.MonkeyPatch, sloppy: bool
 ) -> None:
@@ -383,13 +446,19 @@ def test_a_file_that_changes_between_two_tries_is_never_put_together_of_both(
     monkeypatch.setattr(download, "TRIES", 6)
     site.put("/a.h5ad", OTHER, etag='"two"', modified="Tue, 15 May 2018 10:00:00 GMT")
     if sloppy:
-        monkeypatch.setattr(Site, "first", staticmethod(lambda request, _file: 100_000 if request.headers.get("Range") else 0))
+        monkeypatch.setattr(
+            Site,
+            "first",
+            staticmethod(lambda request, _file: 100_000 if request.headers.get("Range") else 0),
+        )
     fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == OTHER
     assert site.gets("/a.h5ad") == ["", "bytes=100000-", *([""] if sloppy else [])]
 
 
-def test_a_part_larger_than_the_file_by_now_starts_over(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_larger_than_the_file_by_now_starts_over(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = site.put("/a.h5ad", faults=[breaks_off(), Fault(416, {"Content-Range": "bytes */9"})])
     fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
@@ -399,7 +468,9 @@ def test_a_part_larger_than_the_file_by_now_starts_over(site: Site, out: Path, m
 NOTHING_SAID = '{"url": "HERE", "size": null, "modified": "", "etag": ""}'
 
 
-@pytest.mark.parametrize("note", ["", "{}", "[]", '{"url": 1, "size": 2, "modified": "", "etag": ""}', NOTHING_SAID])
+@pytest.mark.parametrize(
+    "note", ["", "{}", "[]", '{"url": 1, "size": 2, "modified": "", "etag": ""}', NOTHING_SAID]
+)
 def test_a_part_of_unknown_origin_is_not_gone_on_with(site: Site, out: Path, note: str) -> None:
     out.mkdir()
     (out / ".a.h5ad.partial").write_bytes(b"x" * 1000)
@@ -423,7 +494,9 @@ def test_a_server_that_stalls_for_ever_is_given_up(site: Site, out: Path) -> Non
         fetch([url], out, timeout_s=0.1)
 
 
-def test_new_bytes_make_patience_new(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_bytes_make_patience_new(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TRIES", 2)
     url = site.put("/a.h5ad", faults=[breaks_off(60_000)] * 4)
     with pytest.raises(InputError, match="2 times in a row"):
@@ -444,25 +517,39 @@ def test_an_answer_that_may_pass_is_asked_again(site: Site, out: Path, status: i
 
 def test_a_server_that_is_never_ready_is_given_up(site: Site, out: Path) -> None:
     url = site.put("/a.h5ad", faults=[Fault(503)] * 99)
-    with pytest.raises(InputError, match=r"/a\.h5ad: the server answers 503 Service Unavailable, 6 times in a row\. Fetch again later"):
+    with pytest.raises(
+        InputError,
+        match=r"/a\.h5ad: the server answers 503 Service Unavailable, 6 times in a row\. Fetch again later",
+    ):
         fetch([url], out)
     assert len(site.gets("/a.h5ad")) == 6
     assert visible(out) == []
 
 
-def test_waits_grow_and_the_wait_that_a_server_asks_for_is_kept(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_and_the_wait_that_a_server_asks_for_is_kept(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
     monkeypatch.setattr(download, "BACKOFF_S", 0.5)
     monkeypatch.setattr(download, "time", SimpleNamespace(sleep=waits.append))
     past = {"Retry-After": "Mon, 14 May 2018 10:00:00 GMT"}
-    faults = [Fault(503), Fault(503), Fault(429, {"Retry-After": "7"}), Fault(503, past), Fault(503, {"Retry-After": "soon"})]
+    faults = [
+        Fault(503),
+        Fault(503),
+        Fault(429, {"Retry-After": "7"}),
+        Fault(503, past),
+        Fault(503, {"Retry-After": "soon"}),
+    ]
     fetch([site.put("/a.h5ad", faults=faults)], out)
     assert waits == [0.5, 1.0, 7.0, 0.0, 8.0]
 
 
 def test_too_long_a_wait_is_not_waited_for(site: Site, out: Path) -> None:
     url = site.put("/a.h5ad", faults=[Fault(429, {"Retry-After": "3600"})])
-    with pytest.raises(InputError, match=r"answers 429 Too Many Requests and asks to wait 3,600 s\. Fetch again after that"):
+    with pytest.raises(
+        InputError,
+        match=r"answers 429 Too Many Requests and asks to wait 3,600 s\. Fetch again after that",
+    ):
         fetch([url], out)
 
 
@@ -477,14 +564,18 @@ def test_too_long_a_wait_is_not_waited_for(site: Site, out: Path) -> None:
         (204, r"the server answers 204 No Content, which is no file"),
     ],
 )
-def test_an_answer_that_will_not_pass_is_said_at_once(site: Site, out: Path, status: int, sentence: str) -> None:
+def test_an_answer_that_will_not_pass_is_said_at_once(
+    site: Site, out: Path, status: int, sentence: str
+) -> None:
     with pytest.raises(InputError, match=rf"/a\.h5ad: {sentence}"):
         fetch([site.put("/a.h5ad", faults=[Fault(status)])], out)
     assert site.gets("/a.h5ad") == [""]
 
 
 def test_a_web_page_is_not_taken_for_a_file(site: Site, out: Path) -> None:
-    url = site.put("/a.h5ad", b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    url = site.put(
+        "/a.h5ad", b"<html>log in</html>", headers={"Content-Type": "text/html; charset=utf-8"}
+    )
     with pytest.raises(InputError, match="answers with a web page, not with a file"):
         fetch([url], out)
     assert visible(out) == []
@@ -521,22 +612,31 @@ def test_a_server_without_its_certificate_is_refused_at_once(site: Site, out: Pa
         fetch([site.url.replace("http:", "https:") + "/a.h5ad"], out)
 
 
-def test_a_server_whose_name_is_not_known_is_said(out: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_whose_name_is_not_known_is_said(
+    out: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*_: object, **_more: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(InputError, match=r"https://example\.org/a\.h5ad: no server of this name can be found, 6 times in a row"):
+    with pytest.raises(
+        InputError,
+        match=r"https://example\.org/a\.h5ad: no server of this name can be found, 6 times in a row",
+    ):
         fetch(["https://example.org/a.h5ad"], out)
 
 
 def test_a_server_that_is_not_there_is_said(out: Path, site: Site) -> None:
     site.close()
-    with pytest.raises(InputError, match="the connection was refused or broke off, 6 times in a row"):
+    with pytest.raises(
+        InputError, match="the connection was refused or broke off, 6 times in a row"
+    ):
         fetch([f"{site.url}/a.h5ad"], out)
 
 
-def test_a_disk_without_room_is_said_before_the_download(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_said_before_the_download(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=299_999))
     with pytest.raises(OutputError, match="300,000 bytes are to be written and 299,999 are free"):
         fetch([site.put("/a.h5ad")], out)
@@ -573,7 +673,9 @@ def test_the_same_file_under_a_new_etag_did_not_change(site: Site, out: Path) ->
     assert not fetch([url], out)[0].new
 
 
-def test_a_server_that_answers_no_head_is_taken_as_unchanged(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_answers_no_head_is_taken_as_unchanged(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = site.put("/a.h5ad")
     fetch([url], out)
     answer = site.answer
@@ -592,7 +694,10 @@ def test_a_file_that_changed_here_is_said_and_left(site: Site, out: Path) -> Non
     url = site.put("/a.h5ad")
     fetch([url], out)
     (out / "a.h5ad").write_bytes(OTHER)
-    with pytest.raises(InputError, match=rf"a\.h5ad: the file here has sha256:.*, but scdiff-lock\.json of .* says sha256:{SHA256}"):
+    with pytest.raises(
+        InputError,
+        match=rf"a\.h5ad: the file here has sha256:.*, but scdiff-lock\.json of .* says sha256:{SHA256}",
+    ):
         fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == OTHER
 
@@ -604,23 +709,32 @@ def test_a_file_that_is_gone_comes_back_as_it_was_or_not_at_all(site: Site, out:
     assert fetch([url], out)[0].new
     (out / "a.h5ad").unlink()
     site.put("/a.h5ad", OTHER)  # with the same size and date
-    with pytest.raises(InputError, match=rf"what came has .*scdiff-lock\.json of .* says sha256:{SHA256}"):
+    with pytest.raises(
+        InputError, match=rf"what came has .*scdiff-lock\.json of .* says sha256:{SHA256}"
+    ):
         fetch([url], out)
     assert visible(out) == ["scdiff-lock.json"]
 
 
 def test_a_name_from_elsewhere_is_not_overwritten(site: Site, out: Path) -> None:
     fetch([site.put("/one/a.h5ad")], out)
-    with pytest.raises(OutputError, match=r"a\.h5ad: is from http.*/one/a\.h5ad, not from http.*/two/a\.h5ad\. Give another folder"):
+    with pytest.raises(
+        OutputError,
+        match=r"a\.h5ad: is from http.*/one/a\.h5ad, not from http.*/two/a\.h5ad\. Give another folder",
+    ):
         fetch([site.put("/two/a.h5ad", OTHER)], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": {"a.h5ad": {}}}', '{"files": {"a.h5ad": 1}}', '{"files": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"files": {"a.h5ad": {}}}', '{"files": {"a.h5ad": 1}}', '{"files": 3}']
+)
 def test_a_damaged_record_is_said(site: Site, out: Path, text: str) -> None:
     out.mkdir()
     (out / "scdiff-lock.json").write_text(text)
-    with pytest.raises(InputError, match=r"scdiff-lock\.json: cannot be read as the record of a fetch"):
+    with pytest.raises(
+        InputError, match=r"scdiff-lock\.json: cannot be read as the record of a fetch"
+    ):
         fetch([site.put("/a.h5ad")], out)
 
 
@@ -632,12 +746,19 @@ File\tGSM1_a.mtx.gz\t11/27/2018 13:27:00\t7\tMTX
 File\tGSM1_b.tsv.gz\t11/27/2018 13:27:00\tunknown\tTSV
 File\tGSM1_\x1b[2J.gz\t11/27/2018 13:27:00\t7\tTSV
 """
-SUPPL = {"GSE114412_RAW.tar": b"tar", "GSE114412_a b+c%.csv.gz": b"csv", "filelist.txt": MEMBERS.encode()}
+SUPPL = {
+    "GSE114412_RAW.tar": b"tar",
+    "GSE114412_a b+c%.csv.gz": b"csv",
+    "filelist.txt": MEMBERS.encode(),
+}
 
 
 def test_a_series_is_all_its_supplementary_files(site: Site, out: Path) -> None:
     site.geo(SUPPL)
-    assert [file.name for file in fetch(["gse114412"], out)] == ["GSE114412_RAW.tar", "GSE114412_a b+c%.csv.gz"]
+    assert [file.name for file in fetch(["gse114412"], out)] == [
+        "GSE114412_RAW.tar",
+        "GSE114412_a b+c%.csv.gz",
+    ]
     assert (out / "GSE114412_a b+c%.csv.gz").read_bytes() == b"csv"
     assert visible(out) == [*sorted(SUPPL)[:2], "scdiff-lock.json"]
     assert [file.new for file in fetch(["GSE114412"], out)] == [False, False]
@@ -651,7 +772,9 @@ def test_a_series_is_all_its_supplementary_files(site: Site, out: Path) -> None:
         ("GSE1000", "/geo/series/GSE1nnn/GSE1000"),
     ],
 )
-def test_accessions_stand_in_their_thousand(site: Site, out: Path, accession: str, folder: str) -> None:
+def test_accessions_stand_in_their_thousand(
+    site: Site, out: Path, accession: str, folder: str
+) -> None:
     site.geo({"x.csv": b"1"}, folder)
     assert fetch([accession], out) == [Fetched("x.csv", 1, new=True)]
 
@@ -664,27 +787,41 @@ def test_what_is_offered_is_listed_and_not_downloaded(site: Site, out: Path) -> 
         Offered("GSE114412_a b+c%.csv.gz", 3),
         Offered("a.csv", None),
     ]
-    assert {path for command, path, _ in site.asked if command == "GET"} == {f"{SERIES}/suppl/", f"{SERIES}/suppl/filelist.txt"}
+    assert {path for command, path, _ in site.asked if command == "GET"} == {
+        f"{SERIES}/suppl/",
+        f"{SERIES}/suppl/filelist.txt",
+    }
     del site.files[f"{SERIES}/suppl/filelist.txt"]
     assert list_remote_files(["GSE114412"], pattern="*.tar") == [Offered("GSE114412_RAW.tar", 3)]
 
 
 def test_the_pattern_chooses(site: Site, out: Path) -> None:
     site.geo(SUPPL)
-    assert [file.name for file in fetch(["GSE114412"], out, pattern="*.csv.gz")] == ["GSE114412_a b+c%.csv.gz"]
-    with pytest.raises(InputError, match=r"GSE114412: no file is like --pattern '\*\.h5'; there are GSE114412_RAW\.tar, GSE114412_a b\+c%"):
+    assert [file.name for file in fetch(["GSE114412"], out, pattern="*.csv.gz")] == [
+        "GSE114412_a b+c%.csv.gz"
+    ]
+    with pytest.raises(
+        InputError,
+        match=r"GSE114412: no file is like --pattern '\*\.h5'; there are GSE114412_RAW\.tar, GSE114412_a b\+c%",
+    ):
         fetch(["GSE114412"], out, pattern="*.h5")
 
 
 def test_a_series_without_files_is_said(site: Site, out: Path) -> None:
     site.geo({})
-    with pytest.raises(InputError, match=r"GSE114412: has no supplementary files in GEO\. If it is a SuperSeries, fetch the SubSeries"):
+    with pytest.raises(
+        InputError,
+        match=r"GSE114412: has no supplementary files in GEO\. If it is a SuperSeries, fetch the SubSeries",
+    ):
         fetch(["GSE114412"], out)
     del site.files[f"{SERIES}/suppl/"]
     with pytest.raises(InputError, match="GSE114412: has no supplementary files in GEO"):
         fetch(["GSE114412"], out)
     del site.files[f"{SERIES}/"]
-    with pytest.raises(InputError, match=r"GSE114412: GEO shows no such accession\. Check the number; it may still be private\."):
+    with pytest.raises(
+        InputError,
+        match=r"GSE114412: GEO shows no such accession\. Check the number; it may still be private\.",
+    ):
         fetch(["GSE114412"], out)
     assert not out.exists()
 
@@ -695,7 +832,9 @@ def test_a_list_that_breaks_off_is_read_again_whole(site: Site, out: Path) -> No
     assert len(fetch(["GSE114412"], out)) == 2
 
 
-def test_a_list_without_end_is_no_list(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_without_end_is_no_list(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "LARGEST_PAGE", 100)
     site.geo(SUPPL)
     with pytest.raises(InputError, match="larger than 100 bytes, so it is no list of files"):
@@ -720,7 +859,9 @@ def test_a_list_without_end_is_no_list(site: Site, out: Path, monkeypatch: pytes
         "scdiff-lock.json",
     ],
 )
-def test_a_name_that_leads_out_of_the_folder_is_refused(site: Site, tmp_path: Path, name: str) -> None:
+def test_a_name_that_leads_out_of_the_folder_is_refused(
+    site: Site, tmp_path: Path, name: str
+) -> None:
     out = tmp_path / "below" / "data"
     site.put(f"{SERIES}/suppl/", f'<a href="{name}">x</a>'.encode())
     site.put(f"{SERIES}/suppl/{name}", b"evil")
@@ -733,7 +874,15 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(site: Site, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "link", ["../evil.sh", "/etc/passwd", "//other.example.org/a.csv", "https://other.example.org/a.csv", "below/", "?C=N"]
+    "link",
+    [
+        "../evil.sh",
+        "/etc/passwd",
+        "//other.example.org/a.csv",
+        "https://other.example.org/a.csv",
+        "below/",
+        "?C=N",
+    ],
 )
 def test_a_link_to_elsewhere_is_no_file_of_the_series(site: Site, out: Path, link: str) -> None:
     site.geo({"a.csv": b"1"})
@@ -748,23 +897,37 @@ NO_SOURCE = {
     "raw reads": (["SRR123456"], "'SRR123456' is no source: give a GEO series"),
     "no number": (["GSE"], "'GSE' is no source"),
     "path": (["counts.h5ad"], "'counts.h5ad' is no source"),
-    "ftp": (["ftp://ftp.ncbi.nlm.nih.gov/geo/x.tar"], "the same file at https://ftp.ncbi.nlm.nih.gov/geo/x.tar"),
+    "ftp": (
+        ["ftp://ftp.ncbi.nlm.nih.gov/geo/x.tar"],
+        "the same file at https://ftp.ncbi.nlm.nih.gov/geo/x.tar",
+    ),
     "file": (["file:///etc/passwd"], "no http or https address"),
     "no host": (["https:///a.h5ad"], "no http or https address"),
     "bad host": (["https://[1/a.h5ad"], "this is no address"),
     "no name": (["https://example.org/data/"], "ends without the name of a file"),
     "password": (["https://me:secret@example.org/a.h5ad"], "leave the password out of the address"),
-    "unknown hash": (["https://example.org/a.h5ad#crc:00"], "'crc:00' is no hash that is known here; allowed are md5: with 32, "),
+    "unknown hash": (
+        ["https://example.org/a.h5ad#crc:00"],
+        "'crc:00' is no hash that is known here; allowed are md5: with 32, ",
+    ),
     "short hash": (["https://example.org/a.h5ad#sha256:00"], "'sha256:00' is no hash"),
     "no digits": (["https://example.org/a.h5ad#md5:" + "g" * 32], "is no hash"),
-    "one name": (["https://example.org/1/a.csv", "https://example.org/2/a.csv"], "a.csv: comes from https://example.org/1/a.csv and from"),
-    "hash of two": (["https://example.org/a.csv", "https://example.org/b.csv", "--hash", f"md5:{'0' * 32}"], "--hash is of one file"),
+    "one name": (
+        ["https://example.org/1/a.csv", "https://example.org/2/a.csv"],
+        "a.csv: comes from https://example.org/1/a.csv and from",
+    ),
+    "hash of two": (
+        ["https://example.org/a.csv", "https://example.org/b.csv", "--hash", f"md5:{'0' * 32}"],
+        "--hash is of one file",
+    ),
     "hash of geo": (["GSE1", "--hash", f"md5:{'0' * 32}"], "--hash is of one file"),
 }
 
 
 @pytest.mark.parametrize("case", NO_SOURCE)
-def test_what_is_no_source_is_one_sentence(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_source_is_one_sentence(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words, sentence = NO_SOURCE[case]
     assert main(["fetch", *words, "--out", str(tmp_path / "data")]) == 2
     said = capsys.readouterr().err
@@ -807,7 +970,9 @@ def test_a_second_fetch_to_the_same_folder_waits_outside(site: Site, out: Path) 
 def test_a_fetch_that_was_killed_goes_on(site: Site, out: Path) -> None:
     url = site.put("/a.h5ad", faults=[Fault(after=200_000, hold=True)])
     words = [sys.executable, "-m", "scdiff", "fetch", url, "--out", str(out), "--quiet"]
-    with subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(Path(scdiff.__file__).parents[1])}) as process:
+    with subprocess.Popen(
+        words, env=os.environ | {"PYTHONPATH": str(Path(scdiff.__file__).parents[1])}
+    ) as process:
         wait_for(lambda: partial_size(out) == 3 * 65536)
         process.send_signal(signal.SIGKILL)
     assert visible(out) == [".a.h5ad.partial", ".a.h5ad.partial.json"]
@@ -816,7 +981,9 @@ def test_a_fetch_that_was_killed_goes_on(site: Site, out: Path) -> None:
     assert (out / "a.h5ad").read_bytes() == CONTENT
 
 
-def test_killed_before_the_last_name_it_is_finished_without_a_download(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_before_the_last_name_it_is_finished_without_a_download(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = site.put("/a.h5ad")
     rename = Path.replace
 
@@ -837,7 +1004,9 @@ def test_killed_before_the_last_name_it_is_finished_without_a_download(site: Sit
 # --- the command ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_came_and_what_is_next(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_came_and_what_is_next(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     site.geo(SUPPL)
     out = tmp_path / "my data"
     assert main(["fetch", "GSE114412", "--out", str(out)]) == 0
@@ -864,7 +1033,12 @@ def test_the_command_lists(site: Site, tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_what_a_server_says_does_nothing_to_the_terminal(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    terminal: bool,
 ) -> None:
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
@@ -880,17 +1054,27 @@ def test_what_a_server_says_does_nothing_to_the_terminal(
 
 
 @pytest.mark.parametrize(("path", "code"), [("/none.h5ad", 3), ("/a.h5ad", 5)])
-def test_exit_codes(site: Site, tmp_path: Path, path: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes(
+    site: Site, tmp_path: Path, path: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     site.put("/a.h5ad")
     (tmp_path / "file").touch()
-    assert main(["fetch", site.url + path, "--out", str(tmp_path / ("file" if code == 5 else "data"))]) == code
+    assert (
+        main(["fetch", site.url + path, "--out", str(tmp_path / ("file" if code == 5 else "data"))])
+        == code
+    )
     assert capsys.readouterr().err.count("scdiff: error: ") == 1
 
 
 def test_asking_for_help_imports_no_library_of_the_web() -> None:
     heavy = ("requests", "urllib3", "scipy", "anndata")
     code = f"import sys, scdiff.cli, scdiff.fetch.sources; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 # --- then the same loader -------------------------------------------------------------------------------------------------
@@ -925,7 +1109,9 @@ def test_an_h5ad_loads(site: Site, out: Path, small_input: Path, small_batch: An
 
 def test_a_size_that_no_file_has_is_refused(site: Site, out: Path) -> None:
     address = site.put("/a.h5ad", headers={"Content-Length": "9" * 5_000, "Connection": "close"})
-    with pytest.raises(InputError, match="the server says a size of 5,000 digits, which no file has"):
+    with pytest.raises(
+        InputError, match="the server says a size of 5,000 digits, which no file has"
+    ):
         fetch([address], out)
     with pytest.raises(InputError, match="a size of 5,000 digits"):
         list_remote_files([address])
@@ -944,10 +1130,15 @@ def test_a_redirect_to_what_is_no_address_is_refused(site: Site, out: Path) -> N
         fetch([f"{site.url}/a.h5ad"], out)
 
 
-def test_a_body_without_a_size_has_a_bound(site: Site, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_without_a_size_has_a_bound(
+    site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "LARGEST_UNSAID", 100_000)
     address = site.put("/a.h5ad", headers={"Content-Length": "", "Connection": "close"})
-    with pytest.raises(InputError, match="more than 100,000 bytes came, and the server does not say how many there are"):
+    with pytest.raises(
+        InputError,
+        match="more than 100,000 bytes came, and the server does not say how many there are",
+    ):
         fetch([address], out)
     assert visible(out) == []
 

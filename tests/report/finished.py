@@ -26,29 +26,47 @@ STATES = ("progenitor", "endocrine_progenitor", "beta_like", "unspecific", "unas
 N_GENES = 40
 
 
-def make_batch(verdict: str = "quantified", *, n_cells: int = 600, seed: int = 0) -> anndata.AnnData:
+def make_batch(
+    verdict: str = "quantified", *, n_cells: int = 600, seed: int = 0
+) -> anndata.AnnData:
     """Build a finished object with the verdict asked for."""
     rng = np.random.default_rng([seed, 7])
     sample = np.array(["donor A", "donor B", "medium control"])[np.arange(n_cells) % 3]
     positive = _positive(rng, sample, verdict)
-    adata = anndata.AnnData(obs=_obs(rng, sample, positive), var=_var(), layers={"counts": _counts(rng, positive)})
+    adata = anndata.AnnData(
+        obs=_obs(rng, sample, positive), var=_var(), layers={"counts": _counts(rng, positive)}
+    )
     adata.X = _lognorm(adata.layers["counts"])
     adata.uns["log1p"] = {"base": None}
     _embed(adata, rng, positive)
     _call(adata, rng, positive, verdict)
     _trajectory(adata, positive)
-    adata.uns["scdiff"] |= {"input": _input(), "qc": _qc(adata), "fractions": _fractions(adata, verdict), "axes": _axes(adata)}
+    adata.uns["scdiff"] |= {
+        "input": _input(),
+        "qc": _qc(adata),
+        "fractions": _fractions(adata, verdict),
+        "axes": _axes(adata),
+    }
     adata.uns["scdiff"]["run"] = {
-        "options": {"load": "species: human\n", "qc": "n_mads: 5.0\ndoublets: true\n", "embed": "n_pcs: 30\n"},
+        "options": {
+            "load": "species: human\n",
+            "qc": "n_mads: 5.0\ndoublets: true\n",
+            "embed": "n_pcs: 30\n",
+        },
         "versions": {"scdiff": "0.1.0", "python": "3.11.2", "scanpy": "1.11.5"},
         "seconds": {"load": 0.4, "qc": 1.2},
     }
-    adata.uns["scdiff"] |= {"donors": _donors(adata.uns["scdiff"]["fractions"], verdict), "dose": dose(adata)}
+    adata.uns["scdiff"] |= {
+        "donors": _donors(adata.uns["scdiff"]["fractions"], verdict),
+        "dose": dose(adata),
+    }
     return adata
 
 
 def _positive(rng: np.random.Generator, sample: np.ndarray, verdict: str) -> np.ndarray:
-    share = {"quantified": 0.12, "detected": 0.015, "not detected": 0.0, "not measurable": 0.0}[verdict]
+    share = {"quantified": 0.12, "detected": 0.015, "not detected": 0.0, "not measurable": 0.0}[
+        verdict
+    ]
     return (rng.random(len(sample)) < share) & (sample != "medium control")
 
 
@@ -56,7 +74,9 @@ def _obs(rng: np.random.Generator, sample: np.ndarray, positive: np.ndarray) -> 
     n_cells = len(sample)
     depth = rng.lognormal(9.4, 0.5, n_cells).round()
     state = np.where(
-        positive, rng.choice(STATES[:3], n_cells, p=[0.6, 0.2, 0.2]), rng.choice(["negative", *STATES[3:]], n_cells, p=[0.94, 0.03, 0.03])
+        positive,
+        rng.choice(STATES[:3], n_cells, p=[0.6, 0.2, 0.2]),
+        rng.choice(["negative", *STATES[3:]], n_cells, p=[0.94, 0.03, 0.03]),
     )
     names = [f"{one}:{index:05d}-1" for index, one in enumerate(sample)]
     return pd.DataFrame(
@@ -83,7 +103,9 @@ def _var() -> pd.DataFrame:
 def _counts(rng: np.random.Generator, positive: np.ndarray) -> sparse.csr_matrix:
     counts = rng.poisson(30.0, (len(positive), N_GENES))
     counts[:, : len(MARKERS)] = rng.poisson([0.02, 0.02, 0.6, 0.01], (len(positive), len(MARKERS)))
-    counts[positive, : len(MARKERS)] += rng.poisson([2.5, 2.0, 60.0, 0.5], (int(positive.sum()), len(MARKERS)))
+    counts[positive, : len(MARKERS)] += rng.poisson(
+        [2.5, 2.0, 60.0, 0.5], (int(positive.sum()), len(MARKERS))
+    )
     return sparse.csr_matrix(counts.astype(np.float32))
 
 
@@ -95,19 +117,27 @@ def _lognorm(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 def _embed(adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray) -> None:
     cluster = np.where(positive, 3, rng.integers(0, 3, adata.n_obs))
     centres = np.array([[0.0, 0.0], [4.0, 1.0], [1.5, 4.0], [9.0, 5.0]])
-    adata.obsm["X_umap"] = (centres[cluster] + rng.normal(0, 0.9, (adata.n_obs, 2))).astype(np.float32)
+    adata.obsm["X_umap"] = (centres[cluster] + rng.normal(0, 0.9, (adata.n_obs, 2))).astype(
+        np.float32
+    )
     adata.obs["leiden"] = pd.Categorical(cluster.astype(str))
 
 
-def _call(adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray, verdict: str) -> None:
+def _call(
+    adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray, verdict: str
+) -> None:
     counts = adata.layers["counts"][:, : len(MARKERS)].toarray()
     evidence = pd.DataFrame(
-        np.where(counts > 0, 2.5 * counts - 1.5, -0.3) + rng.normal(0, 0.1, counts.shape), adata.obs_names, list(MARKERS)
+        np.where(counts > 0, 2.5 * counts - 1.5, -0.3) + rng.normal(0, 0.1, counts.shape),
+        adata.obs_names,
+        list(MARKERS),
     )
     absent = ["PDX1", "INS"] if verdict == "not measurable" else []
     evidence[absent] = np.nan
     adata.obsm["scdiff_evidence"] = evidence.add_prefix(f"{MAIN}:")
-    adata.obsm["scdiff_positive"] = pd.DataFrame({MAIN: positive, "vegf": rng.random(adata.n_obs) < 0.4}, adata.obs_names)
+    adata.obsm["scdiff_positive"] = pd.DataFrame(
+        {MAIN: positive, "vegf": rng.random(adata.n_obs) < 0.4}, adata.obs_names
+    )
     adata.obsm["scdiff_probabilities"] = adata.obsm["scdiff_positive"] * 0.9 + 0.05
     markers = pd.DataFrame(
         {
@@ -119,9 +149,18 @@ def _call(adata: anndata.AnnData, rng: np.random.Generator, positive: np.ndarray
         index=list(MARKERS),
     )
     reason = "PDX1 and INS have no row in this matrix" if absent else ""
-    facts = {"found": np.array([name for name in MARKERS if name not in absent]), "absent": np.array(absent, dtype=str), "markers": markers}
+    facts = {
+        "found": np.array([name for name in MARKERS if name not in absent]),
+        "absent": np.array(absent, dtype=str),
+        "markers": markers,
+    }
     calibration = {} if absent else {"calibration": _calibration(adata.n_obs)}
-    adata.uns["scdiff"] = {"call": {"main": MAIN, MAIN: {**facts, "measurable": not absent, "reason": reason, **calibration}}}
+    adata.uns["scdiff"] = {
+        "call": {
+            "main": MAIN,
+            MAIN: {**facts, "measurable": not absent, "reason": reason, **calibration},
+        }
+    }
 
 
 def _calibration(n_cells: int) -> dict[str, object]:
@@ -129,7 +168,9 @@ def _calibration(n_cells: int) -> dict[str, object]:
     shares = [np.clip(NOMINAL[:, None] * rng.uniform(0.9, 1.1, 5), 0, 1) for _ in range(2)]
     own = np.clip(NOMINAL[:, None] * 1.5 + 0.01, 0, 1) * np.ones(5)
     blank, notes = np.linspace(0, 0.002, 40), ("At nominal 5 % the rate is off.",)
-    return calibration_record(Calibration(rng.random(n_cells), *shares, own, blank, np.array([1.2]), 1_000, notes, 0))
+    return calibration_record(
+        Calibration(rng.random(n_cells), *shares, own, blank, np.array([1.2]), 1_000, notes, 0)
+    )
 
 
 def _trajectory(adata: anndata.AnnData, positive: np.ndarray) -> None:
@@ -145,7 +186,8 @@ def _trajectory(adata: anndata.AnnData, positive: np.ndarray) -> None:
         "root_cell": str(adata.obs_names[0]),
         "root_candidates": pd.DataFrame({"msc_identity": 0.8, "score": 0.7}, index=clusters),
         "components": pd.DataFrame(
-            {"n_cells": numbers, "n_positive": 0, "has_root": numbers.index == "0"}, index=numbers.index.astype(str)
+            {"n_cells": numbers, "n_positive": 0, "has_root": numbers.index == "0"},
+            index=numbers.index.astype(str),
         ),
         "paga": paga,
         "notes": np.array(["The called cells form a component of their own."]),
@@ -175,10 +217,16 @@ def _input() -> dict[str, object]:
 
 def _qc(adata: anndata.AnnData) -> dict[str, object]:
     after = adata.obs["sample"].value_counts().sort_index()
-    reasons = pd.DataFrame({"empty": 20, "low_counts": 12, "low_genes": 5, "high_mito": 9, "doublet": 14}, index=after.index.astype(str))
+    reasons = pd.DataFrame(
+        {"empty": 20, "low_counts": 12, "low_genes": 5, "high_mito": 9, "doublet": 14},
+        index=after.index.astype(str),
+    )
     dropped = reasons.assign(n_after=after.to_numpy())
     dropped.insert(0, "n_before", dropped.sum(axis=1))
-    thresholds = pd.DataFrame({"min_counts": 3000.0, "min_genes": 900.0, "max_mito_percent": [6.0, 6.5, np.nan]}, index=dropped.index)
+    thresholds = pd.DataFrame(
+        {"min_counts": 3000.0, "min_genes": 900.0, "max_mito_percent": [6.0, 6.5, np.nan]},
+        index=dropped.index,
+    )
     return {"dropped": dropped, "thresholds": thresholds, "notes": np.array([], dtype=str)}
 
 
@@ -187,11 +235,24 @@ def _fractions(adata: anndata.AnnData, verdict: str) -> pd.DataFrame:
     for state in ("progenitor_like", *STATES):
         for sample in ("donor A", "donor B", "medium control", "all"):
             chosen = ~adata.obs["control"] if sample == "all" else adata.obs["sample"] == sample
-            called = adata.obsm["scdiff_positive"][MAIN] if state == "progenitor_like" else adata.obs["scdiff_state"] == state
-            rows.append(_row(MAIN, state, sample, int(chosen.sum()), int((called & chosen).sum()), verdict))
+            called = (
+                adata.obsm["scdiff_positive"][MAIN]
+                if state == "progenitor_like"
+                else adata.obs["scdiff_state"] == state
+            )
+            rows.append(
+                _row(MAIN, state, sample, int(chosen.sum()), int((called & chosen).sum()), verdict)
+            )
     for program, share in (("il10", 0.0), ("vegf", 0.4), ("hgf", 0.08), ("msc_identity", 0.93)):
         rows.extend(
-            _row(program, "positive", sample, 400, round(400 * share), "quantified" if share else "not detected")
+            _row(
+                program,
+                "positive",
+                sample,
+                400,
+                round(400 * share),
+                "quantified" if share else "not detected",
+            )
             for sample in ("donor A", "all")
         )
     return pd.DataFrame(rows)
@@ -200,14 +261,19 @@ def _fractions(adata: anndata.AnnData, verdict: str) -> pd.DataFrame:
 def _donors(fractions: pd.DataFrame, verdict: str) -> dict[str, pd.DataFrame]:
     main = fractions[(fractions["program"] == MAIN) & (fractions["state"] == "progenitor_like")]
     other = [
-        _row("vegf", "positive", sample, 400, called, "quantified") for sample, called in (("donor A", 120), ("donor B", 200), ("all", 160))
+        _row("vegf", "positive", sample, 400, called, "quantified")
+        for sample, called in (("donor A", 120), ("donor B", 200), ("all", 160))
     ]
     names = {"donor A": "sample donor A", "donor B": "sample donor B"}
-    reasons = {MAIN: "PDX1 and INS have no row in this matrix"} if verdict == "not measurable" else {}
+    reasons = (
+        {MAIN: "PDX1 and INS have no row in this matrix"} if verdict == "not measurable" else {}
+    )
     return donor_tables(pd.concat([main, pd.DataFrame(other)]), names, reasons)
 
 
-def _row(program: str, state: str, sample: str, n_cells: int, n_called: int, verdict: str) -> dict[str, object]:
+def _row(
+    program: str, state: str, sample: str, n_cells: int, n_called: int, verdict: str
+) -> dict[str, object]:
     fraction = n_called / n_cells
     half = 1.96 * np.sqrt(fraction * (1 - fraction) / n_cells)
     high = fraction + half if n_called else 1 - 0.025 ** (1 / n_cells)
@@ -225,8 +291,19 @@ def _row(program: str, state: str, sample: str, n_cells: int, n_called: int, ver
     if sample == "medium control" and verdict != "not measurable":
         verdict = "not detected"
     if verdict == "not measurable":
-        numbers |= dict.fromkeys((*(name for name in numbers if name.startswith("prevalence")), "lob", "lod", "lloq"), float("nan"))
-    return {"program": program, "state": state, "sample": sample, "n_cells": n_cells, "n_called": n_called, **numbers, "verdict": verdict}
+        numbers |= dict.fromkeys(
+            (*(name for name in numbers if name.startswith("prevalence")), "lob", "lod", "lloq"),
+            float("nan"),
+        )
+    return {
+        "program": program,
+        "state": state,
+        "sample": sample,
+        "n_cells": n_cells,
+        "n_called": n_called,
+        **numbers,
+        "verdict": verdict,
+    }
 
 
 def _axes(adata: anndata.AnnData) -> pd.DataFrame:
@@ -244,9 +321,24 @@ def _axes(adata: anndata.AnnData) -> pd.DataFrame:
         head = {"axis": axis, "side": side, "gene": gene}
         for sample in ("donor A", "all"):
             reason = "" if share is not None else f"{gene} has no row in this matrix"
-            rows.append(head | {"sample": sample, "where": "batch", "species": "human"} | _axis_numbers(adata.n_obs, share, reason))
-        place = {"sample": "endothelium", "where": "endothelium", "species": "mouse", "gene": gene.capitalize()}
-        rows.append(head | place | _axis_numbers(139, elsewhere, "" if elsewhere is not None else f"no row for {gene} in the profile"))
+            rows.append(
+                head
+                | {"sample": sample, "where": "batch", "species": "human"}
+                | _axis_numbers(adata.n_obs, share, reason)
+            )
+        place = {
+            "sample": "endothelium",
+            "where": "endothelium",
+            "species": "mouse",
+            "gene": gene.capitalize(),
+        }
+        rows.append(
+            head
+            | place
+            | _axis_numbers(
+                139, elsewhere, "" if elsewhere is not None else f"no row for {gene} in the profile"
+            )
+        )
     return pd.DataFrame(rows)
 
 
@@ -259,7 +351,10 @@ def _axis_numbers(n_cells: int, share: float | None, reason: str) -> dict[str, o
         "fraction": value,
         **{f"fraction_{name}": end for name, end in ends.items()},
         "prevalence": value if n_cells > 200 else float("nan"),
-        **{f"prevalence_{name}": end if n_cells > 200 else float("nan") for name, end in ends.items()},
+        **{
+            f"prevalence_{name}": end if n_cells > 200 else float("nan")
+            for name, end in ends.items()
+        },
         "lod": 0.005 if share is not None else float("nan"),
         "verdict": "not measurable" if share is None else "detected" if share else "not detected",
         "above_background": "" if share is None else "yes" if share > 0.05 else "no",

@@ -24,7 +24,12 @@ def test_the_card_says_sentence_limits_and_markers(finished):
     assert "LOD" in text
     positive = int(finished.obsm["scdiff_positive"]["pancreatic_progenitor"].sum())
     seen = int(
-        (finished.obsm["scdiff_evidence"]["pancreatic_progenitor:INS"][finished.obsm["scdiff_positive"]["pancreatic_progenitor"]] > 0).sum()
+        (
+            finished.obsm["scdiff_evidence"]["pancreatic_progenitor:INS"][
+                finished.obsm["scdiff_positive"]["pancreatic_progenitor"]
+            ]
+            > 0
+        ).sum()
     )
     assert f"Of {positive} positive cells: " in text
     assert f"INS in {seen}" in text
@@ -78,7 +83,9 @@ def test_no_positive_cell_has_no_markers(finished):
 
 
 def test_the_namespace_reads_the_same_results(finished, tmp_path):
-    assert finished.scdiff.fractions(sample="all").equals(scdiff.get.fractions(finished, sample="all"))
+    assert finished.scdiff.fractions(sample="all").equals(
+        scdiff.get.fractions(finished, sample="all")
+    )
     assert finished.scdiff.obs_df(["positive"]).equals(scdiff.get.obs_df(finished, ["positive"]))
     assert finished.scdiff._repr_html_() == card_html(finished)
     assert repr(finished.scdiff) == card_text(finished)

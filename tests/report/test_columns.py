@@ -16,13 +16,17 @@ def test_results_are_those_of_the_main_programme(finished):
     found = scdiff.get.obs_df(finished)
     assert list(found.index) == list(finished.obs_names)
     assert {"evidence:INS", "probability", "positive"} <= set(found)
-    np.testing.assert_array_equal(found["evidence:INS"], finished.obsm["scdiff_evidence"][f"{MAIN}:INS"])
+    np.testing.assert_array_equal(
+        found["evidence:INS"], finished.obsm["scdiff_evidence"][f"{MAIN}:INS"]
+    )
     np.testing.assert_array_equal(found["positive"], finished.obsm["scdiff_positive"][MAIN])
 
 
 def test_another_programme_is_taken_by_name(finished):
     found = scdiff.get.obs_df(finished, ["probability"], program="vegf")
-    np.testing.assert_array_equal(found["probability"], finished.obsm["scdiff_probabilities"]["vegf"])
+    np.testing.assert_array_equal(
+        found["probability"], finished.obsm["scdiff_probabilities"]["vegf"]
+    )
 
 
 def test_columns_stand_in_the_order_asked_and_each_once(finished):
@@ -81,7 +85,10 @@ def test_rows_of_the_fractions_are_chosen(finished):
         ({"program": "vgf"}, r"no program 'vgf'\. Did you mean 'vegf'"),
         ({"state": "progenitor_lik"}, "Did you mean 'progenitor_like'"),
         ({"sample": "donor C"}, "no sample 'donor C'"),
-        ({"program": "vegf", "state": "progenitor_like"}, "no state 'progenitor_like' among the selected rows"),
+        (
+            {"program": "vegf", "state": "progenitor_like"},
+            "no state 'progenitor_like' among the selected rows",
+        ),
     ],
 )
 def test_unknown_rows_have_a_near_match(finished, options, said):

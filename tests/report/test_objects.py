@@ -112,19 +112,32 @@ def test_no_positive_cell_gives_no_heat_map(finished):
 
 def test_a_colour_column_is_drawn_as_it_stands(finished):
     ax = scdiff.pl.category_map(finished, color="sample")
-    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(finished.obs["sample"].astype(str))
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(
+        finished.obs["sample"].astype(str)
+    )
     with pytest.raises(UnknownNameError):
         scdiff.pl.category_map(finished, color="")
 
 
 def test_a_prepared_object_is_drawn_by_its_own_names():
-    adata = scdiff.simulate.simulate(n_cells=120, fraction=0.3, depth=3_000, design=scdiff.simulate.BatchDesign(n_genes=400), seed=2)
+    adata = scdiff.simulate.simulate(
+        n_cells=120,
+        fraction=0.3,
+        depth=3_000,
+        design=scdiff.simulate.BatchDesign(n_genes=400),
+        seed=2,
+    )
     adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(120, 2))
     adata.obs["leiden"] = pd.Categorical(np.where(np.arange(120) % 2, "a", "b"))
     scdiff.pp.prepare(adata)
     scdiff.tl.call(adata, programs=["pancreatic_progenitor", "il10"], null_sets=0)
     scdiff.tl.fraction(adata)
-    assert [label.get_text() for label in scdiff.pl.read_outs(adata, name=load_program("il10").scorecard).get_yticklabels()]
+    assert [
+        label.get_text()
+        for label in scdiff.pl.read_outs(
+            adata, name=load_program("il10").scorecard
+        ).get_yticklabels()
+    ]
     for name in ("forest", "dots", "evidence_strips", "counts_against_depth", "category_map"):
         assert isinstance(getattr(scdiff.pl, name)(adata), Axes)
     with pytest.raises(MissingKeyError, match="run embed first, or name your own with cluster_key"):

@@ -22,7 +22,10 @@ def files(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "n_values"), [("a.h5ad", 1500), ("a.zarr", 1500), ("dense.h5ad", 3000), ("a.csv", 0), ("broken.h5ad", 0)])
+@pytest.mark.parametrize(
+    ("name", "n_values"),
+    [("a.h5ad", 1500), ("a.zarr", 1500), ("dense.h5ad", 3000), ("a.csv", 0), ("broken.h5ad", 0)],
+)
 def test_need_is_read_off_the_file(files, name, n_values):
     assert estimate_bytes([files / name]) == (int(1.7 * 8 * n_values) + RUNTIME if n_values else 0)
 

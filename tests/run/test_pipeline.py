@@ -40,7 +40,12 @@ class Watched:
 
     def __call__(self, options: Mapping[str, Any], *, start: str | None = None) -> AnnData:
         self.events.clear()
-        return run(resolve(options), self.out, start=start, watch=lambda step, event, _seconds: self.events.append((step, event)))
+        return run(
+            resolve(options),
+            self.out,
+            start=start,
+            watch=lambda step, event, _seconds: self.events.append((step, event)),
+        )
 
     @property
     def computed(self) -> list[str]:
@@ -76,7 +81,9 @@ def toy_steps(monkeypatch, no_figures) -> list[tuple[str, dict[str, Any]]]:
             elif name != "report":
                 target.uns["scdiff"][name] = {"n": len(calls)}
             if name == "fraction":
-                target.uns["scdiff"]["fractions"] = pd.DataFrame({"program": ["p"], "fraction": [0.5]})
+                target.uns["scdiff"]["fractions"] = pd.DataFrame(
+                    {"program": ["p"], "fraction": [0.5]}
+                )
             return None
 
         return verb
@@ -91,7 +98,9 @@ def tiny() -> AnnData:
     """Object as load returns it."""
     from scipy import sparse
 
-    made = AnnData(layers={"counts": sparse.csr_matrix(np.arange(6.0, dtype=np.float32).reshape(3, 2))})
+    made = AnnData(
+        layers={"counts": sparse.csr_matrix(np.arange(6.0, dtype=np.float32).reshape(3, 2))}
+    )
     as_loaded(made)
     return made
 
@@ -132,12 +141,26 @@ def test_a_run_computes_every_step_in_order(watched, toy_steps, small_input) -> 
 
 
 def test_steps_get_their_options(watched, toy_steps, small_input) -> None:
-    watched({"inputs": [small_input], "seed": 7, "species": "mouse", "call": {"fdr": 0.1}, "programs": ["il10"]})
+    watched(
+        {
+            "inputs": [small_input],
+            "seed": 7,
+            "species": "mouse",
+            "call": {"fdr": 0.1},
+            "programs": ["il10"],
+        }
+    )
     given = dict(toy_steps)
     assert given["load"]["species"] == "mouse"
     assert given["load"]["inputs"] == [small_input]
-    assert given["call"].items() >= {"fdr": 0.1, "absent_as_zero": False, "programs": ["il10"]}.items()
-    assert {name for name, options in given.items() if options.get("seed") == 7} >= {"qc", "embed", "fraction"}
+    assert (
+        given["call"].items() >= {"fdr": 0.1, "absent_as_zero": False, "programs": ["il10"]}.items()
+    )
+    assert {name for name, options in given.items() if options.get("seed") == 7} >= {
+        "qc",
+        "embed",
+        "fraction",
+    }
 
 
 def test_a_second_run_takes_all_from_the_first(watched, toy_steps, small_input) -> None:
@@ -169,7 +192,9 @@ def test_a_second_run_takes_all_from_the_first(watched, toy_steps, small_input) 
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
-def test_a_changed_option_recomputes_from_the_first_step_that_it_touches(watched, toy_steps, tmp_path, changed, first) -> None:
+def test_a_changed_option_recomputes_from_the_first_step_that_it_touches(
+    watched, toy_steps, tmp_path, changed, first
+) -> None:
     batch = tmp_path / "small"
     batch.with_suffix(".csv").write_text("gene,a,b\nINS,1,2\n")
     options = {"inputs": [batch.with_suffix(".csv")]}
@@ -182,26 +207,34 @@ def test_a_changed_option_recomputes_from_the_first_step_that_it_touches(watched
 
 
 @pytest.mark.parametrize("start", STEPS)
-def test_a_run_starts_again_where_it_is_told_to(watched, toy_steps, small_input, start: str) -> None:
+def test_a_run_starts_again_where_it_is_told_to(
+    watched, toy_steps, small_input, start: str
+) -> None:
     watched({"inputs": [small_input]})
     watched({"inputs": [small_input]}, start=start)
     assert watched.computed == list(STEPS[STEPS.index(start) :])
 
 
-def test_a_start_behind_the_last_finished_step_changes_nothing(watched, toy_steps, small_input) -> None:
+def test_a_start_behind_the_last_finished_step_changes_nothing(
+    watched, toy_steps, small_input
+) -> None:
     watched({"inputs": [small_input]})
     watched({"inputs": [small_input], "qc": {"mads": 4.0}}, start="call")
     assert watched.computed == list(STEPS[1:])
 
 
 def test_an_unknown_start_is_refused_before_anything_is_touched(watched, small_input) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown step 'cal'\. Did you mean 'call'\? Known: load, qc"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown step 'cal'\. Did you mean 'call'\? Known: load, qc"
+    ):
         watched({"inputs": [small_input]}, start="cal")
     assert not watched.out.exists()
 
 
 @pytest.mark.parametrize("what", ["input", "sheet", "programme", "version"])
-def test_other_files_recompute_what_depends_on_them(watched, toy_steps, small_input, tmp_path, monkeypatch, what: str) -> None:
+def test_other_files_recompute_what_depends_on_them(
+    watched, toy_steps, small_input, tmp_path, monkeypatch, what: str
+) -> None:
     data, sheet, programme = tmp_path / "a.h5ad", tmp_path / "sheet.csv", tmp_path / "mine.toml"
     shutil.copy(small_input, data)
     rows = [f"{name},a.h5ad,{name}\n" for name in ("control1", "sample1")]
@@ -222,11 +255,15 @@ def test_other_files_recompute_what_depends_on_them(watched, toy_steps, small_in
     assert watched.computed[0] == ("score" if what == "programme" else "load")
 
 
-def test_a_changed_receiver_file_recomputes_the_axes(watched, toy_steps, small_input, tmp_path) -> None:
+def test_a_changed_receiver_file_recomputes_the_axes(
+    watched, toy_steps, small_input, tmp_path
+) -> None:
     receivers = tmp_path / "mine.csv"
     options = {"inputs": [small_input], "communicate": {"receivers": [str(receivers)]}}
     for n_expressing, computed in ((5, "load"), (5, "report"), (6, "communicate")):
-        receivers.write_text(f"receiver,species,gene,n_cells,n_expressing\nt,human,CD44,10,{n_expressing}\n")
+        receivers.write_text(
+            f"receiver,species,gene,n_cells,n_expressing\nt,human,CD44,10,{n_expressing}\n"
+        )
         watched(options)
         assert watched.computed[0] == computed
 
@@ -240,7 +277,9 @@ def test_groups_without_liana_are_refused_before_data_are_read(monkeypatch, smal
 # --- what is left behind --------------------------------------------------------------------------------------------
 
 
-def test_a_failed_run_keeps_its_finished_steps_and_no_results(watched, toy_steps, small_input, monkeypatch) -> None:
+def test_a_failed_run_keeps_its_finished_steps_and_no_results(
+    watched, toy_steps, small_input, monkeypatch
+) -> None:
     options = {"inputs": [small_input]}
     watched(options)
     assert looks_finished(watched.out)
@@ -279,7 +318,9 @@ def step_functions_failing(monkeypatch, name: str) -> Callable[[], dict[str, Any
     ],
     ids=["control", "missing", "nothing", "programme", "axis", "receiver", "seed"],
 )
-def test_earlier_results_stay_where_the_options_are_wrong(watched, toy_steps, small_input, change, error, said) -> None:
+def test_earlier_results_stay_where_the_options_are_wrong(
+    watched, toy_steps, small_input, change, error, said
+) -> None:
     watched({"inputs": [small_input]})
     with pytest.raises(error, match=said):
         watched({"inputs": [small_input]} | change)
@@ -297,7 +338,11 @@ def test_wrong_input_leaves_no_folder(watched) -> None:
 def test_files_of_others_stay(watched, toy_steps, small_input) -> None:
     (watched.out / "tables").mkdir(parents=True)
     (watched.out / "figures").mkdir()
-    mine = [watched.out / "tables" / "mine.csv", watched.out / "figures" / "mine.svg", watched.out / "versions.yml"]
+    mine = [
+        watched.out / "tables" / "mine.csv",
+        watched.out / "figures" / "mine.svg",
+        watched.out / "versions.yml",
+    ]
     for path in mine:
         path.write_text("mine")
     watched({"inputs": [small_input]})
@@ -308,7 +353,10 @@ def test_files_of_others_stay(watched, toy_steps, small_input) -> None:
 def test_an_input_among_the_results_is_not_removed(watched, toy_steps, small_input) -> None:
     watched({"inputs": [small_input]})
     shutil.copy(small_input, watched.out / "result.h5ad")
-    with pytest.raises(OutputError, match=r"result\.h5ad: this input is a result in the output folder and would be replaced"):
+    with pytest.raises(
+        OutputError,
+        match=r"result\.h5ad: this input is a result in the output folder and would be replaced",
+    ):
         watched({"inputs": [watched.out / "result.h5ad"]})
     assert (watched.out / "result.h5ad").stat().st_size > 0
 
@@ -316,7 +364,9 @@ def test_an_input_among_the_results_is_not_removed(watched, toy_steps, small_inp
 def test_a_configuration_file_of_the_user_is_not_replaced(watched, toy_steps, small_input) -> None:
     watched.out.mkdir()
     (watched.out / "run.yaml").write_text("seed: 1  # my own\n")
-    with pytest.raises(OutputError, match=r"run\.yaml: scdiff did not write this file and would replace it"):
+    with pytest.raises(
+        OutputError, match=r"run\.yaml: scdiff did not write this file and would replace it"
+    ):
         watched({"inputs": [small_input]})
     assert (watched.out / "run.yaml").read_text() == "seed: 1  # my own\n"
 
@@ -331,20 +381,29 @@ def test_the_record_of_a_run_repeats_it(watched, toy_steps, small_input) -> None
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "garbage"])
-@pytest.mark.parametrize(("name", "resumed"), [("08_communicate", 8), ("05_call", 5), ("01_qc", 1), ("00_load", 0)])
-def test_a_damaged_checkpoint_is_computed_again(watched, toy_steps, small_input, damage, name, resumed) -> None:
+@pytest.mark.parametrize(
+    ("name", "resumed"), [("08_communicate", 8), ("05_call", 5), ("01_qc", 1), ("00_load", 0)]
+)
+def test_a_damaged_checkpoint_is_computed_again(
+    watched, toy_steps, small_input, damage, name, resumed
+) -> None:
     watched({"inputs": [small_input]})
     first = fractions(watched.out)
     path = watched.out / ".scdiff" / f"{name}.h5"
     content = path.read_bytes()
-    path.unlink() if damage == "missing" else path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"garbage")
+    path.unlink() if damage == "missing" else path.write_bytes(
+        content[: len(content) // 2] if damage == "truncated" else b"garbage"
+    )
     watched({"inputs": [small_input]})
     assert watched.resumed == list(STEPS[:resumed])
     assert fractions(watched.out) == first
 
 
 def test_one_run_at_a_time(watched, toy_steps, small_input) -> None:
-    with Checkpoints(watched.out).locked(), pytest.raises(OutputError, match="another run is writing to this folder"):
+    with (
+        Checkpoints(watched.out).locked(),
+        pytest.raises(OutputError, match="another run is writing to this folder"),
+    ):
         watched({"inputs": [small_input]})
     watched({"inputs": [small_input]})
     assert looks_finished(watched.out)
@@ -361,8 +420,17 @@ def reference(finished_run: Path) -> Path:
 
 def test_a_run_writes_all_that_it_promises(reference) -> None:
     names = {str(path.relative_to(reference)) for path in reference.rglob("*") if path.is_file()}
-    promised = {"report.html", "result.h5ad", "run.yaml", "versions.yml", "scdiff_mqc.json", "scdiff_states_mqc.json"}
-    assert promised | {"tables/fractions.csv", "tables/cells.csv.gz", "figures/fractions.svg"} <= names
+    promised = {
+        "report.html",
+        "result.h5ad",
+        "run.yaml",
+        "versions.yml",
+        "scdiff_mqc.json",
+        "scdiff_states_mqc.json",
+    }
+    assert (
+        promised | {"tables/fractions.csv", "tables/cells.csv.gz", "figures/fractions.svg"} <= names
+    )
     assert not [name for name in names if "partial" in name]
 
 
@@ -377,12 +445,20 @@ def test_the_result_knows_how_it_was_made(reference) -> None:
 def test_the_fraction_is_near_the_truth(reference, small_batch) -> None:
     batch = small_batch.obs["sample"] != "control1"
     row = pd.read_csv(reference / "tables" / "fractions.csv").iloc[0]
-    assert (row["program"], row["state"], row["sample"]) == ("pancreatic_progenitor", "progenitor_like", "all")
+    assert (row["program"], row["state"], row["sample"]) == (
+        "pancreatic_progenitor",
+        "progenitor_like",
+        "all",
+    )
     truth = small_batch.obs.loc[batch, "truth_positive"].mean()
     assert row["prevalence_low"] - 0.02 <= truth <= row["prevalence_high"] + 0.02
 
 
-LIGHT = {"programs": "[pancreatic_progenitor, vegf]", "call.null_sets": "0", "score.methods": "[mean_minus_control]"}
+LIGHT = {
+    "programs": "[pancreatic_progenitor, vegf]",
+    "call.null_sets": "0",
+    "score.methods": "[mean_minus_control]",
+}
 """Options of a run of few seconds, where a test is about starting, dying and going on."""
 
 
@@ -406,7 +482,9 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
     """Start the command, and kill it as soon as it says that a step has started."""
     words = light(small_input, out)
     code = f"from scdiff.cli import main; main({words!r})"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.strip() == f"{step} ...":
@@ -418,7 +496,9 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["embed", "report"])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(light_run, small_input, tmp_path, capsys, step: str) -> None:
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    light_run, small_input, tmp_path, capsys, step: str
+) -> None:
     out = tmp_path / "out"
     kill_at(step, small_input, out)
     assert looks_finished(out) == []
@@ -461,11 +541,22 @@ main({words!r})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "name", "n"), [("checkpoint", "_write", n) for n in (6,)] + [("report.h5ad", "write_h5ad", 1)])
-def test_a_run_killed_while_it_stores(light_run, small_input, tmp_path, module: str, name: str, n: int) -> None:
+@pytest.mark.parametrize(
+    ("module", "name", "n"),
+    [("checkpoint", "_write", n) for n in (6,)] + [("report.h5ad", "write_h5ad", 1)],
+)
+def test_a_run_killed_while_it_stores(
+    light_run, small_input, tmp_path, module: str, name: str, n: int
+) -> None:
     words = [*light(small_input, tmp_path / "out"), "--quiet"]
     died = subprocess.run(
-        [sys.executable, "-c", DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words)], check=False, capture_output=True
+        [
+            sys.executable,
+            "-c",
+            DIES_WHILE_WRITING.format(module=module, name=name, n=n, words=words),
+        ],
+        check=False,
+        capture_output=True,
     )
     assert died.returncode == -9
     assert looks_finished(tmp_path / "out") == []
@@ -478,26 +569,44 @@ def test_a_resumed_result_is_the_same_result(reference, small_input, tmp_path, n
     """Every value, not only the table: a resumed run restores every slot, and writes the same X."""
     shutil.copytree(reference, tmp_path / "out")
     config = resolve(read_yaml(reference / "run.yaml"))
-    resumed, whole = run(config, tmp_path / "out", start="trajectory"), anndata.read_h5ad(reference / "result.h5ad")
+    resumed, whole = (
+        run(config, tmp_path / "out", start="trajectory"),
+        anndata.read_h5ad(reference / "result.h5ad"),
+    )
     assert resumed.X is None
-    assert np.array_equal(anndata.read_h5ad(tmp_path / "out" / "result.h5ad").X.toarray(), whole.X.toarray())
+    assert np.array_equal(
+        anndata.read_h5ad(tmp_path / "out" / "result.h5ad").X.toarray(), whole.X.toarray()
+    )
     for slot in ("obs", "var"):
-        pd.testing.assert_frame_equal(getattr(resumed, slot), getattr(whole, slot), check_dtype=False)
+        pd.testing.assert_frame_equal(
+            getattr(resumed, slot), getattr(whole, slot), check_dtype=False
+        )
     for name in whole.obsm:
         np.testing.assert_array_equal(np.asarray(resumed.obsm[name]), np.asarray(whole.obsm[name]))
     assert fractions(tmp_path / "out") == fractions(reference)
 
 
 @pytest.mark.slow
-def test_a_second_run_is_the_same_whatever_the_order_of_cells_and_genes(reference, small_batch, tmp_path, no_figures) -> None:
+def test_a_second_run_is_the_same_whatever_the_order_of_cells_and_genes(
+    reference, small_batch, tmp_path, no_figures
+) -> None:
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(small_batch.n_obs), rng.permutation(small_batch.n_vars)
     small_batch[cells, genes].copy().write_h5ad(tmp_path / "small.h5ad")
-    shuffled = run(resolve({"inputs": [tmp_path / "small.h5ad"], "control": ["control1"]}), tmp_path / "out")
+    shuffled = run(
+        resolve({"inputs": [tmp_path / "small.h5ad"], "control": ["control1"]}), tmp_path / "out"
+    )
     assert fractions(tmp_path / "out") == fractions(reference)
     whole = anndata.read_h5ad(reference / "result.h5ad")
     same = shuffled.obs.loc[whole.obs_names]
-    for name in ("leiden", "scdiff_state", "dpt_pseudotime", "scdiff_probability", "predicted_doublet", "doublet_score"):
+    for name in (
+        "leiden",
+        "scdiff_state",
+        "dpt_pseudotime",
+        "scdiff_probability",
+        "predicted_doublet",
+        "doublet_score",
+    ):
         assert same[name].astype(str).tolist() == whole.obs[name].astype(str).tolist(), name
 
 
@@ -523,28 +632,54 @@ source = "field convention"
 
 
 @pytest.mark.slow
-def test_a_programme_of_ones_own_in_first_place_runs_to_a_report(small_input, tmp_path, monkeypatch) -> None:
+def test_a_programme_of_ones_own_in_first_place_runs_to_a_report(
+    small_input, tmp_path, monkeypatch
+) -> None:
     """Looked up by its name among the shipped ones, it ended the run after the calls."""
     (tmp_path / "mine.toml").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    assert main(["run", str(small_input), "--out", "out", "--set", "programs=[mine.toml]", "--set", "call.null_sets=0", "-q"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(small_input),
+                "--out",
+                "out",
+                "--set",
+                "programs=[mine.toml]",
+                "--set",
+                "call.null_sets=0",
+                "-q",
+            ]
+        )
+        == 0
+    )
     table = pd.read_csv("out/tables/fractions.csv")
     assert {"mine"} == set(table["program"])
     assert table["state"].iloc[0] == "mine_like"
     assert "mine-like" in Path("out/report.html").read_text()
 
     result = anndata.read_h5ad("out/result.h5ad")
-    (tmp_path / "mine.toml").unlink()  # the record holds the programme: report and comparison need no file
+    (
+        tmp_path / "mine.toml"
+    ).unlink()  # the record holds the programme: report and comparison need no file
     assert read_main_program(result).positive == "mine_like"
     assert main(["report", "out/result.h5ad", "--out", "again"]) == 0
     assert Path("again/report.html").is_file()
 
 
 @pytest.mark.slow
-def test_an_edited_programme_is_read_again_by_a_resumed_run(watched, small_input, tmp_path, no_figures) -> None:
+def test_an_edited_programme_is_read_again_by_a_resumed_run(
+    watched, small_input, tmp_path, no_figures
+) -> None:
     own = tmp_path / "mine.toml"
     own.write_text(OWN)
-    options = {"inputs": [small_input], "programs": [str(own)], "call": {"null_sets": 0}, "qc": {"doublets": "skip"}}
+    options = {
+        "inputs": [small_input],
+        "programs": [str(own)],
+        "call": {"null_sets": 0},
+        "qc": {"doublets": "skip"},
+    }
     watched(options)
     own.write_text(OWN.replace("mine_like", "other_like"))
     adata = watched(options)
@@ -552,7 +687,9 @@ def test_an_edited_programme_is_read_again_by_a_resumed_run(watched, small_input
     assert adata.uns["scdiff"]["fractions"]["state"].iloc[0] == "other_like"
 
 
-def test_a_programme_given_on_the_command_line_is_found_from_another_folder(tmp_path, monkeypatch) -> None:
+def test_a_programme_given_on_the_command_line_is_found_from_another_folder(
+    tmp_path, monkeypatch
+) -> None:
     (tmp_path / "mine.toml").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     said = join_options([], None, None, None, None, ["programs=[mine.toml, il10]"])

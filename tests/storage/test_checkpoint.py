@@ -20,7 +20,9 @@ from scdiff.storage.checkpoint import Checkpoints
 def adata() -> AnnData:
     """Object with something in every slot."""
     rng = np.random.default_rng(0)
-    made = AnnData(layers={"counts": sparse.csr_matrix(rng.poisson(1.0, (6, 4)).astype(np.float32))})
+    made = AnnData(
+        layers={"counts": sparse.csr_matrix(rng.poisson(1.0, (6, 4)).astype(np.float32))}
+    )
     made.obs["kind"] = pd.Categorical(list("aabbab"))
     made.obsm["place"] = rng.normal(size=(6, 2))
     made.obsm["scdiff_score"] = pd.DataFrame({"p:mean": rng.normal(size=6)}, index=made.obs_names)
@@ -35,7 +37,9 @@ def stored(tmp_path: Path, adata: AnnData) -> Checkpoints:
     checkpoints = Checkpoints(tmp_path / "out")
     for step in ("load", "qc", "embed"):
         adata.uns["scdiff"]["last"] = step
-        checkpoints.save(adata, step, fingerprint=f"print of {step}", seconds=11.5 if step == "load" else 1.5)
+        checkpoints.save(
+            adata, step, fingerprint=f"print of {step}", seconds=11.5 if step == "load" else 1.5
+        )
     return checkpoints
 
 
@@ -62,7 +66,12 @@ def slots_of(checkpoints: Checkpoints) -> dict[str, set[str]]:
     found = {}
     for path in sorted(checkpoints.folder.glob("*.h5")):
         with h5py.File(path) as handle:
-            found[path.name] = {f"{group}/{name}" for group in ("layers", "obsm", "obsp") if group in handle for name in handle[group]}
+            found[path.name] = {
+                f"{group}/{name}"
+                for group in ("layers", "obsm", "obsp")
+                if group in handle
+                for name in handle[group]
+            }
     return found
 
 
@@ -79,7 +88,11 @@ def test_a_step_stores_what_it_changed(stored: Checkpoints, adata: AnnData) -> N
     assert slots_of(stored)["03_call.h5"] == {"obsm/place"}
     back = stored.restore()
     np.testing.assert_array_equal(back.obsm["place"], adata.obsm["place"])
-    assert (back.uns["scdiff"]["call"]["more"], back.uns["scdiff"]["last"], list(back.obsp)) == (2.0, "embed", [])
+    assert (back.uns["scdiff"]["call"]["more"], back.uns["scdiff"]["last"], list(back.obsp)) == (
+        2.0,
+        "embed",
+        [],
+    )
 
 
 def test_counts_that_were_read_fast_are_not_stored(tmp_path: Path, adata: AnnData) -> None:
@@ -99,7 +112,9 @@ def test_stored_counts_follow_the_cells_that_are_left(stored: Checkpoints, adata
 
 
 def test_entries_say_what_was_done(stored: Checkpoints) -> None:
-    assert [(entry["step"], entry["fingerprint"], entry["seconds"]) for entry in stored.finished()] == [
+    assert [
+        (entry["step"], entry["fingerprint"], entry["seconds"]) for entry in stored.finished()
+    ] == [
         ("load", "print of load", 11.5),
         ("qc", "print of qc", 1.5),
         ("embed", "print of embed", 1.5),
@@ -117,21 +132,31 @@ def test_steps_can_be_forgotten(stored: Checkpoints) -> None:
     assert stored.restore().uns["scdiff"]["last"] == "load"
 
 
-@pytest.mark.parametrize(("name", "n_intact"), [("00_load.h5", 0), ("01_qc.h5", 3), ("02_embed.h5", 2)], ids=["load", "qc", "embed"])
+@pytest.mark.parametrize(
+    ("name", "n_intact"),
+    [("00_load.h5", 0), ("01_qc.h5", 3), ("02_embed.h5", 2)],
+    ids=["load", "qc", "embed"],
+)
 @pytest.mark.parametrize("damage", ["truncated", "missing", "one bit", "empty"])
-def test_damage_is_found(stored: Checkpoints, caplog, name: str, n_intact: int, damage: str) -> None:
+def test_damage_is_found(
+    stored: Checkpoints, caplog, name: str, n_intact: int, damage: str
+) -> None:
     path = stored.folder / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes({"truncated": data[: len(data) // 2], "one bit": data, "empty": b""}[damage])
+        path.write_bytes(
+            {"truncated": data[: len(data) // 2], "one bit": data, "empty": b""}[damage]
+        )
     assert stored.n_intact(3) == n_intact
     assert ("is damaged: it is computed again" in caplog.text) == (n_intact < 3)
 
 
-@pytest.mark.parametrize("record", ["", "{", "[]", "{}", "3", "null", "[3]", '[{"step": "load"}]', '"text"', "\x00"])
+@pytest.mark.parametrize(
+    "record", ["", "{", "[]", "{}", "3", "null", "[3]", '[{"step": "load"}]', '"text"', "\x00"]
+)
 def test_a_damaged_record_means_that_nothing_is_finished(stored: Checkpoints, record: str) -> None:
     (stored.folder / "state.json").write_text(record)
     assert stored.finished() == []
@@ -149,7 +174,12 @@ def test_a_failed_write_leaves_the_record_alone(stored: Checkpoints, adata: AnnD
     with pytest.raises(Exception, match="No method registered for writing"):
         stored.save(adata, "score", fingerprint="x", seconds=0.0)
     assert (stored.folder / "state.json").read_text() == before
-    assert sorted(path.name for path in stored.folder.iterdir()) == ["00_load.h5", "01_qc.h5", "02_embed.h5", "state.json"]
+    assert sorted(path.name for path in stored.folder.iterdir()) == [
+        "00_load.h5",
+        "01_qc.h5",
+        "02_embed.h5",
+        "state.json",
+    ]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -177,14 +207,20 @@ def test_a_file_system_without_locks_is_taken_as_it_is(tmp_path: Path, monkeypat
 
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file/out: the output folder cannot be written \(Not a directory\). Give another with --out"):
+    with pytest.raises(
+        OutputError,
+        match=r"file/out: the output folder cannot be written \(Not a directory\). Give another with --out",
+    ):
         Checkpoints(tmp_path / "file" / "out")
 
 
 def test_a_folder_whose_lock_cannot_be_opened(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     (checkpoints.folder / "lock").mkdir()
-    with pytest.raises(OutputError, match=r"the output folder cannot be written \(Is a directory\)"), checkpoints.locked():
+    with (
+        pytest.raises(OutputError, match=r"the output folder cannot be written \(Is a directory\)"),
+        checkpoints.locked(),
+    ):
         pytest.fail("there is no lock")
 
 
@@ -215,13 +251,19 @@ def test_a_file_stays_when_something_failed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"a\.txt: cannot be written \(No space left on device\)"), replace_atomically(tmp_path / "a.txt"):
+    with (
+        pytest.raises(OutputError, match=r"a\.txt: cannot be written \(No space left on device\)"),
+        replace_atomically(tmp_path / "a.txt"),
+    ):
         raise OSError(28, "No space left on device")
 
 
 def test_a_path_below_a_file_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"a\.txt: cannot be written"), replace_atomically(tmp_path / "file" / "a.txt"):
+    with (
+        pytest.raises(OutputError, match=r"a\.txt: cannot be written"),
+        replace_atomically(tmp_path / "file" / "a.txt"),
+    ):
         pytest.fail("there is no such folder")
 
 

@@ -16,9 +16,15 @@ def encodings(path):
 
 def test_strings_are_plain_and_nothing_is_null(finished, tmp_path):
     finished.obs["donor"] = pd.array(["d1"] * finished.n_obs, dtype="string")
-    finished.uns["scdiff"]["input"]["files"]["layout"] = finished.uns["scdiff"]["input"]["files"]["layout"].astype("string")
+    finished.uns["scdiff"]["input"]["files"]["layout"] = finished.uns["scdiff"]["input"]["files"][
+        "layout"
+    ].astype("string")
     write_h5ad(finished, tmp_path / "a.h5ad")
-    assert not {kind for kind in encodings(tmp_path / "a.h5ad") if kind and ("nullable" in kind or "null" in kind)}
+    assert not {
+        kind
+        for kind in encodings(tmp_path / "a.h5ad")
+        if kind and ("nullable" in kind or "null" in kind)
+    }
 
 
 def test_all_comes_back(finished, tmp_path):
@@ -29,7 +35,9 @@ def test_all_comes_back(finished, tmp_path):
     assert (back.layers["counts"] != finished.layers["counts"]).nnz == 0
     assert back.obs["scdiff_state"].dtype == "category"
     assert back.obs["control"].dtype == bool
-    assert list(back.obsm["scdiff_evidence"].columns) == list(finished.obsm["scdiff_evidence"].columns)
+    assert list(back.obsm["scdiff_evidence"].columns) == list(
+        finished.obsm["scdiff_evidence"].columns
+    )
     assert back.uns["scdiff"]["call"]["main"] == "pancreatic_progenitor"
     assert back.uns["log1p"] == {}
     pd.testing.assert_frame_equal(
@@ -46,10 +54,17 @@ def test_dose_and_donors_come_back_as_numbers(finished, tmp_path):
     back = anndata.read_h5ad(tmp_path / "a.h5ad").uns["scdiff"]
     for found, sent in (
         (back["dose"], finished.uns["scdiff"]["dose"]),
-        *((back["donors"][name], finished.uns["scdiff"]["donors"][name]) for name in ("values", "variation")),
+        *(
+            (back["donors"][name], finished.uns["scdiff"]["donors"][name])
+            for name in ("values", "variation")
+        ),
     ):
-        pd.testing.assert_frame_equal(found.reset_index(drop=True), sent, check_index_type=False, check_dtype=False)
-        assert list(found.select_dtypes("number").columns) == list(sent.select_dtypes("number").columns)
+        pd.testing.assert_frame_equal(
+            found.reset_index(drop=True), sent, check_index_type=False, check_dtype=False
+        )
+        assert list(found.select_dtypes("number").columns) == list(
+            sent.select_dtypes("number").columns
+        )
 
 
 def test_the_object_is_left_as_it_is(finished, tmp_path):
@@ -62,7 +77,11 @@ def test_the_object_is_left_as_it_is(finished, tmp_path):
 def test_missing_strings_become_empty(finished, tmp_path):
     finished.obs["donor"] = ["d1", None, np.nan] * 200
     write_h5ad(finished, tmp_path / "a.h5ad")
-    assert list(anndata.read_h5ad(tmp_path / "a.h5ad").obs["donor"].astype(str)[:3]) == ["d1", "", ""]
+    assert list(anndata.read_h5ad(tmp_path / "a.h5ad").obs["donor"].astype(str)[:3]) == [
+        "d1",
+        "",
+        "",
+    ]
 
 
 def test_missing_categories_stay_missing(finished, tmp_path):

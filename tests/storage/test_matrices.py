@@ -51,4 +51,6 @@ def test_a_file_that_was_read_back_is_cut_in_steps(finished, tmp_path):
     for values in (back.X, back.layers["counts"], *back.obsp.values()):
         assert values.indices.dtype == values.indptr.dtype
     part = back[::3].copy()
-    np.testing.assert_array_equal(part.layers["counts"].toarray(), finished.layers["counts"][::3].toarray())
+    np.testing.assert_array_equal(
+        part.layers["counts"].toarray(), finished.layers["counts"][::3].toarray()
+    )

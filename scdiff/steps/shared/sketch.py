@@ -14,7 +14,7 @@ from scdiff.compute.nearest import nearest_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["LARGEST", "draw_sketch", "find_sketch_cells", "find_majority", "select_sketch"]
+__all__ = ["LARGEST", "draw_sketch", "find_majority", "find_sketch_cells", "select_sketch"]
 
 LARGEST = 100_000
 """Largest number of cells in the graph; a larger batch is sketched to this size."""

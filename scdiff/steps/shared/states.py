@@ -11,7 +11,7 @@ from scdiff.record import read_record, read_species
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["FILTERED", "UNCLEAR", "WHOLE", "gene_list", "classify_markers", "names_in_file"]
+__all__ = ["FILTERED", "UNCLEAR", "WHOLE", "classify_markers", "gene_list", "names_in_file"]
 
 WHOLE, FILTERED, UNCLEAR = "whole annotation", "unseen genes left out", "cannot be told"
 """Kinds of gene lists."""

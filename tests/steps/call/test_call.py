@@ -37,18 +37,34 @@ KINDS = {
 NOTES = calibration._note_rates
 
 
-def made(cells: dict[str, int], *, depth: float = 20_000, seed: int = 0, sample: str = "s", control: bool = False) -> AnnData:
+def made(
+    cells: dict[str, int],
+    *,
+    depth: float = 20_000,
+    seed: int = 0,
+    sample: str = "s",
+    control: bool = False,
+) -> AnnData:
     """Batch of so many cells per kind; deep, so that hardly a marker drops out."""
     rng = np.random.default_rng(seed)
     kinds = np.repeat(list(cells), list(cells.values()))
     depths = depth * rng.lognormal(sigma=0.2, size=len(kinds))
-    rate = np.array([[KINDS[kind].get(name, 0.0) + OFF[name] for name in MARKERS] for kind in kinds]) / 1e4
+    rate = (
+        np.array([[KINDS[kind].get(name, 0.0) + OFF[name] for name in MARKERS] for kind in kinds])
+        / 1e4
+    )
     markers = rng.poisson(rate * rng.gamma(5, 0.2, rate.shape) * depths[:, None])
     others = rng.poisson(np.outer(depths * 0.9, rng.dirichlet(np.ones(30))))
     counts = sparse.csr_matrix(np.hstack([markers, others]).astype(np.float32))
-    obs = pd.DataFrame({"sample": pd.Categorical([sample] * len(kinds)), "control": control, "kind": kinds})
+    obs = pd.DataFrame(
+        {"sample": pd.Categorical([sample] * len(kinds)), "control": control, "kind": kinds}
+    )
     obs.index = [f"{sample}:{i}" for i in range(len(kinds))]
-    adata = AnnData(obs=obs, var=pd.DataFrame(index=[*MARKERS, *(f"GENE{i}" for i in range(30))]), layers={"counts": counts})
+    adata = AnnData(
+        obs=obs,
+        var=pd.DataFrame(index=[*MARKERS, *(f"GENE{i}" for i in range(30))]),
+        layers={"counts": counts},
+    )
     as_loaded(adata)
     return adata
 
@@ -80,7 +96,15 @@ def real(shared_data, name: str, species: str) -> AnnData:
     return adata
 
 
-ALL_KINDS = {"plain": 500, "PDX1 only": 15, "INS only": 15, "progenitor": 40, "endocrine": 40, "beta": 40, "low INS": 20}
+ALL_KINDS = {
+    "plain": 500,
+    "PDX1 only": 15,
+    "INS only": 15,
+    "progenitor": 40,
+    "endocrine": 40,
+    "beta": 40,
+    "low INS": 20,
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +118,16 @@ def mixed() -> AnnData:
 
 def test_writes_exactly_its_keys():
     adata = made({"plain": 80, "beta": 20})
-    before = {slot: set(getattr(adata, slot)) for slot in ("layers", "obs", "var", "obsm", "obsp", "varm")}
+    before = {
+        slot: set(getattr(adata, slot)) for slot in ("layers", "obs", "var", "obsm", "obsp", "varm")
+    }
     counts = adata.layers["counts"].copy()
     called(adata)
     promised = keys.list_written("call")
     for slot, names in before.items():
-        assert set(getattr(adata, slot)) - names == {key.name for key in promised if key.slot == slot}
+        assert set(getattr(adata, slot)) - names == {
+            key.name for key in promised if key.slot == slot
+        }
     assert set(adata.uns["scdiff"]) == {"input", "call"}
     assert (adata.layers["counts"] != counts).nnz == 0
     assert adata.X is None
@@ -115,18 +143,33 @@ def test_shapes_names_and_kinds_of_what_is_written():
         assert list(adata.obsm[key].columns) == names
         assert (adata.obsm[key].dtypes == kind).all()
         assert list(adata.obsm[key].index) == list(adata.obs_names)
-    assert adata.obs["scdiff_probability"].equals(adata.obsm["scdiff_probabilities"][MAIN].rename("scdiff_probability"))
+    assert adata.obs["scdiff_probability"].equals(
+        adata.obsm["scdiff_probabilities"][MAIN].rename("scdiff_probability")
+    )
     entry = adata.uns["scdiff"]["call"]
-    assert (entry["main"], entry["fdr"], entry["absent_as_zero"], list(entry["programs"])) == (MAIN, 0.05, False, names)
+    assert (entry["main"], entry["fdr"], entry["absent_as_zero"], list(entry["programs"])) == (
+        MAIN,
+        0.05,
+        False,
+        names,
+    )
     assert list(record(adata)["markers"].index) == MARKERS
-    assert set(record(adata)["markers"].columns) >= {"genes", "background_cp10k", "level_cp10k", "n_on", "n_detected"}
+    assert set(record(adata)["markers"].columns) >= {
+        "genes",
+        "background_cp10k",
+        "level_cp10k",
+        "n_on",
+        "n_detected",
+    }
 
 
 @pytest.mark.slow
 def test_default_programmes_are_all_called():
     adata = made({"plain": 80, "beta": 20})
     call(adata)
-    assert list(adata.obsm["scdiff_positive"].columns) == [program.name for program in load_programs() if program.markers]
+    assert list(adata.obsm["scdiff_positive"].columns) == [
+        program.name for program in load_programs() if program.markers
+    ]
     assert "cell_cycle" not in adata.obsm["scdiff_positive"]
     assert adata.uns["scdiff"]["call"]["main"] == MAIN
 
@@ -136,7 +179,11 @@ def test_states_are_a_category_of_those_that_are_there(mixed):
     state = mixed.obs["scdiff_state"]
     assert isinstance(state.dtype, pd.CategoricalDtype)
     rules = {rule.name for rule in load_program(MAIN).states}
-    assert set(list_states(load_program(MAIN))) == rules | {"progenitor_like", "unassigned", "negative"}
+    assert set(list_states(load_program(MAIN))) == rules | {
+        "progenitor_like",
+        "unassigned",
+        "negative",
+    }
     assert set(state.cat.categories) == set(state) <= set(list_states(load_program(MAIN)))
     assert state.notna().all()
 
@@ -145,13 +192,17 @@ def test_a_programme_without_rules_has_its_own_state():
     adata = made({"plain": 200, "INS only": 40})
     call(adata, programs=["vegf"], null_sets=0)
     assert list_states(load_program("vegf")) == ["vegf_positive", "unassigned", "negative"]
-    assert list(adata.obs["scdiff_state"].cat.categories) == ["unassigned"]  # its genes have no row here
+    assert list(adata.obs["scdiff_state"].cat.categories) == [
+        "unassigned"
+    ]  # its genes have no row here
 
 
 def test_the_record_can_be_written_and_read(mixed, tmp_path):
     mixed.copy().write_h5ad(tmp_path / "called.h5ad")
     again = anndata.read_h5ad(tmp_path / "called.h5ad")
-    pd.testing.assert_frame_equal(again.obsm["scdiff_evidence"], mixed.obsm["scdiff_evidence"], check_names=False)
+    pd.testing.assert_frame_equal(
+        again.obsm["scdiff_evidence"], mixed.obsm["scdiff_evidence"], check_names=False
+    )
     pd.testing.assert_frame_equal(record(again)["fits"], record(mixed)["fits"], check_names=False)
     assert list(record(again)["found"]) == ["PDX1", "NKX6-1", "INS"]
     assert bool(record(again)["measurable"])
@@ -213,7 +264,11 @@ def test_states_follow_the_rules_cell_by_cell(mixed):
             assert len(on - {"NEUROG3"}) >= 2
             assert state != "endocrine_progenitor" or "NEUROG3" in on
             assert state != "beta_like" or ("INS" in on and ins[cell] >= 500)
-            assert state != "progenitor" or "NEUROG3" not in on or evidence[f"{MAIN}:NEUROG3"].iloc[cell] < 2
+            assert (
+                state != "progenitor"
+                or "NEUROG3" not in on
+                or evidence[f"{MAIN}:NEUROG3"].iloc[cell] < 2
+            )
         else:
             assert not positive.iloc[cell]
             assert (state == "unassigned") == (probability.iloc[cell] > 0.05)
@@ -221,7 +276,11 @@ def test_states_follow_the_rules_cell_by_cell(mixed):
 
 
 def test_evidence_tells_expressed_from_background(mixed):
-    for name, kinds in (("PDX1", ["progenitor", "beta", "PDX1 only"]), ("INS", ["beta", "INS only"]), ("NEUROG3", ["endocrine"])):
+    for name, kinds in (
+        ("PDX1", ["progenitor", "beta", "PDX1 only"]),
+        ("INS", ["beta", "INS only"]),
+        ("NEUROG3", ["endocrine"]),
+    ):
         evidence = mixed.obsm["scdiff_evidence"][f"{MAIN}:{name}"]
         assert (evidence[mixed.obs["kind"].isin(kinds)] > 0).mean() > 0.9
         assert (evidence[mixed.obs["kind"] == "plain"] > 0).mean() < 0.05
@@ -254,7 +313,10 @@ def test_the_rate_reaches_every_caller(monkeypatch, fdr):
 
 
 def test_a_stricter_rate_calls_a_subset(mixed):
-    strict, usual = called(made(ALL_KINDS), fdr=0.0005).obsm["scdiff_positive"][MAIN], mixed.obsm["scdiff_positive"][MAIN]
+    strict, usual = (
+        called(made(ALL_KINDS), fdr=0.0005).obsm["scdiff_positive"][MAIN],
+        mixed.obsm["scdiff_positive"][MAIN],
+    )
     assert strict.sum() > 100
     assert not (strict & ~usual).any()
 
@@ -274,13 +336,20 @@ def test_cells_and_genes_in_another_order_change_no_bit(mixed, shuffled):
     adata = called(shuffled(made(ALL_KINDS)))
     same_calls(mixed, adata)
     pd.testing.assert_frame_equal(record(adata)["fits"], record(mixed)["fits"], check_exact=True)
-    pd.testing.assert_frame_equal(record(adata)["markers"], record(mixed)["markers"], check_exact=True)
+    pd.testing.assert_frame_equal(
+        record(adata)["markers"], record(mixed)["markers"], check_exact=True
+    )
 
 
 def test_a_control_changes_no_call_of_the_other_sample():
     treated = {"plain": 400, "beta": 40}
     alone = called(made(treated, sample="treated"))
-    both = called(joined(made({"plain": 300}, sample="blank", control=True, seed=5), made(treated, sample="treated")))
+    both = called(
+        joined(
+            made({"plain": 300}, sample="blank", control=True, seed=5),
+            made(treated, sample="treated"),
+        )
+    )
     cells = both[both.obs["sample"] == "treated"]
     same_calls(alone, cells)
     assert not both.obsm["scdiff_positive"][MAIN][both.obs["control"].to_numpy()].any()
@@ -289,7 +358,10 @@ def test_a_control_changes_no_call_of_the_other_sample():
 
 @pytest.mark.slow
 def test_two_samples_together_are_called_much_as_alone():
-    parts = [made({"plain": 400, "beta": n}, sample=name, seed=seed) for seed, (name, n) in enumerate((("a", 0), ("b", 60)))]
+    parts = [
+        made({"plain": 400, "beta": n}, sample=name, seed=seed)
+        for seed, (name, n) in enumerate((("a", 0), ("b", 60)))
+    ]
     together = called(joined(*parts))
     for part in parts:
         alone = called(part)
@@ -299,7 +371,10 @@ def test_two_samples_together_are_called_much_as_alone():
 
 @pytest.mark.slow
 def test_order_of_the_samples_changes_no_bit():
-    parts = [made({"plain": 300, "beta": 30 * seed}, sample=name, seed=seed) for seed, name in enumerate("ab")]
+    parts = [
+        made({"plain": 300, "beta": 30 * seed}, sample=name, seed=seed)
+        for seed, name in enumerate("ab")
+    ]
     same_calls(called(joined(*parts)), called(joined(*parts[::-1])))
 
 
@@ -325,7 +400,9 @@ def test_one_absent_marker_leaves_two_to_call():
 def test_two_absent_markers_are_not_measurable_and_said():
     adata = called(made({"plain": 100, "beta": 40})[:, 2:].copy())
     assert not record(adata)["measurable"]
-    assert record(adata)["reason"].startswith("PDX1 and NKX6-1 have no row in this matrix; absent is not zero")
+    assert record(adata)["reason"].startswith(
+        "PDX1 and NKX6-1 have no row in this matrix; absent is not zero"
+    )
     assert adata.obs["scdiff_probability"].isna().all()
     assert not adata.obsm["scdiff_positive"][MAIN].any()
     assert (adata.obs["scdiff_state"] == "unassigned").all()
@@ -336,7 +413,9 @@ def test_absent_neurog3_leaves_the_other_states(mixed):
     assert list(record(adata)["absent"]) == ["NEUROG3"]
     assert record(adata)["measurable"]
     assert (adata.obs["scdiff_state"] != "endocrine_progenitor").all()
-    assert (adata.obs["scdiff_state"] == "beta_like").sum() == pytest.approx((mixed.obs["scdiff_state"] == "beta_like").sum(), abs=3)
+    assert (adata.obs["scdiff_state"] == "beta_like").sum() == pytest.approx(
+        (mixed.obs["scdiff_state"] == "beta_like").sum(), abs=3
+    )
 
 
 def test_a_single_cell_is_not_measurable():
@@ -367,9 +446,17 @@ def test_a_cell_without_counts_is_negative():
 @pytest.mark.parametrize(
     ("slot", "name", "message"),
     [
-        ("layers", "counts", r'call reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first'),
+        (
+            "layers",
+            "counts",
+            r'call reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first',
+        ),
         ("obs", "sample", r'call reads obs\["sample"\].*run scdiff\.pp\.prepare\(adata\) first'),
-        ("uns", "scdiff", r'call reads uns\["scdiff"\]\["input"\].*run scdiff\.pp\.prepare\(adata\) first'),
+        (
+            "uns",
+            "scdiff",
+            r'call reads uns\["scdiff"\]\["input"\].*run scdiff\.pp\.prepare\(adata\) first',
+        ),
     ],
 )
 def test_missing_key_names_the_step_that_writes_it(slot, name, message):
@@ -408,11 +495,16 @@ def test_ins_is_told_from_ambient_ins_in_real_islets(shared_data):
     assert markers.loc["INS", "genes"] == "Ins1,Ins2"
     assert markers.loc["INS", "n_detected"] > 0.97 * adata.n_obs
     assert above[beta].mean() >= 0.98
-    assert above[~beta].mean() <= 0.25  # ambient INS is common in islets; their calls rest on more than this
+    assert (
+        above[~beta].mean() <= 0.25
+    )  # ambient INS is common in islets; their calls rest on more than this
     assert adata.obsm["scdiff_positive"][MAIN].to_numpy()[~beta].mean() < 0.06
 
 
-@pytest.mark.parametrize(("name", "species"), [("pbmc_facs_human.h5ad", "human"), ("msc_mouse_bone_marrow.h5ad", "mouse")])
+@pytest.mark.parametrize(
+    ("name", "species"),
+    [("pbmc_facs_human.h5ad", "human"), ("msc_mouse_bone_marrow.h5ad", "mouse")],
+)
 def test_absent_is_not_zero_in_real_matrices(shared_data, name, species):
     adata = called(real(shared_data, name, species))
     assert not record(adata)["measurable"]
@@ -441,29 +533,48 @@ def test_islet_calls_keep_their_bits_in_any_order(shared_data, shuffled):
 
 
 @pytest.mark.slow
-def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(caplog, monkeypatch):
-    adata = simulate(n_cells=400, fraction=0.1, depth=6_000, design=BatchDesign(n_genes=600), seed=0)
+def test_the_run_warns_where_the_calibration_is_off_and_not_where_genes_are_far(
+    caplog, monkeypatch
+):
+    adata = simulate(
+        n_cells=400, fraction=0.1, depth=6_000, design=BatchDesign(n_genes=600), seed=0
+    )
     as_loaded(adata)
     for share, expected in ((0.05, 0), (0.2, 2)):
         caplog.clear()
         monkeypatch.setattr(calibration, "_note_far_genes", lambda _: ("far",))
-        monkeypatch.setattr(calibration, "_note_rates", lambda what, rates, share=share: NOTES(what, rates * 0 + share))
+        monkeypatch.setattr(
+            calibration,
+            "_note_rates",
+            lambda what, rates, share=share: NOTES(what, rates * 0 + share),
+        )
         call(adata, programs=[MAIN], null_sets=20)
         warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-        assert len([text for text in warned if "p-values of this batch are incorrect" in text]) == expected
+        assert (
+            len([text for text in warned if "p-values of this batch are incorrect" in text])
+            == expected
+        )
         assert not [text for text in warned if "far" in text]
 
 
 def test_the_soup_of_the_empty_droplets_is_recorded_beside_the_background():
     adata = made({"plain": 400, "beta": 40})
     genes = adata.var_names.to_numpy()
-    counts = np.where(genes == "INS", 4_000.0, np.where(pd.Index(genes).isin(MARKERS), 20.0, 30_000.0))
+    counts = np.where(
+        genes == "INS", 4_000.0, np.where(pd.Index(genes).isin(MARKERS), 20.0, 30_000.0)
+    )
     with_soup = adata.copy()
-    with_soup.uns["scdiff"]["input"]["soup"] = {"samples": np.array(["s"]), "genes": genes, "counts": counts[:, None]}
+    with_soup.uns["scdiff"]["input"]["soup"] = {
+        "samples": np.array(["s"]),
+        "genes": genes,
+        "counts": counts[:, None],
+    }
     for batch in (adata, with_soup):
         call(batch, null_sets=0)
     markers = record(with_soup)["markers"]
     assert markers.loc["INS", "soup_cp10k"] == pytest.approx(4_000 / counts.sum() * 1e4, rel=1e-3)
     assert record(adata)["markers"]["soup_cp10k"].isna().all()
-    assert (with_soup.obsm["scdiff_positive"][MAIN] == adata.obsm["scdiff_positive"][MAIN]).mean() > 0.99
+    assert (
+        with_soup.obsm["scdiff_positive"][MAIN] == adata.obsm["scdiff_positive"][MAIN]
+    ).mean() > 0.99
     assert not np.array_equal(with_soup.obsm["scdiff_evidence"], adata.obsm["scdiff_evidence"])

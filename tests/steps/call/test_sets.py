@@ -34,7 +34,9 @@ source = "field convention"
 def program(tmp_path: Path) -> str:
     """A programme of twelve genes."""
     path = tmp_path / "mine.toml"
-    path.write_text(PROGRAM.replace("GENES", ", ".join(f'"{gene}"' for gene in GENES)), encoding="utf-8")
+    path.write_text(
+        PROGRAM.replace("GENES", ", ".join(f'"{gene}"' for gene in GENES)), encoding="utf-8"
+    )
     return str(path)
 
 
@@ -61,8 +63,15 @@ def test_a_raised_set_is_called_where_it_is_raised(program):
     call(adata, programs=["hgf", program])
     fraction(adata)
     rows = adata.uns["scdiff"]["fractions"].set_index(["program", "sample"]).loc["mine"]
-    assert list(rows["verdict"]) == ["quantified", "not detected", "quantified"] or rows.loc["b", "verdict"] == "detected"
-    assert rows.loc["b", "prevalence_low"] < adata.obs["raised"][adata.obs["sample"] == "b"].mean() < rows.loc["b", "prevalence_high"]
+    assert (
+        list(rows["verdict"]) == ["quantified", "not detected", "quantified"]
+        or rows.loc["b", "verdict"] == "detected"
+    )
+    assert (
+        rows.loc["b", "prevalence_low"]
+        < adata.obs["raised"][adata.obs["sample"] == "b"].mean()
+        < rows.loc["b", "prevalence_high"]
+    )
     assert rows.loc["a", "n_called"] <= 3
     positive = adata.obsm["scdiff_positive"]["mine"]
     assert positive[adata.obs["raised"]].mean() > 0.8
@@ -76,7 +85,11 @@ def test_a_raised_set_is_called_where_it_is_raised(program):
 @pytest.mark.parametrize(
     ("names", "null_sets", "said"),
     [
-        ([f"OTHER{number}" for number in range(9)] + GENES[:3], 100, r"only 3 of its 12 genes have a row in this matrix"),
+        (
+            [f"OTHER{number}" for number in range(9)] + GENES[:3],
+            100,
+            r"only 3 of its 12 genes have a row in this matrix",
+        ),
         (GENES, 0, r"null_sets is 0"),
     ],
 )

@@ -33,7 +33,10 @@ def test_finds_the_groups(batch):
 def test_writes_what_is_promised_and_nothing_else(batch):
     adata = batch(60, 120)
     normalise(adata)
-    before = {slot: set(getattr(adata, slot)) for slot in ("obs", "var", "obsm", "varm", "obsp", "uns", "layers")}
+    before = {
+        slot: set(getattr(adata, slot))
+        for slot in ("obs", "var", "obsm", "varm", "obsp", "uns", "layers")
+    }
     values = adata.X.copy()
     embed(adata)
     new = {slot: set(getattr(adata, slot)) - names for slot, names in before.items()}
@@ -58,7 +61,9 @@ def test_order_of_cells_and_genes_does_not_matter(batch, shuffled):
     for name in ("X_pca", "X_umap"):
         np.testing.assert_array_equal(adata.obsm[name], aligned.obsm[name], err_msg=name)
     for name in ("connectivities", "distances"):
-        np.testing.assert_array_equal(adata.obsp[name].toarray(), aligned.obsp[name].toarray(), err_msg=name)
+        np.testing.assert_array_equal(
+            adata.obsp[name].toarray(), aligned.obsp[name].toarray(), err_msg=name
+        )
     assert adata.obs["leiden"].tolist() == aligned.obs["leiden"].tolist()
     assert adata.var["highly_variable"].tolist() == aligned.var["highly_variable"].tolist()
 
@@ -88,7 +93,9 @@ def test_variable_genes_are_those_of_scanpy(batch):
     embed(adata, n_hvg=100)
     expected = sc.pp.highly_variable_genes(adata, n_top_genes=100, inplace=False)
     assert adata.var["highly_variable"].sum() == 100
-    assert (adata.var["highly_variable"].to_numpy() & expected["highly_variable"].to_numpy()).sum() >= 98
+    assert (
+        adata.var["highly_variable"].to_numpy() & expected["highly_variable"].to_numpy()
+    ).sum() >= 98
 
 
 def test_dispersion_is_unknown_for_constant_genes():
@@ -143,7 +150,12 @@ def test_weights_are_those_of_umap():
     indices, distances = nearest(points, 14)
     own = np.arange(200)[:, None]
     expected, _, _ = fuzzy_simplicial_set(
-        points, 15, None, "euclidean", knn_indices=np.hstack([own, indices]), knn_dists=np.hstack([0.0 * own, distances]).astype(np.float32)
+        points,
+        15,
+        None,
+        "euclidean",
+        knn_indices=np.hstack([own, indices]),
+        knn_dists=np.hstack([0.0 * own, distances]).astype(np.float32),
     )
     assert abs(_graph.compute_fuzzy_weights(indices, distances) - expected).max() < 5e-3
 
@@ -199,7 +211,9 @@ def test_small_data_pass(batch, n_cells, n_genes):
 
 def test_identical_cells_are_one_cluster(batch):
     adata = batch(40, 60)
-    adata.layers["counts"] = sparse.csr_matrix(np.tile(adata.layers["counts"].toarray()[0], (40, 1)))
+    adata.layers["counts"] = sparse.csr_matrix(
+        np.tile(adata.layers["counts"].toarray()[0], (40, 1))
+    )
     _embedded(adata)
     assert adata.obs["leiden"].unique().tolist() == ["0"]
     assert not adata.obsm["X_umap"].any()
@@ -229,4 +243,6 @@ def test_needs_normalised_values_and_sane_options(batch):
 
 def test_result_can_be_written(batch, tmp_path):
     _embedded(batch(20, 40)).write_h5ad(tmp_path / "x.h5ad")
-    assert sc.read_h5ad(tmp_path / "x.h5ad").uns["neighbors"]["connectivities_key"] == "connectivities"
+    assert (
+        sc.read_h5ad(tmp_path / "x.h5ad").uns["neighbors"]["connectivities_key"] == "connectivities"
+    )

@@ -15,21 +15,36 @@ def rows(prevalence, *, program=MAIN, verdict="quantified", n_cells=2000):
     """Fractions of samples s0, s1, ... and of all, with intervals of a plain count."""
     values = np.array([np.mean(prevalence), *prevalence])
     half = 1.96 * np.sqrt(values * (1 - values) / n_cells)
-    ends = {"prevalence_low": np.clip(values - half, 0, 1), "prevalence_high": np.clip(values + half, 0, 1)}
+    ends = {
+        "prevalence_low": np.clip(values - half, 0, 1),
+        "prevalence_high": np.clip(values + half, 0, 1),
+    }
     names = ["all", *(f"s{index}" for index in range(len(prevalence)))]
     return pd.DataFrame(
-        {"program": program, "state": "positive", "sample": names, "n_cells": n_cells, "prevalence": values, **ends, "verdict": verdict}
+        {
+            "program": program,
+            "state": "positive",
+            "sample": names,
+            "n_cells": n_cells,
+            "prevalence": values,
+            **ends,
+            "verdict": verdict,
+        }
     )
 
 
 def variation(prevalence, donors=None, **changed):
-    names = {f"s{index}": donor for index, donor in enumerate(donors or [f"d{index}" for index in range(len(prevalence))])}
+    names = {
+        f"s{index}": donor
+        for index, donor in enumerate(donors or [f"d{index}" for index in range(len(prevalence))])
+    }
     return donor_tables(rows(prevalence, **changed), names, {})
 
 
 def test_donors_that_differ_have_a_rho_and_need_more_donors():
     (wide,), (narrow,) = (
-        variation(values)["variation"].to_dict("records") for values in ([0.01, 0.05, 0.15, 0.02], [0.05, 0.055, 0.06, 0.05])
+        variation(values)["variation"].to_dict("records")
+        for values in ([0.01, 0.05, 0.15, 0.02], [0.05, 0.055, 0.06, 0.05])
     )
     assert wide["verdict"] == narrow["verdict"] == "estimated"
     assert wide["rho_low"] > 0 == narrow["rho_low"]
@@ -56,19 +71,33 @@ def test_samples_of_one_donor_count_once():
 @pytest.mark.parametrize(
     ("tables", "verdict", "reason"),
     [
-        (variation([0.05]), "not estimable", "1 donor for the variation between donors, and at least 2 are needed"),
+        (
+            variation([0.05]),
+            "not estimable",
+            "1 donor for the variation between donors, and at least 2 are needed",
+        ),
         (variation([0.01, 0.05], ["a", "a"]), "not estimable", "1 donor for the variation"),
         (variation([0.0, 0.0, 0.0]), "not estimable", "no donor of 3 has a positive cell"),
-        (variation([0.0, 0.001], verdict="not detected"), "not estimable", "not detected in the pooled samples"),
+        (
+            variation([0.0, 0.001], verdict="not detected"),
+            "not estimable",
+            "not detected in the pooled samples",
+        ),
         (variation([np.nan, 0.1]), "not measurable", "a sample could not be measured"),
-        (variation([0.1, 0.2], verdict="not measurable"), "not measurable", "a sample could not be measured"),
+        (
+            variation([0.1, 0.2], verdict="not measurable"),
+            "not measurable",
+            "a sample could not be measured",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused_with_the_reason(tables, verdict, reason):
     (row,) = tables["variation"].to_dict("records")
     assert row["verdict"] == verdict
     assert row["reason"].startswith(reason)
-    assert np.isnan([row["rho"], row["logit_variance"], row["donors_for_mean"], row["donors_for_change_high"]]).all()
+    assert np.isnan(
+        [row["rho"], row["logit_variance"], row["donors_for_mean"], row["donors_for_change_high"]]
+    ).all()
 
 
 @pytest.mark.slow

@@ -31,7 +31,12 @@ VERDICTS = {"not detected", "detected", "quantified", "not measurable", "inconcl
 def batch(*, fraction: float = 0.1, n_cells: int = 1_200, seed: int = 0, **design) -> AnnData:
     """Simulated batch as ``load`` would give it."""
     adata = simulate(
-        n_cells=n_cells, fraction=fraction, depth=8_000, contamination=0.03, design=BatchDesign(n_genes=600, **design), seed=seed
+        n_cells=n_cells,
+        fraction=fraction,
+        depth=8_000,
+        contamination=0.03,
+        design=BatchDesign(n_genes=600, **design),
+        seed=seed,
     )
     as_loaded(adata)
     return adata
@@ -108,7 +113,9 @@ def test_writes_its_key_only(single):
     before = (list(adata.obs), list(adata.obsm), list(adata.var), set(adata.uns["scdiff"]))
     fraction(adata)
     assert (list(adata.obs), list(adata.obsm), list(adata.var)) == before[:3]
-    assert set(adata.uns["scdiff"]) - before[3] == {key.name for key in keys.list_written("fraction")}
+    assert set(adata.uns["scdiff"]) - before[3] == {
+        key.name for key in keys.list_written("fraction")
+    }
 
 
 # --- laws ----------------------------------------------------------------------------------------------
@@ -122,17 +129,28 @@ def test_shares_lie_in_their_intervals(table):
         assert (here <= high).all()
         assert (high <= 1).all()
     table = table[table["state"] != "unspecific"]  # a state outside the rule has no limits
-    assert ((table["lob"] >= 0) & (table["lob"] <= table["lod"]) & (table["lod"] <= table["lloq"]) & (table["lloq"] <= 1)).all()
+    assert (
+        (table["lob"] >= 0)
+        & (table["lob"] <= table["lod"])
+        & (table["lod"] <= table["lloq"])
+        & (table["lloq"] <= 1)
+    ).all()
 
 
 def test_counts_are_those_of_the_cells(donors, table):
     positive, state = donors.obsm["scdiff_positive"], donors.obs["scdiff_state"].astype(str)
-    evidence = donors.obsm["scdiff_evidence"][[f"{MAIN}:{marker.name}" for marker in load_program(MAIN).core]]
+    evidence = donors.obsm["scdiff_evidence"][
+        [f"{MAIN}:{marker.name}" for marker in load_program(MAIN).core]
+    ]
     n_on = (evidence > 0).sum(axis=1).where(positive[MAIN], 0).to_numpy()
     treated = ~donors.obs["control"].to_numpy()
     for row in table.itertuples():
         cells = treated if row.sample == "all" else (donors.obs["sample"] == row.sample).to_numpy()
-        counted = (state == row.state).to_numpy() if row.state in STATES else positive[row.program].to_numpy()
+        counted = (
+            (state == row.state).to_numpy()
+            if row.state in STATES
+            else positive[row.program].to_numpy()
+        )
         counted = n_on == 2 + NUMBERS.index(row.state) if row.state in NUMBERS else counted
         assert row.n_cells == cells.sum()
         assert row.n_called == counted[cells].sum()
@@ -158,7 +176,9 @@ def test_controls_stay_out_of_all(donors, table):
 
 def test_all_is_the_mean_of_the_samples_by_their_cells(donors, table):
     whole = rows_of(table)
-    treated = whole.drop(index=["all", *donors.obs["sample"][donors.obs["control"]].astype(str).unique()])
+    treated = whole.drop(
+        index=["all", *donors.obs["sample"][donors.obs["control"]].astype(str).unique()]
+    )
     assert len(treated) == 3
     mean = np.average(treated["prevalence"], weights=treated["n_cells"])
     assert whole.loc["all", "prevalence"] == pytest.approx(mean, rel=1e-12)
@@ -168,11 +188,16 @@ def test_all_is_the_mean_of_the_samples_by_their_cells(donors, table):
 def test_donors_are_the_unit(donors, table):
     """Over three donors the interval is no narrower than that of the same cells as one sample, and wider here."""
     one = donors[~donors.obs["control"].to_numpy()].copy()
-    one.obs["sample"], one.obs["donor"] = pd.Categorical(["one"] * one.n_obs), pd.Categorical(["one"] * one.n_obs)
+    one.obs["sample"], one.obs["donor"] = (
+        pd.Categorical(["one"] * one.n_obs),
+        pd.Categorical(["one"] * one.n_obs),
+    )
     pooled, over_donors = rows_of(measured(one)).loc["all"], rows_of(table).loc["all"]
     assert over_donors["prevalence_low"] <= pooled["prevalence_low"]
     assert over_donors["prevalence_high"] >= pooled["prevalence_high"]
-    width, pooled_width = (row["prevalence_high"] - row["prevalence_low"] for row in (over_donors, pooled))
+    width, pooled_width = (
+        row["prevalence_high"] - row["prevalence_low"] for row in (over_donors, pooled)
+    )
     assert width > 1.2 * pooled_width
     assert over_donors["prevalence"] == pytest.approx(pooled["prevalence"], abs=0.01)
 
@@ -183,11 +208,15 @@ def test_how_donors_differ_stands_beside_the_table(donors, table):
     assert list(variation.index) == list(dict.fromkeys(table["program"]))
     row, values = variation.loc[MAIN], tables["values"].query("program == @MAIN")
     assert (row["n_donors"], row["n_samples"], len(values)) == (3, 3, 3)
-    assert [row["donor_least"], row["donor_most"]] == pytest.approx([values["prevalence"].min(), values["prevalence"].max()])
+    assert [row["donor_least"], row["donor_most"]] == pytest.approx(
+        [values["prevalence"].min(), values["prevalence"].max()]
+    )
     whole = rows_of(table).loc["all"]
     assert row["prevalence_high"] == pytest.approx(whole["prevalence_high"])
     assert values["n_cells"].sum() == whole["n_cells"]
-    assert np.average(values["prevalence"], weights=values["n_cells"]) == pytest.approx(whole["prevalence"])
+    assert np.average(values["prevalence"], weights=values["n_cells"]) == pytest.approx(
+        whole["prevalence"]
+    )
     assert (values["cells_worth"] <= values["n_cells"]).all()
 
 
@@ -197,18 +226,35 @@ def test_two_samples_of_one_donor_are_no_two_donors(donors):
     adata.obs["donor"] = pd.Categorical(["same"] * adata.n_obs)
     same = rows_of(measured(adata)).loc["all"]
     other = rows_of(donors.uns["scdiff"]["fractions"]).loc["all"]
-    assert same["prevalence_high"] - same["prevalence_low"] < other["prevalence_high"] - other["prevalence_low"]
+    assert (
+        same["prevalence_high"] - same["prevalence_low"]
+        < other["prevalence_high"] - other["prevalence_low"]
+    )
     assert same["prevalence"] == pytest.approx(other["prevalence"], rel=1e-9)
     variation = adata.uns["scdiff"]["donors"]["variation"]
     assert set(variation["verdict"]) <= {"not estimable", "not measurable"}
-    assert variation["reason"].iloc[0].startswith("1 donor for the variation between donors, and at least 2 are needed")
+    assert (
+        variation["reason"]
+        .iloc[0]
+        .startswith("1 donor for the variation between donors, and at least 2 are needed")
+    )
 
 
 def test_every_row_has_the_interval_of_its_own_cells(table):
     known = table[table["prevalence"].notna()]
-    ends = known[["prevalence_low", "prevalence_low_cells", "prevalence", "prevalence_high_cells", "prevalence_high"]]
+    ends = known[
+        [
+            "prevalence_low",
+            "prevalence_low_cells",
+            "prevalence",
+            "prevalence_high_cells",
+            "prevalence_high",
+        ]
+    ]
     assert (np.diff(ends.to_numpy(dtype=float), axis=1) >= -1e-9).all()
-    main = known[(known["program"] == MAIN) & (known["sample"] == "all")].set_index("state")["prevalence_high_cells"]
+    main = known[(known["program"] == MAIN) & (known["sample"] == "all")].set_index("state")[
+        "prevalence_high_cells"
+    ]
     assert main["triple_positive"] < main["progenitor_like"]
 
 
@@ -220,7 +266,11 @@ def test_a_sample_without_a_named_donor_is_no_donor():
     fraction(adata)
     unnamed = rows_of(adata.uns["scdiff"]["fractions"]).loc["all"]
     cells = ["prevalence_low_cells", "prevalence_high_cells"]
-    assert unnamed[cells].tolist() == named[cells].tolist() == unnamed[["prevalence_low", "prevalence_high"]].tolist()
+    assert (
+        unnamed[cells].tolist()
+        == named[cells].tolist()
+        == unnamed[["prevalence_low", "prevalence_high"]].tolist()
+    )
     assert named["prevalence_low"] <= named[cells[0]]
     assert named["prevalence_high"] > named[cells[1]]
     assert "no sample has a donor" in adata.uns["scdiff"]["donors"]["variation"]["reason"].iloc[0]
@@ -311,7 +361,9 @@ def test_the_seed_moves_the_limits_only(single):
 def test_a_second_run_overwrites(single):
     adata = single.copy()
     fraction(adata)
-    pd.testing.assert_frame_equal(adata.uns["scdiff"]["fractions"], single.uns["scdiff"]["fractions"])
+    pd.testing.assert_frame_equal(
+        adata.uns["scdiff"]["fractions"], single.uns["scdiff"]["fractions"]
+    )
 
 
 # --- not measurable -------------------------------------------------------------------------------------
@@ -352,20 +404,30 @@ def test_almost_no_cells_run(n_cells):
 
 
 def test_call_must_come_first():
-    with pytest.raises(MissingKeyError, match=r'fraction reads uns\["scdiff"\]\["call"\].*run call first'):
+    with pytest.raises(
+        MissingKeyError, match=r'fraction reads uns\["scdiff"\]\["call"\].*run call first'
+    ):
         fraction(batch(n_cells=50))
 
 
-@pytest.mark.parametrize(("slot", "name"), [("obsm", "scdiff_positive"), ("obs", "scdiff_state"), ("layers", "counts")])
+@pytest.mark.parametrize(
+    ("slot", "name"), [("obsm", "scdiff_positive"), ("obs", "scdiff_state"), ("layers", "counts")]
+)
 def test_missing_key_names_the_step_that_writes_it(single, slot, name):
     adata = single.copy()
     del getattr(adata, slot)[name]
-    with pytest.raises(MissingKeyError, match=rf'fraction reads {slot}\["{name}"\].*run (call|scdiff\.pp\.prepare\(adata\)) first'):
+    with pytest.raises(
+        MissingKeyError,
+        match=rf'fraction reads {slot}\["{name}"\].*run (call|scdiff\.pp\.prepare\(adata\)) first',
+    ):
         fraction(adata)
 
 
 def test_seed_below_zero_is_refused(single):
-    with pytest.raises(ConfigError, match=r"fraction\(\): option 'seed' is -1, but input should be greater than or equal to 0"):
+    with pytest.raises(
+        ConfigError,
+        match=r"fraction\(\): option 'seed' is -1, but input should be greater than or equal to 0",
+    ):
         fraction(single.copy(), seed=-1)
 
 
@@ -376,8 +438,18 @@ def with_trajectory(adata: AnnData, verdict: str) -> AnnData:
     """Enter what trajectory would write: 12 of 100 cells committed."""
     call(adata, programs=[MAIN], null_sets=0)
     names = ["all", *sorted(adata.obs["sample"].astype(str).unique())]
-    values = {"n_cells": 100, "n_beyond": 10, "committed": 0.12, "low": 0.05, "high": 0.2, "fate_weighted": 0.1}
-    adata.uns["scdiff"]["trajectory"] = {"verdict": verdict, "committed": pd.DataFrame(values, index=names)}
+    values = {
+        "n_cells": 100,
+        "n_beyond": 10,
+        "committed": 0.12,
+        "low": 0.05,
+        "high": 0.2,
+        "fate_weighted": 0.1,
+    }
+    adata.uns["scdiff"]["trajectory"] = {
+        "verdict": verdict,
+        "committed": pd.DataFrame(values, index=names),
+    }
     fraction(adata)
     return adata
 
@@ -386,7 +458,9 @@ def with_trajectory(adata: AnnData, verdict: str) -> AnnData:
 def test_committed_cells_have_their_rows(single, verdict):
     table = with_trajectory(single.copy(), verdict).uns["scdiff"]["fractions"]
     row = rows_of(table, "committed").loc["all"]
-    assert row[["n_cells", "n_called", "fraction", "prevalence", "prevalence_low", "prevalence_high"]].tolist() == [
+    assert row[
+        ["n_cells", "n_called", "fraction", "prevalence", "prevalence_low", "prevalence_high"]
+    ].tolist() == [
         100,
         10,
         0.1,
@@ -400,7 +474,10 @@ def test_committed_cells_have_their_rows(single, verdict):
 
 
 def test_nobody_is_committed_to_a_separate_population(single):
-    rows = rows_of(with_trajectory(single.copy(), "separate population").uns["scdiff"]["fractions"], "committed")
+    rows = rows_of(
+        with_trajectory(single.copy(), "separate population").uns["scdiff"]["fractions"],
+        "committed",
+    )
     assert set(rows["verdict"]) == {"not measurable"}
     assert rows[["fraction", "prevalence"]].isna().all(axis=None)
 
@@ -423,7 +500,9 @@ def sides(shared_data) -> tuple[AnnData, AnnData]:
 
 def titrated(sides, truth: float, contamination: float, n_cells: int) -> pd.Series:
     """The mission's row of real beta cells among real MSC."""
-    adata = titrate(*sides, n_cells=n_cells, fraction=truth, contamination=contamination, soup_share=0.3, seed=1)
+    adata = titrate(
+        *sides, n_cells=n_cells, fraction=truth, contamination=contamination, soup_share=0.3, seed=1
+    )
     as_loaded(adata, "mouse")
     return rows_of(measured(adata)).loc["all"]
 
@@ -462,7 +541,14 @@ def test_beta_cells_of_real_islets_are_counted_in_each_donor(shared_data):
 @pytest.mark.parametrize("truth", [0.0, 0.007, 0.2])
 def test_titration_of_more_real_cells(sides, truth, contamination):
     seed = int(1_000 * truth + 10 * contamination) + 2
-    adata = titrate(*sides, n_cells=4_000, fraction=truth, contamination=contamination, soup_share=0.3, seed=seed)
+    adata = titrate(
+        *sides,
+        n_cells=4_000,
+        fraction=truth,
+        contamination=contamination,
+        soup_share=0.3,
+        seed=seed,
+    )
     as_loaded(adata, "mouse")
     row = rows_of(measured(adata)).loc["all"]
     assert row["prevalence"] == pytest.approx(truth, abs=0.01)
@@ -470,7 +556,8 @@ def test_titration_of_more_real_cells(sides, truth, contamination):
 
 
 @pytest.mark.parametrize(
-    ("name", "species", "bound"), [("pbmc_facs_human.h5ad", "human", 0.005), ("msc_mouse_bone_marrow.h5ad", "mouse", 0.06)]
+    ("name", "species", "bound"),
+    [("pbmc_facs_human.h5ad", "human", 0.005), ("msc_mouse_bone_marrow.h5ad", "mouse", 0.06)],
 )
 def test_real_negatives_are_not_measurable_or_bounded(shared_data, name, species, bound):
     adata = anndata.read_h5ad(shared_data / name)

@@ -24,8 +24,14 @@ def as_loaded(adata: AnnData, species: Literal["human", "mouse"] = "human") -> A
     adata
         Cells x genes, with ``layers["counts"]``; ``obs["sample"]`` where there is one.
     """
-    samples = adata.obs["sample"].astype(str) if "sample" in adata.obs else np.repeat("sample", adata.n_obs)
-    sources = tuple(Source(name, Path("test"), Layout.OBJECT, (), name) for name in dict.fromkeys(samples))
+    samples = (
+        adata.obs["sample"].astype(str)
+        if "sample" in adata.obs
+        else np.repeat("sample", adata.n_obs)
+    )
+    sources = tuple(
+        Source(name, Path("test"), Layout.OBJECT, (), name) for name in dict.fromkeys(samples)
+    )
     names = np.asarray(adata.var_names, dtype=object)
     table = Table(get_counts(adata), np.asarray(adata.obs_names, dtype=object), names, names)
     part = Part(sources, table, np.asarray(samples, dtype=object))

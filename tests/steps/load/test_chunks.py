@@ -26,10 +26,16 @@ FILTERS = [
 @pytest.mark.parametrize("dtype", ["f4", "i8", ">i4", "u2", "f8"])
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize("n_values", [1, 100, 1_234])
-def test_the_array_is_the_one_of_the_library(tmp_path: Path, dtype: str, filters: dict, n_values: int) -> None:
+def test_the_array_is_the_one_of_the_library(
+    tmp_path: Path, dtype: str, filters: dict, n_values: int
+) -> None:
     values = np.random.default_rng(0).poisson(3, n_values).astype(dtype)
     with h5py.File(tmp_path / "a.h5", "w") as handle:
-        chunks = {"chunks": (min(filters["chunks"][0], n_values),)} if "chunks" in filters and "maxshape" not in filters else {}
+        chunks = (
+            {"chunks": (min(filters["chunks"][0], n_values),)}
+            if "chunks" in filters and "maxshape" not in filters
+            else {}
+        )
         found = read_whole_array(handle.create_dataset("a", data=values, **(filters | chunks)))
     assert found.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found, values)
@@ -37,7 +43,9 @@ def test_the_array_is_the_one_of_the_library(tmp_path: Path, dtype: str, filters
 
 def test_chunks_that_were_never_written_hold_the_fill_value(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as handle:
-        dataset = handle.create_dataset("a", shape=(1_000,), dtype="i4", chunks=(100,), compression="gzip", fillvalue=7)
+        dataset = handle.create_dataset(
+            "a", shape=(1_000,), dtype="i4", chunks=(100,), compression="gzip", fillvalue=7
+        )
         dataset[:100] = 1
         np.testing.assert_array_equal(read_whole_array(dataset), dataset[:])
 
@@ -50,7 +58,14 @@ def test_a_chunk_that_was_left_unpacked_is_taken_as_it_is(tmp_path: Path) -> Non
         np.testing.assert_array_equal(read_whole_array(dataset), values)
 
 
-@pytest.mark.parametrize("harm", [lambda packed: packed[:-30], lambda packed: packed[:40] + b"\0\0\0\0" + packed[44:], lambda _: b"\0"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda packed: packed[:-30],
+        lambda packed: packed[:40] + b"\0\0\0\0" + packed[44:],
+        lambda _: b"\0",
+    ],
+)
 def test_a_damaged_chunk_is_refused_in_a_sentence(batch, tmp_path: Path, harm) -> None:
     path = tmp_path / "batch.h5ad"
     batch().write_h5ad(path, compression="gzip")

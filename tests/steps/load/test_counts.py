@@ -13,7 +13,11 @@ from scipy import sparse
 
 from scdiff.steps.load.checks import counts
 
-drawn_counts = hnp.arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1, 6)), elements=st.integers(0, 5_000).map(float))
+drawn_counts = hnp.arrays(
+    np.float64,
+    st.tuples(st.integers(2, 6), st.integers(1, 6)),
+    elements=st.integers(0, 5_000).map(float),
+)
 
 
 def judged(values: np.ndarray) -> str:
@@ -58,12 +62,19 @@ def test_any_negative_value_is_refused(values: np.ndarray) -> None:
     assert judged(values) == "holds negative values (min -3)"
 
 
-def test_survey_agrees_with_the_obvious_over_several_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_survey_agrees_with_the_obvious_over_several_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(counts, "_CHUNK", 7)
     values = np.random.default_rng(0).poisson(3.0, (9, 11)).astype(float)
     values[3, 3], values[8, 10] = 4.5, 90.0 + 1e-8
     seen = counts.survey_values(sparse.csr_matrix(values))
-    assert (seen.minimum, seen.maximum, seen.n_fractional, seen.n_not_finite) == (0.0, 90.0 + 1e-8, 1, 0)
+    assert (seen.minimum, seen.maximum, seen.n_fractional, seen.n_not_finite) == (
+        0.0,
+        90.0 + 1e-8,
+        1,
+        0,
+    )
     assert seen.noise == pytest.approx(1e-8, rel=1e-3)
 
 
@@ -77,7 +88,12 @@ def test_large_counts_keep_their_last_digit() -> None:
 
 def test_result_is_canonical_and_free_of_stored_zeros() -> None:
     matrix = sparse.csr_matrix(
-        (np.array([1.0, 2.0, 0.0, 4.0], dtype=np.float32), np.array([2, 2, 0, 1]), np.array([0, 3, 4])), shape=(2, 3)
+        (
+            np.array([1.0, 2.0, 0.0, 4.0], dtype=np.float32),
+            np.array([2, 2, 0, 1]),
+            np.array([0, 3, 4]),
+        ),
+        shape=(2, 3),
     )
     exact = counts.make_exact(matrix, counts.survey_values(matrix))
     assert exact.has_canonical_format
@@ -106,7 +122,11 @@ def test_equal_integer_depth_is_no_fault() -> None:
 
 @pytest.mark.parametrize(("depth", "told"), [(5_000, "UMI"), (99_000, "UMI"), (400_000, "reads")])
 def test_depth_tells_reads_from_umi(depth: int, told: str) -> None:
-    matrix = sparse.csr_matrix(np.random.default_rng(0).multinomial(depth, np.full(20_000, 1 / 20_000), 5).astype(np.float32))
+    matrix = sparse.csr_matrix(
+        np.random.default_rng(0)
+        .multinomial(depth, np.full(20_000, 1 / 20_000), 5)
+        .astype(np.float32)
+    )
     assert counts.detect_technology(matrix)[0] == told
 
 
@@ -137,7 +157,9 @@ def test_counts_come_back_from_their_logarithm(target: float, scale: int) -> Non
 
 
 def test_a_cell_without_a_count_of_one_comes_back() -> None:
-    cells = np.array([[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14], [3, 5, 7, 8, 10, 11, 13, 17, 19, 23, 29, 31]])
+    cells = np.array(
+        [[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14], [3, 5, 7, 8, 10, 11, 13, 17, 19, 23, 29, 31]]
+    )
     np.testing.assert_array_equal(counts.recover_counts(_log(cells))[0].toarray(), cells)
 
 
@@ -149,10 +171,20 @@ def test_log2_is_undone_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda v: np.round(v, 2), lambda v: v * 1.01, lambda v: v + 0.05, lambda v: np.float16(v).astype(np.float32)]
+    "spoil",
+    [
+        lambda v: np.round(v, 2),
+        lambda v: v * 1.01,
+        lambda v: v + 0.05,
+        lambda v: np.float16(v).astype(np.float32),
+    ],
 )
-def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
-    values = _log(np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(1, 3, 300), (30, 300)))
+def test_counts_that_cannot_be_told_are_not_made_up(
+    spoil: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    values = _log(
+        np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(1, 3, 300), (30, 300))
+    )
     values.data = spoil(values.data).astype(np.float32)
     found, said = counts.recover_counts(values)
     assert found is None
@@ -161,13 +193,17 @@ def test_counts_that_cannot_be_told_are_not_made_up(spoil: Callable[[np.ndarray]
 
 def test_values_of_a_smoothing_are_named() -> None:
     smooth = sparse.csr_matrix(np.random.default_rng(0).gamma(2, 1, (20, 150)))
-    assert "looks imputed, smoothed or denoised (100 %" in str(counts.find_fault(smooth, counts.survey_values(smooth)))
+    assert "looks imputed, smoothed or denoised (100 %" in str(
+        counts.find_fault(smooth, counts.survey_values(smooth))
+    )
 
 
 def test_scaled_values_that_were_rounded_are_named() -> None:
     rng = np.random.default_rng(0)
     counts_ = rng.poisson(rng.gamma(0.5, 2, 600), (40, 600))
     scaled = sparse.csr_matrix(np.rint(counts_ / counts_.sum(axis=1, keepdims=True) * 1e4))
-    assert "looks scaled and rounded (in 100 % of the cells" in str(counts.find_fault(scaled, counts.survey_values(scaled)))
+    assert "looks scaled and rounded (in 100 % of the cells" in str(
+        counts.find_fault(scaled, counts.survey_values(scaled))
+    )
     plain = sparse.csr_matrix(counts_.astype(float))
     assert counts.find_fault(plain, counts.survey_values(plain)) is None

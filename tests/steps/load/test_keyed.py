@@ -41,7 +41,9 @@ def test_a_named_column_wins_over_the_one_called_sample(tmp_path, mixed, name: s
 
 def test_a_sheet_describes_the_samples_that_the_column_names(tmp_path, mixed, write) -> None:
     write(mixed, "a.h5ad")
-    (tmp_path / "s.csv").write_text("sample,path,condition\n007,a.h5ad,treated\n7,a.h5ad,treated\nx,a.h5ad,medium\n")
+    (tmp_path / "s.csv").write_text(
+        "sample,path,condition\n007,a.h5ad,treated\n7,a.h5ad,treated\nx,a.h5ad,medium\n"
+    )
     adata = load(samples={"sheet": tmp_path / "s.csv", "key": "patient"})
     found = adata.obs.groupby("sample", observed=True)["condition"].first().to_dict()
     assert found == {"007": "treated", "7": "treated", "x": "medium"}
@@ -51,22 +53,38 @@ def test_the_table_about_the_cells_of_a_folder_is_read(tmp_path, mixed) -> None:
     from scipy.io import mmwrite
 
     mmwrite(tmp_path / "matrix.mtx", mixed.X.T.tocoo())
-    table = pd.DataFrame({"cell": mixed.obs_names, "sample": mixed.obs["sample"].to_numpy(), "patient": mixed.obs["patient"].to_numpy()})
+    table = pd.DataFrame(
+        {
+            "cell": mixed.obs_names,
+            "sample": mixed.obs["sample"].to_numpy(),
+            "patient": mixed.obs["patient"].to_numpy(),
+        }
+    )
     table.to_csv(tmp_path / "barcodes.tsv", sep="\t", index=False)
     names = "".join(f"{name}\t{name}\tGene Expression\n" for name in mixed.var_names)
     (tmp_path / "features.tsv.gz").write_bytes(gzip.compress(names.encode()))
-    assert [source.sample for source in plan_inputs(tmp_path, samples={"key": "patient"})] == ["007", "7", "x"]
+    assert [source.sample for source in plan_inputs(tmp_path, samples={"key": "patient"})] == [
+        "007",
+        "7",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize(
     ("key", "error", "said"),
     [
-        ("patent", ConfigError, r"samples\.key is 'patent', but there is no such column about the cells\. Did you mean 'patient'"),
+        (
+            "patent",
+            ConfigError,
+            r"samples\.key is 'patent', but there is no such column about the cells\. Did you mean 'patient'",
+        ),
         ("barcode", ConfigError, "names .* samples for .* cells: name one with fewer"),
         ("part", InputError, "the column 'part' is empty for 3 of"),
     ],
 )
-def test_a_column_that_names_no_samples_is_refused(mixed, write, key: str, error, said: str) -> None:
+def test_a_column_that_names_no_samples_is_refused(
+    mixed, write, key: str, error, said: str
+) -> None:
     mixed.obs["barcode"] = mixed.obs_names
     mixed.obs["part"] = mixed.obs["patient"].where(np.arange(mixed.n_obs) > 2)
     path = write(mixed, "a.h5ad")
@@ -79,7 +97,9 @@ def test_a_column_that_names_no_samples_is_refused(mixed, write, key: str, error
 
 def test_a_layout_without_columns_is_refused(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("gene,c1,c2,c3\nINS,1,0,2\nPDX1,0,1,0\nACTB,5,7,9\n")
-    with pytest.raises(ConfigError, match=r"this layout \(dense table\) has no columns about the cells"):
+    with pytest.raises(
+        ConfigError, match=r"this layout \(dense table\) has no columns about the cells"
+    ):
         plan_inputs(tmp_path / "a.csv", samples={"key": "patient"})
 
 
@@ -102,7 +122,9 @@ def test_the_command_and_the_configuration_name_the_column(tmp_path, mixed, writ
     assert "Did you mean 'patient'" in capsys.readouterr().err
 
 
-def test_a_sheet_and_a_column_go_together_on_the_command_line(tmp_path, mixed, write, capsys) -> None:
+def test_a_sheet_and_a_column_go_together_on_the_command_line(
+    tmp_path, mixed, write, capsys
+) -> None:
     write(mixed, "a.h5ad")
     sheet = tmp_path / "s.csv"
     sheet.write_text("sample,path\n007,a.h5ad\n7,a.h5ad\nx,a.h5ad\n")

@@ -25,7 +25,9 @@ SECRET = b"a password that stands outside"
 
 def external_storage(path: Path, secret: Path) -> None:
     with h5py.File(path, "a") as handle:
-        handle.create_dataset("obs/note", shape=(12,), dtype="S4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        handle.create_dataset(
+            "obs/note", shape=(12,), dtype="S4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)]
+        )
 
 
 def external_link(path: Path, secret: Path) -> None:
@@ -70,7 +72,9 @@ def hard_bomb(path: Path, secret: Path) -> None:
         (hard_bomb, r"more than 100,000 paths lead to its groups"),
     ],
 )
-def test_a_file_that_leads_out_or_round_is_refused_at_once(write, tmp_path, change: Callable[[Path, Path], None], said: str) -> None:
+def test_a_file_that_leads_out_or_round_is_refused_at_once(
+    write, tmp_path, change: Callable[[Path, Path], None], said: str
+) -> None:
     (tmp_path / "secret").write_bytes(SECRET)
     path = write()
     change(path, tmp_path / "secret")
@@ -94,7 +98,9 @@ def test_the_same_matrix_in_two_places_of_a_file_is_read(write) -> None:
     assert load(path).shape == (12, 8)
 
 
-@pytest.mark.parametrize("name", ["batch.h5ad", "counts.csv", "matrix.mtx.gz", "data.tar", "x.zarr"])
+@pytest.mark.parametrize(
+    "name", ["batch.h5ad", "counts.csv", "matrix.mtx.gz", "data.tar", "x.zarr"]
+)
 def test_a_fifo_or_device_is_refused_at_once(tmp_path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(ScdiffError, match="is a FIFO, not a file"):
@@ -116,13 +122,18 @@ def test_the_process_that_looks_first_ends_with_its_parent(tmp_path) -> None:
     """
     running = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
     until = time.monotonic() + 60
-    while time.monotonic() < until and not ((tmp_path / "child").exists() and (tmp_path / "child").read_text()):
+    while time.monotonic() < until and not (
+        (tmp_path / "child").exists() and (tmp_path / "child").read_text()
+    ):
         time.sleep(0.05)
     child = int((tmp_path / "child").read_text())
     running.send_signal(signal.SIGTERM)
     running.wait(10)
     time.sleep(0.3)
-    assert not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text()
+    assert (
+        not Path(f"/proc/{child}").exists()
+        or "State:\tZ" in Path(f"/proc/{child}/status").read_text()
+    )
 
 
 def zarr_of(batch, tmp_path: Path) -> Path:
@@ -133,7 +144,9 @@ def zarr_of(batch, tmp_path: Path) -> Path:
 def test_a_link_out_of_a_zarr_store_is_refused(batch, tmp_path) -> None:
     store = zarr_of(batch, tmp_path)
     chunk = next(
-        file for file in (store / "X" / "data").rglob("*") if file.is_file() and file.name not in (".zarray", ".zattrs", "zarr.json")
+        file
+        for file in (store / "X" / "data").rglob("*")
+        if file.is_file() and file.name not in (".zarray", ".zattrs", "zarr.json")
     )
     (tmp_path / "secret").write_bytes(SECRET)
     chunk.unlink()
@@ -158,10 +171,21 @@ PICKLED = '{"zarr_format": 2, "shape": [12], "chunks": [12], "dtype": "|O", "fil
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("obs/note/.zarray", PICKLED + '"compressor": null, "filters": [{"id": "pickle", "protocol": 5}]}'),
+        (
+            "obs/note/.zarray",
+            PICKLED + '"compressor": null, "filters": [{"id": "pickle", "protocol": 5}]}',
+        ),
         ("obs/note/.zarray", PICKLED + '"compressor": {"id": "pickle"}, "filters": null}'),
-        (".zmetadata", '{"zarr_consolidated_format": 1, "metadata": {"X/.zarray": ' + PICKLED + '"filters": [{"id": "pickle"}]}}}'),
-        ("obs/note/zarr.json", '{"zarr_format": 3, "node_type": "array", "codecs": [{"name": "numcodecs.pickle", "configuration": {}}]}'),
+        (
+            ".zmetadata",
+            '{"zarr_consolidated_format": 1, "metadata": {"X/.zarray": '
+            + PICKLED
+            + '"filters": [{"id": "pickle"}]}}}',
+        ),
+        (
+            "obs/note/zarr.json",
+            '{"zarr_format": 3, "node_type": "array", "codecs": [{"name": "numcodecs.pickle", "configuration": {}}]}',
+        ),
         (
             "obs/note/zarr.json",
             '{"codecs": [{"name": "sharding_indexed", "configuration": {"codecs": [{"name": "pickle"}], "index_codecs": []}}]}',
@@ -173,7 +197,9 @@ def test_a_codec_that_runs_code_is_refused(batch, tmp_path, name: str, text: str
     store = zarr_of(batch, tmp_path)
     (store / name).parent.mkdir(parents=True, exist_ok=True)
     (store / name).write_text(text)
-    with pytest.raises(ScdiffError, match=r"codec '(numcodecs\.)?pickle', which scdiff does not read"):
+    with pytest.raises(
+        ScdiffError, match=r"codec '(numcodecs\.)?pickle', which scdiff does not read"
+    ):
         load(store)
 
 

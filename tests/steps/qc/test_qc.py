@@ -31,10 +31,14 @@ def _table(adata: AnnData) -> pd.DataFrame:
 def test_metrics_are_those_of_scanpy(batch):
     adata = batch(60, 120)
     adata.var["mt"] = adata.var_names.str.startswith("MT-")
-    expected, _ = sc.pp.calculate_qc_metrics(adata, qc_vars=["mt"], percent_top=None, layer="counts")
+    expected, _ = sc.pp.calculate_qc_metrics(
+        adata, qc_vars=["mt"], percent_top=None, layer="counts"
+    )
     qc(adata, min_counts=0, min_genes=0, max_mito_percent=100)
     for name in ("total_counts", "n_genes_by_counts", "pct_counts_mt"):
-        np.testing.assert_allclose(adata.obs[name], expected.loc[adata.obs_names, name], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            adata.obs[name], expected.loc[adata.obs_names, name], rtol=1e-5, err_msg=name
+        )
 
 
 def test_good_cells_all_stay_and_every_promised_key_is_written(batch):
@@ -44,9 +48,21 @@ def test_good_cells_all_stay_and_every_promised_key_is_written(batch):
     for key in keys.list_written("qc"):
         assert keys.has(adata, key), key
     table = _table(adata)
-    assert table.columns.tolist() == ["n_before", "empty", "low_counts", "low_genes", "high_mito", "doublet", "n_after"]
+    assert table.columns.tolist() == [
+        "n_before",
+        "empty",
+        "low_counts",
+        "low_genes",
+        "high_mito",
+        "doublet",
+        "n_after",
+    ]
     assert table.loc["s0", ["n_before", "n_after"]].tolist() == [150, 150]
-    assert adata.uns["scdiff"]["qc"]["thresholds"].columns.tolist() == ["min_counts", "min_genes", "max_mito_percent"]
+    assert adata.uns["scdiff"]["qc"]["thresholds"].columns.tolist() == [
+        "min_counts",
+        "min_genes",
+        "max_mito_percent",
+    ]
 
 
 def test_each_fault_is_counted_once_under_its_first_reason(batch):
@@ -64,8 +80,18 @@ def test_each_fault_is_counted_once_under_its_first_reason(batch):
     bad = set(adata.obs_names[:22])
     qc(adata)
     row = _table(adata).loc["s0"]
-    assert row[["empty", "low_counts", "low_genes", "high_mito", "doublet"]].tolist() == [4, 5, 6, 7, 0]
-    assert row["n_before"] - row[["empty", "low_counts", "low_genes", "high_mito", "doublet"]].sum() == row["n_after"] == adata.n_obs
+    assert row[["empty", "low_counts", "low_genes", "high_mito", "doublet"]].tolist() == [
+        4,
+        5,
+        6,
+        7,
+        0,
+    ]
+    assert (
+        row["n_before"] - row[["empty", "low_counts", "low_genes", "high_mito", "doublet"]].sum()
+        == row["n_after"]
+        == adata.n_obs
+    )
     assert not bad & set(adata.obs_names)
 
 
@@ -89,8 +115,12 @@ def test_cultured_msc_pass_whole():
     shares[:13] = 0.025 / 13
     counts = rng.poisson(shares * (27_000 * rng.lognormal(sigma=0.35, size=n_cells))[:, None])
     names = [f"MT-{i}" for i in range(13)] + [f"G{i}" for i in range(13, n_genes)]
-    obs = pd.DataFrame({"sample": pd.Categorical(["a"] * n_cells)}, index=[f"c{i}" for i in range(n_cells)])
-    adata = AnnData(obs=obs, var=pd.DataFrame(index=names), layers={"counts": sparse.csr_matrix(counts)})
+    obs = pd.DataFrame(
+        {"sample": pd.Categorical(["a"] * n_cells)}, index=[f"c{i}" for i in range(n_cells)]
+    )
+    adata = AnnData(
+        obs=obs, var=pd.DataFrame(index=names), layers={"counts": sparse.csr_matrix(counts)}
+    )
     qc(adata)
     assert 3_000 < adata.obs["n_genes_by_counts"].median() < 6_000
     assert 2 < adata.obs["pct_counts_mt"].median() < 3
@@ -113,7 +143,9 @@ def test_a_rare_state_of_a_quarter_of_the_depth_is_kept(batch):
 
 def test_equal_cells_are_not_dropped_by_a_zero_deviation(batch):
     adata = batch(50, 100)
-    adata.layers["counts"] = sparse.csr_matrix(np.tile(adata.layers["counts"].toarray()[0], (50, 1)))
+    adata.layers["counts"] = sparse.csr_matrix(
+        np.tile(adata.layers["counts"].toarray()[0], (50, 1))
+    )
     qc(adata)
     assert adata.n_obs == 50
 
@@ -123,7 +155,11 @@ def test_floors_shrink_with_the_panel(n_cells, n_genes):
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.3, size=(n_cells, n_genes)) + (np.arange(n_genes) == 0)
     obs = pd.DataFrame({"sample": ["a"] * n_cells}, index=[f"c{i}" for i in range(n_cells)])
-    adata = AnnData(obs=obs, var=pd.DataFrame(index=[f"G{i}" for i in range(n_genes)]), layers={"counts": sparse.csr_matrix(counts)})
+    adata = AnnData(
+        obs=obs,
+        var=pd.DataFrame(index=[f"G{i}" for i in range(n_genes)]),
+        layers={"counts": sparse.csr_matrix(counts)},
+    )
     qc(adata)
     assert adata.n_obs == n_cells
 
@@ -133,7 +169,9 @@ def test_debris_does_not_move_the_limits_of_the_cells(batch):
     _thinned(mixed, np.arange(0, 200, 2), 0.0005)  # half of the barcodes hold a few counts
     qc(clean)
     qc(mixed)
-    limits = [adata.uns["scdiff"]["qc"]["thresholds"].loc["s0", "min_counts"] for adata in (clean, mixed)]
+    limits = [
+        adata.uns["scdiff"]["qc"]["thresholds"].loc["s0", "min_counts"] for adata in (clean, mixed)
+    ]
     assert limits[1] == pytest.approx(limits[0], rel=0.2)
     assert mixed.n_obs == 100
 
@@ -181,7 +219,9 @@ def test_asked_limits_replace_the_adaptive_ones(batch):
     asked = int(np.median(total))
     qc(adata, min_counts=asked, min_genes=0)
     assert adata.n_obs == (total >= asked).sum()
-    assert adata.uns["scdiff"]["qc"]["thresholds"].loc["s0", ["min_counts", "min_genes"]].tolist() == [asked, 0]
+    assert adata.uns["scdiff"]["qc"]["thresholds"].loc[
+        "s0", ["min_counts", "min_genes"]
+    ].tolist() == [asked, 0]
 
 
 def test_empty_cells_drop_even_with_the_limits_off(batch):
@@ -199,7 +239,11 @@ def test_a_higher_limit_never_keeps_more(low, more):
     left = []
     for limit in (low, low + more):
         obs = pd.DataFrame({"sample": ["a"] * 80}, index=[f"c{i}" for i in range(80)])
-        adata = AnnData(obs=obs, var=pd.DataFrame(index=[f"G{i}" for i in range(100)]), layers={"counts": sparse.csr_matrix(counts)})
+        adata = AnnData(
+            obs=obs,
+            var=pd.DataFrame(index=[f"G{i}" for i in range(100)]),
+            layers={"counts": sparse.csr_matrix(counts)},
+        )
         try:
             qc(adata, min_counts=limit, min_genes=0)
         except InputError:
@@ -212,7 +256,8 @@ def test_a_higher_limit_never_keeps_more(low, more):
 def test_all_dropped_names_the_reasons_and_the_option_and_changes_nothing(batch):
     adata = batch(50, 100)
     with pytest.raises(
-        InputError, match=r"qc leaves 0 of 50 cells \(50 low_counts\).*loosen min_counts of qc \(now 1e\+06, as set by the user\)"
+        InputError,
+        match=r"qc leaves 0 of 50 cells \(50 low_counts\).*loosen min_counts of qc \(now 1e\+06, as set by the user\)",
     ):
         qc(adata, min_counts=1_000_000)
     assert adata.n_obs == 50
@@ -220,7 +265,9 @@ def test_all_dropped_names_the_reasons_and_the_option_and_changes_nothing(batch)
 
 
 def test_one_cell_is_too_few(batch):
-    with pytest.raises(InputError, match=r"leaves 1 of 1 cells \(none was dropped\), but at least 2 are needed"):
+    with pytest.raises(
+        InputError, match=r"leaves 1 of 1 cells \(none was dropped\), but at least 2 are needed"
+    ):
         qc(batch(1, 100))
 
 
@@ -229,7 +276,10 @@ def test_a_sample_that_loses_all_its_cells_is_named(batch):
     _thinned(adata, np.arange(50), 0)
     qc(adata)
     assert _table(adata)["n_after"].tolist() == [0, 50]
-    assert any("Sample s0: all its 50 cells were dropped" in note for note in adata.uns["scdiff"]["qc"]["notes"])
+    assert any(
+        "Sample s0: all its 50 cells were dropped" in note
+        for note in adata.uns["scdiff"]["qc"]["notes"]
+    )
 
 
 def test_doublets_are_flagged_and_dropped_only_on_request(batch):
@@ -243,7 +293,9 @@ def test_doublets_are_flagged_and_dropped_only_on_request(batch):
     qc(dropped, doublets="drop")
     assert kept.n_obs == 400
     flagged = kept.obs["predicted_doublet"]
-    assert kept.obs.loc[kept.obs["mixed"], "doublet_score"].median() > kept.obs.loc[~kept.obs["mixed"], "doublet_score"].quantile(0.9)
+    assert kept.obs.loc[kept.obs["mixed"], "doublet_score"].median() > kept.obs.loc[
+        ~kept.obs["mixed"], "doublet_score"
+    ].quantile(0.9)
     assert flagged[kept.obs["mixed"]].mean() > 0.5
     assert flagged[~kept.obs["mixed"]].mean() < 0.05
     assert dropped.n_obs == 400 - flagged.sum()
@@ -255,7 +307,10 @@ def test_the_search_for_doublets_can_be_left_out(batch):
     qc(adata, doublets="skip")
     assert adata.obs["doublet_score"].isna().all()
     assert not adata.obs["predicted_doublet"].any()
-    assert "Doublets were not searched for, because doublets is set to skip." in adata.uns["scdiff"]["qc"]["notes"]
+    assert (
+        "Doublets were not searched for, because doublets is set to skip."
+        in adata.uns["scdiff"]["qc"]["notes"]
+    )
 
 
 def test_few_cells_get_no_doublet_score_and_a_note(batch):
@@ -263,7 +318,9 @@ def test_few_cells_get_no_doublet_score_and_a_note(batch):
     qc(adata)
     assert adata.obs["doublet_score"].isna().all()
     assert not adata.obs["predicted_doublet"].any()
-    assert any("doublets are not scored (60 cells" in note for note in adata.uns["scdiff"]["qc"]["notes"])
+    assert any(
+        "doublets are not scored (60 cells" in note for note in adata.uns["scdiff"]["qc"]["notes"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,7 +329,11 @@ def test_few_cells_get_no_doublet_score_and_a_note(batch):
 )
 def test_no_call_without_a_believable_threshold(batch, monkeypatch, answer, note):
     adata = batch(120, 100)
-    monkeypatch.setattr(_doublets, "_scrublet", lambda counts, _genes, _seed: (np.full(counts.shape[0], answer[0]), answer[1]))
+    monkeypatch.setattr(
+        _doublets,
+        "_scrublet",
+        lambda counts, _genes, _seed: (np.full(counts.shape[0], answer[0]), answer[1]),
+    )
     qc(adata, doublets="drop")
     assert adata.n_obs == 120
     assert not adata.obs["predicted_doublet"].any()
@@ -295,8 +356,16 @@ def test_order_of_cells_and_genes_does_not_matter(batch, shuffled):
     other = shuffled(adata)
     qc(adata)
     qc(other)
-    columns = ["total_counts", "n_genes_by_counts", "pct_counts_mt", "doublet_score", "predicted_doublet"]
-    pd.testing.assert_frame_equal(adata.obs[columns].sort_index(), other.obs[columns].sort_index(), check_exact=True)
+    columns = [
+        "total_counts",
+        "n_genes_by_counts",
+        "pct_counts_mt",
+        "doublet_score",
+        "predicted_doublet",
+    ]
+    pd.testing.assert_frame_equal(
+        adata.obs[columns].sort_index(), other.obs[columns].sort_index(), check_exact=True
+    )
     pd.testing.assert_frame_equal(_table(adata), _table(other))
 
 
@@ -316,5 +385,8 @@ def test_missing_key_and_bad_options_are_named(batch):
     with pytest.raises(ConfigError, match="'mads' is 0"):
         qc(adata, mads=0)
     del adata.layers["counts"]
-    with pytest.raises(MissingKeyError, match=r'qc reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first'):
+    with pytest.raises(
+        MissingKeyError,
+        match=r'qc reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first',
+    ):
         qc(adata)

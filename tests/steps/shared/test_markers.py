@@ -28,7 +28,11 @@ def test_the_genes_of_a_marker_are_summed_and_the_others_are_zero(adata):
     program = load_programs(["pancreatic_progenitor"])[0]
     read, dense = read_markers(adata, [program]), adata.X.toarray()
     rows = read.genes(program.markers)
-    assert {name: rows[name] for name in ("PDX1", "NKX6-1", "INS")} == {"PDX1": [2], "NKX6-1": [3], "INS": [1, 4]}
+    assert {name: rows[name] for name in ("PDX1", "NKX6-1", "INS")} == {
+        "PDX1": [2],
+        "NKX6-1": [3],
+        "INS": [1, 4],
+    }
     expected = np.column_stack([dense[:, rows[marker.name]].sum(1) for marker in program.markers])
     np.testing.assert_array_equal(read.of(program.markers), expected)
     np.testing.assert_array_equal(read.depth, dense.sum(1))
@@ -41,7 +45,9 @@ def test_programmes_read_together_are_as_each_read_alone(adata):
     for program in programs:
         alone = read_markers(adata, [program])
         np.testing.assert_array_equal(together.of(program.markers), alone.of(program.markers))
-        assert together.genes([*program.markers, *program.sets]) == alone.genes([*program.markers, *program.sets])
+        assert together.genes([*program.markers, *program.sets]) == alone.genes(
+            [*program.markers, *program.sets]
+        )
 
 
 def test_the_pool_is_the_batch_without_controls_unless_there_is_nothing_else(adata):
@@ -56,7 +62,11 @@ def test_the_pool_is_the_batch_without_controls_unless_there_is_nothing_else(ada
 def test_soups_are_read_by_gene_and_pooled_only_where_all_are_known(adata):
     program = load_programs(["pancreatic_progenitor"])[0]
     counts = np.arange(12.0).reshape(6, 2)
-    adata.uns["scdiff"]["input"]["soup"] = {"samples": np.array(["a", "b"]), "genes": adata.var_names.to_numpy(), "counts": counts}
+    adata.uns["scdiff"]["input"]["soup"] = {
+        "samples": np.array(["a", "b"]),
+        "genes": adata.var_names.to_numpy(),
+        "counts": counts,
+    }
     markers = [marker for marker in program.markers if marker.name in ("PDX1", "INS")]
     read = read_markers(adata, [program])
     assert read.soup_of(markers, ["a"]) == ((4.0, 2.0 + 8.0), 30.0)

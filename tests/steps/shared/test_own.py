@@ -18,7 +18,13 @@ FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 @pytest.fixture(scope="module")
 def called() -> ad.AnnData:
     """A batch with clusters and components of its owner, called; not to be changed."""
-    adata = scdiff.simulate.simulate(n_cells=240, fraction=0.2, depth=3_000, design=scdiff.simulate.BatchDesign(n_genes=400), seed=5)
+    adata = scdiff.simulate.simulate(
+        n_cells=240,
+        fraction=0.2,
+        depth=3_000,
+        design=scdiff.simulate.BatchDesign(n_genes=400),
+        seed=5,
+    )
     adata.obs = adata.obs[["sample"]].copy()
     adata.uns.clear()
     adata.layers["umis"] = adata.X.copy()
@@ -57,7 +63,9 @@ def test_the_same_components_give_what_embed_gives(called) -> None:
 def test_without_embed_the_way_out_is_named(called) -> None:
     with pytest.raises(MissingKeyError, match="run embed first, or name your own with use_rep"):
         scdiff.tl.trajectory(called.copy())
-    with pytest.raises(MissingKeyError, match=r"leiden.*run embed first, or name your own with cluster_key"):
+    with pytest.raises(
+        MissingKeyError, match=r"leiden.*run embed first, or name your own with cluster_key"
+    ):
         scdiff.tl.trajectory(called.copy(), use_rep="X_pca")
 
 
@@ -87,13 +95,19 @@ def test_cells_without_cluster_or_place_are_refused(called) -> None:
         replace_by_own(adata, cluster_key=None, use_rep="one", slot_of_rep="X_umap")
 
 
-def test_a_page_shows_her_clusters_and_map(called, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_shows_her_clusters_and_map(
+    called, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
-    monkeypatch.setattr("scdiff.report.sections.all_sections", lambda adata: seen.append(adata) or [])
+    monkeypatch.setattr(
+        "scdiff.report.sections.all_sections", lambda adata: seen.append(adata) or []
+    )
     adata = called.copy()
     scdiff.tl.fraction(adata)
     before = adata.copy()
-    scdiff.report(adata, tmp_path / "new" / "out.html", cluster_key="leiden", use_rep="X_pca", weight_kg=70)
+    scdiff.report(
+        adata, tmp_path / "new" / "out.html", cluster_key="leiden", use_rep="X_pca", weight_kg=70
+    )
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.html"]
     assert list(seen[0].obs["leiden"]) == list(before.obs["leiden"])
     assert np.array_equal(seen[0].obsm["X_umap"], before.obsm["X_pca"][:, :2])
@@ -118,7 +132,9 @@ def test_a_folder_gives_all_files_of_a_prepared_object(called, tmp_path, no_figu
     adata = called.copy()
     scdiff.tl.fraction(adata)
     scdiff.report(adata, tmp_path / "out")
-    assert {"report.html", "result.h5ad", "tables"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "result.h5ad", "tables"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
     stored = ad.read_h5ad(tmp_path / "out" / "result.h5ad")
     assert (stored.layers["counts"] != called.layers["umis"]).nnz == 0
 
@@ -145,7 +161,10 @@ def hers(called) -> ad.AnnData:
 
 def test_embed_refuses_to_overwrite_clusters_of_an_object_that_was_not_prepared(hers) -> None:
     before = hers.copy()
-    with pytest.raises(MissingKeyError, match=r'embed would overwrite .*obs\["leiden"\].*run scdiff\.pp\.prepare\(adata\) first'):
+    with pytest.raises(
+        MissingKeyError,
+        match=r'embed would overwrite .*obs\["leiden"\].*run scdiff\.pp\.prepare\(adata\) first',
+    ):
         scdiff.pp.embed(hers)
     assert list(hers.obs["leiden"]) == list(before.obs["leiden"])
     assert np.array_equal(hers.obsm["X_pca"], before.obsm["X_pca"])
@@ -153,7 +172,9 @@ def test_embed_refuses_to_overwrite_clusters_of_an_object_that_was_not_prepared(
 
 def test_normalise_refuses_to_overwrite_values_of_an_object_that_was_not_prepared(hers) -> None:
     hers.layers["counts"] = hers.layers["umis"]
-    with pytest.raises(MissingKeyError, match="normalise would overwrite X, which scdiff did not write"):
+    with pytest.raises(
+        MissingKeyError, match="normalise would overwrite X, which scdiff did not write"
+    ):
         scdiff.pp.normalise(hers)
 
 

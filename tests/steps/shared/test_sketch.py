@@ -21,7 +21,9 @@ def test_a_rare_population_that_lies_apart_stays(seed):
     chosen = draw_sketch(points - points.mean(axis=0), points.var(axis=0), 1_000, seed)
     assert len(set(chosen)) == len(chosen) == 1_000
     assert (chosen < 20).mean() > 3 * 20 / 20_000
-    np.testing.assert_array_equal(chosen, draw_sketch(points - points.mean(axis=0), points.var(axis=0), 1_000, seed))
+    np.testing.assert_array_equal(
+        chosen, draw_sketch(points - points.mean(axis=0), points.var(axis=0), 1_000, seed)
+    )
 
 
 def test_cells_of_the_sketch_keep_their_own_and_others_take_the_nearest():

@@ -19,9 +19,15 @@ from scdiff.steps.shared.states import FILTERED, UNCLEAR, WHOLE, classify_marker
 def listed(species: str, coding: float, silent: float) -> list[str]:
     """Symbols of a share of the coding genes and of the olfactory receptors, the markers left out."""
     known = annotation(species)
-    others, receptors = sorted(known.coding - known.silent - {"PDX1", "Pdx1", "INS", "Ins1", "Ins2"}), sorted(known.silent)
+    others, receptors = (
+        sorted(known.coding - known.silent - {"PDX1", "Pdx1", "INS", "Ins1", "Ins2"}),
+        sorted(known.silent),
+    )
     n_receptors = round(silent * len(receptors))
-    return [*others[: max(0, round(coding * len(known.coding)) - n_receptors)], *receptors[:n_receptors]]
+    return [
+        *others[: max(0, round(coding * len(known.coding)) - n_receptors)],
+        *receptors[:n_receptors],
+    ]
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
@@ -55,9 +61,13 @@ def made(kinds: list[str], genes: list[str]) -> anndata.AnnData:
     counts = np.ones((4, len(genes)))
     counts[:, -1] = 0
     adata = anndata.AnnData(
-        obs=pd.DataFrame(index=list("abcd")), var=pd.DataFrame(index=genes), layers={"counts": sparse.csr_matrix(counts)}
+        obs=pd.DataFrame(index=list("abcd")),
+        var=pd.DataFrame(index=genes),
+        layers={"counts": sparse.csr_matrix(counts)},
     )
-    adata.uns["scdiff"] = {"input": {"species": "human", "files": pd.DataFrame({"gene_list": kinds})}}
+    adata.uns["scdiff"] = {
+        "input": {"species": "human", "files": pd.DataFrame({"gene_list": kinds})}
+    }
     return adata
 
 
@@ -66,7 +76,13 @@ def states(adata: anndata.AnnData) -> dict[str, str]:
     read = read_markers(adata, [program])
     rows = read.genes(program.markers)
     asked = {marker.name: marker.genes("human") for marker in program.markers}
-    return dict(zip(rows, classify_markers(adata, rows, asked, (read.of(program.markers) > 0).sum(axis=0)), strict=True))
+    return dict(
+        zip(
+            rows,
+            classify_markers(adata, rows, asked, (read.of(program.markers) > 0).sum(axis=0)),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,5 +119,9 @@ def test_calls_record_the_state_and_the_name_in_the_file(small_batch, tmp_path):
     loaded = load([tmp_path / "a.h5ad"])
     call(loaded, programs=["pancreatic_progenitor"], null_sets=0)
     markers = loaded.uns["scdiff"]["call"]["pancreatic_progenitor"]["markers"]
-    assert markers.loc["PDX1", ["genes", "found_as", "state"]].tolist() == ["PDX1", "IPF1", "present"]
+    assert markers.loc["PDX1", ["genes", "found_as", "state"]].tolist() == [
+        "PDX1",
+        "IPF1",
+        "present",
+    ]
     assert markers.loc["NKX6-1", ["genes", "found_as", "state"]].tolist() == ["", "", "absent"]

@@ -38,7 +38,9 @@ def test_the_state_furthest_in_time_is_the_end_and_what_is_out_of_reach_is_furth
 @pytest.mark.parametrize("n_positive", [0, 1, 7])
 def test_too_few_positive_cells_are_no_end(n_positive):
     state = np.array(["progenitor"] * n_positive + ["negative"] * 30, dtype=object)
-    assert not find_positive_end(state, STATES, np.full(len(state), 0.5), np.zeros(len(state)), _blocks(len(state))).any()
+    assert not find_positive_end(
+        state, STATES, np.full(len(state), 0.5), np.zeros(len(state)), _blocks(len(state))
+    ).any()
 
 
 def test_no_probability_is_no_error():
@@ -65,4 +67,6 @@ def test_tips_are_far_clusters_beyond_all_that_they_are_joined_to():
 
 def test_a_near_cluster_and_an_unreached_one_are_no_tips():
     clusters, time = np.repeat(list("abcd"), 10), np.repeat([0.0, 0.1, 1.0, np.nan], 10)
-    assert sorted(find_tips(time, clusters, _paga(("a", "b"), ("a", "c")), np.zeros(40, dtype=bool), "a")) == ["c"]
+    assert sorted(
+        find_tips(time, clusters, _paga(("a", "b"), ("a", "c")), np.zeros(40, dtype=bool), "a")
+    ) == ["c"]

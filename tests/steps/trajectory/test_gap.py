@@ -10,10 +10,25 @@ from scdiff.steps.trajectory.gap import Doublets, Gap, find_gap
 from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 
-def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int = 150, scatter: float = 0.06, seed: int = 0) -> tuple:
+def _axis(
+    n_between: int,
+    n_doublets: int,
+    *,
+    n_start: int = 2_000,
+    n_end: int = 150,
+    scatter: float = 0.06,
+    seed: int = 0,
+) -> tuple:
     """Positions of two ends, of cells evenly between them, and of doublets of the two ends."""
     rng = np.random.default_rng(seed)
-    place = np.concatenate([np.zeros(n_start), np.ones(n_end), rng.random(n_between), rng.uniform(0.3, 0.7, n_doublets)])
+    place = np.concatenate(
+        [
+            np.zeros(n_start),
+            np.ones(n_end),
+            rng.random(n_between),
+            rng.uniform(0.3, 0.7, n_doublets),
+        ]
+    )
     position = place + rng.normal(scale=scatter, size=len(place))
     depth = rng.lognormal(np.log(4_000), 0.4, len(place))
     scores = np.column_stack([position * depth] * 2)
@@ -35,7 +50,9 @@ def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) ->
     return found
 
 
-@pytest.mark.parametrize(("n_between", "n_doublets", "rate"), [(150, 0, 0.0), (150, 13, 0.05), (300, 27, 0.1)])
+@pytest.mark.parametrize(
+    ("n_between", "n_doublets", "rate"), [(150, 0, 0.0), (150, 13, 0.05), (300, 27, 0.1)]
+)
 def test_filled_and_empty_ways_are_told_apart(n_between, n_doublets, rate):
     assert _verdicts(n_between, n_doublets, rate).count(CONTINUUM) >= 19
     empty = _verdicts(0, n_doublets, rate)
@@ -71,7 +88,9 @@ def test_pairs_stay_within_their_sample_and_follow_its_rate():
     drawn = Doublets.draw(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
     np.testing.assert_array_equal(samples[drawn.first], samples[drawn.second])
     assert drawn.expected == pytest.approx(16)
-    assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx([10 / 16, 6 / 16, 0], abs=0.03)
+    assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx(
+        [10 / 16, 6 / 16, 0], abs=0.03
+    )
 
 
 def test_no_rate_no_pairs():

@@ -40,38 +40,68 @@ def test_no_place_no_trend():
 def _levels(n_cells: int, seed: int = 0) -> tuple[sparse.csr_matrix, np.ndarray]:
     rng = np.random.default_rng(seed)
     fate = rng.random(n_cells)
-    values = rng.poisson(np.column_stack([np.full((n_cells, 6), 1.0), 3 * fate, 3 * (1 - fate)])).astype(float)
+    values = rng.poisson(
+        np.column_stack([np.full((n_cells, 6), 1.0), 3 * fate, 3 * (1 - fate)])
+    ).astype(float)
     return sparse.csr_matrix(values), fate
 
 
 def test_drivers_are_the_genes_that_go_with_the_fate_and_no_forbidden_one():
     values, fate = _levels(600)
     allowed = np.array([True] * 6 + [True, False])
-    table = find_drivers(values, fate, list("abcdefgh"), allowed, np.repeat(list("xyz"), 200), np.arange(600))
+    table = find_drivers(
+        values, fate, list("abcdefgh"), allowed, np.repeat(list("xyz"), 200), np.arange(600)
+    )
     assert table.index[0] == "g"
     assert "h" not in table.index
     assert table.loc["g", "same_sign"]
     assert table.loc["g", "p_value"] < 0.05 < table.drop(index="g")["p_value"].median()
-    each = [np.corrcoef(values.toarray()[part, 6], rankdata(fate[part]))[0, 1] for part in np.split(np.arange(600), 3)]
+    each = [
+        np.corrcoef(values.toarray()[part, 6], rankdata(fate[part]))[0, 1]
+        for part in np.split(np.arange(600), 3)
+    ]
     assert table.loc["g", "correlation"] == pytest.approx(np.mean(each))
 
 
 def test_a_gene_that_never_varies_does_no_harm():
     values, fate = _levels(600)
     silent = sparse.csr_matrix(np.column_stack([np.zeros(600), values.toarray()[:, 6]]))
-    table = find_drivers(silent, fate, ["silent", "g"], np.ones(2, dtype=bool), np.repeat(list("xyz"), 200), np.arange(600))
+    table = find_drivers(
+        silent,
+        fate,
+        ["silent", "g"],
+        np.ones(2, dtype=bool),
+        np.repeat(list("xyz"), 200),
+        np.arange(600),
+    )
     assert table.index.tolist() == ["g"]
-    assert table.loc["g", "q_value"] == pytest.approx(min(2 * table.loc["g", "p_value"], 1), abs=1e-8)
+    assert table.loc["g", "q_value"] == pytest.approx(
+        min(2 * table.loc["g", "p_value"], 1), abs=1e-8
+    )
 
 
 def test_fewer_than_three_donors_have_no_p_value():
     values, fate = _levels(400)
-    table = find_drivers(values, fate, list("abcdefgh"), np.ones(8, dtype=bool), np.repeat(list("xy"), 200), np.arange(400))
+    table = find_drivers(
+        values,
+        fate,
+        list("abcdefgh"),
+        np.ones(8, dtype=bool),
+        np.repeat(list("xy"), 200),
+        np.arange(400),
+    )
     assert table["p_value"].isna().all()
     assert (table["n_donors"] == 2).all()
 
 
 def test_no_fate_no_driver():
     values, _ = _levels(50)
-    table = find_drivers(values, np.full(50, np.nan), list("abcdefgh"), np.ones(8, dtype=bool), np.array(["x"] * 50), np.arange(50))
+    table = find_drivers(
+        values,
+        np.full(50, np.nan),
+        list("abcdefgh"),
+        np.ones(8, dtype=bool),
+        np.array(["x"] * 50),
+        np.arange(50),
+    )
     assert len(table) == 0
