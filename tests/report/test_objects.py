@@ -90,7 +90,7 @@ def test_clusters_map_and_states_that_are_missing_name_the_step(finished):
         ("counts_against_depth", {"marker": "PDX2"}, "Did you mean 'PDX1'"),
         ("read_outs", {"name": "identiti"}, "Did you mean 'identity'"),
         ("read_outs", {"name": "off_target"}, "run call with programs"),
-        ("paga_graph", {"cluster_key": "sample"}, "name its cluster_key"),
+        ("paga_graph", {"cluster_key": "sample"}, "pass the cluster_key that trajectory used"),
     ],
 )
 def test_unknown_names_have_a_near_match(finished, name, options, said):
