@@ -21,7 +21,8 @@ from scdiff.errors import ProgramError, UnknownNameError, did_you_mean
 from scdiff.genes import ortholog
 
 __all__ = [
-    "DEFAULT_PROGRAMS", "RESERVED", "SCORECARDS", "GeneSet", "Marker", "Program", "Species", "StateRule",
+    "DEFAULT_PROGRAMS", "RESERVED", "SCORECARDS", "GeneSet", "Marker", "Program", "Species",
+    "StateRule",
     "load_program", "load_programs", "program_names",
 ]  # fmt: skip
 
@@ -186,7 +187,8 @@ class Program(_Entry):
         names = [marker.name for marker in self.markers]
         if self.name in RESERVED:
             raise ValueError(
-                f"name is {self.name!r}, which the record of the calls uses itself: rename the programme"
+                f"name is {self.name!r}, which the record of the calls uses itself: "
+                "rename the programme"
             )
         if len(set(names)) < len(names):
             raise ValueError("a marker is listed twice")

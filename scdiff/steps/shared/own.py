@@ -29,7 +29,7 @@ def read_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
     Raises
     ------
     ConfigError
-        If the column does not exist, is empty for some cells, or has more values than half the cells.
+        If the column does not exist, is empty for some cells, or has too many values.
     """
     import pandas as pd
 
@@ -41,8 +41,8 @@ def read_clusters(adata: AnnData, cluster_key: str) -> pd.Series:
     column = adata.obs[cluster_key]
     if n_missing := int(column.isna().sum()):
         raise ConfigError(
-            f"cluster_key: obs[{cluster_key!r}] is empty for {n_missing:,} of {len(column):,} cells: "
-            "give each cell a cluster."
+            f"cluster_key: obs[{cluster_key!r}] is empty for {n_missing:,} of "
+            f"{len(column):,} cells: give each cell a cluster."
         )
     names = column.astype(str)
     if names.nunique() > max(len(names) / 2, 1):
