@@ -60,7 +60,9 @@ class Registry(Generic[F]):
     def register(
         self, name: str, *, summary: str, source: str, facts: Mapping[str, Any] | None = None
     ) -> Callable[[F], F]:
-        """Return the decorator that enters a function under ``name``; the options are the fields of its :class:`Card`.
+        """Return the decorator that registers a function under ``name``.
+
+        The options are the fields of its :class:`Card`.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""Quality control over batches: release a batch, validate the method, keep the history, watch the trend."""
+"""Quality control over batches: release, validation, history and trend."""

@@ -231,7 +231,7 @@ def keep_rows_lazily(matrix: Any, kept: np.ndarray) -> Any:
         partial(_kept, stretches=stretches),
         chunks=(sizes, matrix.chunks[1]),
         dtype=matrix.dtype,
-        meta=matrix._meta,
+        meta=matrix._meta,  # noqa: SLF001
     )
 
 

@@ -189,7 +189,8 @@ def write_page(adata: AnnData, sections: list[Section], path: Path) -> None:
         partial.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path}: the page cannot be written ({error.strerror or error}). Give a file that can be written."
+            f"{path}: the page cannot be written ({error.strerror or error}). "
+            "Give a path in a folder that can be written."
         ) from error
     finally:
         with suppress(OSError):

@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import csv_of, fraction_row
+from run_folders import SPECIFICATION, csv_of, fraction_row
 
 from scdiff import __version__
-
-SPECIFICATION = """\
-schema_version: 1
-name: yield
-version: "1"
-title: Yield
-source: field convention
-suitability:
-  - {id: cells, title: Cells, read_out: qc/cells, unit: cells, at_least: 100, judge: estimate, source: DOI}
-criteria:
-  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: DOI}
-"""
 
 
 @pytest.fixture

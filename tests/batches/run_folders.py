@@ -6,6 +6,18 @@ from typing import Any
 
 from scdiff.steps.fraction.step import COLUMNS
 
+SPECIFICATION = """\
+schema_version: 1
+name: yield
+version: "1"
+title: Yield
+source: field convention
+suitability:
+  - {id: cells, title: Cells, read_out: qc/cells, unit: cells, at_least: 100, judge: estimate, source: DOI}
+criteria:
+  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: DOI}
+"""
+
 
 def fraction_row(**changes: Any) -> dict[str, Any]:
     """Row of the main read-out: 4 % of 1,000 cells."""

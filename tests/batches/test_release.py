@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from run_folders import fraction_row
+from run_folders import SPECIFICATION, fraction_row
 
 from scdiff import __version__
 from scdiff.batches.decide import EXIT_CODES
@@ -179,10 +179,11 @@ def test_other_tables_are_read_by_column_and_row(make_result, spec_file, tmp_pat
     (folder / "tables" / "dose.csv").write_text(
         "program,sample,cells,low\na,all,5,4\nb,all,9,7\na,s1,1,1\n"
     )
-    old = '  - {id: positive, title: Positive cells, read_out: pancreatic_progenitor/progenitor_like, unit: "%", at_least: 2, source: DOI}\n'
+    old = SPECIFICATION.split("criteria:\n")[1]
     new = (
         "  - {id: path, title: Path, read_out: tables/trajectory.csv/verdict, unit: text, allowed: [continuum], source: DOI}\n"
-        "  - {id: dose, title: Dose, read_out: tables/dose.csv/cells, where: {program: b}, low: low, unit: cells, at_least: 8, source: DOI}\n"
+        "  - {id: dose, title: Dose, read_out: tables/dose.csv/cells, where: {program: b}, "
+        "low: low, unit: cells, at_least: 8, source: DOI}\n"
     )
     lines = (
         release_batches([folder], [spec_file(old, new)], tmp_path / "out").sheets[0].judgements[1:]
@@ -199,7 +200,11 @@ def test_other_tables_are_read_by_column_and_row(make_result, spec_file, tmp_pat
 
 def test_controls_are_suitability_and_may_be_absent(make_result, spec_file, tmp_path) -> None:
     old = "criteria:\n"
-    new = "  - {id: control, title: Controls, read_out: pancreatic_progenitor/progenitor_like/verdict, sample: each control, unit: text, allowed: [not detected], required: false, source: DOI}\ncriteria:\n"
+    new = (
+        "  - {id: control, title: Controls, read_out: pancreatic_progenitor/progenitor_like/verdict, "
+        "sample: each control, unit: text, allowed: [not detected], required: false, source: DOI}\n"
+        "criteria:\n"
+    )
     control = fraction_row(sample="control1", verdict="detected")
     with_control = make_result("a", fraction_row(), control, controls=60)
     assert (

@@ -107,6 +107,7 @@ def test_the_protocol_is_locked_before_data_are_read(protocol_file, tmp_path, mo
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_pools")
 def test_a_fair_caller_passes_and_everything_is_written(protocol_file, tmp_path) -> None:
     out = tmp_path / "out"

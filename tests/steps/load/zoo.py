@@ -1294,7 +1294,7 @@ def h5ads() -> Iterable[Variant]:
         "h5ad", "a layer only", lambda at: write_h5ad(at / "a.h5ad", _without_x()), one("a")
     )
     for dtype in (np.uint16, np.int32, np.int64, np.float64):
-        whole = lambda at, d=dtype: write_h5ad(at / "a.h5ad", _of_type(d))  # noqa: E731
+        whole = lambda at, d=dtype: write_h5ad(at / "a.h5ad", _of_type(d))
         yield Variant("h5ad", f"values {dtype.__name__}", whole, one("a"))
     yield Variant("h5ad", "suffix h5", lambda at: write_h5ad(at / "a.h5", annotated()), one("a"))
     yield Variant(
@@ -1450,7 +1450,7 @@ def folders() -> Iterable[Variant]:
         one("a"),
     )
     yield Variant("folder", "triple beside notes", _beside(write_triple, notes), one("f"))
-    raw = lambda at: write_triple(at / "raw_feature_bc_matrix", _unfiltered(truth()))  # noqa: E731
+    raw = lambda at: write_triple(at / "raw_feature_bc_matrix", _unfiltered(truth()))
     yield Variant(
         "folder", "raw beside filtered", _beside(lambda at: write_triple(at / V3), raw), one("f")
     )
@@ -1531,7 +1531,7 @@ def folders() -> Iterable[Variant]:
         refusal="several lists fit",
         names="f: ",
     )
-    copies = lambda at: [write_h5ad(at / name, annotated()) for name in ("cells.h5ad", "part.h5ad")]  # noqa: E731
+    copies = lambda at: [write_h5ad(at / name, annotated()) for name in ("cells.h5ad", "part.h5ad")]
     yield Variant(
         "ambiguous",
         "the same cells twice",
@@ -1758,7 +1758,7 @@ def r_objects() -> Iterable[Variant]:
             lambda at, p=packed: write_r(at / "a.RDS", things["Seurat 4"], packed=p),
             one("a"),
         )
-    twice = lambda at: put(at / "GSM1_a.rds.gz", write_r(at / "x", things["Seurat 5"]).read_bytes())  # noqa: E731
+    twice = lambda at: put(at / "GSM1_a.rds.gz", write_r(at / "x", things["Seurat 5"]).read_bytes())
     yield Variant("R", "gzipped twice", twice, one("GSM1_a"))
     yield Variant(
         "R", "rda", lambda at: write_r(at / "a.rda", {"pbmc": things["Seurat 4"]}), one("a")

@@ -72,7 +72,8 @@ mode each has one third. Chosen, not tuned."""
 def detect_part(name: str) -> str:
     """Return the part of the counts that the name of a matrix states; empty if it states no part.
 
-    >>> [detect_part(name) for name in ("cells_x_genes.mature.mtx", "unspliced", "matrix.mtx.gz", "Ms")]
+    >>> names = ("cells_x_genes.mature.mtx", "unspliced", "matrix.mtx.gz", "Ms")
+    >>> [detect_part(name) for name in names]
     ['spliced', 'unspliced', '', '']
     """
     found = _WORD.search(name)

@@ -197,8 +197,10 @@ def lists_properties(heading: Sequence[str]) -> bool:
 
     Such a table holds no counts. The same is true of a table with fewer than three columns.
 
-    >>> lists_properties(["cell", "nCount_RNA", "percent.mt"]), lists_properties(["gene", "AACG-1", "AAGT-1"])
-    (True, False)
+    >>> lists_properties(["cell", "nCount_RNA", "percent.mt"])
+    True
+    >>> lists_properties(["gene", "AACG-1", "AAGT-1"])
+    False
     >>> lists_properties(["metric", "value"])
     True
     """

@@ -236,8 +236,10 @@ def find_gene_columns(columns: Sequence[np.ndarray]) -> tuple[int, int, int | No
 
     >>> stable = np.array(["ENSG00000000001", "ENSG00000000002"])
     >>> symbols = np.array(["INS", "PDX1"])
-    >>> find_gene_columns([stable, symbols]), find_gene_columns([symbols, stable]), find_gene_columns([symbols])
-    ((1, 0, None), (0, 1, None), (0, 0, None))
+    >>> find_gene_columns([stable, symbols]), find_gene_columns([symbols, stable])
+    ((1, 0, None), (0, 1, None))
+    >>> find_gene_columns([symbols])
+    (0, 0, None)
     """
     kinds = next((at for at, column in enumerate(columns) if at and _are_kinds(list(column))), None)
     usable = [at for at in range(len(columns)) if at != kinds]
