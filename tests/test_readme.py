@@ -195,7 +195,7 @@ def test_the_example_on_the_test_data_is_valid(
     ]
     assert sheets == ["test_data/samples.csv"]
     assert main(["check", "--samples", sheets[0], "--set", "call.fdr=0.01"]) == 0
-    assert "nothing was run" in capsys.readouterr().out
+    assert "No step was run" in capsys.readouterr().out
 
 
 def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ __all__ = [
     "Acceptance",
     "Locked",
     "Protocol",
+    "list_protocols",
     "load_protocol",
     "lock_protocol",
-    "shipped_protocols",
 ]
 
 LOCK = "protocol.lock"
@@ -289,10 +289,10 @@ class Locked:
         return self.folder / name
 
 
-def shipped_protocols() -> tuple[str, ...]:
+def list_protocols() -> tuple[str, ...]:
     """Names of the shipped protocols, sorted.
 
-    >>> shipped_protocols()
+    >>> list_protocols()
     ('standard',)
     """
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
@@ -308,11 +308,11 @@ def load_protocol(name: str | Path) -> Locked:
     ConfigError
         If it cannot be read or breaks the schema.
     """
-    shipped = str(name) in shipped_protocols()
+    shipped = str(name) in list_protocols()
     path = FOLDER / f"{name}.yaml" if shipped else Path(name)
     if not path.exists() and path.suffix not in (".yaml", ".yml"):
         raise UnknownNameError(
-            f"unknown protocol {str(name)!r}. {did_you_mean(str(name), shipped_protocols())} "
+            f"unknown protocol {str(name)!r}. {did_you_mean(str(name), list_protocols())} "
             "Or give the path of a YAML file."
         )
     try:

@@ -25,9 +25,9 @@ __all__ = [
     "Specification",
     "Unmeasured",
     "Written",
+    "list_specifications",
     "load_specification",
     "refuse_double",
-    "shipped_specifications",
 ]
 
 UNITS = {
@@ -246,10 +246,10 @@ class Written:
         return f"specification_{self.content.name}_{self.content.version}.yaml"
 
 
-def shipped_specifications() -> tuple[str, ...]:
+def list_specifications() -> tuple[str, ...]:
     """Names of the shipped specifications, sorted.
 
-    >>> shipped_specifications()
+    >>> list_specifications()
     ('isct', 'progenitor_yield', 'residual_pluripotent', 'wj_msc')
     """
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
@@ -265,7 +265,7 @@ def load_specification(name: str | Path) -> Written:
     ConfigError
         If it cannot be read, or breaks the schema.
     """
-    shipped = shipped_specifications()
+    shipped = list_specifications()
     if str(name) in shipped:
         return read_specification((FOLDER / f"{name}.yaml").read_bytes(), f"scdiff:{name}")
     path = Path(name)
@@ -322,7 +322,7 @@ def refuse_double(specifications: list[Written], known: dict[str, str] | None = 
     """
     earlier = {
         written.label: (written.sha256, written.origin)
-        for written in map(load_specification, shipped_specifications())
+        for written in map(load_specification, list_specifications())
     }
     earlier |= {
         label: (sha256, "the decision that is in the folder already")

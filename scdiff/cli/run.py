@@ -12,7 +12,7 @@ import typer
 from scdiff.cli.app import Quiet, app, echo_table
 from scdiff.cli.register import open_early, register_run
 from scdiff.errors import InputError
-from scdiff.run.settings import join_options, keyed
+from scdiff.run.settings import add_sample_key, join_options
 
 __all__ = ["check", "demo", "run"]
 
@@ -105,7 +105,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    settings = keyed(settings, sample_key)
+    settings = add_sample_key(settings, sample_key)
     options = join_options(inputs, config, samples, control, species, settings)
     options |= {
         name: value
@@ -179,7 +179,9 @@ def check(
     from scdiff.steps.load.step import look_at, plan_inputs
 
     resolved: Any = resolve(
-        join_options(inputs, config, samples, control, species, keyed(settings, sample_key)),
+        join_options(
+            inputs, config, samples, control, species, add_sample_key(settings, sample_key)
+        ),
         where=str(config or "command line"),
     )
     sources = plan_inputs(resolved.inputs, samples=resolved.samples_given, control=resolved.control)

@@ -22,7 +22,7 @@ from typing import Any
 from scdiff.errors import ConfigError, InputError, OutputError
 from scdiff.fetch.census import Census, Query, is_query
 from scdiff.fetch.download import Facts, Link, discard
-from scdiff.fetch.remotes import Remote, find_remotes, is_address, read_members
+from scdiff.fetch.remotes import LOCK_FILE, Remote, find_remotes, is_address, read_members
 from scdiff.storage.atomic import replace_atomically
 from scdiff.storage.checkpoint import Checkpoints
 

@@ -10,7 +10,7 @@ from typing import Any
 from scdiff.bounded import format_value, parse_yaml
 from scdiff.errors import ConfigError
 
-__all__ = ["join_options", "keyed", "parse_report_options"]
+__all__ = ["add_sample_key", "join_options", "parse_report_options"]
 
 
 def join_options(
@@ -63,10 +63,10 @@ def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def keyed(settings: list[str] | None, sample_key: str | None) -> list[str]:
+def add_sample_key(settings: list[str] | None, sample_key: str | None) -> list[str]:
     """Add the column that names the samples to the settings.
 
-    >>> keyed(None, "donor_id")
+    >>> add_sample_key(None, "donor_id")
     ['samples.key="donor_id"']
     """
     return [

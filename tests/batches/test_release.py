@@ -16,7 +16,7 @@ from scdiff import __version__
 from scdiff.batches.decide import EXIT_CODES
 from scdiff.batches.record import SCHEMA_FILE, json_schema, read_release
 from scdiff.batches.release import release_batches
-from scdiff.batches.specification import shipped_specifications
+from scdiff.batches.specification import list_specifications
 from scdiff.cli import main
 from scdiff.errors import ConfigError, InputError, UnknownNameError
 
@@ -365,4 +365,4 @@ def test_no_number_of_a_sheet_is_lost(make_result, spec_file, tmp_path) -> None:
 def test_every_shipped_specification_has_its_name_in_the_help(capsys) -> None:
     main(["release", "--help"])
     said = capsys.readouterr().out
-    assert all(name in said for name in shipped_specifications())
+    assert all(name in said for name in list_specifications())

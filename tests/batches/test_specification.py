@@ -6,15 +6,15 @@ import pytest
 
 from scdiff.batches.specification import (
     UNITS,
+    list_specifications,
     load_specification,
     refuse_double,
-    shipped_specifications,
 )
 from scdiff.errors import ConfigError, UnknownNameError
 from scdiff.programs import load_program
 
 
-@pytest.mark.parametrize("name", shipped_specifications())
+@pytest.mark.parametrize("name", list_specifications())
 def test_shipped_specifications_read_states_that_programmes_have(name: str) -> None:
     content = load_specification(name).content
     assert content.name == name

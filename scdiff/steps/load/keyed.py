@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scdiff.errors import ConfigError, did_you_mean
-from scdiff.steps.load.plan.wells import labelled_by
+from scdiff.steps.load.plan.wells import list_labels
 from scdiff.steps.load.readers.hdf5 import read_own_samples
 from scdiff.steps.load.readers.loom import read_loom_samples
 from scdiff.steps.load.source import Layout, Source
@@ -88,7 +88,7 @@ def _labels(source: Source, key: str) -> list[str]:
     if source.layout is Layout.LOOM:
         return read_loom_samples(source.files[0], key)[1]
     if source.layout is Layout.TENX_MTX:
-        return labelled_by(source, key)
+        return list_labels(source, key)
     raise ConfigError(
         f"{source.path}: samples.key is {key!r}, but a file of this layout ({source.layout}) "
         "has no columns about the cells: "

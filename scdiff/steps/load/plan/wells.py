@@ -18,7 +18,7 @@ from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import open_text
 from scdiff.steps.load.table import reading
 
-__all__ = ["labelled_by", "split_by_labels", "split_by_wells"]
+__all__ = ["list_labels", "split_by_labels", "split_by_wells"]
 
 _LISTS = ("aggregation.csv", "aggregation_csv.csv")
 """Copies of the table of ``cellranger aggr``; the second is from versions before 3."""
@@ -56,7 +56,7 @@ def split_by_labels(source: Source) -> list[Source]:
     return [replace(source, sample=label, label=label, column=column) for label in labels]
 
 
-def labelled_by(source: Source, key: str) -> list[str]:
+def list_labels(source: Source, key: str) -> list[str]:
     """List the samples in the column ``key`` of a triple's table about the cells.
 
     Raises

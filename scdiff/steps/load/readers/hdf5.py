@@ -24,7 +24,7 @@ from scdiff.steps.load.readers.stored import (
     list_matrices,
     list_places,
     note_unspliced_only,
-    put_fuller_first,
+    order_by_genes,
     read_genes_of_raw,
 )
 from scdiff.steps.load.readers.values import read_arrays, read_by_cell, read_some_rows, read_values
@@ -231,7 +231,7 @@ def _choose_matrices(
         names = list_matrices(path, "auto" if is_sum(matrix) else matrix, list(places))
     note = ""
     if matrix == "auto" and not alone:
-        names, note = put_fuller_first(handle, places, names)
+        names, note = order_by_genes(handle, places, names)
     return names, note or note_unspliced_only(parts, names)
 
 

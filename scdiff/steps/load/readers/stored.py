@@ -21,7 +21,7 @@ __all__ = [
     "list_matrices",
     "list_places",
     "note_unspliced_only",
-    "put_fuller_first",
+    "order_by_genes",
     "read_genes_of_raw",
 ]
 
@@ -61,9 +61,7 @@ def list_matrices(path: Path, matrix: str, known: list[str]) -> list[str]:
     return [matrix]
 
 
-def put_fuller_first(
-    handle: Any, places: dict[str, str], asked: list[str]
-) -> tuple[list[str], str]:
+def order_by_genes(handle: Any, places: dict[str, str], asked: list[str]) -> tuple[list[str], str]:
     """Put raw first if it holds counts of more genes than the other matrices.
 
     Returns
