@@ -47,7 +47,15 @@ def is_address(source: str) -> bool:
 
 
 def find_remotes(source: str, link: Link, pattern: str) -> list[Remote]:
-    """Find the files of one source."""
+    """Find the files of one source.
+
+    Raises
+    ------
+    ConfigError
+        If it is not an accession, an address or a query.
+    InputError
+        If it is not public, or its page names no file.
+    """
     if is_query(source):
         query = Query.of(source)
         return [Remote(query.name, query.source)]
