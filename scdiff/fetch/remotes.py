@@ -86,9 +86,9 @@ def _of_address(source: str) -> Remote:
             f"https://{parts.hostname}{parts.path}: leave the password out of the address, it would be kept. Use ~/.netrc."
         )
     return Remote(
-        check_name(unquote(parts.path.rpartition("/")[2]), url),
+        _check_name(unquote(parts.path.rpartition("/")[2]), url),
         url,
-        check_hash(known, url) if known else "",
+        _check_hash(known, url) if known else "",
     )
 
 
@@ -100,7 +100,7 @@ def _parts(url: str) -> SplitResult:
         raise ConfigError(f"{url}: this is no address ({error}).") from None
 
 
-def check_hash(text: str, url: str) -> str:
+def _check_hash(text: str, url: str) -> str:
     """Check that a hash can be one."""
     algorithm, _, digits = text.lower().partition(":")
     if (
@@ -114,7 +114,7 @@ def check_hash(text: str, url: str) -> str:
     return f"{algorithm}:{digits}"
 
 
-def check_name(name: str, where: str) -> str:
+def _check_name(name: str, where: str) -> str:
     """Check that a name from elsewhere can be that of a file in the folder, and of nothing outside of it."""
     if not name:
         raise ConfigError(
@@ -184,17 +184,17 @@ def _in_folder(page: str, address: str) -> list[Remote]:
     urls = dict.fromkeys(
         url
         for link in parser.found
-        if "?" not in link and "#" not in link and (url := join_address(address, link))
+        if "?" not in link and "#" not in link and (url := _join_address(address, link))
     )
     inside = [
         url
         for url in urls
         if url.rpartition("/")[0] == address.rstrip("/") and not url.endswith("/")
     ]
-    return [Remote(check_name(unquote(url.rpartition("/")[2]), address), url) for url in inside]
+    return [Remote(_check_name(unquote(url.rpartition("/")[2]), address), url) for url in inside]
 
 
-def join_address(address: str, link: str) -> str:
+def _join_address(address: str, link: str) -> str:
     """Address that a link of a page leads to; empty where it is none."""
     try:
         return urljoin(address, link)
