@@ -106,10 +106,16 @@ def _line(line: Judgement) -> dict[str, Any]:
         "decision": line.decision,
         "kind": line.decision.lower().replace(" ", "-"),
         "role": "" if line.kind == "release" else line.kind,
-        "why": line.why if line.decision not in ("PASS", "REPORTED") else "",
+        "why": _why(line),
         "advice": line.advice,
         "source": line.source,
     }
+
+
+def _why(line: Judgement) -> str:
+    """Say why, where the columns do not show it and nothing is said of what would decide."""
+    shown = line.decision in ("PASS", "FAIL", "REPORTED") or line.advice
+    return "" if shown else line.why
 
 
 def _limit(line: Judgement, unit: str) -> str:
