@@ -158,5 +158,6 @@ def test_the_package_is_typed_data_and_code_only() -> None:
         ".txt",
         ".typed",
         ".json",
+        ".yaml",
         ".md",
     }

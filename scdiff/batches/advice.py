@@ -1,4 +1,4 @@
-"""What would decide a criterion that cannot be told.
+"""What would decide a criterion that is open.
 
 More cells, more donors, or another measurement.
 """
@@ -23,7 +23,7 @@ MOST_CELLS = 10_000_000
 
 
 def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> str:
-    """Say what would decide; empty where nothing in the run tells.
+    """Say what would decide an open criterion.
 
     The cells that bring the limit of detection to the limit come from the plan; those that bring
     the interval to one side of it from its width, which shrinks with the square root of the cells,
@@ -32,7 +32,7 @@ def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> st
     Parameters
     ----------
     check, reading
-        The line and its figure, which cannot be told.
+        The line and its figure.
     depth
         Median counts per cell.
     seed

@@ -22,7 +22,7 @@ DECISIONS: tuple[Decision, ...] = ("PASS", "FAIL", "CANNOT TELL", "INVALID")
 EXIT_CODES: dict[Decision, int] = {decision: code for code, decision in enumerate(DECISIONS)}
 
 _GRAVITY: tuple[Decision, ...] = ("PASS", "CANNOT TELL", "FAIL", "INVALID")
-"""A criterion that fails decides a batch although another cannot be told.
+"""A criterion that fails decides a batch although another is open.
 
 An invalid result is no statement at all.
 """
@@ -36,9 +36,9 @@ class Figure:
     ----------
     value, low, high
         The number and the ends of its 95 % interval, in one unit; the ends equal the number where
-        it has no interval; NaN where nothing was measured.
+        it has no interval; NaN if it was not measured.
     lod
-        Limit of detection in the same unit; NaN for a figure that has none.
+        Limit of detection in the same unit; NaN for a figure without one.
     verdict
         What the run says of the row, as in ``fractions.csv``; empty where it says nothing.
     text
@@ -63,7 +63,7 @@ class Limits:
     Parameters
     ----------
     at_least, at_most
-        In the unit of the figure; None where there is no such limit.
+        In the unit of the figure; None without such a limit.
     allowed
         Texts that pass; empty for a number.
     by

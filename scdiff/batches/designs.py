@@ -314,7 +314,7 @@ def _mix(
 def _soup(
     nominal: Nominal, negatives: Pool, positives: Pool, rng: np.random.Generator, kept: float
 ) -> Any:
-    """Draw what the empty droplets of a batch hold; None where there is no soup."""
+    """Draw what the empty droplets of a batch hold; None without soup."""
     from scdiff.assay.mixture import Soup
 
     if not nominal.soup:
@@ -347,7 +347,7 @@ def _background(design: Design, pools: Pools, rng: np.random.Generator) -> Pool:
 
 
 def _others(kind: str, pools: Pools, number: int, rng: np.random.Generator) -> Pool:
-    """Cells that are no positives and could be taken for them."""
+    """Negative cells that resemble positive ones."""
     positive = pools.positives.take(rng.integers(len(pools.positives), size=number))
     if kind == SINGLE_MARKER:
         alone = np.eye(len(pools.markers))[rng.integers(len(pools.markers), size=number)]
@@ -365,6 +365,6 @@ def _others(kind: str, pools: Pools, number: int, rng: np.random.Generator) -> P
             kind,
         )
     if kind not in pools.off_target:
-        raise InputError(f"there are no cells of the lineage {kind!r}.")
+        raise InputError(f"the study has no cells of the lineage {kind!r}.")
     lineage = pools.off_target[kind]
     return lineage.take(rng.integers(len(lineage), size=number))

@@ -71,7 +71,7 @@ class Evidence:
         Raises
         ------
         UnknownNameError
-            If the run has none of that name.
+            If the run lacks it.
         InputError
             If it cannot be read.
         """
@@ -148,7 +148,7 @@ def read_evidence(folder: Path, *, batch: str = "") -> Evidence:
     Raises
     ------
     InputError
-        If it is no finished run, or its tables have another layout.
+        If the run is not finished, or its tables have another layout.
     """
     if not (folder / "tables" / FRACTIONS).is_file():
         raise InputError(
@@ -257,7 +257,7 @@ def _read_cells(path: Path) -> Any:
 
 
 def _is_control(cells: Any) -> Any:
-    """Which cells are of a control sample."""
+    """Which cells come from a control sample."""
     return cells["control"].astype(bool) if "control" in cells else cells["sample"].isna()
 
 

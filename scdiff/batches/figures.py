@@ -21,7 +21,7 @@ Each takes the run and a sample. The docstring says what it is.
 
 
 def _median(evidence: Evidence, sample: str, column: str) -> float:
-    """Median of a measure of the cells of a sample; NaN where there are none."""
+    """Median of a measure of the cells of a sample; NaN without cells."""
     cells = evidence.cells_of(sample)
     return float(cells[column].median()) if column in cells and len(cells) else math.nan
 

@@ -25,7 +25,7 @@ Section = Callable[["pd.DataFrame", float], Finding]
 
 
 def find_all(rows: pd.DataFrame, *, goal: float) -> list[Finding]:
-    """Analyse all sections that the measurements allow; one that they do not says so.
+    """Analyse all sections that the measurements allow; the others explain why not.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
     Raises
     ------
     InputError
-        If there are no values.
+        If values are missing.
 
     Source
     ------
@@ -85,7 +85,7 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
     ordered = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)
     if not n:
-        raise InputError("a limit of blank needs at least one blank; none is given.")
+        raise InputError("a limit of blank needs at least one blank.")
     low, high = (int(binom.ppf(tail, n, share)) for tail in (0.025, 0.975))
     value = _at_rank(ordered, 0.5 + share * n)
     return Bounded(value, float(ordered[max(low - 1, 0)]), float(ordered[min(high, n - 1)]))
@@ -148,7 +148,7 @@ def find_detection_limit(
 
 @dataclass(frozen=True)
 class _Line:
-    """A probit line through counts, told by its slope and the logarithm of its limit."""
+    """A probit line through counts, given by its slope and the logarithm of its limit."""
 
     position: Floats
     found: Floats
@@ -214,7 +214,7 @@ class Profile:
     coefficients
         a, b, c.
     draws
-        Coefficients fitted to variances drawn anew from the fit, shape (n, 3): how sure the
+        Coefficients fitted to variances drawn from the fit, shape (n, 3): how sure the
         profile is.
     """
 
@@ -247,14 +247,14 @@ def fit_profile(
     freedom
         Degrees of freedom of each variance, shape (n,), 1 or more.
     draws
-        Sets of variances that are drawn to tell how sure the profile is.
+        Sets of variances that are drawn for the bounds of the profile.
     seed
         Start of the random generator.
 
     Raises
     ------
     InputError
-        If there are no levels.
+        If levels are missing.
 
     Source
     ------
@@ -262,7 +262,7 @@ def fit_profile(
     """
     u, seen, df = (np.asarray(part, dtype=float) for part in (levels, variances, freedom))
     if not len(u):
-        raise InputError("a precision profile needs at least one level; none is given.")
+        raise InputError("a precision profile needs at least one level.")
     best = _fit_variance(u, seen, df)
     rng = np.random.default_rng(seed)
     expected = _powers(u) @ best
@@ -273,7 +273,7 @@ def fit_profile(
 def _fit_variance(u: Floats, seen: Floats, df: Floats) -> Floats:
     """Most likely coefficients.
 
-    Least squares without negative ones, weighted anew by what they give.
+    Least squares without negative ones, weighted again by the fitted variances.
     """
     top, high = max(float(u.max()), 1e-300), max(float(seen.max()), 1e-300)
     powers, variance = _powers(u / top), seen / high
@@ -299,9 +299,9 @@ def total_error(bias: Any, sd: Any, level: Any) -> Floats:
 def find_quantification_limit(
     profile: Profile, span: tuple[float, float], *, bias: float, goal: float
 ) -> Bounded:
-    """Limit of quantification: the least level from which on the total error is within its goal.
+    """Limit of quantification: the least level above which the total error meets its goal.
 
-    The value stands on the upper bound of the standard deviation, so that the goal is met with
+    The value uses the upper bound of the standard deviation, so that the goal is met with
     confidence; ``low`` on the fitted one. Never below the least level that was tested.
 
     Parameters
@@ -329,7 +329,7 @@ def find_quantification_limit(
 
 
 def _first_kept(grid: Floats, kept: Any) -> float:
-    """Least level from which on a goal is kept; NaN where it is not kept at the highest."""
+    """Least level above which a goal is met; NaN if the highest level misses it."""
     broken = np.flatnonzero(~kept)
     start = int(broken[-1]) + 1 if len(broken) else 0
     return float(grid[start]) if start < len(grid) else np.nan

@@ -20,7 +20,7 @@ MOST_INPUTS = 6
 """Input files that a sheet lists; the record holds all."""
 
 NONE = 1e-5
-"""Below it a figure in percent or as a share is none: one cell in ten million."""
+"""A figure below it prints as 0: one cell in ten million."""
 
 MEANINGS = {
     "PASS": "Every release criterion is met by the end of the interval that protects the patient.",

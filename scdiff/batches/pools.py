@@ -23,7 +23,7 @@ REST = "rest"
 """Name of the column that holds all genes but the markers."""
 
 SIMULATED = "simulated"
-"""Stands for cells that :func:`scdiff.simulate.simulate` draws."""
+"""Names cells that :func:`scdiff.simulate.simulate` draws."""
 
 DRAWN_CELLS, DRAWN_DEPTH = 4_000, 12_000.0
 """Cells and median counts of a drawn pool: deep enough to be thinned to what a lab sequences."""
@@ -101,7 +101,7 @@ def read_pool(source: str, program: Program, *, positive: bool = False, seed: in
     Raises
     ------
     InputError
-        If there are no cells, or a marker has no row.
+        If cells are missing, or a marker has no row.
     """
     from scdiff.steps.load.step import load
     from scdiff.steps.shared.markers import read_markers

@@ -117,7 +117,7 @@ def fit_components(
 
 
 def _constant(value: float, names: Sequence[str], n: int) -> Components:
-    """Give the components of measurements that are all alike."""
+    """Give the components of measurements that are all equal."""
     variance = dict.fromkeys([*names, REPEATABILITY], 0.0)
     return Components(value, variance, dict.fromkeys(variance, (0.0, 0.0)), 0.0, (0.0, 0.0), n)
 

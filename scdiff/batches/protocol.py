@@ -150,7 +150,7 @@ class Blanks(BaseModel):
 
 
 class Interference(BaseModel):
-    """Blanks with what could be taken for positive cells, each as a share of the cells."""
+    """Blanks with cells that resemble positive ones, each as a share of the cells."""
 
     model_config = _STRICT
 
@@ -266,7 +266,7 @@ class Protocol(BaseModel):
     @model_validator(mode="after")
     def _has_data(self) -> Protocol:
         if (self.kind == "wet") != (self.sheet is not None):
-            raise ValueError("a wet protocol names its sheet, one in silico has none")
+            raise ValueError("a wet protocol names its sheet, a protocol in silico does not")
         return self
 
 
@@ -323,7 +323,7 @@ def load_protocol(name: str | Path) -> Locked:
             f"{path}: the protocol cannot be read ({error.strerror or error})."
         ) from None
     except ValueError as error:
-        raise ConfigError(f"{path}: this is no YAML text: {error}.") from None
+        raise ConfigError(f"{path}: this is not a YAML text: {error}.") from None
     if not isinstance(found, dict):
         raise ConfigError(
             f"{path}: a protocol is a mapping with name, version, kind and acceptance."

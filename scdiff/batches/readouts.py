@@ -58,9 +58,9 @@ class Reading:
     figure
         In the unit of the line.
     sample
-        Sample that it is of; empty where the run has none.
+        Its sample; empty if the run lacks it.
     program
-        Programme that it is of; empty for other figures.
+        Its programme; empty for other figures.
     row
         The row of the table; empty for a figure of quality control.
     """
@@ -95,7 +95,7 @@ def check_read_outs(checks: list[Check], evidence: Evidence) -> None:
 
 
 def _kind_of(check: Check, evidence: Evidence) -> str:
-    """Tell what a read-out measures; ``any`` for other tables, which do not say."""
+    """Give what a read-out measures; ``any`` for other tables, which do not say."""
     first, *rest = check.read_out.split("/")
     if first == "qc" and len(rest) == 1:
         return str(QC_FIGURES[rest[0]].facts["kind"])
@@ -105,7 +105,7 @@ def _kind_of(check: Check, evidence: Evidence) -> str:
         return "any"
     if len(rest) not in (1, 2):
         raise UnknownNameError(
-            f"{check.id}: read-out {check.read_out!r} is none of programme/state/column, "
+            f"{check.id}: read-out {check.read_out!r} is not programme/state/column, "
             "qc/figure and tables/NAME.csv/column."
         )
     _check_fraction(check, evidence, first, rest[0])
@@ -156,7 +156,7 @@ def _check_sample(check: Check, evidence: Evidence) -> None:
 def read_figures(check: Check, evidence: Evidence) -> list[Reading]:
     """Read the figures of one line, one for each sample that it names.
 
-    One that is empty where the run has none.
+    An empty one if the run lacks them.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class Judgement(BaseModel):
 class Source(BaseModel):
     """A specification.
 
-    Its name, version and hash, where it came from, and its copy beside the record.
+    Its name, version and hash, where it came from, and its copy in the folder.
     """
 
     model_config = _STRICT
@@ -125,7 +125,7 @@ class Release(BaseModel):
     specifications, results, sheets
         What was judged by what.
     replaces
-        SHA-256 of the record that stood in the folder before; empty where there was none.
+        SHA-256 of the earlier record in the folder; empty without one.
     """
 
     model_config = _STRICT
@@ -184,7 +184,9 @@ def read_release(path: Path) -> Release:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"])) or "the file"
-        raise InputError(f"{path}: is no record of a decision: {place}: {fault['msg']}.") from None
+        raise InputError(
+            f"{path}: is not a record of a decision: {place}: {fault['msg']}."
+        ) from None
 
 
 def json_schema() -> str:

@@ -175,7 +175,7 @@ def judge_sheet(found: Evidence, written: Written, *, advice: bool = True, seed:
     written
         The specification; :func:`scdiff.batches.readouts.check_read_outs` has passed it.
     advice
-        Whether to plan what would decide the lines that cannot be told.
+        Whether to plan what would decide the open lines.
     seed
         Start of the random generator of the plan.
     """
@@ -234,7 +234,7 @@ _COPIED = {
 
 
 def _add_advice(lines: list[Judgement], check: Check, found: Evidence, seed: int) -> None:
-    """Say of the last lines, those of one check, what would decide where they cannot be told."""
+    """Say what would decide the last lines, those of one check, if they are open."""
     readings = read_figures(check, found)
     for at, reading in enumerate(readings, start=len(lines) - len(readings)):
         if lines[at].decision == "CANNOT TELL":

@@ -137,7 +137,7 @@ def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
 
 
 def find_limits(rows: pd.DataFrame, goal: float) -> Finding:
-    """Limits of blank, detection and quantification as found, beside those printed.
+    """Limits of blank, detection and quantification as found, next to those printed.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ class Check(BaseModel):
     low, high
         For ``tables/...``: columns of the interval.
     sample
-        ``all`` (every sample that is no control), the name of a sample, ``each sample``, or ``each
+        ``all`` (every sample except controls), the name of a sample, ``each sample``, or ``each
         control``.
     unit
         Unit of the limits, one of :data:`UNITS`.
@@ -170,13 +170,13 @@ class Specification(BaseModel):
     source
         Where the limits come from: DOI, standard, or ``field convention``.
     notes
-        What stands on the page, sentence by sentence.
+        Sentences for the page.
     suitability
         What makes a result one that may be judged; a failure makes it INVALID, never FAIL.
     criteria
         What the batch must show.
     not_measured
-        What the source asks for and this method cannot tell.
+        What the source asks for and this method does not measure.
     """
 
     model_config = _STRICT
@@ -208,7 +208,7 @@ class Specification(BaseModel):
         if twice:
             raise ValueError(f"two lines share the id {twice[0]!r}: each id may be used once")
         if all(check.kind != "release" for check in self.criteria):
-            raise ValueError("no criterion is of the kind release, so nothing would be decided")
+            raise ValueError("no criterion has the kind release, so nothing would be decided")
         return self
 
 
@@ -242,7 +242,7 @@ class Written:
 
     @property
     def file(self) -> str:
-        """Name of its copy beside the decision."""
+        """Name of its copy in the folder of the decision."""
         return f"specification_{self.content.name}_{self.content.version}.yaml"
 
 
@@ -289,12 +289,12 @@ def read_specification(data: bytes, origin: str) -> Written:
     Raises
     ------
     ConfigError
-        If they are no YAML text, or break the schema.
+        If they are not a YAML text, or break the schema.
     """
     try:
         found = parse_yaml(data.decode("utf-8"))
     except ValueError as error:
-        raise ConfigError(f"{origin}: this is no YAML text: {error}.") from None
+        raise ConfigError(f"{origin}: this is not a YAML text: {error}.") from None
     if not isinstance(found, dict):
         raise ConfigError(
             f"{origin}: a specification is a mapping with name, version and criteria."

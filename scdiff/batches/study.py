@@ -156,7 +156,7 @@ def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
     protocol
         The protocol.
     measurer
-        What measures an input that is no finished run.
+        What measures an input other than a finished run.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def select_decided(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimate_share(hits: Any) -> Figure:
-    """Estimate a share with its exact interval; nothing measured where there is none."""
+    """Estimate a share with its exact interval; empty without hits."""
     n, k = len(hits), int(np.sum(hits))
     if not n:
         return Figure()
@@ -95,12 +95,12 @@ def make_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Refuse to evaluate where there are no rows.
+    """Refuse to evaluate an empty selection.
 
     Raises
     ------
     InputError
-        If there are none.
+        If it is empty.
     """
     if rows.empty:
         raise InputError(f"the study holds no {what}.")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["find_agreement", "find_claims", "find_recovery", "find_robustness", "find_specificity"]
 
 
-def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections are called alike
-    """Blanks, plain and with what could be taken for positive cells.
+def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections have one signature
+    """Blanks, plain and with cells that resemble positive ones.
 
     How often positive cells are stated.
 

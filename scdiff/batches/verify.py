@@ -49,7 +49,7 @@ def verify_release(out: Path) -> list[str]:
 
 
 def _changed_trail(release: Release, out: Path) -> list[str]:
-    """Hold the files beside the record to the list of hashes."""
+    """Compare the files of the record with the list of hashes."""
     names = [RECORD, TABLE, PAGE, *(source.file for source in release.specifications)]
     absent = [name for name in [*names, SUMS] if not (out / name).is_file()]
     if absent:
@@ -136,7 +136,7 @@ def _specification(release: Release, sheet: Sheet, out: Path) -> Written:
         None,
     )
     if source is None or not (out / source.file).is_file():
-        raise InputError(f"the specification {' '.join(label)} is not beside the record.")
+        raise InputError(f"the specification {' '.join(label)} is not in the folder of the record.")
     return read_specification((out / source.file).read_bytes(), str(out / source.file))
 
 
@@ -146,7 +146,7 @@ def _differences(sheet: Sheet, again: Sheet) -> list[str]:
     lines = [line.model_copy(update={"advice": ""}) for line in sheet.judgements]
     if len(lines) != len(again.judgements):
         count = len(again.judgements)
-        return [f"{head}: {len(lines)} lines stand in the record, but {count} are judged now."]
+        return [f"{head}: the record has {len(lines)} lines, but {count} are judged now."]
     found = [
         f"{head}: {old.id} ({old.sample}) stands as {old.decision} in the record, but the "
         f"tables give {new.decision}, or other figures."

@@ -54,7 +54,7 @@ class _DecisionCommand(TyperCommand):
     """A command whose exit code is a decision: errors have codes of their own."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Read the words of the command line; a usage error is no decision."""
+        """Read the words of the command line; a usage error must not look like a decision."""
         try:
             return super().make_context(*args, **options)
         except _USAGE as error:
@@ -62,7 +62,7 @@ class _DecisionCommand(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error or an interruption is no decision."""
+        """Run the command; an error must not look like a decision."""
         try:
             with _NoDecision():
                 return super().invoke(ctx)
@@ -124,14 +124,14 @@ def _verify(out: Path, others: list[Any]) -> None:
     Raises
     ------
     ConfigError
-        If anything but the folder is given.
+        If more than the folder is given.
     """
     from scdiff.batches.verify import verify_release
 
     if others:
         raise ConfigError(
             "--verify takes the folder of the decision (--out) and nothing else: results and "
-            "specification stand in its record."
+            "specification are in its record."
         )
     found = verify_release(out)
     for said in found:

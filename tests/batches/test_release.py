@@ -151,7 +151,7 @@ def test_what_would_decide_comes_from_the_plan(make_result, spec_file, tmp_path)
             "tables/fraction.csv/lod",
             "Did you mean 'fractions.csv'",
         ),
-        ("pancreatic_progenitor/progenitor_like", "progenitor_like", "is none of"),
+        ("pancreatic_progenitor/progenitor_like", "progenitor_like", "is not programme"),
         ("qc/cells", "qc/cell", "Did you mean 'cells'"),
         ("title: Positive cells", "title: Positive cells, sample: al", "Did you mean 'all'"),
     ],

@@ -102,7 +102,7 @@ def test_the_limit_of_blank_is_that_of_its_rank() -> None:
     found = find_blank_limit(values)
     assert (found.value, found.low, found.high) == (57.5, 53, 60)
     assert find_blank_limit([0.0]).value == 0
-    with pytest.raises(InputError, match="none is given"):
+    with pytest.raises(InputError, match="at least one blank"):
         find_blank_limit([])
 
 
