@@ -3,13 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming wheel clean
+.PHONY: demo test test-slow lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
 
 test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
+	-sh tests/install_postgres.sh
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
@@ -20,10 +21,15 @@ lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming ## every benchmark; tables in tests/benchmarks/results
+bench: bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate ## every benchmark; tables in tests/benchmarks/results
 
-bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming: $(VENV)/.installed-bench
+bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/$(subst -,_,$@).py
+
+validation: $(VENV)/.installed ## validate this version by the shipped protocol: docs/validation
+	rm -rf docs/validation
+	$(BIN)/scdiff validate standard --out docs/validation
+	rm -rf docs/validation/.scdiff
 
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -8,7 +8,11 @@ from pathlib import Path
 out = Path(sys.argv[1])
 truth = json.loads((out / "truth.json").read_text())["fraction"]
 with (out / "tables" / "fractions.csv").open(newline="") as handle:
-    row = next(row for row in csv.DictReader(handle) if row["state"] == "progenitor_like" and row["sample"] == "all")
+    row = next(
+        row
+        for row in csv.DictReader(handle)
+        if row["state"] == "progenitor_like" and row["sample"] == "all"
+    )
 low, high = float(row["prevalence_low"]), float(row["prevalence_high"])
 if not low <= truth <= high:
     sys.exit(f"the interval {low:.4f}-{high:.4f} does not hold the truth {truth:.4f}")

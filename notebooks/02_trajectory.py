@@ -49,13 +49,10 @@ if FILE is None:
 
 
 # %%
-def prepare(adata: anndata.AnnData) -> anndata.AnnData:
-    """Run every step from counts to the table of fractions."""
+def analyse(adata: anndata.AnnData) -> anndata.AnnData:
+    """Run every step from counts to the table of fractions; the results have names that start with scdiff."""
     adata = anndata.AnnData(adata.X.copy(), obs=adata.obs[["cell_type"]].copy(), var=adata.var[[]].copy())
-    adata.layers["counts"] = adata.X.copy()
-    adata.obs["sample"] = pd.Categorical(["E15.5"] * adata.n_obs)
-    adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "UMI"}}
-    scdiff.pp.normalise(adata)
+    scdiff.pp.prepare(adata, counts="X", species="mouse")
     scdiff.pp.embed(adata)
     scdiff.tl.call(adata, programs=["pancreatic_progenitor"], null_sets=0)
     scdiff.tl.trajectory(adata)
@@ -63,7 +60,7 @@ def prepare(adata: anndata.AnnData) -> anndata.AnnData:
     return adata
 
 
-pancreas = prepare(anndata.read_h5ad(FILE))
+pancreas = analyse(anndata.read_h5ad(FILE))
 record = pancreas.uns["scdiff"]["trajectory"]
 record["verdict"], record["gap"]["p_continuum"], record["gap"]["p_separate"]
 
@@ -87,13 +84,13 @@ pancreas.obs["cell_type"][record["root_cell"]]
 # %%
 stages = ["Ductal", "Ngn3 low EP", "Ngn3 high EP", "Pre-endocrine"]
 rank = pancreas.obs["cell_type"].astype(str).map({stage: place for place, stage in enumerate(stages)}).fillna(4)
-round(float(spearmanr(rank, pancreas.obs["dpt_pseudotime"]).statistic), 3)
+round(float(spearmanr(rank, pancreas.obs["scdiff_dpt_pseudotime"]).statistic), 3)
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 order = [*stages, "Epsilon", "Alpha", "Delta", "Beta"]
 for place, stage in enumerate(order):
-    values = pancreas.obs["dpt_pseudotime"][pancreas.obs["cell_type"] == stage]
+    values = pancreas.obs["scdiff_dpt_pseudotime"][pancreas.obs["cell_type"] == stage]
     ax.scatter(place + np.random.default_rng(0).uniform(-0.3, 0.3, len(values)), values, s=2)
 ax.set_xticks(range(len(order)), order, rotation=30, ha="right")
 ax.set_ylabel("diffusion pseudotime (0-1)")
@@ -130,14 +127,14 @@ plt.show()
 
 # %%
 ends = pancreas[pancreas.obs["cell_type"].isin(["Ductal", "Beta"])].copy()
-counts = ends.layers["counts"].copy().tolil()
+counts = ends.X.copy().tolil()
 generator = np.random.default_rng(0)
 for cell, partner in zip(
     generator.permutation(ends.n_obs)[: ends.n_obs // 20], generator.integers(ends.n_obs, size=ends.n_obs // 20), strict=True
 ):
     counts[cell] = counts[cell] + counts[partner]
 ends.X = counts.tocsr()
-mixture = prepare(ends)
+mixture = analyse(ends)
 record = mixture.uns["scdiff"]["trajectory"]
 
 # %%

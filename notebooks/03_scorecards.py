@@ -39,9 +39,8 @@ for name, title in SCORECARDS.items():
 
 # %%
 adata = scdiff.simulate.simulate(n_cells=1_200, fraction=0.04, seed=3)
-adata.layers["counts"] = adata.X.copy()
-adata.obs["sample"] = adata.obs["donor"] = ["one" if number % 2 else "two" for number in range(adata.n_obs)]
-adata.uns["scdiff"] = {"input": {"species": "human"}}
+adata.obs["donor"] = ["one" if number % 2 else "two" for number in range(adata.n_obs)]
+scdiff.pp.prepare(adata, sample="donor", donor="donor")
 
 # %%
 scdiff.tl.call(adata, programs=["pancreatic_progenitor", "paracrine", "identity", "stages"], null_sets=200)

@@ -9,7 +9,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_BYTES", "MOST_TABLE_BYTES", "plain_file", "read_bytes", "read_text", "shown", "yaml_of"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_TABLE_BYTES",
+    "find_special_kind",
+    "format_value",
+    "parse_yaml",
+    "read_bytes",
+    "read_text",
+]
 
 MOST_BYTES = 1 << 20
 """Far more than any file of options or programme holds."""
@@ -21,13 +29,18 @@ MOST_VALUES, MOST_NESTED = 20_000, 40
 """Values of a YAML text, each alias counted as what it stands for; depth of lists and mappings within each other."""
 
 _LONGEST = 120
-_KINDS = ((stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
-def plain_file(path: Path) -> str:
+def find_special_kind(path: Path) -> str:
     """Say what keeps a path from being a plain file or a folder, such as ``a FIFO``; empty for those and where there is nothing.
 
-    >>> plain_file(Path("/dev/null"))
+    >>> find_special_kind(Path("/dev/null"))
     'a device'
     """
     try:
@@ -45,7 +58,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     OSError
         If it cannot be read, is no plain file, or holds more than ``most`` bytes; ``strerror`` says which.
     """
-    if kind := plain_file(path):  # opening a FIFO waits for a writer, reading a device need not end
+    if kind := find_special_kind(
+        path
+    ):  # opening a FIFO waits for a writer, reading a device need not end
         raise OSError(errno.EINVAL, f"it is {kind}, not a plain file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as handle:
@@ -68,7 +83,7 @@ def read_text(path: Path, most: int = MOST_BYTES, *, encoding: str = "utf-8") ->
     return read_bytes(path, most).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def yaml_of(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """Read a YAML text as plain values.
 
     Raises
@@ -96,7 +111,9 @@ def _refuse_bomb(text: str) -> None:
     seen = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            seen += sizes.get(str(event.anchor), MOST_VALUES)  # an alias of what it stands in has no size
+            seen += sizes.get(
+                str(event.anchor), MOST_VALUES
+            )  # an alias of what it stands in has no size
         elif isinstance(event, yaml.NodeEvent):
             seen += 1
             if isinstance(event, yaml.CollectionStartEvent):
@@ -109,13 +126,15 @@ def _refuse_bomb(text: str) -> None:
         if seen > MOST_VALUES:
             raise ValueError(f"it stands for more than {MOST_VALUES:,} values")
         if len(open_) > MOST_NESTED:
-            raise ValueError(f"lists and mappings stand more than {MOST_NESTED} deep within each other")
+            raise ValueError(
+                f"lists and mappings stand more than {MOST_NESTED} deep within each other"
+            )
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Represent a value in a sentence, shortened where it is long.
 
-    >>> shown("few"), len(shown("x" * 1000)) < 150
+    >>> format_value("few"), len(format_value("x" * 1000)) < 150
     ("'few'", True)
     """
     short = reprlib.Repr()

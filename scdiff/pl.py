@@ -1,4 +1,4 @@
-"""Plots: the front that scanpy users expect. It only names functions ``(data, ax) -> Axes``.
+"""Plots, in the module where scanpy users expect them: of an object, or ``(data, ax) -> Axes``.
 
 >>> import scdiff.pl
 >>> "forest" in dir(scdiff.pl)
@@ -10,8 +10,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
-    from scdiff.report.plots.evidence import counts_against_depth, evidence_strips, positives_heatmap
+    from scdiff.report.plots.evidence import (
+        counts_against_depth,
+        evidence_strips,
+        positives_heatmap,
+    )
     from scdiff.report.plots.fractions import axis_pairs, dots, forest, read_outs, receptor_dots
     from scdiff.report.plots.maps import category_map, paga_graph, pseudotime_map, state_bars
     from scdiff.report.plots.qc import dropped_bars, metric_histogram
@@ -37,8 +43,9 @@ _MODULES = ("evidence", "fractions", "maps", "qc")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a plot when it is first asked for."""
+    """Import the plot ``name`` when it is first used."""
     if name in __all__:
+        register()
         modules = (import_module(f"scdiff.report.plots.{module}") for module in _MODULES)
         return next(getattr(module, name) for module in modules if name in module.__all__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

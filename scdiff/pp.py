@@ -1,6 +1,6 @@
-"""Preprocessing, under the name that scanpy users expect: from counts to clusters.
+"""Preprocessing, in the module where scanpy users expect it: from counts to clusters.
 
-Each name is loaded when it is first used, so importing this front costs nothing.
+Each function is imported when it is first used, so importing this module is fast.
 """
 
 from __future__ import annotations
@@ -9,26 +9,31 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
-    from scdiff.steps.embed import embed
+    from scdiff.steps.embed.step import embed
     from scdiff.steps.load.prepare import prepare
     from scdiff.steps.normalise import normalise
-    from scdiff.steps.qc import qc
+    from scdiff.steps.qc.step import qc
 
 __all__ = ["embed", "normalise", "prepare", "qc"]
 
 _HOME = {
     "prepare": "scdiff.steps.load.prepare",
-    "qc": "scdiff.steps.qc",
+    "qc": "scdiff.steps.qc.step",
     "normalise": "scdiff.steps.normalise",
-    "embed": "scdiff.steps.embed",
+    "embed": "scdiff.steps.embed.step",
 }
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Load the step ``name``."""
+    """Import the step ``name``."""
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    register()
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -57,8 +57,12 @@ class Registry(Generic[F]):
         self.kind = kind
         self._cards: dict[str, Card[F]] = {}
 
-    def register(self, name: str, *, summary: str, source: str, facts: Mapping[str, Any] | None = None) -> Callable[[F], F]:
-        """Return the decorator that enters a function under ``name``; the options are the fields of its :class:`Card`.
+    def register(
+        self, name: str, *, summary: str, source: str, facts: Mapping[str, Any] | None = None
+    ) -> Callable[[F], F]:
+        """Return the decorator that registers a function under ``name``.
+
+        The options are the fields of its :class:`Card`.
 
         Raises
         ------
@@ -77,7 +81,9 @@ class Registry(Generic[F]):
 
     def __getitem__(self, name: str) -> Card[F]:
         if name not in self._cards:
-            raise UnknownNameError(f"unknown {self.kind} {name!r}. {did_you_mean(name, self._cards)}")
+            raise UnknownNameError(
+                f"unknown {self.kind} {name!r}. {did_you_mean(name, self._cards)}"
+            )
         return self._cards[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Tools, under the name that scanpy users expect: from cells to a verdict.
+"""Tools, in the module where scanpy users expect them: from cells to a verdict.
 
-Each name is loaded when it is first used, so importing this front costs nothing.
+Each function is imported when it is first used, so importing this module is fast.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scdiff.accessor import register
+
 if TYPE_CHECKING:
-    from scdiff.steps.call import call
-    from scdiff.steps.communicate import communicate
+    from scdiff.steps.call.step import call
+    from scdiff.steps.communicate.step import communicate
     from scdiff.steps.compare import compare
     from scdiff.steps.dose import dose
-    from scdiff.steps.fraction import fraction
+    from scdiff.steps.fraction.step import fraction
     from scdiff.steps.score import score
     from scdiff.steps.scorecard import scorecard
-    from scdiff.steps.trajectory import trajectory
+    from scdiff.steps.trajectory.step import trajectory
 
 __all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "scorecard", "trajectory"]
 
 _HOME = {
     "score": "scdiff.steps.score",
-    "call": "scdiff.steps.call",
-    "trajectory": "scdiff.steps.trajectory",
-    "fraction": "scdiff.steps.fraction",
-    "communicate": "scdiff.steps.communicate",
+    "call": "scdiff.steps.call.step",
+    "trajectory": "scdiff.steps.trajectory.step",
+    "fraction": "scdiff.steps.fraction.step",
+    "communicate": "scdiff.steps.communicate.step",
     "compare": "scdiff.steps.compare",
     "dose": "scdiff.steps.dose",
     "scorecard": "scdiff.steps.scorecard",
@@ -34,9 +36,12 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Load the step ``name``."""
+    """Import the step ``name``."""
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    register()
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -27,13 +27,17 @@ def small_batch() -> AnnData:
     from scdiff.simulate import BatchDesign, simulate
 
     design = BatchDesign(n_genes=450, controls=1)
-    drawn = simulate(n_cells=130, fraction=0.15, depth=2_000, contamination=0.05, design=design, seed=2)
+    drawn = simulate(
+        n_cells=130, fraction=0.15, depth=2_000, contamination=0.05, design=design, seed=2
+    )
     del drawn.layers["counts"], drawn.uns["truth"]
     return drawn
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], object]], Path]:
     """Fill a folder once for all processes of a test run, ``made_once(name, fill)``; the others wait for it."""
     base = tmp_path_factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -54,7 +58,10 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 @pytest.fixture(scope="session")
 def small_input(small_batch: AnnData, made_once: Callable[..., Path]) -> Path:
     """The small batch as a file; not to be changed."""
-    return made_once("input", lambda folder: small_batch.write_h5ad(folder / "small.h5ad")) / "small.h5ad"
+    return (
+        made_once("input", lambda folder: small_batch.write_h5ad(folder / "small.h5ad"))
+        / "small.h5ad"
+    )
 
 
 @pytest.fixture
@@ -69,6 +76,19 @@ def finished_run(small_input: Path, made_once: Callable[..., Path]) -> Path:
     from scdiff.cli import main
 
     def fill(folder: Path) -> None:
-        assert main(["run", str(small_input), "--control", "control1", "--out", str(folder / "out"), "--quiet"]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    str(small_input),
+                    "--control",
+                    "control1",
+                    "--out",
+                    str(folder / "out"),
+                    "--quiet",
+                ]
+            )
+            == 0
+        )
 
     return made_once("finished", fill) / "out"

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from scdiff.bounded import MOST_VALUES, plain_file, read_bytes, yaml_of
+from scdiff.bounded import MOST_VALUES, find_special_kind, parse_yaml, read_bytes
 from scdiff.cli import main
 from scdiff.errors import ConfigError
 from scdiff.programs import load_program
-from scdiff.settings import joined
+from scdiff.run.settings import join_options
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -36,9 +37,25 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("inputs: [" + "{a: b}, " * 3_000 + "]", "more faults"),
         ("seed: &a {b: 1}\nsamples: *a", "option 'seed' is"),
     ],
-    ids=["bomb", "list", "map", "circle", "digits", "date", "int", "bool", "key", "value", "name", "faults", "alias"],
+    ids=[
+        "bomb",
+        "list",
+        "map",
+        "circle",
+        "digits",
+        "date",
+        "int",
+        "bool",
+        "key",
+        "value",
+        "name",
+        "faults",
+        "alias",
+    ],
 )
-def test_a_hostile_configuration_ends_in_a_short_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+def test_a_hostile_configuration_ends_in_a_short_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
     (tmp_path / "c.yaml").write_text(text)
     begun = time.monotonic()
     assert main(["check", "--config", str(tmp_path / "c.yaml")]) == 2
@@ -52,20 +69,26 @@ def test_a_hostile_configuration_ends_in_a_short_sentence(tmp_path: Path, capsys
 @pytest.mark.parametrize("text", [BOMB, "[" * 10_000, "!!int ''", "{" + "x" * 100_000])
 def test_a_hostile_setting_ends_in_a_short_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="the value is not a YAML text") as caught:
-        joined([], None, None, None, None, [f"load={text}"])
+        join_options([], None, None, None, None, [f"load={text}"])
     assert len(str(caught.value)) < 1_000
 
 
 def test_plain_values_and_anchors_are_read() -> None:
-    assert yaml_of("a: &x [1, 2]\nb: *x\nc: {d: null}") == {"a": [1, 2], "b": [1, 2], "c": {"d": None}}
-    assert len(yaml_of("[" + "1," * (MOST_VALUES - 1) + "]")) == MOST_VALUES - 1
+    assert parse_yaml("a: &x [1, 2]\nb: *x\nc: {d: null}") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": {"d": None},
+    }
+    assert len(parse_yaml("[" + "1," * (MOST_VALUES - 1) + "]")) == MOST_VALUES - 1
     with pytest.raises(ValueError, match="more than 20,000 values"):
-        yaml_of("[" + "1," * MOST_VALUES + "]")
+        parse_yaml("[" + "1," * MOST_VALUES + "]")
 
 
 @pytest.mark.parametrize("what", ["--config", "--samples", "programme", "receivers"])
 @pytest.mark.parametrize("kind", ["device", "fifo", "large"])
-def test_a_device_or_fifo_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, kind: str) -> None:
+def test_a_device_or_fifo_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, kind: str
+) -> None:
     suffix = {"--config": "yaml", "--samples": "csv", "programme": "toml", "receivers": "csv"}[what]
     path = tmp_path / f"x.{suffix}"
     if kind == "device":
@@ -80,7 +103,11 @@ def test_a_device_or_fifo_is_refused_at_once(tmp_path: Path, capsys: pytest.Capt
     assert main(["check", *words]) == 2
     assert time.monotonic() - begun < 10
     error = capsys.readouterr().err
-    assert {"device": "device", "fifo": "FIFO", "large": "MB" if what == "--samples" else "more than"}[kind] in error
+    assert {
+        "device": "device",
+        "fifo": "FIFO",
+        "large": "MB" if what == "--samples" else "more than",
+    }[kind] in error
 
 
 def test_a_programme_nested_without_end_is_refused(tmp_path: Path) -> None:
@@ -92,7 +119,11 @@ def test_a_programme_nested_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_plain_file_is_named(tmp_path: Path) -> None:
-    assert (plain_file(tmp_path), plain_file(tmp_path / "none"), plain_file(Path("/dev/zero"))) == ("", "", "a device")
+    assert (
+        find_special_kind(tmp_path),
+        find_special_kind(tmp_path / "none"),
+        find_special_kind(Path("/dev/zero")),
+    ) == ("", "", "a device")
     (tmp_path / "x").write_bytes(b"x" * 11)
     with pytest.raises(OSError, match="more than 10 bytes"):
         read_bytes(tmp_path / "x", 10)

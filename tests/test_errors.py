@@ -21,7 +21,11 @@ CODES = {
 
 
 def test_the_tree_is_complete() -> None:
-    classes = {name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, ScdiffError)}
+    classes = {
+        name: value
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, ScdiffError)
+    }
     assert {name: value.exit_code for name, value in classes.items()} == CODES
     assert set(errors.__all__) == {*CODES, "did_you_mean"}
 

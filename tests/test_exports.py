@@ -10,26 +10,53 @@ from pathlib import Path
 import pytest
 
 import scdiff
-from scdiff.pipeline import STEPS, step_functions
+from scdiff.run.pipeline import STEPS, step_functions
 
-FRONTS = ("io", "pp", "tl", "pl")
-HEAVY = ("scanpy", "anndata", "numba", "pandas", "matplotlib", "scipy", "sklearn", "igraph", "plotly", "umap")
+FRONTS = ("datasets", "get", "io", "pp", "tl", "pl")
+HEAVY = (
+    "scanpy",
+    "anndata",
+    "numba",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "igraph",
+    "plotly",
+    "umap",
+)
 
 
 def heavy_after(code: str) -> str:
     """Heavy libraries that are loaded after some code ran in a process of its own."""
-    script = f"import sys\n{code}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
-    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stderr.strip()
+    script = (
+        f"import sys\n{code}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stderr.strip()
 
 
 def test_the_package_names_its_parts() -> None:
-    assert set(scdiff.__all__) == {"io", "pl", "pp", "programs", "simulate", "tl"}
+    assert set(scdiff.__all__) == {
+        "datasets",
+        "get",
+        "io",
+        "pl",
+        "pp",
+        "programs",
+        "report",
+        "simulate",
+        "tl",
+    }
     assert {name for name in dir(scdiff) if not name.startswith("_")} == set(scdiff.__all__)
     assert all(getattr(scdiff, name).__name__ == f"scdiff.{name}" for name in scdiff.__all__)
 
 
 def test_an_unknown_part_is_refused() -> None:
-    with pytest.raises(AttributeError, match="module 'scdiff' has no attribute 'plot'; it has io, pl, pp"):
+    with pytest.raises(
+        AttributeError, match="module 'scdiff' has no attribute 'plot'; it has datasets, get, io"
+    ):
         scdiff.plot  # noqa: B018
 
 
@@ -59,7 +86,25 @@ def test_every_step_is_in_a_front() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "registry", "keys", "genes", "programs", "config", "simulate", "checkpoint", "pipeline", "progress", "cli", "report"]
+    "name",
+    [
+        "errors",
+        "registry",
+        "keys",
+        "genes",
+        "programs",
+        "options",
+        "record",
+        "simulate",
+        "cli",
+        "report",
+        "storage.checkpoint",
+        "storage.atomic",
+        "storage.h5ad",
+        "run.pipeline",
+        "run.progress",
+        "fetch.sources",
+    ],
 )
 def test_a_module_holds_what_it_promises(name: str) -> None:
     module = import_module(f"scdiff.{name}")
@@ -96,5 +141,23 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
 
 
 def test_the_package_is_typed_data_and_code_only() -> None:
-    suffixes = {path.suffix for path in Path(scdiff.__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert suffixes <= {".py", ".toml", ".tsv", ".csv", ".gz", ".j2", ".css", ".js", ".txt", ".typed", ".json", ".md"}
+    suffixes = {
+        path.suffix
+        for path in Path(scdiff.__file__).parent.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert suffixes <= {
+        ".py",
+        ".toml",
+        ".tsv",
+        ".csv",
+        ".gz",
+        ".j2",
+        ".css",
+        ".js",
+        ".txt",
+        ".typed",
+        ".json",
+        ".yaml",
+        ".md",
+    }

@@ -24,9 +24,9 @@ import yaml
 from scipy import sparse
 
 from scdiff import simulate
-from scdiff.config import read_yaml
-from scdiff.pipeline import resolve
-from scdiff.steps.fraction import COLUMNS
+from scdiff.options import read_yaml
+from scdiff.run.pipeline import resolve
+from scdiff.steps.fraction.step import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = ROOT / "pipelines"
@@ -42,24 +42,48 @@ LIGHT = {
 
 
 needs_snakemake = pytest.mark.skipif(
-    importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (pip install '.[workflow]')"
+    importlib.util.find_spec("snakemake") is None,
+    reason="snakemake is not installed (pip install '.[workflow]')",
 )
 
 
 def snakemake(folder: Path, *flags: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the workflow in ``folder``."""
-    given = {"command": f"{sys.executable} -m scdiff", "options": str(PIPELINES / "msc_batch.yaml")} | settings
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile"), "--directory", str(folder), *flags]
+    given = {
+        "command": f"{sys.executable} -m scdiff",
+        "options": str(PIPELINES / "msc_batch.yaml"),
+    } | settings
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(PIPELINES / "Snakefile"),
+        "--directory",
+        str(folder),
+        *flags,
+    ]
     pairs = [f"{key}={value}" for key, value in given.items()]
     return subprocess.run(
-        [*command, "--config", *pairs], capture_output=True, text=True, env=environment(folder), check=False, start_new_session=True
+        [*command, "--config", *pairs],
+        capture_output=True,
+        text=True,
+        env=environment(folder),
+        check=False,
+        start_new_session=True,
     )
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Variables of the workflow: caches in ``folder``; Python compiles once for all jobs, whatever the variables of the tests say."""
-    own = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(COMPILED)}
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | own
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPYCACHEPREFIX": str(COMPILED),
+    }
+    return {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    } | own
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -67,7 +91,9 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def sheet(path: Path, *rows: str, header: str = "batch,sample,path,donor,condition,day,control") -> Path:
+def sheet(
+    path: Path, *rows: str, header: str = "batch,sample,path,donor,condition,day,control"
+) -> Path:
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
 
@@ -83,14 +109,23 @@ def analysis(made_once: Callable[..., Path]) -> Path:
         data = folder / "data"
         data.mkdir()
         for name, fraction, seed in (("one", 0.1, 1), ("two", 0.0, 2)):
-            simulate.simulate(n_cells=150, fraction=fraction, seed=seed).write_h5ad(data / f"{name}.h5ad")
+            simulate.simulate(n_cells=150, fraction=fraction, seed=seed).write_h5ad(
+                data / f"{name}.h5ad"
+            )
         (data / "three.h5ad").write_bytes((data / "one.h5ad").read_bytes()[:5000])
-        with_empty_droplets(anndata.read_h5ad(data / "one.h5ad")).write_h5ad(data / "everything.h5ad")
-        rows = ("batch1,s1,one.h5ad,d1,differentiated,21,false,everything.h5ad", "batch2,s2,two.h5ad,d2,differentiated,21,,")
+        with_empty_droplets(anndata.read_h5ad(data / "one.h5ad")).write_h5ad(
+            data / "everything.h5ad"
+        )
+        rows = (
+            "batch1,s1,one.h5ad,d1,differentiated,21,false,everything.h5ad",
+            "batch2,s2,two.h5ad,d2,differentiated,21,,",
+        )
         header = "batch,sample,path,donor,condition,day,control,raw"
         sheet(data / "batches.csv", *rows, f"{BROKEN},s3,three.h5ad,d3,,21,no,", header=header)
         ended = snakemake(folder, sheet="data/batches.csv")
-        (folder / "ended.json").write_text(json.dumps([ended.returncode, ended.stdout, ended.stderr]), encoding="utf-8")
+        (folder / "ended.json").write_text(
+            json.dumps([ended.returncode, ended.stdout, ended.stderr]), encoding="utf-8"
+        )
 
     return made_once("analysis", fill)
 
@@ -99,7 +134,9 @@ def with_empty_droplets(cells: anndata.AnnData, n_empty: int = 500) -> anndata.A
     """The unfiltered matrix: the cells, and droplets with 40 counts of their soup each."""
     share = np.asarray(cells.X.sum(axis=0)).ravel() / cells.X.sum()
     droplets = np.random.default_rng(0).multinomial(40, share, size=n_empty)
-    empty = anndata.AnnData(sparse.csr_matrix(droplets.astype(np.float32)), var=cells.var[[]].copy())
+    empty = anndata.AnnData(
+        sparse.csr_matrix(droplets.astype(np.float32)), var=cells.var[[]].copy()
+    )
     empty.obs_names = [f"EMPTY{index}" for index in range(n_empty)]
     return anndata.concat([cells, empty])
 
@@ -107,12 +144,16 @@ def with_empty_droplets(cells: anndata.AnnData, n_empty: int = 500) -> anndata.A
 @pytest.fixture(scope="session")
 def done(analysis: Path) -> subprocess.CompletedProcess[str]:
     """How the workflow ended."""
-    return subprocess.CompletedProcess("snakemake", *json.loads((analysis / "ended.json").read_text(encoding="utf-8")))
+    return subprocess.CompletedProcess(
+        "snakemake", *json.loads((analysis / "ended.json").read_text(encoding="utf-8"))
+    )
 
 
 @needs_snakemake
 @pytest.mark.slow
-def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_a_broken_batch_fails_the_workflow_and_says_why(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "three.h5ad" in (analysis / "results" / "logs" / f"{BROKEN}.log").read_text()
@@ -122,7 +163,9 @@ def test_a_broken_batch_fails_the_workflow_and_says_why(done: subprocess.Complet
 
 @needs_snakemake
 @pytest.mark.slow
-def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_the_other_batches_are_finished(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     for batch in ("batch1", "batch2"):
         folder = analysis / "results" / "batches" / batch
         assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
@@ -131,20 +174,30 @@ def test_the_other_batches_are_finished(done: subprocess.CompletedProcess[str], 
 
 @needs_snakemake
 @pytest.mark.slow
-def test_the_unfiltered_matrix_of_the_sheet_is_read(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_the_unfiltered_matrix_of_the_sheet_is_read(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     soups = {}
     for batch in ("batch1", "batch2"):
-        record = anndata.read_h5ad(analysis / "results" / "batches" / batch / "result.h5ad").uns["scdiff"]["input"]
+        record = anndata.read_h5ad(analysis / "results" / "batches" / batch / "result.h5ad").uns[
+            "scdiff"
+        ]["input"]
         soups[batch] = record["soup"]["counts"].sum() if "soup" in record else None
     assert soups == {"batch1": 500 * 40, "batch2": None}
 
 
 @needs_snakemake
 @pytest.mark.slow
-def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_the_gathered_table_holds_the_batches_own_rows(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     results = analysis / "results"
     gathered = read(results / "fractions.csv")
-    own = [{"batch": name} | row for name in ("batch1", "batch2") for row in read(results / "batches" / name / "tables" / "fractions.csv")]
+    own = [
+        {"batch": name} | row
+        for name in ("batch1", "batch2")
+        for row in read(results / "batches" / name / "tables" / "fractions.csv")
+    ]
     assert gathered == own
     assert list(gathered[0])[:4] == ["batch", "program", "state", "sample"]
     assert {row["sample"] for row in gathered} == {"all", "s1", "s2"}
@@ -152,28 +205,47 @@ def test_the_gathered_table_holds_the_batches_own_rows(done: subprocess.Complete
 
 @needs_snakemake
 @pytest.mark.slow
-def test_the_verdicts_hold_one_row_per_batch(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_the_verdicts_hold_one_row_per_batch(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     results = analysis / "results"
     verdicts = {row["batch"]: row for row in read(results / "verdicts.csv")}
     assert list(verdicts) == ["batch1", "batch2", BROKEN]
     for batch in ("batch1", "batch2"):
-        main = next(row for row in read(results / "fractions.csv") if row["batch"] == batch and row["sample"] == "all")
+        main = next(
+            row
+            for row in read(results / "fractions.csv")
+            if row["batch"] == batch and row["sample"] == "all"
+        )
         assert main["state"] == "progenitor_like"
         assert {key: verdicts[batch][key] for key in ("verdict", "n_cells", "prevalence")} == {
             key: main[key] for key in ("verdict", "n_cells", "prevalence")
         }
         assert (results / verdicts[batch]["report"]).is_file()
-    assert (verdicts["batch1"]["verdict"], verdicts["batch2"]["verdict"]) == ("detected", "not detected")
-    assert (verdicts["batch1"]["trajectory"], verdicts["batch1"]["reason"]) == (trajectory(results, "batch1"), "")
+    assert (verdicts["batch1"]["verdict"], verdicts["batch2"]["verdict"]) == (
+        "detected",
+        "not detected",
+    )
+    assert (verdicts["batch1"]["trajectory"], verdicts["batch1"]["reason"]) == (
+        trajectory(results, "batch1"),
+        "",
+    )
     assert trajectory(results, "batch1") in {"continuum", "separate population", "undecided"}
 
 
 @needs_snakemake
 @pytest.mark.slow
-def test_the_broken_batch_is_listed_with_reason_and_log(done: subprocess.CompletedProcess[str], analysis: Path) -> None:
+def test_the_broken_batch_is_listed_with_reason_and_log(
+    done: subprocess.CompletedProcess[str], analysis: Path
+) -> None:
     results = analysis / "results"
     row = next(row for row in read(results / "verdicts.csv") if row["batch"] == BROKEN)
-    assert (row["verdict"], row["prevalence"], row["trajectory"], row["report"]) == ("not finished", "", "", "")
+    assert (row["verdict"], row["prevalence"], row["trajectory"], row["report"]) == (
+        "not finished",
+        "",
+        "",
+        "",
+    )
     assert "the file is truncated" in row["reason"]
     assert "scdiff: error:" in (results / row["log"]).read_text(encoding="utf-8")
     page = (results / "batches.html").read_text(encoding="utf-8")
@@ -184,7 +256,11 @@ def test_the_broken_batch_is_listed_with_reason_and_log(done: subprocess.Complet
 
 def trajectory(results: Path, batch: str) -> str:
     """Verdict on the path in the stored object of a batch."""
-    return str(anndata.read_h5ad(results / "batches" / batch / "result.h5ad").uns["scdiff"]["trajectory"]["verdict"])
+    return str(
+        anndata.read_h5ad(results / "batches" / batch / "result.h5ad").uns["scdiff"]["trajectory"][
+            "verdict"
+        ]
+    )
 
 
 @needs_snakemake
@@ -207,17 +283,29 @@ def test_eight_batches_of_which_one_is_broken(tmp_path: Path) -> None:
     names = [f"batch{number:02d}" for number in range(8)]
     design = simulate.BatchDesign(n_genes=500)
     for number, name in enumerate(names):
-        simulate.simulate(n_cells=150, fraction=0.2 * (number % 2), design=design, seed=number).write_h5ad(tmp_path / f"{name}.h5ad")
+        simulate.simulate(
+            n_cells=150, fraction=0.2 * (number % 2), design=design, seed=number
+        ).write_h5ad(tmp_path / f"{name}.h5ad")
     broken = tmp_path / f"{names[5]}.h5ad"
     broken.write_bytes(broken.read_bytes()[:5000])
-    sheet(tmp_path / "many.csv", *(f"{name},{name},{name}.h5ad" for name in names), header="batch,sample,path")
-    ended = snakemake(tmp_path, "--retries", "0", sheet="many.csv", options=str(light(tmp_path)), threads="1")
+    sheet(
+        tmp_path / "many.csv",
+        *(f"{name},{name},{name}.h5ad" for name in names),
+        header="batch,sample,path",
+    )
+    ended = snakemake(
+        tmp_path, "--retries", "0", sheet="many.csv", options=str(light(tmp_path)), threads="1"
+    )
     assert ended.returncode == 1, ended.stderr
     verdicts = read(tmp_path / "results" / "verdicts.csv")
     assert [row["batch"] for row in verdicts] == names
     assert [row["batch"] for row in verdicts if row["verdict"] == "not finished"] == [names[5]]
     assert "the file is truncated" in verdicts[5]["reason"]
-    assert all((tmp_path / "results" / row["report"]).is_file() and row["trajectory"] for row in verdicts if row["report"])
+    assert all(
+        (tmp_path / "results" / row["report"]).is_file() and row["trajectory"]
+        for row in verdicts
+        if row["report"]
+    )
     assert {row["verdict"] for row in verdicts[::2]} == {"not detected"}
     assert "not detected" not in {row["verdict"] for row in verdicts[1::2]}
     page = (tmp_path / "results" / "batches.html").read_text(encoding="utf-8")
@@ -234,7 +322,7 @@ def light(folder: Path) -> Path:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from scdiff.checkpoint import Checkpoints
+from scdiff.storage.checkpoint import Checkpoints
 from scdiff.cli import main
 
 mark, whom = Path(sys.argv.pop(1)), sys.argv.pop(1)
@@ -255,30 +343,51 @@ main()
 @pytest.fixture
 def fragile(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A workflow of one batch that is killed once."""
-    simulate.simulate(n_cells=150, fraction=0.2, design=simulate.BatchDesign(n_genes=500), seed=1).write_h5ad(tmp_path / "one.h5ad")
+    simulate.simulate(
+        n_cells=150, fraction=0.2, design=simulate.BatchDesign(n_genes=500), seed=1
+    ).write_h5ad(tmp_path / "one.h5ad")
     sheet(tmp_path / "one.csv", "one,s1,one.h5ad", header="batch,sample,path")
     (tmp_path / "killed.py").write_text(KILLED, encoding="utf-8")
     settings = {"sheet": "one.csv", "options": str(light(tmp_path)), "threads": "1"}
 
     def run(*flags: str, whom: str = "job") -> subprocess.CompletedProcess[str]:
-        return snakemake(tmp_path, *flags, command=f"{sys.executable} {tmp_path / 'killed.py'} {tmp_path / 'mark'} {whom}", **settings)
+        return snakemake(
+            tmp_path,
+            *flags,
+            command=f"{sys.executable} {tmp_path / 'killed.py'} {tmp_path / 'mark'} {whom}",
+            **settings,
+        )
 
     return run
 
 
 def resumed(folder: Path) -> list[str]:
     """Steps that the last run of the batch took from the one before."""
-    return re.findall(r"^ *(\w+) +done before", (folder / "results" / "logs" / "one.log").read_text(encoding="utf-8"), re.MULTILINE)
+    return re.findall(
+        r"^ *(\w+) +done before",
+        (folder / "results" / "logs" / "one.log").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 
 
 @needs_snakemake
 @pytest.mark.slow
-def test_a_killed_job_is_listed_and_resumes_when_the_workflow_runs_again(fragile: Any, tmp_path: Path) -> None:
+def test_a_killed_job_is_listed_and_resumes_when_the_workflow_runs_again(
+    fragile: Any, tmp_path: Path
+) -> None:
     assert fragile("--retries", "0").returncode == 1
     row = read(tmp_path / "results" / "verdicts.csv")[0]
-    assert row["reason"] == "It ended without a message in step embed: killed, most likely for its memory or time."
+    assert (
+        row["reason"]
+        == "It ended without a message in step embed: killed, most likely for its memory or time."
+    )
     kept = tmp_path / "results" / "batches" / "one" / ".scdiff"
-    assert [entry["step"] for entry in json.loads((kept / "state.json").read_text())] == ["load", "qc", "normalise", "embed"]
+    assert [entry["step"] for entry in json.loads((kept / "state.json").read_text())] == [
+        "load",
+        "qc",
+        "normalise",
+        "embed",
+    ]
     stored = (kept / "00_load.h5").stat().st_mtime_ns
     again = fragile()
     assert again.returncode == 0, again.stderr
@@ -314,9 +423,26 @@ def test_memory_and_time_follow_from_the_files_and_grow_with_each_attempt(tmp_pa
     for name, megabytes in (("small", 1), ("big", 50)):
         with (tmp_path / f"{name}.h5ad").open("wb") as handle:
             handle.truncate(megabytes * 1_000_000)
-    sheet(tmp_path / "two.csv", "small,s1,small.h5ad", "big,s2,big.h5ad", "big,s3,small.h5ad", header="batch,sample,path")
-    planned = snakemake(tmp_path, "--dry-run", "--attempt", "2", sheet="two.csv", mem_mb_per_input_mb="10", runtime_per_input_mb="0.5")
-    said = re.findall(r"wildcards: batch=(\w+)\n(?:.*\n)?.*runtime=(\d+), mem_mb=(\d+)", planned.stdout + planned.stderr)
+    sheet(
+        tmp_path / "two.csv",
+        "small,s1,small.h5ad",
+        "big,s2,big.h5ad",
+        "big,s3,small.h5ad",
+        header="batch,sample,path",
+    )
+    planned = snakemake(
+        tmp_path,
+        "--dry-run",
+        "--attempt",
+        "2",
+        sheet="two.csv",
+        mem_mb_per_input_mb="10",
+        runtime_per_input_mb="0.5",
+    )
+    said = re.findall(
+        r"wildcards: batch=(\w+)\n(?:.*\n)?.*runtime=(\d+), mem_mb=(\d+)",
+        planned.stdout + planned.stderr,
+    )
     assert {name: (int(minutes), int(memory)) for name, minutes, memory in said} == {
         "small": (2 * (30 + 1), 2 * (1500 + 10)),
         "big": (2 * (30 + 26), 2 * (1500 + 510)),
@@ -337,7 +463,13 @@ def gather() -> Any:
 
 
 def finished(
-    results: Path, batch: str, *, prevalence: str = "0.1", trajectory: str = "continuum", lob: str = "0", verdict: str = "detected"
+    results: Path,
+    batch: str,
+    *,
+    prevalence: str = "0.1",
+    trajectory: str = "continuum",
+    lob: str = "0",
+    verdict: str = "detected",
 ) -> None:
     """The files that the tables are gathered from."""
     folder = results / "batches" / batch / "tables"
@@ -345,16 +477,27 @@ def finished(
     (folder.parent / "report.html").touch()
     row = f"pancreatic_progenitor,progenitor_like,all,300,24,0.08,0.05,0.12,{prevalence},{prevalence},{prevalence},{lob},0.02,,{verdict}"
     (folder / "fractions.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n", encoding="utf-8")
-    (folder / "trajectory.csv").write_text(f"verdict,p_continuum,p_separate\n{trajectory},0.01,\n", encoding="utf-8")
+    (folder / "trajectory.csv").write_text(
+        f"verdict,p_continuum,p_separate\n{trajectory},0.01,\n", encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
         (None, "It did not start; the workflow stopped before."),
-        ("  load ...\nscdiff: error: x.h5ad: holds <no> counts. Give counts.\n", "x.h5ad: holds <no> counts. Give counts."),
-        ('  load ...\nTraceback (most recent call last):\n  File "x"\nKeyError: 3\n', "An unexpected error: KeyError: 3"),
-        ("  load ...\n  load  0.1 s\n  qc ...\n", "It ended without a message in step qc: killed, most likely for its memory or time."),
+        (
+            "  load ...\nscdiff: error: x.h5ad: holds <no> counts. Give counts.\n",
+            "x.h5ad: holds <no> counts. Give counts.",
+        ),
+        (
+            '  load ...\nTraceback (most recent call last):\n  File "x"\nKeyError: 3\n',
+            "An unexpected error: KeyError: 3",
+        ),
+        (
+            "  load ...\n  load  0.1 s\n  qc ...\n",
+            "It ended without a message in step qc: killed, most likely for its memory or time.",
+        ),
         (
             "  load ...\n    x.h5ad: Counts were taken from X.\n  load            0.1 s\n",
             "It ended without a message after step load: killed, most likely for its memory or time.",
@@ -362,21 +505,33 @@ def finished(
         ("", "It ended without a message: killed, most likely for its memory or time."),
     ],
 )
-def test_a_batch_that_is_not_finished_has_its_reason(gather: Any, tmp_path: Path, log: str | None, reason: str) -> None:
+def test_a_batch_that_is_not_finished_has_its_reason(
+    gather: Any, tmp_path: Path, log: str | None, reason: str
+) -> None:
     finished(tmp_path, "one", trajectory="separate population")
     (tmp_path / "logs").mkdir()
     if log is not None:
         (tmp_path / "logs" / "two.log").write_text(log, encoding="utf-8")
     gather.write_results(tmp_path, ["one", "two"])
     one, two = read(tmp_path / "verdicts.csv")
-    assert (one["verdict"], one["trajectory"], one["reason"]) == ("detected", "separate population", "")
-    assert (two["verdict"], two["reason"], two["log"]) == ("not finished", reason, "" if log is None else "logs/two.log")
+    assert (one["verdict"], one["trajectory"], one["reason"]) == (
+        "detected",
+        "separate population",
+        "",
+    )
+    assert (two["verdict"], two["reason"], two["log"]) == (
+        "not finished",
+        reason,
+        "" if log is None else "logs/two.log",
+    )
     page = (tmp_path / "batches.html").read_text(encoding="utf-8")
     assert reason.replace("<", "&lt;").replace(">", "&gt;") in page
     assert "separate population" in page
 
 
-def test_a_page_of_finished_batches_only_has_no_section_of_failures(gather: Any, tmp_path: Path) -> None:
+def test_a_page_of_finished_batches_only_has_no_section_of_failures(
+    gather: Any, tmp_path: Path
+) -> None:
     finished(tmp_path, "a", prevalence="0.2")
     finished(tmp_path, "b", prevalence="")
     finished(tmp_path, "c", prevalence="0.0000001")
@@ -390,7 +545,9 @@ def test_a_page_of_finished_batches_only_has_no_section_of_failures(gather: Any,
 
 
 @pytest.mark.parametrize(("verdict", "most"), [("not detected", "0.5"), ("detected", "0.1")])
-def test_the_limit_of_blank_bounds_what_was_not_detected(gather: Any, tmp_path: Path, verdict: str, most: str) -> None:
+def test_the_limit_of_blank_bounds_what_was_not_detected(
+    gather: Any, tmp_path: Path, verdict: str, most: str
+) -> None:
     finished(tmp_path, "a", prevalence="0.001", lob="0.005", verdict=verdict)
     gather.write_results(tmp_path, ["a"])
     assert f"<td>0.1 to {most}</td>" in (tmp_path / "batches.html").read_text(encoding="utf-8")
@@ -400,36 +557,59 @@ def test_nothing_finished_still_gives_tables_and_page(gather: Any, tmp_path: Pat
     gather.write_results(tmp_path, ["a"])
     assert read(tmp_path / "fractions.csv") == []
     assert [row["verdict"] for row in read(tmp_path / "verdicts.csv")] == ["not finished"]
-    assert "0 of 1 batches are finished, 1 is not." in (tmp_path / "batches.html").read_text(encoding="utf-8")
+    assert "0 of 1 batches are finished, 1 is not." in (tmp_path / "batches.html").read_text(
+        encoding="utf-8"
+    )
 
 
 # ---- profiles
 
-PROFILES = {path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(PIPELINES.glob("profiles/*/config.yaml"))}
-PLUGINS = {"slurm": "snakemake_executor_plugin_slurm", "kubernetes": "snakemake_executor_plugin_cluster_generic"}
+PROFILES = {
+    path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted(PIPELINES.glob("profiles/*/config.yaml"))
+}
+PLUGINS = {
+    "slurm": "snakemake_executor_plugin_slurm",
+    "kubernetes": "snakemake_executor_plugin_cluster_generic",
+}
 
 
 def needs_plugin(profile: str) -> None:
-    pytest.importorskip(PLUGINS[profile], reason=f"{PLUGINS[profile]} is not installed (pip install '.[cluster]')")
+    pytest.importorskip(
+        PLUGINS[profile], reason=f"{PLUGINS[profile]} is not installed (pip install '.[cluster]')"
+    )
 
 
 @needs_snakemake
 def test_the_keys_of_all_profiles_are_options_of_snakemake() -> None:
-    said = subprocess.run([sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     options = set(re.findall(r"--([a-z][a-z-]+)", said))
     assert set(PROFILES) == {"default", "kubernetes", "slurm"}
     for name, profile in PROFILES.items():
         own = f"{profile.get('executor', 'local')}-"
-        assert {key for key in profile if key not in options and not key.startswith(own)} == set(), name
-        assert {"keep-going", "retries", "rerun-incomplete", "show-failed-logs"} <= set(profile), name
+        assert {
+            key for key in profile if key not in options and not key.startswith(own)
+        } == set(), name
+        assert {"keep-going", "retries", "rerun-incomplete", "show-failed-logs"} <= set(profile), (
+            name
+        )
 
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_the_keys_of_a_plugin_are_its_settings(name: str) -> None:
     needs_plugin(name)
     executor = PROFILES[name]["executor"]
-    settings = {field.name for field in dataclasses.fields(importlib.import_module(PLUGINS[name]).ExecutorSettings)}
-    own = {key.removeprefix(f"{executor}-").replace("-", "_") for key in PROFILES[name] if key.startswith(f"{executor}-")}
+    settings = {
+        field.name
+        for field in dataclasses.fields(importlib.import_module(PLUGINS[name]).ExecutorSettings)
+    }
+    own = {
+        key.removeprefix(f"{executor}-").replace("-", "_")
+        for key in PROFILES[name]
+        if key.startswith(f"{executor}-")
+    }
     assert own <= settings
     assert PLUGINS[name].endswith(executor.replace("-", "_"))
 
@@ -442,7 +622,15 @@ def test_a_profile_plans_the_workflow(tmp_path: Path, name: str) -> None:
         needs_plugin(name)
     (tmp_path / "one.h5ad").touch()
     sheet(tmp_path / "one.csv", "one,s1,one.h5ad", header="batch,sample,path")
-    flags = ("--workflow-profile", str(PIPELINES / "profiles" / name), "--executor", "local", "--cores", "1", "--dry-run")
+    flags = (
+        "--workflow-profile",
+        str(PIPELINES / "profiles" / name),
+        "--executor",
+        "local",
+        "--cores",
+        "1",
+        "--dry-run",
+    )
     planned = snakemake(tmp_path, *flags, sheet="one.csv")
     assert planned.returncode == 0, planned.stderr
     assert re.search(r"^batch +1$", planned.stdout + planned.stderr, re.MULTILINE)
@@ -479,7 +667,12 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     jobs.mkdir()
     (jobs / "kubectl").write_text(KUBECTL.format(python=sys.executable), encoding="utf-8")
     (jobs / "kubectl").chmod(0o755)
-    given = {"FAKE_CLUSTER": str(jobs), "SCDIFF_IMAGE": "registry/scdiff:1", "SCDIFF_CLAIM": "work", "SCDIFF_MOUNT": "/work"}
+    given = {
+        "FAKE_CLUSTER": str(jobs),
+        "SCDIFF_IMAGE": "registry/scdiff:1",
+        "SCDIFF_CLAIM": "work",
+        "SCDIFF_MOUNT": "/work",
+    }
     for name, value in (given | {"PATH": f"{jobs}{os.pathsep}{os.environ['PATH']}"}).items():
         monkeypatch.setenv(name, value)
     return jobs
@@ -491,7 +684,9 @@ def command(name: str, *words: str) -> str:
     return subprocess.run([file, *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_kubernetes_job_asks_for_what_the_rule_needs(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kubernetes_job_asks_for_what_the_rule_needs(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "job.sh").write_text("pwd", encoding="utf-8")
     name = command("submit", "2", "3200", "45", str(tmp_path / "job.sh"))
@@ -500,13 +695,22 @@ def test_a_kubernetes_job_asks_for_what_the_rule_needs(cluster: Path, tmp_path: 
     box = pod["containers"][0]
     assert (job["kind"], job["spec"]["backoffLimit"], pod["restartPolicy"]) == ("Job", 0, "Never")
     assert pod["activeDeadlineSeconds"] == 45 * 60
-    assert box["resources"] == {"requests": {"cpu": "2", "memory": "3200M"}, "limits": {"memory": "3200M"}}
-    assert (box["image"], box["workingDir"], box["command"]) == ("registry/scdiff:1", str(tmp_path), ["/bin/sh", str(tmp_path / "job.sh")])
+    assert box["resources"] == {
+        "requests": {"cpu": "2", "memory": "3200M"},
+        "limits": {"memory": "3200M"},
+    }
+    assert (box["image"], box["workingDir"], box["command"]) == (
+        "registry/scdiff:1",
+        str(tmp_path),
+        ["/bin/sh", str(tmp_path / "job.sh")],
+    )
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "work"
     assert box["volumeMounts"] == [{"name": pod["volumes"][0]["name"], "mountPath": "/work"}]
 
 
-def test_a_kubernetes_job_without_its_image_is_refused(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kubernetes_job_without_its_image_is_refused(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SCDIFF_IMAGE")
     with pytest.raises(subprocess.CalledProcessError) as refused:
         command("submit", "1", "1500", "30", "job.sh")
@@ -515,9 +719,19 @@ def test_a_kubernetes_job_without_its_image_is_refused(cluster: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [("0", "success"), ("1", "failed"), ("137", "failed"), ("", "running"), (None, "failed"), ("down", "running")]
+    ("code", "said"),
+    [
+        ("0", "success"),
+        ("1", "failed"),
+        ("137", "failed"),
+        ("", "running"),
+        (None, "failed"),
+        ("down", "running"),
+    ],
 )
-def test_the_state_of_a_kubernetes_job(cluster: Path, monkeypatch: pytest.MonkeyPatch, code: str | None, said: str) -> None:
+def test_the_state_of_a_kubernetes_job(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch, code: str | None, said: str
+) -> None:
     if code is not None:
         (cluster / "scdiff-0.yaml").touch()
     if code == "down":
@@ -530,14 +744,21 @@ def test_the_state_of_a_kubernetes_job(cluster: Path, monkeypatch: pytest.Monkey
 
 @needs_snakemake
 @pytest.mark.slow
-def test_kubernetes_sends_a_killed_job_again_with_more_and_it_resumes(fragile: Any, cluster: Path, tmp_path: Path) -> None:
+def test_kubernetes_sends_a_killed_job_again_with_more_and_it_resumes(
+    fragile: Any, cluster: Path, tmp_path: Path
+) -> None:
     needs_plugin("kubernetes")
     (tmp_path / "pipelines").symlink_to(PIPELINES)
     ended = fragile("--workflow-profile", str(PIPELINES / "profiles" / "kubernetes"))
     assert ended.returncode == 0, ended.stderr
     assert resumed(tmp_path) == ["load", "qc", "normalise", "embed"]
-    jobs = [yaml.safe_load(path.read_text())["spec"]["template"]["spec"] for path in sorted(cluster.glob("*.yaml"))]
-    first, second = (int(job["containers"][0]["resources"]["limits"]["memory"].removesuffix("M")) for job in jobs)
+    jobs = [
+        yaml.safe_load(path.read_text())["spec"]["template"]["spec"]
+        for path in sorted(cluster.glob("*.yaml"))
+    ]
+    first, second = (
+        int(job["containers"][0]["resources"]["limits"]["memory"].removesuffix("M")) for job in jobs
+    )
     assert second == 2 * first
     assert jobs[1]["activeDeadlineSeconds"] == 2 * jobs[0]["activeDeadlineSeconds"]
 
@@ -553,12 +774,20 @@ def test_kubernetes_sends_a_killed_job_again_with_more_and_it_resumes(fragile: A
         pytest.param({"threads": "0"}, "0 is less than the minimum of 1", marks=pytest.mark.slow),
         ({"sheet": "nowhere.csv"}, r"there is no file nowhere\.csv"),
         ({"sheet": "typo.csv"}, "'contol' was unexpected"),
-        pytest.param({"sheet": "slash.csv"}, "line 2.*(\n.*)*'a/b' does not match", marks=pytest.mark.slow),
-        pytest.param({"sheet": "short.csv"}, "short.csv, line 2: the line has not as many fields as the header", marks=pytest.mark.slow),
+        pytest.param(
+            {"sheet": "slash.csv"}, "line 2.*(\n.*)*'a/b' does not match", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"sheet": "short.csv"},
+            "short.csv, line 2: the line has not as many fields as the header",
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"sheet": "empty.csv"}, "the sheet holds no sample", marks=pytest.mark.slow),
     ],
 )
-def test_a_faulty_setting_or_sheet_stops_before_anything_runs(tmp_path: Path, settings: dict[str, str], fault: str) -> None:
+def test_a_faulty_setting_or_sheet_stops_before_anything_runs(
+    tmp_path: Path, settings: dict[str, str], fault: str
+) -> None:
     sheet(tmp_path / "fine.csv", "b,s,x.h5ad,,,,")
     sheet(tmp_path / "typo.csv", "b,s,x.h5ad,yes", header="batch,sample,path,contol")
     sheet(tmp_path / "slash.csv", "a/b,s,x.h5ad,,,,")
@@ -592,13 +821,19 @@ def test_the_ready_options_name_every_option() -> None:
 def test_every_key_is_explained(name: str) -> None:
     lines = (PIPELINES / name).read_text(encoding="utf-8").splitlines()
     keys = [number for number, line in enumerate(lines) if re.match(r" *\w+:", line)]
-    bare = [lines[number] for number in keys if "#" not in lines[number] and not lines[number - 1].startswith("#")]
+    bare = [
+        lines[number]
+        for number in keys
+        if "#" not in lines[number] and not lines[number - 1].startswith("#")
+    ]
     assert len(keys) > 5
     assert bare == []
 
 
 def test_settings_and_schema_name_the_same_keys() -> None:
-    schema = yaml.safe_load((PIPELINES / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+    schema = yaml.safe_load(
+        (PIPELINES / "schemas" / "config.schema.yaml").read_text(encoding="utf-8")
+    )
     settings = yaml.safe_load((PIPELINES / "config.yaml").read_text(encoding="utf-8"))
     assert list(settings) == list(schema["properties"]) == schema["required"]
 
@@ -606,7 +841,9 @@ def test_settings_and_schema_name_the_same_keys() -> None:
 def test_every_schema_refuses_what_it_does_not_know() -> None:
     schemas = sorted((PIPELINES / "schemas").glob("*.yaml"))
     assert len(schemas) == 2
-    assert [yaml.safe_load(path.read_text(encoding="utf-8"))["additionalProperties"] for path in schemas] == [False, False]
+    assert [
+        yaml.safe_load(path.read_text(encoding="utf-8"))["additionalProperties"] for path in schemas
+    ] == [False, False]
 
 
 def test_the_example_sheet_points_at_the_test_data() -> None:

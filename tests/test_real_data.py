@@ -22,8 +22,16 @@ RUNS = {
     "few": (["endocrinogenesis_mouse_e15_50cells.h5ad"], (), FOUND),
     "genes": (["endocrinogenesis_mouse_e15_hvg.h5ad"], (), FOUND),
     "islets": (["islet_mouse.h5ad"], (), FOUND),
-    "msc, absent as zero": (["msc_mouse_bone_marrow.h5ad"], ZERO, r"Not detected: 0 of 2\d\d cells .* at most [\d.]+ %"),
-    "pbmc, absent as zero": (["pbmc_facs_human.h5ad"], ZERO, r"Not detected: 0 of 3,\d\d\d cells .* at most 0\.\d+ %"),
+    "msc, absent as zero": (
+        ["msc_mouse_bone_marrow.h5ad"],
+        ZERO,
+        r"Not detected: 0 of 2\d\d cells .* at most [\d.]+ %",
+    ),
+    "pbmc, absent as zero": (
+        ["pbmc_facs_human.h5ad"],
+        ZERO,
+        r"Not detected: 0 of 3,\d\d\d cells .* at most 0\.\d+ %",
+    ),
     "csv": (["layouts/GSM0000002_BMSC_dense_genes_x_cells.csv.gz"], LIGHT, ABSENT),
     "csv, absent as zero": (
         ["layouts/GSM0000002_BMSC_dense_genes_x_cells.csv.gz"],
@@ -47,29 +55,44 @@ RUNS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("files", "options", "said"), RUNS.values(), ids=RUNS)
-def test_a_run_ends_with_a_true_verdict(shared_data: Path, tmp_path, capsys, files, options, said: str) -> None:
-    code = main(["run", *(str(shared_data / name) for name in files), *options, "--out", str(tmp_path)])
+def test_a_run_ends_with_a_true_verdict(
+    shared_data: Path, tmp_path, capsys, files, options, said: str
+) -> None:
+    code = main(
+        ["run", *(str(shared_data / name) for name in files), *options, "--out", str(tmp_path)]
+    )
     out, err = capsys.readouterr()
     assert code == 0, err
     assert "Traceback" not in err
     assert "failed" not in err
     assert pd.Series(out).str.contains(said).all(), out
     table = pd.read_csv(tmp_path / "tables" / "fractions.csv")
-    main_row = table.query("program == 'pancreatic_progenitor' and state == 'progenitor_like' and sample == 'all'").iloc[0]
+    main_row = table.query(
+        "program == 'pancreatic_progenitor' and state == 'progenitor_like' and sample == 'all'"
+    ).iloc[0]
     assert main_row["verdict"].capitalize() in out or main_row["verdict"] in out
     assert (tmp_path / "report.html").stat().st_size > 100_000
     reads = "Values look like Smart-seq reads, not UMI"
-    assert (reads in err) == (reads in (tmp_path / "report.html").read_text(encoding="utf-8")) == ("fetal" in files[0])
+    assert (
+        (reads in err)
+        == (reads in (tmp_path / "report.html").read_text(encoding="utf-8"))
+        == ("fetal" in files[0])
+    )
     assert not table.query("n_cells < 50 and verdict != 'not measurable'").size
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("layouts/real_10x/int-ids", r"qc leaves 1 of 5 cells \(4 empty\), .* the file holds no cells that can be analysed"),
+        (
+            "layouts/real_10x/int-ids",
+            r"qc leaves 1 of 5 cells \(4 empty\), .* the file holds no cells that can be analysed",
+        ),
     ],
 )
-def test_files_without_cells_worth_a_run_are_refused(shared_data: Path, tmp_path, capsys, name: str, said: str) -> None:
+def test_files_without_cells_worth_a_run_are_refused(
+    shared_data: Path, tmp_path, capsys, name: str, said: str
+) -> None:
     assert main(["run", str(shared_data / name), "--out", str(tmp_path / "out"), "--quiet"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
@@ -82,5 +105,8 @@ def test_check_knows_every_layout(shared_data: Path, capsys) -> None:
     files = sorted({str(shared_data / name) for names, _, _ in RUNS.values() for name in names})
     assert [file for file in files if main(["check", file]) != 0] == []
     out = capsys.readouterr().out
-    assert all(layout in out for layout in ("h5ad", "10x h5 (v1)", "10x h5 (v3)", "10x mtx", "loom", "dense table"))
+    assert all(
+        layout in out
+        for layout in ("h5ad", "10x h5 (v1)", "10x h5 (v3)", "10x mtx", "loom", "dense table")
+    )
     assert len(out.splitlines()) >= len(files) + 3

@@ -29,7 +29,12 @@ def scorers() -> Registry:
 
 def test_functions_are_found_with_their_card(scorers: Registry) -> None:
     card = scorers["zero"]
-    assert (card.name, card.summary, card.source, card.facts) == ("zero", "Nothing.", "field convention", {"low": 0.0})
+    assert (card.name, card.summary, card.source, card.facts) == (
+        "zero",
+        "Nothing.",
+        "field convention",
+        {"low": 0.0},
+    )
     assert card.function(3.0) == 0
     assert scorers["half"].facts == {}
 
@@ -50,7 +55,9 @@ def test_a_name_is_taken_once(scorers: Registry) -> None:
 
 
 def test_an_unknown_name_shows_the_near_match(scorers: Registry) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown scorer 'hafl'\. Did you mean 'half'\? Known: zero, half\."):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown scorer 'hafl'\. Did you mean 'half'\? Known: zero, half\."
+    ):
         scorers["hafl"]
 
 
@@ -67,8 +74,12 @@ def test_a_card_does_not_change(scorers: Registry) -> None:
         scorers["half"].name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("module", "name"), [("scdiff.steps.score", "SCORERS"), ("scdiff.report.sections", "SECTIONS")])
-def test_every_registered_function_says_what_it_does_and_where_it_is_from(module: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"), [("scdiff.steps.score", "SCORERS"), ("scdiff.report.sections", "SECTIONS")]
+)
+def test_every_registered_function_says_what_it_does_and_where_it_is_from(
+    module: str, name: str
+) -> None:
     cards: tuple[Card, ...] = getattr(import_module(module), name).cards()
     assert cards
     for card in cards:

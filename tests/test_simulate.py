@@ -12,10 +12,16 @@ from scipy import sparse
 from scdiff.errors import ConfigError, InputError
 from scdiff.genes import detect_species
 from scdiff.programs import load_programs
-from scdiff.simulate import SWITCH, BatchDesign, demo_batch, keep_markers, pair_cells, simulate, titrate
+from scdiff.simulate import SWITCH, BatchDesign, demo, keep_markers, pair_cells, simulate, titrate
 
 CLEAN = BatchDesign(n_genes=600, nuisance=0.0)
-TRUTH = ["truth_positive", "truth_state", "truth_pseudotime", "truth_contamination", "truth_doublet"]
+TRUTH = [
+    "truth_positive",
+    "truth_state",
+    "truth_pseudotime",
+    "truth_contamination",
+    "truth_doublet",
+]
 
 
 def total(adata):
@@ -40,7 +46,13 @@ def clean():
 @pytest.fixture(scope="module")
 def soupy():
     """The same with 20 % contamination, and single-marker cells."""
-    return simulate(n_cells=2_000, fraction=0.2, contamination=0.2, design=BatchDesign(n_genes=600, nuisance=0.1), seed=3)
+    return simulate(
+        n_cells=2_000,
+        fraction=0.2,
+        contamination=0.2,
+        design=BatchDesign(n_genes=600, nuisance=0.1),
+        seed=3,
+    )
 
 
 # --- form ------------------------------------------------------------------------------------------
@@ -83,13 +95,23 @@ def test_result_survives_the_file(tmp_path, clean):
 def test_all_programs_find_their_genes(species):
     batch = simulate(n_cells=20, design=BatchDesign(n_genes=600, species=species))
     assert detect_species(batch.var_names) == species
-    wanted = {gene for program in load_programs() for group in (*program.markers, *program.sets) for gene in group.genes(species)}
+    wanted = {
+        gene
+        for program in load_programs()
+        for group in (*program.markers, *program.sets)
+        for gene in group.genes(species)
+    }
     assert wanted <= set(batch.var_names)
     assert "" not in batch.var_names
 
 
 def test_mouse_insulin_is_shared_by_both_genes():
-    batch = simulate(n_cells=500, fraction=1.0, contamination=0.0, design=BatchDesign(n_genes=600, species="mouse"))
+    batch = simulate(
+        n_cells=500,
+        fraction=1.0,
+        contamination=0.0,
+        design=BatchDesign(n_genes=600, species="mouse"),
+    )
     one, two = (level_cp10k(batch, gene, slice(None)) for gene in ("Ins1", "Ins2"))
     assert one == pytest.approx(two, rel=0.1)
     assert "INS" not in batch.var_names
@@ -110,8 +132,17 @@ def test_mouse_insulin_is_shared_by_both_genes():
     nuisance=st.floats(0, 1),
     seed=st.integers(0, 2**32),
 )
-def test_fraction_is_exact_whatever_the_design(n_cells, fraction, doublet_rate, donors, controls, continuum, nuisance, seed):
-    design = BatchDesign(400, doublet_rate=doublet_rate, donors=donors, controls=controls, continuum=continuum, nuisance=nuisance)
+def test_fraction_is_exact_whatever_the_design(
+    n_cells, fraction, doublet_rate, donors, controls, continuum, nuisance, seed
+):
+    design = BatchDesign(
+        400,
+        doublet_rate=doublet_rate,
+        donors=donors,
+        controls=controls,
+        continuum=continuum,
+        nuisance=nuisance,
+    )
     batch = simulate(n_cells=n_cells, fraction=fraction, depth=200, design=design, seed=seed)
     treated = ~batch.obs["control"].to_numpy()
     positive = batch.obs["truth_positive"].to_numpy()
@@ -125,7 +156,9 @@ def test_fraction_is_exact_whatever_the_design(n_cells, fraction, doublet_rate, 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32), rate=st.floats(0, 1))
 def test_doublet_rate_is_exact_and_doublets_leave_the_fraction(seed, rate):
-    batch = simulate(n_cells=200, fraction=0.1, depth=200, design=BatchDesign(400, doublet_rate=rate), seed=seed)
+    batch = simulate(
+        n_cells=200, fraction=0.1, depth=200, design=BatchDesign(400, doublet_rate=rate), seed=seed
+    )
     assert batch.obs["truth_doublet"].sum() == round(rate * 200)
     assert batch.obs["truth_positive"].sum() == 20
 
@@ -134,12 +167,18 @@ def test_doublet_rate_is_exact_and_doublets_leave_the_fraction(seed, rate):
 @pytest.mark.parametrize("contamination", [0.0, 0.2])
 def test_extremes(fraction, contamination):
     design = BatchDesign(600, doublet_rate=0.1)
-    batch = simulate(n_cells=300, fraction=fraction, contamination=contamination, design=design, seed=1)
+    batch = simulate(
+        n_cells=300, fraction=fraction, contamination=contamination, design=design, seed=1
+    )
     assert (batch.obs["truth_positive"] == bool(fraction)).all()
     assert np.isfinite(batch.X.data).all()
     assert bool((batch.obs["truth_contamination"] > 0).any()) == bool(contamination)
     markers = batch[:, ["PDX1", "NKX6-1"]].X.sum(axis=1)
-    assert (np.asarray(markers).ravel() > 0).mean() > 0.5 if fraction else np.asarray(markers).sum() < 30
+    assert (
+        (np.asarray(markers).ravel() > 0).mean() > 0.5
+        if fraction
+        else np.asarray(markers).sum() < 30
+    )
 
 
 def test_seed_decides_everything():
@@ -166,7 +205,12 @@ def test_states_follow_pseudotime(clean):
     assert (time[state == "intermediate"] > 0).all()
     assert (time[state.str.startswith("msc")] == 0).all()
     order = time.groupby(state).mean()
-    assert order["intermediate"] < order["progenitor"] < order["endocrine_progenitor"] < order["beta_like"]
+    assert (
+        order["intermediate"]
+        < order["progenitor"]
+        < order["endocrine_progenitor"]
+        < order["beta_like"]
+    )
 
 
 # --- counts ----------------------------------------------------------------------------------------
@@ -186,7 +230,9 @@ def test_marker_levels_of_positives(clean):
         assert 2 < level_cp10k(clean, gene, positive) < 4.5
     assert level_cp10k(clean, "INS", state == "progenitor") < 10
     assert level_cp10k(clean, "INS", state == "beta_like") > 300
-    assert level_cp10k(clean, "NEUROG3", state == "endocrine_progenitor") == pytest.approx(4, rel=0.25)
+    assert level_cp10k(clean, "NEUROG3", state == "endocrine_progenitor") == pytest.approx(
+        4, rel=0.25
+    )
     assert level_cp10k(clean, "NEUROG3", state == "beta_like") == 0
 
 
@@ -214,7 +260,9 @@ def test_mesenchymal_cells_look_as_published(clean):
     assert min(detected(stem, gene).mean() for gene in ("NT5E", "THY1", "ENG")) > 0.5
     assert detected(stem, "PTPRC").mean() < 0.02
     mito = stem.var_names.str.startswith("MT-")
-    assert np.median(np.asarray(stem[:, mito].X.sum(axis=1)).ravel() / total(stem)) == pytest.approx(0.025, abs=0.006)
+    assert np.median(
+        np.asarray(stem[:, mito].X.sum(axis=1)).ravel() / total(stem)
+    ) == pytest.approx(0.025, abs=0.006)
 
 
 def test_cycling_cells_are_the_ones_that_cycle(clean):
@@ -234,7 +282,9 @@ def test_contamination_varies_around_its_mean(soupy):
 def test_ambient_insulin_has_the_amount_that_the_truth_says(soupy):
     msc = soupy.obs["truth_state"].astype(str).str.startswith("msc").to_numpy()
     rho = soupy.obs["truth_contamination"].to_numpy()
-    expected = level_cp10k(soupy, "INS", slice(None)) * np.average(rho[msc], weights=total(soupy)[msc])
+    expected = level_cp10k(soupy, "INS", slice(None)) * np.average(
+        rho[msc], weights=total(soupy)[msc]
+    )
     assert level_cp10k(soupy, "INS", msc) == pytest.approx(expected, rel=0.1)
     high, low = (msc & (rho > 0.3)), (msc & (rho < 0.1))
     assert level_cp10k(soupy, "INS", high) > 3 * level_cp10k(soupy, "INS", low)
@@ -242,7 +292,12 @@ def test_ambient_insulin_has_the_amount_that_the_truth_says(soupy):
 
 def test_islet_soup_puts_insulin_into_a_batch_without_positives():
     own, islet = (
-        simulate(n_cells=300, fraction=0.0, contamination=0.1, design=BatchDesign(600, nuisance=0, soup_islet_share=share))
+        simulate(
+            n_cells=300,
+            fraction=0.0,
+            contamination=0.1,
+            design=BatchDesign(600, nuisance=0, soup_islet_share=share),
+        )
         for share in (0.0, 0.5)
     )
     assert own[:, "INS"].X.nnz == 0
@@ -250,7 +305,13 @@ def test_islet_soup_puts_insulin_into_a_batch_without_positives():
 
 
 def test_single_marker_cells_have_one_marker():
-    batch = simulate(n_cells=2_000, fraction=0.0, contamination=0.0, design=BatchDesign(600, nuisance=0.2), seed=4)
+    batch = simulate(
+        n_cells=2_000,
+        fraction=0.0,
+        contamination=0.0,
+        design=BatchDesign(600, nuisance=0.2),
+        seed=4,
+    )
     state = batch.obs["truth_state"].astype(str)
     for name, has, lacks in (("pdx1_only", "PDX1", "INS"), ("ins_only", "INS", "PDX1")):
         rows = (state == name).to_numpy()
@@ -269,7 +330,9 @@ def test_doublets_are_deeper_and_positive_ones_twice_as_frequent():
     assert np.median(total(batch)[double]) > 1.7 * np.median(total(batch)[~double])
     assert double[positive].mean() / double[~positive].mean() == pytest.approx(1.8, abs=0.35)
     mixed = positive & double
-    assert level_cp10k(batch, "COL1A1", mixed) > 2 * level_cp10k(batch, "COL1A1", positive & ~double)
+    assert level_cp10k(batch, "COL1A1", mixed) > 2 * level_cp10k(
+        batch, "COL1A1", positive & ~double
+    )
 
 
 def test_empty_droplets_are_soup():
@@ -280,7 +343,9 @@ def test_empty_droplets_are_soup():
     assert np.median(total(batch)[empty]) < 0.05 * np.median(total(batch)[~empty])
     assert (batch.obs.loc[empty, "truth_contamination"] == 1).all()
     assert batch.uns["truth"]["n_cells"] == 500
-    assert level_cp10k(batch, "COL1A1", empty) == pytest.approx(level_cp10k(batch, "COL1A1", ~empty), rel=0.1)
+    assert level_cp10k(batch, "COL1A1", empty) == pytest.approx(
+        level_cp10k(batch, "COL1A1", ~empty), rel=0.1
+    )
 
 
 def test_donors_differ_and_controls_have_none():
@@ -295,7 +360,9 @@ def test_donors_differ_and_controls_have_none():
 
 
 def test_without_variation_between_donors_only_chance_remains():
-    batch = simulate(n_cells=4_000, fraction=0.2, depth=300, design=BatchDesign(400, donors=4, donor_cv=0.0))
+    batch = simulate(
+        n_cells=4_000, fraction=0.2, depth=300, design=BatchDesign(400, donors=4, donor_cv=0.0)
+    )
     assert batch.uns["truth"]["samples"]["fraction"].std() < 0.025
 
 
@@ -311,7 +378,13 @@ def _components(batch):
 
 def test_continuum_is_one_component_and_an_island_is_not():
     on_path, island = (
-        simulate(n_cells=1_200, fraction=0.08, contamination=0.02, design=BatchDesign(800, nuisance=0, continuum=continuum), seed=1)
+        simulate(
+            n_cells=1_200,
+            fraction=0.08,
+            contamination=0.02,
+            design=BatchDesign(800, nuisance=0, continuum=continuum),
+            seed=1,
+        )
         for continuum in (True, False)
     )
     main = _components(on_path)
@@ -322,20 +395,28 @@ def test_continuum_is_one_component_and_an_island_is_not():
     assert not (island.obs["truth_state"] == "intermediate").any()
 
 
-def test_demo_batch():
-    demo = demo_batch(seed=1)
-    assert demo.shape == (3_000, 2_500)
-    assert demo.uns["truth"]["fraction"] == 0.04
-    assert list(demo.uns["truth"]["samples"].index) == ["control1", "sample1", "sample2", "sample3"]
-    assert demo.obs["truth_contamination"].mean() == pytest.approx(0.1, rel=0.05)
-    assert demo.obs["truth_doublet"].mean() == pytest.approx(0.04, abs=0.001)
-    assert np.median(total(demo)) == pytest.approx(4_000, rel=0.25)
+def test_demo():
+    drawn = demo(seed=1)
+    assert drawn.shape == (3_000, 2_500)
+    assert drawn.uns["truth"]["fraction"] == 0.04
+    assert list(drawn.uns["truth"]["samples"].index) == [
+        "control1",
+        "sample1",
+        "sample2",
+        "sample3",
+    ]
+    assert drawn.obs["truth_contamination"].mean() == pytest.approx(0.1, rel=0.05)
+    assert drawn.obs["truth_doublet"].mean() == pytest.approx(0.04, abs=0.001)
+    assert np.median(total(drawn)) == pytest.approx(4_000, rel=0.25)
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"fraction": 1.5}, r"simulate\(\): option 'fraction' is 1.5, but it must lie between 0 and 1"),
+        (
+            {"fraction": 1.5},
+            r"simulate\(\): option 'fraction' is 1.5, but it must lie between 0 and 1",
+        ),
         ({"n_cells": 0}, r"option 'n_cells' is 0"),
         ({"depth": float("nan")}, r"option 'depth' is nan"),
         ({"contamination": -0.1}, r"option 'contamination' is -0.1"),
@@ -350,7 +431,10 @@ def test_options_out_of_range_are_refused(options, sentence):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"n_genes": 10}, r"BatchDesign: option 'n_genes' is 10, but it must lie between 400 and 60000"),
+        (
+            {"n_genes": 10},
+            r"BatchDesign: option 'n_genes' is 10, but it must lie between 400 and 60000",
+        ),
         ({"donors": 0}, r"option 'donors' is 0"),
         ({"doublet_rate": 2}, r"option 'doublet_rate' is 2"),
         ({"species": "rat"}, r"option 'species' is 'rat', but only human and mouse are known"),
@@ -375,17 +459,32 @@ def _cells(counts, genes, prefix):
 def sides():
     """Positives with markers A and B, negatives without a row for A, other genes shared."""
     rng = np.random.default_rng(0)
-    positives = _cells(np.hstack([rng.poisson(40, (30, 2)), rng.poisson(20, (30, 100))]), ["A", "B", *(f"G{i}" for i in range(100))], "p")
+    positives = _cells(
+        np.hstack([rng.poisson(40, (30, 2)), rng.poisson(20, (30, 100))]),
+        ["A", "B", *(f"G{i}" for i in range(100))],
+        "p",
+    )
     negatives = _cells(rng.poisson(25, (80, 101)), [*(f"G{i}" for i in range(100)), "N"], "n")
     return positives, negatives
 
 
 @settings(max_examples=25, deadline=None)
-@given(n_cells=st.integers(1, 200), fraction=st.floats(0, 1), depth=st.floats(1, 1e5), seed=st.integers(0, 2**32))
-def test_thinning_never_raises_a_count_and_the_fraction_is_exact(sides, n_cells, fraction, depth, seed):
+@given(
+    n_cells=st.integers(1, 200),
+    fraction=st.floats(0, 1),
+    depth=st.floats(1, 1e5),
+    seed=st.integers(0, 2**32),
+)
+def test_thinning_never_raises_a_count_and_the_fraction_is_exact(
+    sides, n_cells, fraction, depth, seed
+):
     positives, negatives = sides
-    mixed = titrate(positives, negatives, n_cells=n_cells, fraction=fraction, depth=depth, seed=seed)
-    original = anndata.concat([positives, negatives], join="outer", fill_value=0)[mixed.obs["truth_source"].to_numpy(), mixed.var_names]
+    mixed = titrate(
+        positives, negatives, n_cells=n_cells, fraction=fraction, depth=depth, seed=seed
+    )
+    original = anndata.concat([positives, negatives], join="outer", fill_value=0)[
+        mixed.obs["truth_source"].to_numpy(), mixed.var_names
+    ]
     assert (mixed.X.toarray() <= original.X.toarray()).all()
     assert mixed.obs["truth_positive"].sum() == round(fraction * n_cells)
     assert (mixed.obs["truth_positive"] == mixed.obs["truth_source"].str.startswith("p")).all()
@@ -408,23 +507,37 @@ def test_no_cell_repeats_where_there_are_enough(sides):
 
 @pytest.mark.parametrize("contamination", [0.0, 0.2])
 def test_depth_is_met_with_and_without_soup(sides, contamination):
-    mixed = titrate(*sides, n_cells=2_000, fraction=0.3, depth=500, contamination=contamination, seed=1)
+    mixed = titrate(
+        *sides, n_cells=2_000, fraction=0.3, depth=500, contamination=contamination, seed=1
+    )
     assert np.median(total(mixed)) == pytest.approx(500, rel=0.04)
     assert np.log(total(mixed)).std() == pytest.approx(0.4, abs=0.05)
 
 
 @pytest.mark.parametrize("soup_share", [0.0, 0.5, 1.0])
 def test_soup_brings_what_it_holds(sides, soup_share):
-    mixed = titrate(*sides, n_cells=3_000, fraction=0.0, depth=1_000, contamination=0.2, soup_share=soup_share, seed=1)
+    mixed = titrate(
+        *sides,
+        n_cells=3_000,
+        fraction=0.0,
+        depth=1_000,
+        contamination=0.2,
+        soup_share=soup_share,
+        seed=1,
+    )
     counts = sides[0].X.toarray()
     share_of_a = counts[:, 0].sum() / counts.sum()
     rho = np.average(mixed.obs["truth_contamination"], weights=total(mixed))
-    assert mixed[:, "A"].X.sum() / mixed.X.sum() == pytest.approx(rho * soup_share * share_of_a, rel=0.08)
+    assert mixed[:, "A"].X.sum() / mixed.X.sum() == pytest.approx(
+        rho * soup_share * share_of_a, rel=0.08
+    )
 
 
 def test_titration_follows_its_seed_and_leaves_its_input(sides):
     before = [side.X.copy() for side in sides]
-    one, same, other = (titrate(*sides, n_cells=60, contamination=0.1, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (
+        titrate(*sides, n_cells=60, contamination=0.1, seed=seed) for seed in (1, 1, 2)
+    )
     assert (one.X != same.X).nnz == 0
     assert (one.X != other.X).nnz > 0
     assert all((kept != side.X).nnz == 0 for side, kept in zip(sides, before, strict=True))
@@ -432,13 +545,20 @@ def test_titration_follows_its_seed_and_leaves_its_input(sides):
 
 def test_dense_input_gives_the_same(sides):
     dense = [anndata.AnnData(side.X.toarray(), obs=side.obs, var=side.var) for side in sides]
-    assert (titrate(*sides, contamination=0.1, n_cells=50).X != titrate(*dense, contamination=0.1, n_cells=50).X).nnz == 0
+    assert (
+        titrate(*sides, contamination=0.1, n_cells=50).X
+        != titrate(*dense, contamination=0.1, n_cells=50).X
+    ).nnz == 0
 
 
 def test_one_side_may_be_empty_where_it_is_not_needed(sides):
     positives, negatives = sides
-    assert not titrate(positives[:0], negatives, n_cells=20, fraction=0.0).obs["truth_positive"].any()
-    with pytest.raises(InputError, match=r"titrate\(\): 10 positives are wanted, but there are none to draw from"):
+    assert (
+        not titrate(positives[:0], negatives, n_cells=20, fraction=0.0).obs["truth_positive"].any()
+    )
+    with pytest.raises(
+        InputError, match=r"titrate\(\): 10 positives are wanted, but there are none to draw from"
+    ):
         titrate(positives[:0], negatives, n_cells=20, fraction=0.5)
 
 
@@ -473,7 +593,10 @@ def test_paired_cells_add_up(sides):
     assert ((paired.X - single.X).toarray() >= 0).all()
     assert (total(paired)[double] > total(single)[double]).all()
     assert (paired.obs["truth_positive"] >= single.obs["truth_positive"]).all()
-    assert (paired.obs["truth_state"].astype(str) == np.where(paired.obs["truth_positive"], "positive", "negative")).all()
+    assert (
+        paired.obs["truth_state"].astype(str)
+        == np.where(paired.obs["truth_positive"], "positive", "negative")
+    ).all()
     assert paired.uns["truth"]["n_positive"] == paired.obs["truth_positive"].sum() > 100
 
 

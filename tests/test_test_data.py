@@ -34,7 +34,9 @@ def test_h5ad_is_what_the_script_makes(made, name):
     assert list(committed.obs_names) == list(fresh.obs_names)
     for column in ("truth_positive", "truth_doublet", "truth_state"):
         assert list(committed.obs[column]) == list(fresh.obs[column])
-    np.testing.assert_allclose(committed.obs["truth_contamination"], fresh.obs["truth_contamination"], rtol=1e-9)
+    np.testing.assert_allclose(
+        committed.obs["truth_contamination"], fresh.obs["truth_contamination"], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", TENX)

@@ -1,4 +1,6 @@
 # From the sheet to one finished folder per batch.
+import shlex
+
 
 
 rule samples:
@@ -28,10 +30,11 @@ rule batch:
     params:
         command=config["command"],
         out=f"{RESULTS}/batches/{{batch}}",
+        history=f"--history {shlex.quote(config['history'])}" if config["history"] else "",
     threads: config["threads"]
     resources:
         mem_mb=needed("mem_mb"),
         runtime=needed("runtime"),
     shell:
         "NUMBA_NUM_THREADS={threads} {params.command} run --samples {input.sheet:q} --config {input.options:q}"
-        " --out {params.out:q} > {log:q} 2>&1"
+        " --out {params.out:q} {params.history} > {log:q} 2>&1"

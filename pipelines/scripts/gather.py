@@ -55,14 +55,22 @@ def _verdict(results: Path, batch: str, table: Sequence[dict[str, str]]) -> dict
     if pooled is None:
         return row | {"verdict": NOT_FINISHED, "reason": _reason(log)}
     path = next(iter(_read(results / "batches" / batch, "trajectory.csv")), {})
-    return row | pooled | {"trajectory": path.get("verdict", ""), "report": f"batches/{batch}/report.html"}
+    return (
+        row
+        | pooled
+        | {"trajectory": path.get("verdict", ""), "report": f"batches/{batch}/report.html"}
+    )
 
 
 def _reason(log: Path) -> str:
     """Why a batch is not finished, from its log: what scdiff said, or how far it came."""
     if not log.is_file():
         return "It did not start; the workflow stopped before."
-    lines = [line.rstrip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.rstrip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     if said := [line.partition(ERROR)[2] for line in lines if ERROR in line]:
         return said[-1]
     if any(line.startswith("Traceback") for line in lines):
@@ -81,7 +89,9 @@ def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(
+            handle, columns, restval="", extrasaction="ignore", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
     partial.replace(path)

@@ -25,7 +25,11 @@ def write_page(path: Path, verdicts: Sequence[dict[str, str]]) -> None:
     finished = [row for row in verdicts if row["verdict"] != NOT_FINISHED]
     most = max((_number(row["prevalence_high"]) or 0.0 for row in finished), default=0.0)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
     text = environment.get_template("batches.html.j2").render(
@@ -43,7 +47,12 @@ def write_page(path: Path, verdicts: Sequence[dict[str, str]]) -> None:
 def _counts(finished: Sequence[dict[str, str]]) -> dict[str, int]:
     """How many batches have each verdict, the most frequent first."""
     verdicts = [row["verdict"] for row in finished]
-    return {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts), key=lambda verdict: (-verdicts.count(verdict), verdict))}
+    return {
+        verdict: verdicts.count(verdict)
+        for verdict in sorted(
+            set(verdicts), key=lambda verdict: (-verdicts.count(verdict), verdict)
+        )
+    }
 
 
 def _number(text: str) -> float | None:
@@ -53,7 +62,11 @@ def _number(text: str) -> float | None:
 
 def _most(row: dict[str, str]) -> str:
     """Upper end of the interval, or the limit of blank where nothing was detected below it."""
-    ends = [row["prevalence_high"], row["lob"]] if row["verdict"] == "not detected" else [row["prevalence_high"]]
+    ends = (
+        [row["prevalence_high"], row["lob"]]
+        if row["verdict"] == "not detected"
+        else [row["prevalence_high"]]
+    )
     return max(ends, key=lambda text: _number(text) or 0.0)
 
 
@@ -69,5 +82,12 @@ def percent(text: str) -> str:
 
 def bar(row: dict[str, str], most: float) -> dict[str, float]:
     """Place the prevalence, its interval and the detection limit on a scale from 0 to ``most``; what is missing is left out."""
-    numbers = {name: _number(row[name]) for name in ("prevalence", "prevalence_low", "prevalence_high", "lod")}
-    return {name: round(WIDTH * value / most, 1) for name, value in numbers.items() if most and value is not None and value <= most}
+    numbers = {
+        name: _number(row[name])
+        for name in ("prevalence", "prevalence_low", "prevalence_high", "lod")
+    }
+    return {
+        name: round(WIDTH * value / most, 1)
+        for name, value in numbers.items()
+        if most and value is not None and value <= most
+    }

@@ -1,4 +1,4 @@
-"""Blanks for the calibration: cells that are background only, and null sets through the full caller."""
+"""Blanks for the calibration: background-only cells, and null sets through the full caller."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from scdiff.assay.arithmetic import TINY
 from scdiff.assay.calls import call_table
+from scdiff.assay.densities import draw_counts
 from scdiff.assay.empirical import Null, depth_strata
 from scdiff.assay.fit import Fit, fit_mixture, start_of
-from scdiff.assay.mixture import Model, draw_counts
+from scdiff.assay.mixture import Model
 from scdiff.assay.null_kernel import BINS
+from scdiff.assay.priors import BLANK_BINNING, DEPTHS, DRAWS
 from scdiff.assay.statistic import log_odds_bin
-from scdiff.assay.table import Binning, Floats, tabulate
+from scdiff.assay.table import Floats, tabulate
 
-__all__ = ["background_null", "called_fractions"]
-
-DEPTHS, DRAWS = 5_000, 100_000
-BLANK_CELLS = 1_000
-BLANK_BINNING = Binning(2, 16)
-"""Twenty blanks are fitted for each programme: wide bins and one start make them four times as fast."""
-TINY = 1e-300
+__all__ = ["background_null", "call_blanks"]
 
 
 def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:
-    """Redraw cells that hold background only, at the batch's depths and contamination, and call them as the batch was.
+    """Draw background-only cells and call them as the batch was called.
 
-    The statistic is the fitted caller's: ln odds that enough markers are on. One half calibrates, the other checks.
+    The cells have the depths and the contamination of the batch. The statistic is that of the
+    fitted caller: ln odds that enough markers are expressed. One half calibrates, the other half
+    checks.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:
     depth
         Depth of each cell, shape (n_cells,).
     seed
-        Start of the random generator.
+        Seed of the random generator.
     """
     cells = np.sort(np.asarray(depth, dtype=float))
     chosen = cells[np.arange(min(DEPTHS, len(cells))) * len(cells) // min(DEPTHS, len(cells))]
@@ -49,20 +48,28 @@ def background_null(fit: Fit, depth: Any, *, seed: int = 0) -> Null:
 
 
 def _background_counts(fit: Fit, depth: Floats, generator: np.random.Generator) -> Floats:
-    """Draw counts of cells with all markers off, shape (n_cells, n_markers)."""
-    return draw_counts(fit.parameters, np.zeros((len(depth), fit.model.n_markers), dtype=bool), depth, generator)
+    """Draw counts of cells that express no marker, shape (n_cells, n_markers)."""
+    return draw_counts(
+        fit.parameters, np.zeros((len(depth), fit.model.n_markers), dtype=bool), depth, generator
+    )
 
 
 def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:
-    """Find ln odds that a cell is positive, by the fit."""
+    """Compute ln odds that each cell is positive, by the fit."""
     table = tabulate(counts, depth)
     pattern = fit.model.evaluate(fit.theta, table).pattern
-    positive, negative = (pattern[:, group].sum(axis=1) + TINY for group in (fit.model.positive, ~fit.model.positive))
+    positive, negative = (
+        pattern[:, group].sum(axis=1) + TINY for group in (fit.model.positive, ~fit.model.positive)
+    )
     return np.log(positive / negative)[table.cell_row]
 
 
-def called_fractions(matrix: Any, depth: Floats, sets: Any, model: Model, *, rate: float = 0.05) -> Floats:
-    """Fraction of cells that the full caller calls in each null set, fitted anew.
+def call_blanks(
+    matrix: Any, depth: Floats, sets: Any, model: Model, *, rate: float = 0.05
+) -> Floats:
+    """Compute the fraction of cells that the full caller calls in each null set.
+
+    The caller is fitted to each set separately.
 
     Parameters
     ----------

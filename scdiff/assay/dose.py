@@ -1,7 +1,7 @@
-"""From a fraction to a dose: how many of the cells that are given are expected to be positive.
+"""From a fraction to a dose: how many of the given cells are expected to be positive.
 
-The cells that were sequenced are taken to stand for the dose. A dose is so much larger than a sample that its own
-sampling adds nothing to the interval of the fraction.
+The sequenced cells represent the dose. A dose is so much larger than a sample that its own sampling
+adds nothing to the interval of the fraction.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scdiff.assay.limits import NO_NUMBER
 from scdiff.assay.table import Floats
 from scdiff.errors import InputError
+from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED
 
-__all__ = ["DOSE_CELLS", "Dose", "Expected", "expected_cells", "upper_bound"]
+__all__ = ["DOSE_CELLS", "Dose", "Expected", "estimate_cells", "upper_bound"]
 
 DOSE_CELLS = 80_000_000
-"""Cells of a dose where no other number is given."""
+"""Cells of a dose if no other number is given. A default, not a recommendation."""
 
 
 @dataclass(frozen=True)
 class Dose:
-    """What is given.
+    """A dose of cells.
 
     Parameters
     ----------
     cells
-        Cells as administered, above 0.
+        Administered cells, above 0.
     viability
-        Share of them that is viable, above 0 to 1; 1 where ``cells`` counts viable cells only.
+        Viable share of them, above 0 to 1; 1 if ``cells`` counts viable cells only.
     weight_kg
-        Body weight, kg, above 0; None where not known.
+        Body weight, kg, above 0; None if it is unknown.
 
     Raises
     ------
@@ -51,15 +51,26 @@ class Dose:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.cells) and self.cells > 0):
-            raise InputError(f"the dose is {self.cells:g} cells, but it must be more than 0: 80000000 is 80 million.")
+            raise InputError(
+                f"the dose is {self.cells:g} cells, but it must be more than 0: 80000000 is 80 "
+                "million."
+            )
         if not 0 < self.viability <= 1:
-            raise InputError(f"the viability is {self.viability:g}, but it is a share of the cells, above 0 to 1: 0.9 is 90 %.")
-        if self.weight_kg is not None and not (math.isfinite(self.weight_kg) and self.weight_kg > 0):
-            raise InputError(f"the body weight is {self.weight_kg:g} kg, but it must be more than 0; leave it out where it is not known.")
+            raise InputError(
+                f"the viability is {self.viability:g}, but it is a share of the cells, above 0 to "
+                "1: 0.9 is 90 %."
+            )
+        if self.weight_kg is not None and not (
+            math.isfinite(self.weight_kg) and self.weight_kg > 0
+        ):
+            raise InputError(
+                f"the body weight is {self.weight_kg:g} kg, but it must be more than 0; leave it "
+                "out if it is unknown."
+            )
 
     @property
     def viable_cells(self) -> float:
-        """Cells of the dose that are viable."""
+        """Number of viable cells of the dose."""
         return self.cells * self.viability
 
 
@@ -70,9 +81,10 @@ class Expected:
     Parameters
     ----------
     cells, low, high
-        The expected number with its 95 % interval. NaN where not measurable; ``high`` alone where not detected.
+        Expected number with its 95 % interval. NaN if not measurable; only ``high`` if not
+        detected.
     by_blank
-        Whether ``high`` is what the limit of blank gives.
+        Whether the limit of blank gives ``high``.
     """
 
     cells: Floats
@@ -82,16 +94,17 @@ class Expected:
 
 
 def upper_bound(high: Any, blank: Any) -> tuple[Floats, NDArray[np.bool_]]:
-    """Bound a fraction that was not detected: the end of its interval, or the limit of blank where that is larger.
+    """Return the upper bound of a fraction that was not detected.
 
-    A batch that reads no higher than a blank may hold as much as the blank hides.
+    It is the end of its interval or, if that is larger, the limit of blank: a batch that reads no
+    higher than a blank may hold as many positive cells as the blank hides.
 
     Parameters
     ----------
     high
         Upper ends of the intervals, shape (n,), 0-1.
     blank
-        Limits of blank, shape (n,), 0-1; NaN where there is none.
+        Limits of blank, shape (n,), 0-1; NaN if it is missing.
 
     Returns
     -------
@@ -105,28 +118,31 @@ def upper_bound(high: Any, blank: Any) -> tuple[Floats, NDArray[np.bool_]]:
     return np.where(by_blank, blanks, ends), by_blank
 
 
-def expected_cells(fractions: Any, low: Any, high: Any, *, blank: Any, verdicts: Any, dose: Dose) -> Expected:
-    """Say how many cells of a dose are expected to be positive.
+def estimate_cells(
+    fractions: Any, low: Any, high: Any, *, blank: Any, verdicts: Any, dose: Dose
+) -> Expected:
+    """Compute how many cells of a dose are expected to be positive.
 
     Parameters
     ----------
     fractions, low, high
         Fractions with their 95 % intervals, shapes (n,), 0-1.
     blank
-        Limits of blank, shape (n,), 0-1; NaN where there is none.
+        Limits of blank, shape (n,), 0-1; NaN if it is missing.
     verdicts
-        One verdict per fraction, shape (n,): ``not measurable`` and ``inconclusive`` give no number, ``not detected`` an upper bound.
+        One verdict per fraction, shape (n,): ``not measurable`` and ``inconclusive`` give no
+        number, ``not detected`` an upper bound.
     dose
-        What is given.
+        The dose.
 
-    >>> found = expected_cells([0.04, 0.0], [0.03, 0.0], [0.05, 0.001], blank=[0.0, 0.0],
+    >>> found = estimate_cells([0.04, 0.0], [0.03, 0.0], [0.05, 0.001], blank=[0.0, 0.0],
     ...                        verdicts=["quantified", "not detected"], dose=Dose(1e6))
     >>> found.cells.tolist(), found.high.tolist()
     ([40000.0, nan], [50000.0, 1000.0])
     """
-    said = np.asarray(verdicts, dtype=str)
-    measured = ~np.isin(said, NO_NUMBER)
-    found = measured & (said != "not detected")
+    verdict = np.asarray(verdicts, dtype=str)
+    measured = ~np.isin(verdict, NO_NUMBER)
+    found = measured & (verdict != NOT_DETECTED)
     bounds, by_blank = upper_bound(high, blank)
     shares = (
         np.where(found, np.asarray(fractions, dtype=float), np.nan),

@@ -1,7 +1,8 @@
-"""Droplets that hold two cells: what they do to the pattern weights, and how many look positive by chance.
+"""Effect of droplets with two cells on the pattern weights, and positive droplets by chance.
 
-A doublet shows each marker that either of its cells expresses. A positive cell beside a negative one still counts as one
-positive droplet, so droplets hold more positives than cells do; and two single-marker cells together look positive.
+A doublet shows each marker that either of its cells expresses. A positive cell with a negative one
+still counts as one positive droplet, so the positive fraction of droplets is higher than that of
+cells. Two cells with a single marker each together look positive.
 """
 
 from __future__ import annotations
@@ -12,39 +13,55 @@ import numpy as np
 
 from scdiff.assay.table import Floats
 
-__all__ = ["RATE_PER_CELL", "chance_positives", "expected_rate", "prevalence_of_cells", "singlet_weights"]
+__all__ = [
+    "RATE_PER_CELL",
+    "chance_positives",
+    "estimate_doublet_rate",
+    "prevalence_of_cells",
+    "singlet_weights",
+]
 
 RATE_PER_CELL = 0.008 / 1000
 """Doublet rate per cell recovered in one droplet run (0.8 % per 1,000, the vendor's table)."""
 MOST = 0.3
+"""Highest doublet rate that is used. Chosen, not tuned."""
 ROUNDS = 200
+"""Most rounds of the correction; it stops earlier when the weights no longer change."""
 
 
-def expected_rate(n_cells: int) -> float:
-    """Compute the doublet rate expected from the number of cells of a sample.
+def estimate_doublet_rate(n_cells: int) -> float:
+    """Estimate the doublet rate of a sample from its number of cells.
 
-    >>> round(expected_rate(5000), 3)
+    Parameters
+    ----------
+    n_cells
+        Cells of the sample.
+
+    >>> round(estimate_doublet_rate(5000), 3)
     0.04
     """
     return min(MOST, RATE_PER_CELL * n_cells)
 
 
-def _either(weight: Floats, patterns: Any) -> Floats:
-    """Weights of the patterns that two independent cells show together, shape (n_patterns,)."""
+def _mix_two(weight: Floats, patterns: Any) -> Floats:
+    """Compute the weights of the patterns that two independent cells show, shape (n_patterns,)."""
     code = np.asarray(patterns, dtype=int) @ (1 << np.arange(np.shape(patterns)[1])[::-1])
     index = np.argsort(code)[np.searchsorted(np.sort(code), code[:, None] | code[None, :])]
-    return np.asarray(np.bincount(index.ravel(), weights=np.outer(weight, weight).ravel(), minlength=len(weight)), dtype=float)
+    return np.asarray(
+        np.bincount(index.ravel(), weights=np.outer(weight, weight).ravel(), minlength=len(weight)),
+        dtype=float,
+    )
 
 
 def singlet_weights(weight: Floats, patterns: Any, rate: float) -> Floats:
-    """Pattern weights of single cells, from those of droplets.
+    """Compute the pattern weights of single cells from those of droplets.
 
     Parameters
     ----------
     weight
         Weights of the droplets' patterns, shape (n_patterns,), summing to 1.
     patterns
-        On/off, shape (n_patterns, n_markers), all of them.
+        Expressed markers of each pattern, shape (n_patterns, n_markers), all combinations.
     rate
         Share of droplets with two cells, 0-0.3.
 
@@ -53,7 +70,7 @@ def singlet_weights(weight: Floats, patterns: Any, rate: float) -> Floats:
     """
     single = np.asarray(weight, dtype=float)
     for _ in range(ROUNDS):
-        mixed = (1 - rate) * single + rate * _either(single, patterns)
+        mixed = (1 - rate) * single + rate * _mix_two(single, patterns)
         corrected = np.clip(single + (weight - mixed), 0, None)
         corrected /= corrected.sum()
         if np.abs(corrected - single).max() < 1e-12:
@@ -62,8 +79,10 @@ def singlet_weights(weight: Floats, patterns: Any, rate: float) -> Floats:
     return single
 
 
-def prevalence_of_cells(prevalence: float, weight: Floats, patterns: Any, positive: Any, rate: float) -> float:
-    """Fraction of positive cells, from the fraction of positive droplets.
+def prevalence_of_cells(
+    prevalence: float, weight: Floats, patterns: Any, positive: Any, rate: float
+) -> float:
+    """Compute the fraction of positive cells from the fraction of positive droplets.
 
     Parameters
     ----------
@@ -83,7 +102,7 @@ def prevalence_of_cells(prevalence: float, weight: Floats, patterns: Any, positi
 
 
 def chance_positives(weight: Floats, patterns: Any, positive: Any, rate: float) -> float:
-    """Fraction of droplets that are positive only because they hold two different negative cells.
+    """Compute the fraction of droplets that are positive only because they hold two negative cells.
 
     Parameters
     ----------
@@ -93,4 +112,8 @@ def chance_positives(weight: Floats, patterns: Any, positive: Any, rate: float) 
         Share of droplets with two cells, 0-0.3.
     """
     negative = np.where(positive, 0.0, weight)
-    return float(rate * _either(negative, patterns)[positive].sum() / max((1 - weight[positive].sum()) ** 2, 1e-12))
+    return float(
+        rate
+        * _mix_two(negative, patterns)[positive].sum()
+        / max((1 - weight[positive].sum()) ** 2, 1e-12)
+    )

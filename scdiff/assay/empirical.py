@@ -1,8 +1,9 @@
-"""Randomised empirical p-values by depth stratum, from whole-number tallies of a binned statistic.
+"""Randomised empirical p-values by depth stratum, from tallies of a binned statistic.
 
-Within a bin the p-value is uniform between the share of larger values and that of values at least as large, so it is
-exactly uniform under the null, ties or not. The share of a held-out null below a nominal level is the expectation over
-that randomisation: no random number enters it.
+Within a bin the p-value is uniform between the share of larger values and the share of values at
+least as large. It is therefore exactly uniform under the null, with or without ties. The share of a
+held-out null below a nominal level is the expectation over that randomisation: no random number
+enters it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from scdiff.assay.table import Floats, Ints
 
 __all__ = ["GROUPS", "NOMINAL", "DepthStrata", "Null", "depth_strata"]
 
-NOMINAL = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, *np.linspace(0.2, 1.0, 9)])
-"""Levels of the QQ data."""
+NOMINAL = np.array(
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, *np.linspace(0.2, 1.0, 9)]
+)
+"""Nominal levels of the QQ data."""
 
 GROUPS = ("overall", "quartile_1", "quartile_2", "quartile_3", "quartile_4")
 """All cells, and quartiles of depth, the shallowest first."""
 
 CELLS_PER_STRATUM, MOST_PER_QUARTILE = 25, 10
+"""Fewest cells per depth stratum, and most strata per quartile of depth. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class DepthStrata:
     Parameters
     ----------
     edges
-        Lowest depth of each stratum but the first, shape (n_strata - 1,).
+        Lowest depth of each stratum except the first, shape (n_strata - 1,).
     """
 
     edges: Floats
@@ -50,12 +54,17 @@ class DepthStrata:
         return np.arange(self.n_strata) * 4 // self.n_strata
 
     def of(self, depth: Any) -> Ints:
-        """Stratum of each depth."""
+        """Return the stratum of each depth."""
         return np.searchsorted(self.edges, np.asarray(depth, dtype=float), side="right")
 
 
 def depth_strata(depth: Any) -> DepthStrata:
-    """Cut depths into strata of as many cells each; equal depths stay together.
+    """Cut depths into strata of about equal numbers of cells; equal depths stay together.
+
+    Parameters
+    ----------
+    depth
+        Depth of each cell, shape (n_cells,).
 
     >>> depth_strata([1, 2, 3, 4]).of([1, 2, 3, 4]).tolist()
     [0, 1, 2, 3]
@@ -67,7 +76,7 @@ def depth_strata(depth: Any) -> DepthStrata:
 
 @dataclass(frozen=True)
 class Null:
-    """The null distribution in each stratum, and the held-out half.
+    """Null distribution in each stratum, and its held-out half.
 
     Parameters
     ----------
@@ -88,7 +97,7 @@ class Null:
         return (at_least - self.tally[0]) / everything, (at_least + 1.0) / everything
 
     def p_values(self, bins: Ints, depth: Any, uniform: Floats) -> Floats:
-        """Randomised p-value of each cell.
+        """Compute the randomised p-value of each cell.
 
         Parameters
         ----------
@@ -97,22 +106,33 @@ class Null:
         depth
             Depth of each cell, shape (n_cells,).
         uniform
-            One number of each cell, 0-1, that decides within the bin.
+            One number per cell, 0-1, that decides within the bin.
         """
         stratum, (low, high) = self.strata.of(depth), self.limits
         return np.asarray(low[stratum, bins] + uniform * (high - low)[stratum, bins])
 
     def share(self, tally: NDArray[np.int64]) -> Floats:
-        """Find the expected share of p-values at or below each nominal level, shape (n_levels, 5): overall and by quartile of depth.
+        """Compute the expected share of p-values at or below each nominal level.
 
         Parameters
         ----------
         tally
-            Values per stratum and bin, shape (n_strata, n_bins); NaN for a group without any.
+            Values per stratum and bin, shape (n_strata, n_bins).
+
+        Returns
+        -------
+        Shape (n_levels, 5): overall and by quartile of depth; NaN for a group without values.
         """
         low, high = self.limits
-        below = np.stack([(tally * np.clip((level - low) / (high - low), 0.0, 1.0)).sum(axis=1) for level in NOMINAL])
-        group = np.vstack([np.ones(self.strata.n_strata), self.strata.quartile == np.arange(4)[:, None]])
+        below = np.stack(
+            [
+                (tally * np.clip((level - low) / (high - low), 0.0, 1.0)).sum(axis=1)
+                for level in NOMINAL
+            ]
+        )
+        group = np.vstack(
+            [np.ones(self.strata.n_strata), self.strata.quartile == np.arange(4)[:, None]]
+        )
         cells = group @ tally.sum(axis=1)
         return np.asarray(below @ group.T / np.where(cells > 0, cells, np.nan))
 

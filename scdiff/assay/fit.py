@@ -8,35 +8,39 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from scdiff.assay.densities import Parameters
 from scdiff.assay.doublets import chance_positives
-from scdiff.assay.mixture import MOST_REACH, Likelihood, Model, Parameters
-from scdiff.assay.table import Binning, CellTable, Floats
+from scdiff.assay.mixture import Likelihood, Model
+from scdiff.assay.priors import (
+    CONTESTED_ABOVE,
+    DROP_PRECISION,
+    FEWEST_CONTESTED,
+    FINE_GAIN,
+    FIT_ROWS,
+    GAIN_OF_EVIDENCE,
+    KNOWN_LEVEL_SD,
+    LARGEST_LOGIT,
+    LARGEST_REACH,
+    LARGEST_STEP,
+    LEVELS_LEARNED,
+    MOST_PROFILE_POINTS,
+    MOST_REACH,
+    MOST_STEPS,
+    NEARLY_ALL,
+    RETRY_PREVALENCE,
+    ROUGH_GAIN,
+    ROUGH_ROWS,
+    SMALLEST_POSITIVE_WEIGHT,
+    STARTS,
+    UNKNOWN_LEVEL_SD,
+    WIDER,
+    WORTH_A_CLASS,
+    WORTH_A_REACH,
+    WORTH_NEGATIVES,
+)
+from scdiff.assay.table import CellTable, Floats
 
-__all__ = ["NEARLY_ALL", "WORTH_A_REACH", "Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
-
-STARTS = ("rare", "mixed", "all")
-ROUGH_ROWS, FIT_ROWS = 1500, 5000
-"""Rows of the table that the starts descend on, and of the one that the optimum and its profile are found on."""
-WIDER = (Binning(8, 32), Binning(4, 16), Binning(2, 16), Binning(1, 8))
-WORTH_A_CLASS = 3.0
-"""Twice the log-likelihood that positive cells must add to be fitted at all; below it a batch without them describes it as well."""
-LEAST, SOME = 1e-9, 0.01
-CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
-"""Rate of the most abundant marker, in typical levels, from which on contamination is in question, and cells that raise it."""
-NEARLY_ALL, WORTH_NEGATIVES = 0.9, 4.0
-"""Prevalence from which on a batch of positive cells only is tried, and twice the log-likelihood that negative ones must add."""
-WORTH_A_REACH = 10.0
-"""Log-likelihood by which contamination up to the typical level must describe the cells better, to be believed."""
-LEVELS_LEARNED, UNKNOWN_LEVEL_SD, KNOWN_LEVEL_SD = 30.0, 1.6, 0.2
-"""Evidence of positives from which on their levels are learned from the batch; below it they may be a tenth of the typical ones
-and the interval must allow for that: the spread that is then given to ln level."""
-MOST_STEPS = 80
-ROUGH, FINE, OF_EVIDENCE = 2e-2, 5e-3, 2e-3
-"""Log-likelihood that a step must gain for the descent to go on; in a fit without positive cells also this share of the evidence."""
-LARGEST_STEP = 2.0
-LARGEST_LOGIT, LARGEST_REACH = 16.0, 2.0
-DROP_PRECISION = 0.02
-MOST_PROFILE_POINTS = 20
+__all__ = ["Fit", "fit_at", "fit_mixture", "profile_interval", "start_of", "upper_bound_at"]
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,20 @@ class Fit:
     Parameters
     ----------
     model, table
-        What was fitted to what.
+        The model and the cells.
     theta
         The optimum, shape (n_theta,).
     value
-        Penalised negative log-likelihood there.
+        Penalised negative log-likelihood at the optimum.
     prevalence
         Weight of the positive patterns, 0-1.
     pattern
         Posterior of the patterns in each row, shape (n_rows, n_patterns).
     evidence_of_positives
-        Twice the log-likelihood ratio against no positive cell (but what doublets make), 0 or more.
+        Twice the log-likelihood ratio against no positive cell (except by doublets), 0 or more.
     rival
-        Log-likelihood by which another reading of the counts (contamination that reaches farther, or less far) describes them
-        worse, and its prevalence; infinite and NaN where there is none.
+        Log-likelihood by which a rival fit (contamination that reaches farther, or less far)
+        describes the counts worse, and its prevalence; infinite and NaN if there is no rival fit.
     """
 
     model: Model
@@ -83,11 +87,17 @@ class Fit:
 
 
 def fit_mixture(
-    table: CellTable, model: Model, *, start: Floats | None = None, also: Floats | None = None, doublet_rate: float = 0.0
+    table: CellTable,
+    model: Model,
+    *,
+    start: Floats | None = None,
+    also: Floats | None = None,
+    doublet_rate: float = 0.0,
 ) -> Fit:
-    """Fit the mixture, from three starts (positives rare, mixed, all) unless one is given; the best optimum wins.
+    """Fit the mixture from several starts and keep the best optimum.
 
-    Where a batch without positive cells fits as well, the fit is that of such a batch.
+    The starts assume that positive cells are rare, mixed or all. If a batch without positive cells
+    fits as well, the fit is that of such a batch.
 
     Parameters
     ----------
@@ -96,82 +106,114 @@ def fit_mixture(
     model
         Typical levels and the number of markers needed.
     start
-        Theta to start from, shape (n_theta,), in place of the three.
+        Theta of a single start, shape (n_theta,), instead of the three.
     also
-        Theta to start from beside the three, shape (n_theta,), for example a fit to the pooled samples.
+        Theta of an additional start, shape (n_theta,), for example a fit to the pooled samples.
     doublet_rate
-        Share of droplets with two cells, 0-0.3: what they make positive by chance is no evidence of positive cells.
+        Share of droplets with two cells, 0-0.3: droplets that are positive by chance are not
+        evidence for positive cells.
     """
-    rough = _of_size(table, ROUGH_ROWS)
+    rough = _coarsen(table, ROUGH_ROWS)
     thetas = [start] if start is not None else [start_of(rough, model, kind) for kind in STARTS]
     first = _fit_one(table, model, thetas + ([also] if also is not None else []), doublet_rate)
     if start is not None or not _is_contested(table, model):
         return first
     wider = replace(model, reach=MOST_REACH)
-    farther = _fit_one(table, wider, [start_of(rough, wider, STARTS[0]), first.theta], doublet_rate)
-    chosen, other = (farther, first) if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH) else (first, farther)
+    farther = _fit_one(table, wider, [start_of(rough, wider, "rare"), first.theta], doublet_rate)
+    chosen, other = (
+        (farther, first)
+        if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH)
+        else (first, farther)
+    )
     return replace(chosen, rival=(abs(other.value - chosen.value), other.prevalence))
 
 
 def _is_contested(table: CellTable, model: Model) -> bool:
-    """Whether cells hold the most abundant marker at a rate that contamination may or may not reach."""
+    """Check whether the rate of the most abundant marker in some cells may be contamination."""
     if model.witness is None or model.soup is not None or model.reach >= MOST_REACH:
         return False
     marker, level = table.markers[model.witness], model.level[model.witness]
     rate = (marker.counts / marker.depth)[marker.row] / level
-    return float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum()) >= FEWEST_CONTESTED
+    return (
+        float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum())
+        >= FEWEST_CONTESTED
+    )
 
 
 def _fit_one(table: CellTable, model: Model, thetas: list[Floats], doublet_rate: float) -> Fit:
     """Fit one model from several starts."""
-    rough, small = _of_size(table, ROUGH_ROWS), _of_size(table, FIT_ROWS)
-    theta, best = _descend(rough, model, min((_descend(rough, model, theta, enough=ROUGH) for theta in thetas), key=_value)[0])
+    rough, small = _coarsen(table, ROUGH_ROWS), _coarsen(table, FIT_ROWS)
+    started = [_descend(rough, model, theta, enough=ROUGH_GAIN) for theta in thetas]
+    theta, best = _descend(rough, model, min(started, key=_get_value)[0])
     weight = model.average_weight(theta, rough)
     by_chance = chance_positives(weight, model.patterns, model.positive, doublet_rate)
-    blank, none = (
-        _descend(rough, model, theta, prevalence=by_chance, best=best.value) if by_chance < weight[model.positive].sum() else (theta, best)
-    )
-    if none.value < best.value - ROUGH:  # the fit without positive cells found a better place: look for positive cells from there
-        theta, best = min([(theta, best), _descend(rough, model, _with_some(rough, model, blank))], key=_value)
+    blank, none = theta, best
+    if by_chance < weight[model.positive].sum():
+        blank, none = _descend(rough, model, theta, prevalence=by_chance, best=best.value)
+    if none.value < best.value - ROUGH_GAIN:
+        # the fit without positive cells found a better optimum: look for positive cells from there
+        again = _descend(rough, model, _add_positives(rough, model, blank))
+        theta, best = min([(theta, best), again], key=_get_value)
         weight = model.average_weight(theta, rough)
     evidence = max(0.0, 2 * (none.value - best.value))
-    if model.min_markers > 1 and weight[model.positive].sum() > NEARLY_ALL:
-        full, every = _descend(rough, model, theta, prevalence=1.0)
-        theta = _only_positive(model, full) if 2 * (every.value - best.value) < WORTH_NEGATIVES else theta
+    prevalence = weight[model.positive].sum()
+    if model.min_markers > 1 and prevalence > NEARLY_ALL:
+        theta = _try_without_negatives(rough, model, theta, best)
     if evidence < WORTH_A_CLASS:
-        theta = _without(rough, model, blank, np.where(model.positive, weight / weight[model.positive].sum(), 0.0), by_chance)
+        shares = np.where(model.positive, weight / prevalence, 0.0)
+        theta = _remove_positives(rough, model, blank, shares, by_chance)
     elif small is not rough:
         theta = _descend(small, model, theta)[0]
     return fit_at(table, model, theta, evidence_of_positives=evidence)
 
 
-def _only_positive(model: Model, theta: Floats) -> Floats:
-    """Theta of a fit whose prevalence was held at 1."""
+def _try_without_negatives(
+    table: CellTable, model: Model, theta: Floats, best: Likelihood
+) -> Floats:
+    """Return theta of positive cells only, if negative cells add too little log-likelihood."""
+    full, every = _descend(table, model, theta, prevalence=1.0)
+    worth = 2 * (every.value - best.value)
+    return _remove_negatives(model, full) if worth < WORTH_NEGATIVES else theta
+
+
+def _remove_negatives(model: Model, theta: Floats) -> Floats:
+    """Return theta of a fit whose prevalence was fixed at 1."""
     low, high = model.bounds
-    weight = theta[model.logits]
-    moved = theta.copy()
-    moved[model.logits] = np.where(model.positive, weight - weight[model.positive].max(), low[model.logits])
+    place = model.layout.patterns
+    weight, moved = theta[place], theta.copy()
+    moved[place] = np.where(model.positive, weight - weight[model.positive].max(), low[place])
     return np.clip(moved, low, high)
 
 
-def _with_some(table: CellTable, model: Model, theta: Floats) -> Floats:
-    """Theta with one cell in a hundred positive, all else as it was."""
+def _add_positives(table: CellTable, model: Model, theta: Floats) -> Floats:
+    """Return theta with one cell in a hundred positive, otherwise unchanged."""
     weight = model.average_weight(theta, table)
-    some = np.where(model.positive, SOME / model.positive.sum(), (1 - SOME) * weight / weight[~model.positive].sum())
+    some = np.where(
+        model.positive,
+        RETRY_PREVALENCE / model.positive.sum(),
+        (1 - RETRY_PREVALENCE) * weight / weight[~model.positive].sum(),
+    )
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, some), low, high)
 
 
-def _without(table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float) -> Floats:
-    """Theta of a fit whose prevalence was held near 0; ``shares`` say of which patterns positive cells would be."""
+def _remove_positives(
+    table: CellTable, model: Model, theta: Floats, shares: Floats, prevalence: float
+) -> Floats:
+    """Return theta of a fit whose prevalence was fixed near 0.
+
+    ``shares`` are the pattern weights that positive cells would have.
+    """
     held = table.weight @ model.weights(theta, table, prevalence).weight / table.weight.sum()
-    weight = np.where(model.positive, prevalence * shares, held) + LEAST * (shares + 1e-3)
+    weight = np.where(model.positive, prevalence * shares, held) + SMALLEST_POSITIVE_WEIGHT * (
+        shares + 1e-3
+    )
     low, high = model.bounds
     return np.clip(model.with_weight(theta, table, weight / weight.sum()), low, high)
 
 
-def _of_size(table: CellTable, most_rows: int) -> CellTable:
-    """Put the cells into wider bins until there are at most ``most_rows`` rows, or the widest bins are reached."""
+def _coarsen(table: CellTable, most_rows: int) -> CellTable:
+    """Use wider bins until there are at most ``most_rows`` rows, or the widest bins are reached."""
     for binning in WIDER:
         if len(table.weight) <= most_rows:
             break
@@ -180,12 +222,12 @@ def _of_size(table: CellTable, most_rows: int) -> CellTable:
 
 
 def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positives: float) -> Fit:
-    """Put a fit together again from its stored optimum.
+    """Rebuild a fit from its stored optimum.
 
     Parameters
     ----------
     table, model
-        What was fitted to what.
+        The cells and the model.
     theta
         The optimum, shape (n_theta,).
     evidence_of_positives
@@ -196,42 +238,56 @@ def fit_at(table: CellTable, model: Model, theta: Floats, *, evidence_of_positiv
     return Fit(model, table, theta, here.value, prevalence, here.pattern, evidence_of_positives)
 
 
-def _value(result: tuple[Floats, Likelihood]) -> float:
-    """Take what is minimised out of a result."""
+def _get_value(result: tuple[Floats, Likelihood]) -> float:
+    """Return the minimised value of a result."""
     return result[1].value
 
 
 def start_of(table: CellTable, model: Model, kind: str) -> Floats:
-    """Make a starting theta.
+    """Build theta of a start.
 
     Parameters
     ----------
     table, model
-        What is to be fitted to what.
+        The cells and the model.
     kind
-        ``rare`` takes all counts for background, ``all`` takes them for expression, ``mixed`` shares them.
+        ``rare`` explains all counts by background, ``all`` by expression, ``mixed`` by both.
     """
-    prevalence, contamination = {"rare": (0.01, 1.0), "mixed": (0.3, 0.3), "all": (0.97, 0.03)}[kind]
-    theta, n, typical = model.prior_mean.copy(), model.n_markers, np.array(model.level)
+    prevalence, contamination = STARTS[kind]
+    theta, at, typical = model.prior_mean.copy(), model.layout, np.array(model.level)
     relative = contamination * table.share / typical
     centre = np.log(np.clip(relative.max(), model.nodes[0], model.most / 2))
-    theta[model.node_logits] -= np.minimum((np.log(model.nodes) - centre) ** 2 / 2, 6.0)
-    theta[n : 2 * n] = np.log(relative) - centre
+    theta[at.nodes] -= np.minimum((np.log(model.nodes) - centre) ** 2 / 2, 6.0)
+    theta[at.soup] = np.log(relative) - centre
     if kind == "all":
-        theta[:n] = np.log(table.share)
-    weight = np.where(model.positive, prevalence / model.positive.sum(), (1 - prevalence) / (~model.positive).sum()) * 0.1
+        theta[at.level] = np.log(table.share)
+    weight = (
+        np.where(
+            model.positive,
+            prevalence / model.positive.sum(),
+            (1 - prevalence) / (~model.positive).sum(),
+        )
+        * 0.1
+    )
     weight[-1] += 0.9 * prevalence
     weight[0] += 0.9 * (1 - prevalence)
-    theta[model.logits] = np.log(weight) - np.log(weight).mean()
+    theta[at.patterns] = np.log(weight) - np.log(weight).mean()
     return theta
 
 
 def _descend(
-    table: CellTable, model: Model, theta: Floats, prevalence: float | None = None, enough: float = FINE, best: float = np.inf
+    table: CellTable,
+    model: Model,
+    theta: Floats,
+    prevalence: float | None = None,
+    enough: float = FINE_GAIN,
+    best: float = np.inf,
 ) -> tuple[Floats, Likelihood]:
-    """Levenberg-Marquardt descent inside the bounds, the curvature taken from the outer product of the scores.
+    """Run a Levenberg-Marquardt descent inside the bounds.
 
-    It ends after two steps in turn that gain less than ``enough``; far above ``best``, the value with positive cells, that is more.
+    The curvature comes from the outer product of the scores. The descent ends after two successive
+    steps that gain less than ``enough``. Far above ``best``, the value with positive cells, the
+    steps must gain more.
     """
     low, high = model.bounds
     theta = np.clip(theta, low, high)
@@ -240,7 +296,8 @@ def _descend(
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
         if there.value < here.value:
-            small = small + 1 if here.value - there.value < max(enough, OF_EVIDENCE * (there.value - best)) else 0
+            needed = max(enough, GAIN_OF_EVIDENCE * (there.value - best))
+            small = small + 1 if here.value - there.value < needed else 0
             theta, here, damping = new, there, max(damping / 5, 1e-6)
         else:
             damping *= 6
@@ -249,73 +306,85 @@ def _descend(
     return theta, here
 
 
-def _damped_step(theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats) -> Floats:
-    """Solve for the step of the parameters that no bound holds."""
+def _damped_step(
+    theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats
+) -> Floats:
+    """Solve for the step of the parameters that are not at a bound."""
     free = ~(((theta <= low) & (here.gradient > 0)) | ((theta >= high) & (here.gradient < 0)))
     curvature = here.curvature[np.ix_(free, free)]
     step = np.zeros(len(theta))
-    step[free] = -np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), here.gradient[free])
+    step[free] = -np.linalg.solve(
+        curvature + damping * np.diag(np.diag(curvature)), here.gradient[free]
+    )
     return np.clip(step, -LARGEST_STEP, LARGEST_STEP)
 
 
 def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Profile likelihood interval of the prevalence; honest at 0 and at 1.
+    """Compute the profile likelihood interval of the prevalence; it is valid at 0 and at 1.
 
-    All other parameters are fitted anew at each candidate prevalence. Where few positive cells or none were found, there is
-    nothing to learn their levels from: the interval then allows for cells that express the markers down to a tenth of the typical
-    level. A single marker at a tenth of its level cannot be told from contamination: its upper bound is for the typical level.
+    All other parameters are fitted again at each candidate prevalence. If few or no positive cells
+    were found, their levels are unknown: the interval then allows for cells that express the
+    markers down to a tenth of the typical level. A single marker at a tenth of its level looks like
+    contamination: its upper bound is for the typical level.
 
     Parameters
     ----------
     fit
         The fitted mixture.
     confidence
-        Coverage aimed at, between 0 and 1.
+        Nominal coverage, between 0 and 1.
     """
     drop = chi2.ppf(confidence, 1) / 2
-    small = _of_size(fit.table, FIT_ROWS)
-    learned = fit.evidence_of_positives >= (LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS)
+    small = _coarsen(fit.table, FIT_ROWS)
+    learned = fit.evidence_of_positives >= (
+        LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS
+    )
     spread = UNKNOWN_LEVEL_SD if fit.model.min_markers > 1 else KNOWN_LEVEL_SD
     model = fit.model if learned else replace(fit.model, level_sd=spread)
     if small is not fit.table or model is not fit.model:
         theta, here = _descend(small, model, fit.theta)
         fit = replace(fit, model=model, table=small, theta=theta, value=here.value)
-    return _bound(fit, -1, drop), _bound(fit, +1, drop)
+    return _find_bound(fit, -1, drop), _find_bound(fit, +1, drop)
 
 
 def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> float:
-    """Find the upper bound of the prevalence of cells that express the markers at a share of their typical levels.
+    """Compute the upper bound of the prevalence of cells with a stated level of the markers.
 
     Parameters
     ----------
     fit
         The fitted mixture.
     relative
-        Level of such cells, relative to the typical one, above 0.
+        Level of such cells, relative to the typical level, above 0.
     confidence
-        Coverage aimed at, between 0 and 1.
+        Nominal coverage, between 0 and 1.
     """
-    small = _of_size(fit.table, FIT_ROWS)
+    small = _coarsen(fit.table, FIT_ROWS)
     model = replace(fit.model, level_sd=KNOWN_LEVEL_SD, relative=relative)
     start = fit.theta.copy()
-    start[: model.n_markers] = np.log(model.level) + np.log(relative)
+    start[model.layout.level] = np.log(model.level) + np.log(relative)
     theta, here = _descend(small, model, start)
     prevalence = float(model.average_weight(theta, small)[model.positive].sum())
-    moved = replace(fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence)
-    return _bound(moved, +1, chi2.ppf(confidence, 1) / 2)
+    moved = replace(
+        fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence
+    )
+    return _find_bound(moved, +1, chi2.ppf(confidence, 1) / 2)
 
 
-def _bound(fit: Fit, side: int, drop: float) -> float:
-    """Prevalence at which the profile has dropped by ``drop`` on one side; 0 or 1 where it never does.
+def _find_bound(fit: Fit, side: int, drop: float) -> float:
+    """Find the prevalence at which the profile has dropped by ``drop`` on one side.
 
-    The square root of the drop is nearly linear in the logit: secants through it need few points. Each point starts from the
-    nearest one inside, since one far outside may lie in another valley.
+    Return 0 or 1 if it never does. The square root of the drop is nearly linear in the logit, so
+    secants through it need few points. Each point starts from the nearest one inside, because one
+    far outside may lie in another valley.
     """
     centre = float(logit(np.clip(fit.prevalence, 1e-6, 1 - 1e-6)))
     inner, outer = (centre, 0.0), (side * LARGEST_LOGIT, np.inf)
     theta, guess = fit.theta, centre + side * 0.25
     for _ in range(MOST_PROFILE_POINTS):
-        there, here = _descend(fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH / 4)
+        there, here = _descend(
+            fit.table, fit.model, theta, prevalence=float(expit(guess)), enough=ROUGH_GAIN / 4
+        )
         root = float(np.sqrt(max(here.value - fit.value, 0.0)))
         if abs(root**2 - drop) < DROP_PRECISION:
             return float(expit(guess))
@@ -325,14 +394,22 @@ def _bound(fit: Fit, side: int, drop: float) -> float:
             outer = (guess, root)
         if abs(inner[0]) >= LARGEST_LOGIT:
             return float(side > 0)
-        guess = _secant(inner, outer, centre, np.sqrt(drop), side)
+        guess = _next_logit(inner, outer, centre, np.sqrt(drop), side)
     return float(expit(guess))
 
 
-def _secant(inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int) -> float:
-    """Next logit to try: between two points where there are two, beyond the inner one (at most four times as far) else."""
+def _next_logit(
+    inner: tuple[float, float], outer: tuple[float, float], centre: float, goal: float, side: int
+) -> float:
+    """Choose the next logit to try.
+
+    It is between the inner and the outer point. Without an outer point it is beyond the inner one,
+    at most four times as far.
+    """
     if np.isfinite(outer[1]):
         share = (goal - inner[1]) / (outer[1] - inner[1])
         return inner[0] + float(np.clip(share, 0.1, 0.9)) * (outer[0] - inner[0])
     reach = abs(inner[0] - centre) * float(np.clip(goal / max(inner[1], 1e-9), 1.3, 4.0))
-    return side * min(side * (centre + side * reach), side * inner[0] + LARGEST_REACH, LARGEST_LOGIT)
+    return side * min(
+        side * (centre + side * reach), side * inner[0] + LARGEST_REACH, LARGEST_LOGIT
+    )

@@ -1,12 +1,14 @@
-"""What comes along with an abundant marker: the transcriptome's evidence of contamination.
+"""Foreign transcripts in cells with an abundant marker: evidence of contamination.
 
-A cell that took up soup holds a little of everything that lysed cells held: its own transcripts are all there, each a
-little diluted, and the marker is a part of what diluted them. A cell that expresses the marker by itself has nothing
-else added to it; a cell of another kind lacks the transcripts of the bulk. Three groups of genes and cells tell these
-apart: the *bulk* (cells with little of the marker), the *carriers* (cells with more of it), and the *own genes*: those
-abundant in the bulk that the carriers hold least of. A carrier that keeps its own genes is a cell of the bulk.
+A cell that took up ambient RNA holds a little of everything that lysed cells held. Its own
+transcripts are all there, each slightly diluted, and the marker is a part of what diluted them. A
+cell that expresses the marker has no other additions. A cell of another kind lacks the transcripts
+of the bulk. Three groups of genes and cells distinguish these cases: the *bulk* (cells with little
+of the marker), the *carriers* (cells with more of it), and the *own genes*: genes that are abundant
+in the bulk and lowest in the carriers. A carrier that keeps its own genes is a cell of the bulk.
 
-Own genes are chosen in one half of the cells and looked at in the other, so that chance does not choose what it shows.
+Own genes are chosen in one half of the cells and measured in the other half, so that a choice by
+chance does not confirm itself.
 """
 
 from __future__ import annotations
@@ -22,37 +24,47 @@ from scdiff.assay.table import Floats
 __all__ = ["BULK", "CARRIERS", "Foreign", "choose_own_genes", "group_cells", "measure_foreign"]
 
 BULK, CARRIERS, OTHER = 0, 1, -1
+"""Codes of the groups of cells."""
 CARRIES = 0.05
-"""Rate of the marker from which on a cell is a carrier, in units of its typical level."""
+"""Rate of the marker above which a cell is a carrier, in units of its typical level. Chosen, not
+tuned."""
 FEWEST_CARRIERS = 10
+"""Fewest carriers in both halves together; with fewer, nothing is measured. Chosen, not tuned."""
 FEWEST_COUNTS = 50
-"""Counts in the bulk from which on a gene's dilution can be seen (a standard error of 14 %)."""
+"""Counts in the bulk above which the dilution of a gene is measurable (a standard error of 14
+%)."""
 OWN_SHARE = 0.25
-"""Of the genes that can be judged, the share that is taken for the own genes."""
+"""Share of the measurable genes that become own genes: those with the lowest share in the
+carriers."""
 KEEPS = 0.5
-"""Share of its own genes from which on a carrier is a cell of the bulk; a doublet of two cells alike in size is at half."""
+"""Share of its own genes above which a carrier is a cell of the bulk. A doublet of two cells of
+equal size keeps half."""
 ALONE = 0.6
-"""Share of what was added that the marker is, from which on it is taken to have come alone: no cell is rich in one transcript
-to that degree (insulin is a third of a beta cell's)."""
+"""Share of the marker in all additions above which it was added alone: no cell is so rich in one
+transcript (insulin is a third of a beta cell's)."""
 SURE = 3.0
 """Standard errors by which the own genes must be diluted."""
 HIGH_QUANTILE, MARGIN = 0.98, 1.2
+"""Quantile of the marker's rate in diluted cells, and the factor on it, that give the reach of the
+contamination. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the carriers of a marker are.
+    """Nature of the carriers of a marker.
 
     Parameters
     ----------
     kept
-        Share of its own genes that each cell keeps, relative to the bulk, shape (n_cells,), 0 or more.
+        Share of its own genes that each cell keeps, relative to the bulk, shape (n_cells,), 0 or
+        more.
     n_bulk_like
-        Carriers in the half that was looked at that keep at least half of them.
+        Carriers in the measured half that keep at least half of their own genes.
     share
-        Share of the marker in what was added to these, 0 or more; NaN where it cannot be told.
+        Share of the marker in what was added to these, 0 or more; NaN if it is unknown.
     reach
-        Contamination that cells are known to hold, in units of the marker's typical level; 0 where it cannot be told.
+        Contamination that cells are known to hold, in units of the marker's typical level; 0 if it
+        is unknown.
     """
 
     kept: Floats
@@ -61,8 +73,12 @@ class Foreign:
     reach: float
 
 
-def group_cells(counts: Any, depth: Any, level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Sort the cells into bulk and carriers, for the half that chooses genes and the half that is looked at.
+def group_cells(
+    counts: Any, depth: Any, level: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Group the cells into bulk and carriers, separately in two halves.
+
+    One half chooses genes, the other half is measured.
 
     Parameters
     ----------
@@ -75,18 +91,23 @@ def group_cells(counts: Any, depth: Any, level: float) -> tuple[NDArray[np.int64
 
     Returns
     -------
-    Group of each cell in either half, each of shape (n_cells,), -1 for the cells of neither; None where too few are carriers.
+    Group of each cell in either half, each of shape (n_cells,), -1 for cells in neither group; None
+    if there are too few carriers.
     """
     rate = np.asarray(counts, dtype=float) / np.maximum(depth, 1)
     middle = np.quantile(rate, 0.5)
-    group = np.where(rate <= middle, BULK, np.where(rate > CARRIES * level, CARRIERS, OTHER)).astype(np.int64)
+    group = np.where(
+        rate <= middle, BULK, np.where(rate > CARRIES * level, CARRIERS, OTHER)
+    ).astype(np.int64)
     first = np.asarray(depth, dtype=np.int64) % 2 == 0
     halves = (np.where(first, group, OTHER), np.where(first, OTHER, group))
-    return halves if all((half == CARRIERS).sum() >= FEWEST_CARRIERS / 2 for half in halves) else None
+    return (
+        halves if all((half == CARRIERS).sum() >= FEWEST_CARRIERS / 2 for half in halves) else None
+    )
 
 
 def choose_own_genes(totals: Any, markers: Any) -> NDArray[np.bool_]:
-    """Choose the genes of the bulk that the carriers hold least of, shape (n_genes,).
+    """Choose the genes of the bulk that are lowest in the carriers, shape (n_genes,).
 
     Parameters
     ----------
@@ -98,12 +119,14 @@ def choose_own_genes(totals: Any, markers: Any) -> NDArray[np.bool_]:
     bulk, carriers = np.asarray(totals, dtype=float)
     known = bulk >= FEWEST_COUNTS
     known[markers] = False
-    dilution = np.where(known, (carriers + 0.5) / max(carriers.sum(), 1.0) / np.maximum(bulk / max(bulk.sum(), 1.0), 1e-300), np.inf)
+    in_carriers = (carriers + 0.5) / max(carriers.sum(), 1.0)
+    in_bulk = np.maximum(bulk / max(bulk.sum(), 1.0), 1e-300)
+    dilution = np.where(known, in_carriers / in_bulk, np.inf)
     return known & (dilution <= np.quantile(dilution[known], OWN_SHARE)) if known.any() else known
 
 
 def measure_foreign(counts: Any, depth: Any, own: Any, half: Any, level: float) -> Foreign:
-    """Measure what the carriers keep of their own genes, and what was added to those that keep them.
+    """Measure how much of their own genes the carriers keep, and what was added to them.
 
     Parameters
     ----------
@@ -114,7 +137,9 @@ def measure_foreign(counts: Any, depth: Any, own: Any, half: Any, level: float) 
     half
         Group of each cell in the half that chose no genes, shape (n_cells,).
     """
-    marker, total, kept_counts = (np.asarray(values, dtype=float) for values in (counts, depth, own))
+    marker, total, kept_counts = (
+        np.asarray(values, dtype=float) for values in (counts, depth, own)
+    )
     bulk = half == BULK
     usual = kept_counts[bulk].sum() / max(total[bulk].sum(), 1.0)
     if usual == 0:

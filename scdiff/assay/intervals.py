@@ -12,17 +12,22 @@ from scipy.stats import beta, chi2, t
 __all__ = ["clopper_pearson", "divergence", "donor_interval", "interval_of_mean"]
 
 LEAST_LOSS, LEAST_MOVE = 1e-12, 1e-12
+"""Divergence, and distance of an interval end from its fraction, below which they count as 0."""
 LOG_PULLS = (-30.0, 60.0)
-"""Range in which ln of the price of likelihood is looked for."""
+"""Range of ln of the price of likelihood in which the end of a mean is searched."""
 
 
-def clopper_pearson(n_positive: int, n_cells: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact binomial interval.
+def clopper_pearson(
+    n_positive: int, n_cells: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Compute the exact binomial interval.
 
     Parameters
     ----------
     n_positive, n_cells
-        Cells called, of all cells; without cells the interval is (0, 1).
+        Called cells and all cells; without cells the interval is (0, 1).
+    confidence
+        Nominal coverage, between 0 and 1.
 
     Source
     ------
@@ -37,12 +42,15 @@ def clopper_pearson(n_positive: int, n_cells: int, *, confidence: float = 0.95) 
     return float(low), float(high)
 
 
-def interval_of_mean(estimates: Any, lows: Any, highs: Any, weights: Any) -> tuple[float, float, float]:
-    """Mean of independent fractions with its 95 % interval, from their own 95 % intervals.
+def interval_of_mean(
+    estimates: Any, lows: Any, highs: Any, weights: Any
+) -> tuple[float, float, float]:
+    """Compute the mean of independent fractions with its 95 % interval, from their 95 % intervals.
 
-    Each interval end says how many cells a plain count would need to be as sure on that side. The interval of the mean is the
-    profile likelihood of these counts: all sets of fractions that together lose no more likelihood than one end alone. One
-    fraction keeps its interval; samples without a positive cell share one upper bound, as their cells taken together do.
+    Each interval end corresponds to a number of cells whose plain count would be as certain on that
+    side. The interval of the mean is the profile likelihood of these counts: all sets of fractions
+    that together lose no more likelihood than one end alone. One fraction keeps its interval;
+    samples without a positive cell share one upper bound, as their pooled cells do.
 
     Parameters
     ----------
@@ -57,22 +65,26 @@ def interval_of_mean(estimates: Any, lows: Any, highs: Any, weights: Any) -> tup
 
     Source
     ------
-    Profile likelihood of independent binomials; the means of MOVER (10.1002/sim.3095), which add distances as variances, are wider
-    where fractions are 0.
+    Profile likelihood of independent binomials; the means of MOVER (10.1002/sim.3095), which add
+    distances as variances, are wider for fractions of 0.
 
-    >>> tuple(round(value, 4) for value in interval_of_mean([0.0, 0.0], [0.0, 0.0], [0.002, 0.002], [1, 1]))
+    >>> mean, low, high = interval_of_mean([0.0, 0.0], [0.0, 0.0], [0.002, 0.002], [1, 1])
+    >>> round(mean, 4), round(low, 4), round(high, 4)
     (0.0, 0.0, 0.001)
     >>> tuple(round(value, 4) for value in interval_of_mean([0.1], [0.08], [0.13], [1]))
     (0.1, 0.08, 0.13)
     """
     middle = np.asarray(estimates, dtype=float)
     share = np.asarray(weights, dtype=float) / np.sum(weights)
-    low, high = (_end_of_mean(middle, np.asarray(ends, dtype=float), share, side) for ends, side in ((lows, -1.0), (highs, 1.0)))
+    low, high = (
+        _end_of_mean(middle, np.asarray(ends, dtype=float), share, side)
+        for ends, side in ((lows, -1.0), (highs, 1.0))
+    )
     return float(share @ middle), low, high
 
 
 def _end_of_mean(middle: Any, ends: Any, share: Any, side: float) -> float:
-    """Farthest mean on one side whose fractions lose no more likelihood together than the end of an interval does."""
+    """Find the farthest mean on one side whose fractions together lose the allowed likelihood."""
     allowed = chi2.ppf(0.95, 1) / 2
     loss = divergence(middle, ends)
     cells = np.where(loss > 0, allowed / np.maximum(loss, LEAST_LOSS), np.inf)
@@ -82,44 +94,64 @@ def _end_of_mean(middle: Any, ends: Any, share: Any, side: float) -> float:
     n, p, w = cells[moved], middle[moved], side * share[moved]
 
     def fractions(log_pull: float) -> Any:
-        """Fractions at which each loses likelihood at the same price for its part of the mean."""
+        """Compute the fractions at which each loses likelihood at the same price for its part."""
         pull = np.exp(log_pull) * w
         root = np.sqrt((n - pull) ** 2 + 4 * pull * n * p)
-        return np.clip(np.where(pull > n, (root + pull - n) / (2 * pull), 2 * n * p / np.where(pull > n, 1.0, root + n - pull)), 0, 1)
+        strong = (root + pull - n) / (2 * pull)
+        weak = 2 * n * p / np.where(pull > n, 1.0, root + n - pull)
+        return np.clip(np.where(pull > n, strong, weak), 0, 1)
 
     def excess(log_pull: float) -> float:
+        """Compute the lost likelihood minus the allowed loss."""
         return float(n @ divergence(p, fractions(log_pull))) - allowed
 
     least, most = LOG_PULLS
-    at = most if excess(most) <= 0 else least if excess(least) >= 0 else brentq(excess, least, most, xtol=1e-10)
+    if excess(most) <= 0:
+        at = most
+    elif excess(least) >= 0:
+        at = least
+    else:
+        at = brentq(excess, least, most, xtol=1e-10)
     return float(share @ np.where(moved, 0.0, middle) + share[moved] @ fractions(at))
 
 
 def divergence(p: Any, other: Any) -> Any:
-    """Kullback-Leibler divergence of Bernoulli(``other``) from Bernoulli(``p``), broadcasting; both 0-1."""
+    """Compute the Kullback-Leibler divergence of two Bernoulli distributions, broadcasting.
+
+    Parameters
+    ----------
+    p, other
+        Probability of the distribution, and of the one it is compared with, 0-1.
+    """
     q = np.clip(other, 1e-12, 1 - 1e-12)
     inner, outer = np.clip(p, 1e-300, 1.0), np.clip(1 - np.asarray(p), 1e-300, 1.0)
     return np.asarray(p * np.log(inner / q) + (1 - np.asarray(p)) * np.log(outer / (1 - q)))
 
 
-def donor_interval(fractions: Any, n_cells: Any, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean fraction over donors, by Student's t on the logit scale.
+def donor_interval(
+    fractions: Any, n_cells: Any, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Compute the interval of the mean fraction over donors, by Student's t on the logit scale.
 
-    The donor is the unit: cells of one donor are no independent evidence. Fractions are drawn in by half a cell so
-    that 0 and 1 have a logit.
+    The donor is the unit, because cells of one donor are not independent. Fractions move inwards by
+    half a cell, so that 0 and 1 have a logit.
 
     Parameters
     ----------
     fractions
-        One fraction per donor, shape (n_donors,), at least two, 0-1.
+        One fraction per donor, shape (n_donors,), two or more, 0-1.
     n_cells
         Cells per donor, shape (n_donors,).
+    confidence
+        Nominal coverage, between 0 and 1.
 
     >>> tuple(round(bound, 3) for bound in donor_interval([0.02, 0.05, 0.11], [2000, 2000, 2000]))
     (0.006, 0.322)
     """
     values, cells = np.asarray(fractions, dtype=float), np.asarray(n_cells, dtype=float)
     logits = logit((values * cells + 0.5) / (cells + 1))
-    half_width = t.ppf((1 + confidence) / 2, len(logits) - 1) * logits.std(ddof=1) / np.sqrt(len(logits))
+    half_width = (
+        t.ppf((1 + confidence) / 2, len(logits) - 1) * logits.std(ddof=1) / np.sqrt(len(logits))
+    )
     low, high = expit(logits.mean() - half_width), expit(logits.mean() + half_width)
     return (0.0 if not values.any() else float(low)), (1.0 if (values == 1).all() else float(high))

@@ -1,7 +1,8 @@
-"""The hot loops of the assay: densities of all pairs, then all patterns of each row, with scores.
+"""Hot loops of the assay: densities of all pairs, then all patterns of each row, with scores.
 
 Plain arrays, one thread, a fixed order of sums: the same bits on any number of cores.
-``tests/assay/test_kernel.py`` compares it with a slow, obvious twin.
+``tests/assay/test_kernel.py`` compares them with slow, obvious code. :mod:`scdiff.assay.layout`
+states the order of the parameters.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ __all__ = ["Derivatives", "Means", "fill_densities", "sum_rows"]
 
 
 class Means(NamedTuple):
-    """What sets the means of each pair, one marker after the other.
+    """Arrays that determine the means of each pair, one marker after the other.
 
-    ``counts``, ``expressed`` (mean count where the marker is on), ``soup`` (mean count of a cell with
-    contamination 1), ``leak`` (mean count that needs no contamination) and ``place`` (its depth among
-    the distinct ones) have shape (n_pairs,); ``norm``, ``digamma``, ``sizes`` and ``log_sizes`` shape
-    (n_pairs, 3): of the three negative binomials (on, on at a low level, off) what their log density
-    has beside the terms of the mean, digamma(count + size) - digamma(size), the size and its ln.
+    ``counts``, ``expressed`` (mean count of an expressed marker), ``soup`` (mean ambient count of a
+    cell with contamination 1), ``leak`` (mean count that needs no contamination) and ``place``
+    (number of its depth among the distinct depths) have shape (n_pairs,). ``norm``, ``digamma``,
+    ``sizes`` and ``log_sizes`` have shape (n_pairs, 3), for the three negative binomials
+    (expressed, expressed at a low level, background): the part of the log density without the mean,
+    digamma(count + size) - digamma(size), the size and its ln.
     """
 
     counts: Floats
@@ -40,8 +42,9 @@ class Means(NamedTuple):
 class Derivatives(NamedTuple):
     """Scaled densities over the pairs of all markers, and the derivatives of their logs.
 
-    The first three, of the expressed state by ln level and ln size, have shape (n_pairs, n_activity);
-    the others, of the background by ln soup, ln leak, ln size and the tilt, (n_pairs, n_nodes).
+    The first three, of the expressed state by ln level and ln size, have shape (n_pairs,
+    n_activity). The others, of the background by ln ambient level, ln leak, ln size and the tilt,
+    have shape (n_pairs, n_nodes).
     """
 
     on: Floats
@@ -55,8 +58,8 @@ class Derivatives(NamedTuple):
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def fill_densities(means, activity, contamination, by_tilt, low_level, scale, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Find densities and derivatives of each pair.
+def fill_densities(means, activity, contamination, by_tilt, low_level, scale, derivatives):  # type: ignore[no-untyped-def]
+    """Fill the densities and derivatives of each pair.
 
     Parameters
     ----------
@@ -65,11 +68,12 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
     activity
         Factor of each activity, shape (n_activity,).
     contamination, by_tilt
-        Contamination of each node at each distinct depth, and the derivative of its ln by the tilt, shape (n_depths, n_nodes).
+        Contamination of each node at each distinct depth, and the derivative of its ln by the tilt,
+        shape (n_depths, n_nodes).
     low_level
         Level of the cells that express little, relative to the others.
     scale
-        Filled with ln of what the densities of each pair are divided by, shape (n_pairs,).
+        Filled with ln of the divisor of the densities of each pair, shape (n_pairs,).
     derivatives
         A :class:`Derivatives` to fill.
     """
@@ -86,7 +90,7 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of an expressed count for each activity; return the highest."""
     counts, expressed, _, _, _, norm, digamma, sizes, log_sizes = means
     on, on_level, on_size = derivatives[0], derivatives[1], derivatives[2]
@@ -97,19 +101,27 @@ def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-unt
         low, log_mean = low_level * mean, np.log(mean)
         most_sum = np.log(most_size + mean)
         most = norm[p, 0] + count * log_mean - (count + most_size) * most_sum
-        few = norm[p, 1] + count * (log_mean + log_low) - (count + few_size) * np.log(few_size + low)
+        few = (
+            norm[p, 1] + count * (log_mean + log_low) - (count + few_size) * np.log(few_size + low)
+        )
         on[p, a] = max(most, few) + np.log1p(np.exp(-abs(most - few)))
         tail = np.exp(few - on[p, a])
         by_mean = (1 - tail) * (count - (count + most_size) / (most_size + mean) * mean)
         on_level[p, a] = by_mean + tail * (count - (count + few_size) / (few_size + low) * low)
-        by_size = digamma[p, 0] + log_sizes[p, 0] - most_sum + 1 - (count + most_size) / (most_size + mean)
+        by_size = (
+            digamma[p, 0]
+            + log_sizes[p, 0]
+            - most_sum
+            + 1
+            - (count + most_size) / (most_size + mean)
+        )
         on_size[p, a] = (1 - tail) * most_size * by_size
         best = max(best, on[p, a])
     return best
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of a background count for each node; return the highest."""
     counts, _, soup, leak, _, norm, digamma, sizes, log_sizes = means
     _, _, _, off, off_soup, off_leak, off_size, off_tilt = derivatives
@@ -129,7 +141,9 @@ def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_weight, slopes, derivatives):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def sum_rows(  # type: ignore[no-untyped-def]
+    pair, weight, patterns, positive, weights, activity_weight, node_weight, slopes, derivatives
+):
     """Sum log-likelihood, gradient and curvature over the rows.
 
     Parameters
@@ -139,10 +153,12 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
     weight
         Cells per row, shape (n_rows,).
     patterns, positive
-        On/off, shape (n_patterns, n_markers), the first all off; which patterns are positive, shape (n_patterns,).
+        Expressed markers, shape (n_patterns, n_markers), none in the first; positive patterns,
+        shape (n_patterns,).
     weights
-        Weight of the patterns in each row, shape (n_rows, n_patterns); ln depth (n_rows,); derivatives of the shift of the
-        positive patterns' logits that holds the prevalence, by the logits, shape (n_patterns,), and by the slope.
+        Weight of the patterns in each row, shape (n_rows, n_patterns); ln depth, shape (n_rows,);
+        derivatives of the shift of the positive patterns' logits that fixes the prevalence, by the
+        logits, shape (n_patterns,), and by the slope.
     activity_weight, node_weight
         Weight of each activity, shape (n_activity,), and of each node, shape (n_nodes,).
     slopes
@@ -152,21 +168,31 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
 
     Returns
     -------
-    Log-likelihood; gradient (n_theta,); curvature (n_theta, n_theta); posterior of the patterns (n_rows, n_patterns).
+    Log-likelihood; gradient (n_theta,); curvature (n_theta, n_theta); posterior of the patterns
+    (n_rows, n_patterns).
     """
     pattern_weight, log_depth, by_logit, by_slope = weights
     n_rows, n_markers = pair.shape
-    n_patterns, n_nodes = len(patterns), len(node_weight)
+    n_patterns, n_nodes, n_activity = len(patterns), len(node_weight), len(activity_weight)
     first = 5 * n_markers + 3
     n_theta = first + n_nodes + n_patterns
     gradient, curvature = np.zeros(n_theta), np.zeros((n_theta, n_theta))
     posterior, score = np.empty((n_rows, n_patterns)), np.empty(n_theta)
-    on, off = np.empty((n_markers, len(activity_weight))), np.empty((n_markers, n_nodes))
-    room = (np.empty((n_patterns, len(activity_weight))), np.empty((n_patterns, n_nodes)), np.empty(n_nodes))
+    on, off = np.empty((n_markers, n_activity)), np.empty((n_markers, n_nodes))
+    room = np.empty((n_patterns, n_activity)), np.empty((n_patterns, n_nodes)), np.empty(n_nodes)
     value = 0.0
     for row in range(n_rows):
         total = _patterns_of_row(
-            pair[row], patterns, pattern_weight[row], activity_weight, node_weight, derivatives, posterior[row], on, off, room
+            pair[row],
+            patterns,
+            pattern_weight[row],
+            activity_weight,
+            node_weight,
+            derivatives,
+            posterior[row],
+            on,
+            off,
+            room,
         )
         value += weight[row] * np.log(total)
         score[:] = 0.0
@@ -176,7 +202,9 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
         for p in range(n_patterns):
             posterior[row, p] /= total
         tail = score[first + n_nodes :]
-        score[5 * n_markers + 1] = _weight_scores(posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail)
+        score[5 * n_markers + 1] = _weight_scores(
+            posterior[row], positive, pattern_weight[row], log_depth[row], by_logit, by_slope, tail
+        )
         _add_products(weight[row], score, gradient, curvature)
     for i in range(n_theta):
         for j in range(i):
@@ -185,7 +213,7 @@ def sum_rows(pair, weight, patterns, positive, weights, activity_weight, node_we
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untyped-def]
     """Add a row's scores and their outer product (lower half) to the sums, in place."""
     for i in range(len(score)):
         scaled = weight * score[i]
@@ -195,10 +223,13 @@ def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untype
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, room):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Weighted density of each pattern, its parts per marker, activity and node, and the total of one row.
+def _patterns_of_row(  # type: ignore[no-untyped-def]
+    pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, room
+):
+    """Compute the weighted density of each pattern, its parts, and the total of one row.
 
-    Markers that are on share the cell's activity, those that are off its contamination.
+    The parts are per marker, activity and node. Expressed markers share the cell's activity, the
+    others its contamination.
     """
     of_on, of_off, node = room
     last = len(patterns) - 1
@@ -219,8 +250,11 @@ def _patterns_of_row(pairs, patterns, pattern_weight, activity_weight, node_weig
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _share_out(target, patterns, p, state, factor, products, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Add a multiple of one row of the products to the markers that are in ``state`` in a pattern, in place."""
+def _share_out(target, patterns, p, state, factor, products, row):  # type: ignore[no-untyped-def]
+    """Add a multiple of a row of the products to the markers in one state of a pattern.
+
+    ``target`` changes in place.
+    """
     for g in range(target.shape[0]):
         if patterns[p, g] == state:
             for k in range(target.shape[1]):
@@ -228,8 +262,11 @@ def _share_out(target, patterns, p, state, factor, products, row):  # type: igno
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Multiply the weights by the densities of each set of markers; the sets are in the order of the patterns."""
+def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped-def]
+    """Multiply the weights by the densities of each set of markers.
+
+    The sets are in the order of the patterns.
+    """
     n_values, n_sets = len(weight), 1
     for k in range(n_values):
         products[0, k] = weight[k]
@@ -241,7 +278,7 @@ def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped
 
 
 @njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
-def _sum(values, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sum(values, row):  # type: ignore[no-untyped-def]
     """Sum one row of an array."""
     total = 0.0
     for k in range(values.shape[1]):
@@ -250,8 +287,8 @@ def _sum(values, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
-def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive one row by levels, soup, leak, sizes, the spread of the activity and the tilt."""
+def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]
+    """Derive one row by the parameters of the markers, the activity and the tilt."""
     _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives
     n = len(pairs)
     by_spread, by_tilt = 0.0, 0.0
@@ -274,8 +311,11 @@ def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: 
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Derive one row by the logits of the pattern weights, into ``score``; return the derivative by the slope."""
+def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]
+    """Derive one row by the logits of the pattern weights; return the derivative by the slope.
+
+    The derivatives are written into ``score``.
+    """
     surplus = 0.0
     for p in range(len(posterior)):
         if positive[p]:

@@ -1,4 +1,4 @@
-"""Learn the level of a marker from the batch, where the programme gives none."""
+"""Estimate the level of a marker from the batch if the programme states no level."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from scdiff.assay.table import Floats
 __all__ = ["learn_levels"]
 
 UPPER = 0.75
-"""Quantile of the counts above 0 from which on a cell is taken to express the marker: below it contamination is common."""
+"""Quantile of the counts above 0 above which a cell is assumed to express the marker: below it
+contamination is common."""
 ROUNDS = 50
+"""Rounds of the fixed-point iteration of the truncated mean. Chosen, not tuned."""
 
 
 def learn_levels(counts: Any, depth: Any) -> Floats:
-    """Estimate the level of each marker in the cells that express it, from the cells with the most counts.
+    """Estimate the level of each marker in the cells that express it.
 
-    A first guess, to be used with a wide prior: the fit moves it. Where even these cells hold one count, most cells that
-    express the marker show none, and the mean of a zero-truncated Poisson distribution takes these into account.
+    The estimate comes from the cells with the most counts. It is a first guess for a wide prior:
+    the fit moves it. If even these cells hold one count, most cells that express the marker show
+    none. The mean of a zero-truncated Poisson distribution accounts for them.
 
     Parameters
     ----------
@@ -30,7 +33,8 @@ def learn_levels(counts: Any, depth: Any) -> Floats:
 
     Returns
     -------
-    Levels, share of a cell's counts, shape (n_markers,); 1 per 10,000 for a marker without any count.
+    Levels, share of a cell's counts, shape (n_markers,); 1 per 10,000 for a marker without any
+    count.
 
     >>> learn_levels([[0], [0], [20], [22]], [1000, 1000, 1000, 1000]).round(3).tolist()
     [0.022]
@@ -46,6 +50,7 @@ def _level(counts: Floats, depth: Floats) -> float:
         return 1e-4
     high = seen & (counts >= np.quantile(counts[seen], UPPER))
     mean = seen_mean = float(counts[high].mean())
-    for _ in range(ROUNDS):  # seen_mean = mean / (1 - exp(-mean)); at least a tenth of a count
+    # solves: mean of counts above 0 = mean / (1 - exp(-mean)); at least a tenth of a count
+    for _ in range(ROUNDS):
         mean = max(seen_mean * -np.expm1(-mean), 0.1)
     return mean / float(depth[high].mean())

@@ -1,7 +1,7 @@
-"""The hot loops of the calibration: counts of a few genes as codes, and the tally of the statistic over cells and sets.
+"""Hot loops of the calibration: counts of a few genes as codes, and the tally over cells and sets.
 
-Plain arrays, one thread, whole numbers added up: the same bits for any order of cells and genes and any chunk size.
-``tests/assay/test_null_kernel.py`` holds them to a slow, obvious twin.
+Plain arrays, one thread, sums of whole numbers: the same bits for any order of cells and genes and
+any chunk size. ``tests/assay/test_null_kernel.py`` compares them with slow, obvious code.
 """
 
 from __future__ import annotations
@@ -9,26 +9,49 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["BINS", "BINS_PER_UNIT", "LARGEST_CODE", "bin_rows", "fill_codes", "root_bins", "sum_counts", "tally_sets"]
+__all__ = [
+    "BINS",
+    "BINS_PER_UNIT",
+    "LARGEST_CODE",
+    "bin_rows",
+    "fill_codes",
+    "root_bins",
+    "sum_counts",
+    "tally_sets",
+]
 
 LARGEST_CODE = 255
+"""Largest code of a count: a code fits into one byte."""
 EXACT_BELOW = 32
+"""Counts below this are their own code."""
 STEPS_PER_OCTAVE = 16
+"""Bins per octave of larger counts, of rates and of depths: 4.4 % wide."""
 BINS, BINS_PER_UNIT = 1_280, 8.0
+"""Number of bins of the statistic, and bins per unit of ln odds: -80 to 80 in eighths."""
 LEAST = 1e-300
+"""Smallest probability added before a logarithm, so that it is finite."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _code(count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Code of a count: itself below 32, then its 16th-octave bin."""
+def _code(count):  # type: ignore[no-untyped-def]
+    """Return the code of a count: itself below 32, above that its 16th-octave bin."""
     if count < EXACT_BELOW:
         return int(count)
-    return min(LARGEST_CODE, EXACT_BELOW + int(np.floor(np.log2(count / EXACT_BELOW) * STEPS_PER_OCTAVE + 1e-9)))
+    return min(
+        LARGEST_CODE,
+        EXACT_BELOW + int(np.floor(np.log2(count / EXACT_BELOW) * STEPS_PER_OCTAVE + 1e-9)),
+    )
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Sum a CSR matrix in one pass: by cell, shape (n_cells,); by gene, and the squares of the codes, shape (n_genes,)."""
+def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]
+    """Sum a CSR matrix in one pass.
+
+    Returns
+    -------
+    Counts by cell, shape (n_cells,); counts by gene, and squares of the codes by gene, shape
+    (n_genes,).
+    """
     depth, totals, squares = np.zeros(len(indptr) - 1), np.zeros(n_genes), np.zeros(n_genes)
     for cell in range(len(indptr) - 1):
         for place in range(indptr[cell], indptr[cell + 1]):
@@ -40,8 +63,11 @@ def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def] 
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write the codes of some cells into ``codes``, shape (n_chunk, n_columns); genes without column are -1."""
+def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ignore[no-untyped-def]
+    """Write the codes of some cells into ``codes``, shape (n_chunk, n_columns).
+
+    ``column_of_gene`` is -1 for a gene without a column.
+    """
     codes[:] = 0
     for row in range(len(codes)):
         for place in range(indptr[cells[row]], indptr[cells[row] + 1]):
@@ -51,8 +77,11 @@ def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ig
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Bin of ln odds that at least ``len(count) - 1`` of the markers are on; ``count`` is scratch: probability of 0, 1, ... on."""
+def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignore[no-untyped-def]
+    """Compute the bin of ln odds that at least ``len(count) - 1`` markers are expressed.
+
+    ``count`` is scratch space: the probability of 0, 1, ... expressed markers.
+    """
     needed = len(count) - 1
     count[:] = 0.0
     count[0] = 1.0
@@ -71,7 +100,9 @@ def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignor
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def tally_sets(codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_markers, empty_bin, tally):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def tally_sets(  # type: ignore[no-untyped-def]
+    codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_markers, empty_bin, tally
+):
     """Add the cells of one chunk to ``tally``.
 
     Parameters
@@ -81,19 +112,20 @@ def tally_sets(codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_
     sets
         Columns of each set, shape (n_sets, n_markers).
     columns_bin, depth_bin
-        Rate bin of each column and depth bin of each cell; their sum is the row of ``on`` and ``off``.
+        Rate bin of each column and depth bin of each cell; their sum is the row of ``on`` and
+        ``off``.
     stratum
         Depth stratum of each cell, shape (n_chunk,).
     side
         0 for a set that calibrates, 1 for one that checks, shape (n_sets,).
     on, off
-        Probability that a marker is on, or off, shape (n_rates, n_codes).
+        Probability that a marker is expressed, or not expressed, shape (n_rates, n_codes).
     min_markers
-        Markers that must be on.
+        Number of markers that must be expressed.
     empty_bin
         Bin of a cell in which a set has no count, shape (n_depth_bins, n_sets).
     tally
-        Cells, shape (2, n_strata, n_bins); added to.
+        Cells, shape (2, n_strata, n_bins); the function adds to it.
     """
     count = np.empty(min_markers + 1)
     for cell in range(len(codes)):
@@ -102,13 +134,17 @@ def tally_sets(codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_
             seen = 0
             for g in range(sets.shape[1]):
                 seen |= row[sets[s, g]]
-            here = empty_bin[depth, s] if seen == 0 else _bin(row, sets[s], columns_bin, depth, on, off, count)
+            here = (
+                empty_bin[depth, s]
+                if seen == 0
+                else _bin(row, sets[s], columns_bin, depth, on, off, count)
+            )
             tally[side[s], stratum[cell], here] += 1
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Bins of all rows of ``codes`` and all sets, shape (n_rows, n_sets)."""
+def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type: ignore[no-untyped-def]
+    """Compute the bins of all rows of ``codes`` and all sets, shape (n_rows, n_sets)."""
     count = np.empty(min_markers + 1)
     bins = np.empty((len(codes), len(sets)), dtype=np.int64)
     for row in range(len(codes)):
@@ -118,10 +154,11 @@ def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def root_bins(codes, sets, columns_bin, depth_bin, roots, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Bins of the sum of ``roots``, whole numbers of shape (n_rates, n_codes), over each set, shape (n_rows, n_sets).
+def root_bins(codes, sets, columns_bin, depth_bin, roots, width):  # type: ignore[no-untyped-def]
+    """Compute the bins of the sum of ``roots`` over each set, shape (n_rows, n_sets).
 
-    ``width`` is that of a bin; a sum of 0 is in the middle.
+    ``roots`` are whole numbers of shape (n_rates, n_codes). ``width`` is the width of a bin; a sum
+    of 0 is in the middle.
     """
     bins = np.empty((len(codes), len(sets)), dtype=np.int16)
     for row in range(len(codes)):

@@ -48,7 +48,9 @@ def foreign_species(names: Iterable[str], gene_ids: Iterable[str] = ()) -> str:
     ids = Counter(found.group(1) for name in (*gene_ids, *listed) if (found := _STABLE.match(name)))
     if sum(ids.values()) >= _FEWEST_IDS:
         prefix = max(ids, key=lambda one: ids[one])
-        return "" if prefix in _KNOWN else _PREFIXES.get(prefix, f"another species (ids {prefix}...)")
+        return (
+            "" if prefix in _KNOWN else _PREFIXES.get(prefix, f"another species (ids {prefix}...)")
+        )
     own = {species: sum(map(bool, map(pattern.match, listed))) for species, pattern in _OWN.items()}
     most = max(own, key=lambda species: own[species])
     return most if most not in ("human", "mouse") and own[most] >= _FEWEST_OWN else ""

@@ -14,7 +14,7 @@ from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["COLUMNS", "Annotation", "annotation", "folded", "folded_all"]
+__all__ = ["COLUMNS", "Annotation", "annotation", "fold_symbol", "fold_symbols"]
 
 COLUMNS = ("step", "symbol", "names", "kind")
 """``step``: number of the Ensembl id less that of the line above; ``names``: other names with bars between; ``kind``: coding or empty."""
@@ -25,19 +25,19 @@ _MISSING = frozenset({"NAN", "NULL", "NONE", "TRUE", "FALSE"})
 _SHORTEST = 3
 
 
-def folded(name: str) -> str:
+def fold_symbol(name: str) -> str:
     """Fold what programs change in a symbol: case, and which mark stands in a place; the place itself counts.
 
-    >>> folded("HLA.DRA") == folded("HLA-DRA"), folded("Ighv1-12") == folded("Ighv11-2")
+    >>> fold_symbol("HLA.DRA") == fold_symbol("HLA-DRA"), fold_symbol("Ighv1-12") == fold_symbol("Ighv11-2")
     (True, False)
     """
     return _marked(name.lower())
 
 
-def folded_all(names: Sequence[str], fold: Callable[[str], str] = folded) -> list[str]:
+def fold_symbols(names: Sequence[str], fold: Callable[[str], str] = fold_symbol) -> list[str]:
     """Fold many names as one text, which takes a tenth of the time of one by one.
 
-    >>> folded_all(["HLA.DRA", "INS"])
+    >>> fold_symbols(["HLA.DRA", "INS"])
     ['hla-dra', 'ins']
     """
     found = fold("\0".join(names)).split("\0")
@@ -79,15 +79,23 @@ class Annotation:
     @cached_property
     def silent(self) -> frozenset[str]:
         """Coding genes of olfactory receptors, which hardly any cell outside the nose expresses."""
-        return frozenset(symbol for symbol in self.coding if symbol[:2].upper() == "OR" and symbol[2:3].isdigit())
+        return frozenset(
+            symbol for symbol in self.coding if symbol[:2].upper() == "OR" and symbol[2:3].isdigit()
+        )
 
     @cached_property
     def _meant(self) -> dict[str, str]:
         """Folded name -> the symbol that it means."""
         approved, others = list(self.approved), list(self.names.values())
-        owners = chain.from_iterable(map(repeat, self.names, (names.count("|") + 1 for names in others)))
-        known = dict(zip(folded("|".join(others)).split("|"), owners, strict=True)) if others else {}
-        return known | dict(zip(folded_all(approved), approved, strict=True))
+        owners = chain.from_iterable(
+            map(repeat, self.names, (names.count("|") + 1 for names in others))
+        )
+        known = (
+            dict(zip(fold_symbol("|".join(others)).split("|"), owners, strict=True))
+            if others
+            else {}
+        )
+        return known | dict(zip(fold_symbols(approved), approved, strict=True))
 
     @cached_property
     def _ids(self) -> dict[str, str]:
@@ -104,7 +112,7 @@ class Annotation:
         """
         if name in self.approved:
             return name
-        return self.symbols.get(name) or self._meant.get(folded(name), "")
+        return self.symbols.get(name) or self._meant.get(fold_symbol(name), "")
 
     def row_names(self, names: Sequence[str]) -> list[str]:
         """Approved symbols of rows of a matrix; empty where a name might be something else.
@@ -112,8 +120,13 @@ class Annotation:
         Marks aside, a name must be spelt as the table spells it, or in capitals where the symbol is: a name of the other
         species, a missing value or a label of one or two letters is no former symbol.
         """
-        meant = zip(names, folded_all(names), strict=True)
-        return [self._row_name(name, self.resolve(name)) if name in self.symbols or fold in self._meant else "" for name, fold in meant]
+        meant = zip(names, fold_symbols(names), strict=True)
+        return [
+            self._row_name(name, self.resolve(name))
+            if name in self.symbols or fold in self._meant
+            else ""
+            for name, fold in meant
+        ]
 
     def _row_name(self, name: str, symbol: str) -> str:
         """Symbol that a name may stand for, if it is spelt as it must be."""
@@ -125,11 +138,17 @@ class Annotation:
 
     def of_several(self, names: Sequence[str]) -> list[str]:
         """Those of the names that several genes go by, none as its approved symbol: each could mean either."""
-        return [name for name, fold in zip(names, folded_all(names), strict=True) if fold in self.shared]
+        return [
+            name
+            for name, fold in zip(names, fold_symbols(names), strict=True)
+            if fold in self.shared
+        ]
 
     def written(self, symbol: str) -> tuple[str, ...]:
         """List what a gene may be called in place of its approved symbol: Ensembl ids, then the names that mean no other gene."""
-        return tuple(filter(None, f"{self._ids.get(symbol, '')}|{self.names.get(symbol, '')}".split("|")))
+        return tuple(
+            filter(None, f"{self._ids.get(symbol, '')}|{self.names.get(symbol, '')}".split("|"))
+        )
 
 
 def _is_upper(symbol: str) -> bool:
@@ -149,8 +168,12 @@ def annotation(species: Literal["human", "mouse"]) -> Annotation:
     'PDX1'
     """
     text = gzip.decompress((Path(__file__).parent / f"{species}.csv.gz").read_bytes()).decode()
-    fields = text.strip().partition("\n")[2].replace("\n", ",").split(",")  # one list, since many small ones keep the collector busy
-    steps, symbols, names, kinds = (fields[column : -len(COLUMNS) : len(COLUMNS)] for column in range(len(COLUMNS)))
+    fields = (
+        text.strip().partition("\n")[2].replace("\n", ",").split(",")
+    )  # one list, since many small ones keep the collector busy
+    steps, symbols, names, kinds = (
+        fields[column : -len(COLUMNS) : len(COLUMNS)] for column in range(len(COLUMNS))
+    )
     stable = map(_STABLE[species].format, accumulate(map(int, steps)))
     return Annotation(
         symbols=dict(zip(stable, symbols, strict=True)),

@@ -49,7 +49,15 @@ def load_axes() -> tuple[Axis, ...]:
     """
     with (resources.files("scdiff.programs") / "axes.csv").open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    return tuple(Axis(row["axis"], tuple(row["ligands"].split("|")), tuple(row["receptors"].split("|")), row["source"]) for row in rows)
+    return tuple(
+        Axis(
+            row["axis"],
+            tuple(row["ligands"].split("|")),
+            tuple(row["receptors"].split("|")),
+            row["source"],
+        )
+        for row in rows
+    )
 
 
 def choose_axes(names: Sequence[str]) -> tuple[Axis, ...]:
@@ -66,7 +74,9 @@ def choose_axes(names: Sequence[str]) -> tuple[Axis, ...]:
     known = {axis.name: axis for axis in load_axes()}
     for name in names:
         if name not in known:
-            raise UnknownNameError(f"communicate(): unknown axis {name!r}. {did_you_mean(name, known)}")
+            raise UnknownNameError(
+                f"communicate(): unknown axis {name!r}. {did_you_mean(name, known)}"
+            )
     return tuple(known[name] for name in names) or load_axes()
 
 

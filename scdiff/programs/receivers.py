@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scdiff.bounded import MOST_TABLE_BYTES, read_text, shown
+from scdiff.bounded import MOST_TABLE_BYTES, format_value, read_text
 from scdiff.errors import ConfigError, UnknownNameError, did_you_mean
 from scdiff.genes import canonical
 from scdiff.programs import Species
@@ -61,7 +61,9 @@ class Seen(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Seen:
         if self.n_expressing > self.n_cells:
-            raise ValueError(f"n_expressing is {self.n_expressing}, more than the {self.n_cells} cells")
+            raise ValueError(
+                f"n_expressing is {self.n_expressing}, more than the {self.n_cells} cells"
+            )
         return self
 
 
@@ -124,11 +126,17 @@ def load_receivers(names: Sequence[str], species: Species) -> tuple[Receiver, ..
     ['t_cell']
     """
     if not names:
-        return tuple(receiver for receiver in _nearest(_packaged(), species) if receiver.n_cells >= FEWEST_CELLS)
+        return tuple(
+            receiver
+            for receiver in _nearest(_packaged(), species)
+            if receiver.n_cells >= FEWEST_CELLS
+        )
     found = tuple(receiver for name in names for receiver in _nearest(_named(name), species))
     seen = [receiver.name for receiver in found]
     if len(set(seen)) < len(seen):
-        raise ConfigError(f"communicate(): two receivers share a name: {', '.join(seen)}. Each name may be used once.")
+        raise ConfigError(
+            f"communicate(): two receivers share a name: {', '.join(seen)}. Each name may be used once."
+        )
     return found
 
 
@@ -150,7 +158,9 @@ def _named(name: str) -> tuple[Receiver, ...]:
         return _read(Path(name))
     if name not in receiver_names():
         hint = did_you_mean(name, receiver_names())
-        raise UnknownNameError(f"communicate(): unknown receiver {name!r}. {hint} Or give the path of a .csv file.")
+        raise UnknownNameError(
+            f"communicate(): unknown receiver {name!r}. {hint} Or give the path of a .csv file."
+        )
     return tuple(receiver for receiver in _packaged() if receiver.name == name)
 
 
@@ -164,13 +174,17 @@ def _read(path: Path) -> tuple[Receiver, ...]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: this is not a CSV text: {error}.") from None
     if not rows:
-        raise ConfigError(f"{path}: the receiver file has no row: give one line for every receiver and gene.")
+        raise ConfigError(
+            f"{path}: the receiver file has no row: give one line for every receiver and gene."
+        )
     groups: dict[tuple[str, Species], dict[str, Seen]] = {}
     for seen in rows:
         genes = groups.setdefault((seen.receiver, seen.species), {})
         gene = canonical(seen.gene, seen.species)
         if gene in genes:
-            raise ConfigError(f"{path}: {seen.receiver} ({seen.species}) has two rows for {gene}; give one.")
+            raise ConfigError(
+                f"{path}: {seen.receiver} ({seen.species}) has two rows for {gene}; give one."
+            )
         genes[gene] = seen
     return tuple(Receiver(name, species, genes) for (name, species), genes in groups.items())
 
@@ -182,7 +196,9 @@ def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[Seen]:
         if name not in COLUMNS:
             raise ConfigError(f"{path}: unknown column {name!r}. {did_you_mean(name, COLUMNS)}")
     if missing := [name for name in REQUIRED if name not in header]:
-        raise ConfigError(f"{path}: column {missing[0]!r} is missing; a receiver file has the columns {', '.join(REQUIRED)}.")
+        raise ConfigError(
+            f"{path}: column {missing[0]!r} is missing; a receiver file has the columns {', '.join(REQUIRED)}."
+        )
     reader.fieldnames = header
     for number, row in enumerate(reader, start=2):
         yield _checked(f"{path}: line {number}", row)
@@ -193,9 +209,17 @@ def _checked(where: str, row: Mapping[Any, Any]) -> Seen:
     if None in row or None in row.values():
         raise ConfigError(f"{where}: the line has more or fewer fields than the header.")
     try:
-        return Seen.model_validate({name: value.strip() for name, value in row.items() if value.strip()})
+        return Seen.model_validate(
+            {name: value.strip() for name, value in row.items() if value.strip()}
+        )
     except ValidationError as error:
         fault = error.errors()[0]
         name = f"{fault['loc'][0]} " if fault["loc"] else ""
-        given = f"is {shown(fault['input'])}: " if fault["loc"] and fault["type"] != "missing" else ""
-        raise ConfigError(f"{where}: {name}{given}{fault['msg'].removeprefix('Value error, ')}.") from None
+        given = (
+            f"is {format_value(fault['input'])}: "
+            if fault["loc"] and fault["type"] != "missing"
+            else ""
+        )
+        raise ConfigError(
+            f"{where}: {name}{given}{fault['msg'].removeprefix('Value error, ')}."
+        ) from None

@@ -1,8 +1,9 @@
-"""Files of the report: written to a partial folder, moved into place when complete."""
+"""Write the files of the report to a partial folder, then move them when all are complete."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,25 +18,36 @@ if TYPE_CHECKING:
 
     from scdiff.report.section import Section
 
-__all__ = ["FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"]
+__all__ = [
+    "FILES",
+    "PARTIAL",
+    "previous_files",
+    "remove_report",
+    "stage_report",
+    "write_page",
+    "write_report",
+]
 
 PARTIAL = ".partial-report"
-"""Folder inside the output folder that holds the report while it is written."""
+"""Folder inside the output folder in which the report is written."""
 
 FILES = ".report-files"
-"""List of the files that the last report wrote, so that the next one removes them and nothing else."""
+"""File that lists what the last report wrote, so that the next report removes only these files."""
 
 _LAST = "report.html"
+"""File that is moved last and removed first: if it exists, the report is complete."""
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """Give a partial folder to write into; move its content to ``out`` when the block ends well.
+def stage_report(out: Path) -> Iterator[Path]:
+    """Yield a partial folder to write into; move its content to ``out`` at the end of the block.
+
+    After an error, no file is moved. The partial folder is removed in all cases.
 
     Parameters
     ----------
     out
-        Output folder.
+        Output folder; created if it does not exist.
 
     Raises
     ------
@@ -52,14 +64,15 @@ def staged(out: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"{out}: the report cannot be written ({reason}). Give a folder that can be written, with room on its disk."
+            f"{out}: the report cannot be written ({reason}). "
+            "Choose a folder with write permission and enough free disk space."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _publish(partial: Path, out: Path) -> None:
-    """Replace the files of the last report by the new ones, the page last."""
+    """Replace the files of the last report with the new ones, the page last."""
     new = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
     (out / _LAST).unlink(missing_ok=True)
     for name in previous_files(out):
@@ -72,7 +85,12 @@ def _publish(partial: Path, out: Path) -> None:
 
 
 def remove_report(out: Path) -> None:
-    """Remove the last report of a folder, the page first, and nothing that it did not write.
+    """Remove the files that the last report wrote to a folder, the page first.
+
+    Parameters
+    ----------
+    out
+        Output folder.
 
     Raises
     ------
@@ -83,16 +101,23 @@ def remove_report(out: Path) -> None:
     for name in names:
         (out / name).unlink(missing_ok=True)
     for folder in {(out / name).parent for name in names} - {out}:
-        with suppress(OSError):  # the user's own files may be in it
+        with suppress(OSError):  # not empty: the user may have files in it
             folder.rmdir()
     (out / FILES).unlink(missing_ok=True)
 
 
 def previous_files(out: Path) -> list[str]:
-    """Names of the files that the last report wrote; only those that stay inside the folder are believed."""
+    """Return the names of the files that the last report wrote to a folder.
+
+    Names that lead out of the folder are left out, because these files could be of other origin.
+    """
     listing = out / FILES
     names = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-    return [name for name in names if name and not Path(name).is_absolute() and ".." not in Path(name).parts]
+    return [
+        name
+        for name in names
+        if name and not Path(name).is_absolute() and ".." not in Path(name).parts
+    ]
 
 
 def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch: str) -> None:
@@ -101,27 +126,27 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
     Parameters
     ----------
     adata
-        The finished object.
+        Result of all steps.
     sections
         In the order of the page.
     folder
         An empty folder.
     batch
-        Name of the batch, for tools that gather several.
+        Name of the batch, for tools that gather several batches.
 
     Reads
     -----
-    Every key of :mod:`scdiff.keys` that is there.
+    Every key of :mod:`scdiff.keys` that is present.
 
     Raises
     ------
     OSError
         If a file cannot be written.
     """
-    from scdiff.report.h5ad import write_h5ad
     from scdiff.report.multiqc import general_statistics, state_bars
     from scdiff.report.page import render_page
     from scdiff.report.versions import versions_yaml
+    from scdiff.storage.h5ad import write_h5ad
 
     _write_tables(sections, adata, folder / "tables")
     _write_figures(sections, folder / "figures")
@@ -132,8 +157,48 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
     (folder / _LAST).write_text(render_page(adata, sections), encoding="utf-8")
 
 
+def write_page(adata: AnnData, sections: list[Section], path: Path) -> None:
+    """Write the page alone; it is there as a whole or not at all.
+
+    Parameters
+    ----------
+    adata
+        The finished object.
+    sections
+        In the order of the page.
+    path
+        File to write; its folder is made where it does not exist.
+
+    Reads
+    -----
+    As :func:`write_report`.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` cannot be written.
+    """
+    from scdiff.report.page import render_page
+
+    partial = path.with_name(
+        f".{path.name}.{os.getpid()}.partial"
+    )  # two processes may write the same page
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(render_page(adata, sections, alone=True), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the page cannot be written ({error.strerror or error}). "
+            "Give a path in a folder that can be written."
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
 def _write_tables(sections: list[Section], adata: AnnData, folder: Path) -> None:
-    """Write the tables of all sections; fractions, dose and cells even where their section failed."""
+    """Write the tables of all sections; fractions, dose and cells even if their section failed."""
     from scdiff.report.tables import cells_table, fraction_columns, write_table
 
     folder.mkdir()
@@ -156,5 +221,5 @@ def _write_figures(sections: list[Section], folder: Path) -> None:
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
-    """Write JSON that any reader takes: no NaN."""
+    """Write JSON without NaN, which strict readers refuse."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

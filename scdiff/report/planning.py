@@ -1,4 +1,4 @@
-"""How many cells must be sequenced, as a table, a sentence and a figure."""
+"""Plan how many cells to sequence: as a table, a sentence and a figure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 __all__ = ["DEPTHS", "plan_sentence", "plan_table", "plan_view", "write_plan"]
 
 DEPTHS = (1_000.0, 2_000.0, 4_000.0, 10_000.0, 20_000.0)
-"""Depths that every plan shows, median counts per cell."""
+"""Depths that every plan shows, median counts per cell.
+
+Chosen, not tuned: they span shallow to deep 10x libraries.
+"""
 
 
-def plan_table(program: str, depths: Sequence[float], *, fraction: float, contamination: float = 0.05, seed: int = 0) -> pd.DataFrame:
-    """Plan a programme at several depths.
+def plan_table(
+    program: str,
+    depths: Sequence[float],
+    *,
+    fraction: float,
+    contamination: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compute how many cells are needed for a programme, at several depths.
+
+    Returns one row per depth: sensitivity, cells to detect and cells to quantify the fraction.
 
     Parameters
     ----------
@@ -30,16 +42,16 @@ def plan_table(program: str, depths: Sequence[float], *, fraction: float, contam
     depths
         Median counts per cell.
     fraction
-        Least true fraction of interest, between 0 and 1.
+        Lowest true fraction of interest, between 0 and 1.
     contamination
-        Mean share of ambient counts, 0-1.
+        Mean share of ambient RNA in the counts of a cell, 0-1.
     seed
-        Start of the random generator.
+        Seed of the random generator.
 
     Raises
     ------
     ProgramError
-        If the programme has no markers to call.
+        If the programme has no markers to call, or if a marker has no ``level_cp10k``.
     InputError
         If a number is out of range.
     """
@@ -50,46 +62,58 @@ def plan_table(program: str, depths: Sequence[float], *, fraction: float, contam
 
     (loaded,) = load_programs([program])
     if not loaded.markers:
-        raise ProgramError(f"programme {loaded.name!r} has no markers to call: name one that has.")
+        raise ProgramError(
+            f"programme {loaded.name!r} has no markers to call: choose one that has markers."
+        )
     unknown = [marker.name for marker in loaded.core if marker.level_cp10k is None]
     if unknown:
-        raise ProgramError(f"programme {loaded.name!r}: a plan needs level_cp10k of {', '.join(unknown)}; give it in the TOML file.")
-    model = Model(tuple((marker.level_cp10k or 1.0) / 1e4 for marker in loaded.core), loaded.min_markers)
+        raise ProgramError(
+            f"programme {loaded.name!r}: {', '.join(unknown)} has no level_cp10k, which a plan "
+            "needs. Add level_cp10k (counts per 10,000 if expressed) to the TOML file."
+        )
+    levels = tuple((marker.level_cp10k or 1.0) / 1e4 for marker in loaded.core)
+    model = Model(levels, loaded.min_markers)
     plans = plan_cells(model, depths, fraction=fraction, contamination=contamination, seed=seed)
     return pd.DataFrame([vars(plan) for plan in plans])
 
 
 def plan_view(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Say the plan as rows of words, the heading first."""
+    """Return the plan as rows of text, the heading first."""
     heading = ("depth", "sensitivity", "cells to detect", "cells to quantify")
     rows = (
-        (f"{row.depth:,.0f}", f"{percent(row.sensitivity)} %", _cells(row.cells_to_detect), _cells(row.cells_to_quantify))
+        (
+            f"{row.depth:,.0f}",
+            f"{percent(row.sensitivity)} %",
+            _round_up(row.cells_to_detect),
+            _round_up(row.cells_to_quantify),
+        )
         for row in cast("Any", table).itertuples()
     )
     return [heading, *rows]
 
 
 def plan_sentence(table: pd.DataFrame, depth: float, *, fraction: float) -> str:
-    """Answer the question at one depth of the plan.
+    """State the number of cells needed at one depth of the plan.
 
     Parameters
     ----------
     table
         The plan.
     depth
-        One of its depths.
+        One of its depths, median counts per cell.
     fraction
         Fraction that was planned for, 0-1.
     """
     row = table[table["depth"] == depth].iloc[0]
     return (
-        f"To find {percent(fraction)} % of positive cells with 95 % power at {depth:,.0f} counts per cell, sequence "
-        f"{_cells(row['cells_to_detect'])} cells; to quantify it, {_cells(row['cells_to_quantify'])} (cells left after quality control)."
+        f"To detect a fraction of {percent(fraction)} % with 95 % power at {depth:,.0f} counts per "
+        f"cell, sequence {_round_up(row['cells_to_detect'])} cells; to quantify it, sequence "
+        f"{_round_up(row['cells_to_quantify'])} cells. These are cells after quality control."
     )
 
 
-def _cells(number: float) -> str:
-    """Say a number of cells, rounded up to two digits; more than any experiment where 0."""
+def _round_up(number: float) -> str:
+    """Format a number of cells, rounded up to two digits; 0 means that no number is enough."""
     if number <= 0:
         return "more than 10 million"
     step = 10 ** max(0, math.floor(math.log10(number)) - 1)
@@ -106,7 +130,7 @@ def write_plan(table: pd.DataFrame, out: Path, *, fraction: float) -> None:
     out
         Folder.
     fraction
-        Fraction that was planned for, 0-1; stands above the figure.
+        Fraction that was planned for, 0-1; it is in the title of the figure.
 
     Raises
     ------
@@ -125,7 +149,11 @@ def write_plan(table: pd.DataFrame, out: Path, *, fraction: float) -> None:
         write_table(table, out / "plan.csv")
         with mpl.rc_context(cast("Any", STYLE)):
             figure = Figure(figsize=(4.5, 3.4), layout="constrained")
-            cells_by_depth(table, figure.add_subplot()).set_title(f"Cells needed for {percent(fraction)} %")
+            ax = cells_by_depth(table, figure.add_subplot())
+            ax.set_title(f"Cells needed for {percent(fraction)} %")
             figure.savefig(out / "plan.png", dpi=192, metadata={"Software": None})
     except OSError as error:
-        raise OutputError(f"{out}: the plan cannot be written ({error.strerror or error}). Give a folder that can be written.") from error
+        raise OutputError(
+            f"{out}: the plan cannot be written ({error.strerror or error}). "
+            "Choose a folder with write permission."
+        ) from error

@@ -1,4 +1,4 @@
-"""Data of the interactive map: positions and colours, packed as small integers."""
+"""Pack the data of the interactive map: positions and colours, as 16-bit integers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "map_points"]
 
 MISSING = 65535
-"""Code of a missing value; values are 0 to 65534."""
+"""Code of a missing value: the largest 16-bit integer. Values are 0 to 65534."""
+
+RAMP_STEPS = 16
+"""Number of colours of the ramp for numbers; the page interpolates. Chosen, not tuned."""
 
 _CATEGORIES = ((keys.STATE, "state"), (keys.LEIDEN, "cluster"), (keys.SAMPLE, "sample"))
+"""Categories to colour by: key and label."""
+
 _NUMBERS = (
     (keys.PROBABILITY, "probability"),
     (keys.PSEUDOTIME, "pseudotime"),
@@ -26,43 +31,55 @@ _NUMBERS = (
     (keys.N_GENES, "genes"),
     (keys.PERCENT_MITO, "mitochondrial (%)"),
 )
+"""Numbers to colour by: key and label."""
 
 
 def map_points(adata: AnnData) -> dict[str, Any]:
-    """Pack positions, names and the fields to colour by, four bytes a cell for positions and two per field.
+    """Pack positions, names and the fields to colour by.
+
+    A cell takes four bytes for its position and two for each field. Fields without a value are
+    left out.
 
     Reads
     -----
-    ``obsm["X_umap"]``, and whatever is there of state, cluster, sample, probability, pseudotime and QC metrics
+    ``obsm["X_umap"]``; if present, state, cluster, sample, probability, pseudotime and QC metrics
     """
     import numpy as np
 
     xy = np.asarray(adata.obsm["X_umap"], dtype=float)[:, :2]
     low, span = xy.min(axis=0), float(max(np.ptp(xy, axis=0).max(), 1e-9))
-    fields = [_category(adata.obs[key.name], label) for key, label in _CATEGORIES if keys.has(adata, key)]
-    numbers = [(adata.obs[key.name].to_numpy(dtype=float), label) for key, label in _NUMBERS if keys.has(adata, key)]
+    fields = [
+        _pack_category(adata.obs[key.name], label)
+        for key, label in _CATEGORIES
+        if keys.has(adata, key)
+    ]
+    for key, label in _NUMBERS:
+        if keys.has(adata, key):
+            values = adata.obs[key.name].to_numpy(dtype=float)
+            fields += [_pack_number(values, label)] if np.isfinite(values).any() else []
     return {
         "n": adata.n_obs,
         "names": [str(name) for name in adata.obs_names],
-        "x": _packed((xy[:, 0] - low[0]) / span),
-        "y": _packed((xy[:, 1] - low[1]) / span),
+        "x": _pack_shares((xy[:, 0] - low[0]) / span),
+        "y": _pack_shares((xy[:, 1] - low[1]) / span),
         "height": float(np.ptp(xy[:, 1]) / span),
         "width": float(np.ptp(xy[:, 0]) / span),
-        "ramp": _ramp(),
-        "fields": fields + [_number(values, label) for values, label in numbers if np.isfinite(values).any()],
+        "ramp": _list_ramp(),
+        "fields": fields,
     }
 
 
-def _packed(shares: np.ndarray) -> str:
-    """Pack shares of 0-1, NaN where missing, as base64 of little-endian 16-bit integers."""
+def _pack_shares(shares: np.ndarray) -> str:
+    """Pack shares of 0-1, NaN if missing, as base64 of little-endian 16-bit integers."""
     import numpy as np
 
-    codes = np.where(np.isfinite(shares), np.round(np.nan_to_num(np.clip(shares, 0, 1)) * (MISSING - 1)), MISSING)
+    scaled = np.round(np.nan_to_num(np.clip(shares, 0, 1)) * (MISSING - 1))
+    codes = np.where(np.isfinite(shares), scaled, MISSING)
     return base64.b64encode(codes.astype("<u2").tobytes()).decode()
 
 
-def _category(values: pd.Series, label: str) -> dict[str, Any]:
-    """Pack a category, most frequent level first."""
+def _pack_category(values: pd.Series, label: str) -> dict[str, Any]:
+    """Pack a category, the most frequent level first."""
     texts = values.astype(str)
     numbers = texts.value_counts()
     levels = sorted(numbers.index, key=lambda level: (-numbers[level], level))
@@ -78,16 +95,23 @@ def _category(values: pd.Series, label: str) -> dict[str, Any]:
     }
 
 
-def _number(values: np.ndarray, label: str) -> dict[str, Any]:
-    """Pack a number per cell, with its range."""
+def _pack_number(values: np.ndarray, label: str) -> dict[str, Any]:
+    """Pack one number per cell, with the range of the numbers."""
     import numpy as np
 
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     shares = (values - low) / max(high - low, 1e-12)
-    return {"label": label, "kind": "number", "low": low, "high": high, "codes": _packed(shares)}
+    return {
+        "label": label,
+        "kind": "number",
+        "low": low,
+        "high": high,
+        "codes": _pack_shares(shares),
+    }
 
 
-def _ramp() -> list[list[int]]:
-    """Colours of numbers, dark to bright."""
+def _list_ramp() -> list[list[int]]:
+    """Return the colours of numbers, dark to bright, as red, green and blue of 0-255."""
     colour = ramp()
-    return [[round(255 * part) for part in colour(step / 15)[:3]] for step in range(16)]
+    steps = [step / (RAMP_STEPS - 1) for step in range(RAMP_STEPS)]
+    return [[round(255 * part) for part in colour(step)[:3]] for step in steps]

@@ -1,7 +1,7 @@
-"""What a report section is, and the register of them.
+"""Define report sections and their register.
 
-A section is one decorated function ``(adata) -> Section`` that states the keys it reads. Where a key is
-missing, or the section fails, the report says so in the section's place and goes on.
+A section is one decorated function ``(adata) -> Section`` that lists the keys it reads. If a key is
+missing, or if the section fails, the report shows the reason in its place and continues.
 """
 
 from __future__ import annotations
@@ -26,20 +26,36 @@ __all__ = ["SECTIONS", "Picture", "Section", "Table", "picture", "run_section"]
 log = logging.getLogger(__name__)
 
 SECTIONS: Registry[Callable[[AnnData], Section | None]] = Registry("report section")
-"""All sections in the order of the page; facts: ``title`` and ``reads``, the keys without which it is not run.
+"""All sections, in the order of the page.
 
-A section that has nothing to say returns None.
+Facts of each: ``title``, and ``reads``, the keys without which the section is not run. A section
+returns None if it has no content.
 """
 
-_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, ScdiffError, TypeError, ValueError)
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    ScdiffError,
+    TypeError,
+    ValueError,
+)
+"""Errors that fail one section only. Errors of the disk (OSError) stop the report."""
 
 MAX_SVG_BYTES = 200_000
-"""A figure above this size is stored as PNG at twice the screen's resolution."""
+"""Size of an SVG, bytes, above which a figure is stored as PNG. Chosen, not tuned."""
+
+CSS_DPI = 96
+"""CSS pixels per inch, by definition of the unit."""
+
+PNG_DPI = 192
+"""Resolution of a PNG, dots per inch: twice that of a usual screen."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure: its image, what it shows, and the table that holds its numbers.
+    """One figure: its image, a description, and the table with its numbers.
 
     Parameters
     ----------
@@ -52,9 +68,9 @@ class Picture:
     width
         Width at natural size, CSS pixels.
     caption
-        What it shows, from how many cells, how to read it.
+        What the figure shows, from how many cells, and how to read it.
     alt
-        What it shows, for readers who do not see it.
+        Description for readers who cannot see the figure.
     table
         File in ``tables/`` with the plotted numbers.
     """
@@ -79,11 +95,11 @@ class Table:
     frame
         Content of the file, without index.
     caption
-        What it holds.
+        Content in words.
     view
-        What the page shows instead of ``frame``, if anything else.
+        Table that the page shows instead of ``frame``; None means ``frame`` itself.
     shown
-        Whether the page shows it at all.
+        Whether the page shows the table.
     """
 
     name: str
@@ -102,17 +118,17 @@ class Section:
     name
         Heading.
     anchor
-        Place in the page, unique.
+        HTML id of the section, unique on the page.
     description
-        What the section answers, one or two sentences.
+        What the section answers, in one or two sentences.
     figures, tables
-        In the order in which they are shown.
+        In the order of the page.
     notes
         Sentences that the reader must not miss.
     points
-        Data of the interactive map, if the section has one.
+        Data of the interactive map; empty without a map.
     status
-        ``done``, ``not run`` or ``failed``; the two latter with the reason as ``description``.
+        ``done``, ``not run`` or ``failed``. If it is not ``done``, ``description`` is the reason.
     """
 
     name: str
@@ -126,7 +142,17 @@ class Section:
 
 
 def run_section(card: Card[Callable[[AnnData], Section | None]], adata: AnnData) -> Section | None:
-    """Run one section; missing keys and failures become part of what is shown. None where it has nothing to say.
+    """Run one section; return None if it has no content.
+
+    A missing key gives a section with the status ``not run``. An error gives one with the status
+    ``failed``; it is also logged.
+
+    Parameters
+    ----------
+    card
+        Entry of the section in :data:`SECTIONS`.
+    adata
+        Result of the steps.
 
     Reads
     -----
@@ -134,7 +160,7 @@ def run_section(card: Card[Callable[[AnnData], Section | None]], adata: AnnData)
     """
     for key in card.facts["reads"]:
         if not keys.has(adata, key):
-            reason = f"{key} ({key.meaning}) is not in the result; the step {key.writer!r} writes it."
+            reason = f"The result has no {key} ({key.meaning}); the step {key.writer!r} writes it."
             return Section(card.facts["title"], card.name, reason, status="not run")
     try:
         return card.function(adata)
@@ -146,20 +172,26 @@ def run_section(card: Card[Callable[[AnnData], Section | None]], adata: AnnData)
 
 
 def picture(
-    name: str, draw: Callable[[Axes], Axes], *, caption: str, alt: str, table: str, size: tuple[float, float] = (3.5, 2.9)
+    name: str,
+    draw: Callable[[Axes], Axes],
+    *,
+    caption: str,
+    alt: str,
+    table: str,
+    size: tuple[float, float] = (3.5, 2.9),
 ) -> Picture:
-    """Draw one figure with the report's style and keep its image.
+    """Draw one figure with the style of the report and return its image.
 
     Parameters
     ----------
     name
         Stem of the file.
     draw
-        Draws on the axes that it is given.
+        Function that draws on the axes that it gets.
     caption, alt, table
         As in :class:`Picture`.
     size
-        Width and height, inches; 3.5 wide is the width of a phone.
+        Width and height, inches. A width of 3.5 fits the screen of a phone.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -169,18 +201,19 @@ def picture(
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot())
-        image, suffix = _image(figure)
-    return Picture(slug(name), image, suffix, size[0] * 96, caption, alt, table)
+        image, suffix = _save_image(figure)
+    return Picture(slug(name), image, suffix, size[0] * CSS_DPI, caption, alt, table)
 
 
-def _image(figure: Any) -> tuple[bytes, str]:
-    """Save a figure as SVG, or as PNG where the SVG would be large."""
+def _save_image(figure: Any) -> tuple[bytes, str]:
+    """Save a figure as SVG, or as PNG if the SVG is larger than :data:`MAX_SVG_BYTES`."""
     import io
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", dpi=192, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # same bytes on each run
+    figure.savefig(buffer, format="svg", dpi=PNG_DPI, metadata=metadata)
     if buffer.tell() <= MAX_SVG_BYTES:
         return buffer.getvalue(), "svg"
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return buffer.getvalue(), "png"

@@ -1,4 +1,4 @@
-"""Numbers as words: percentages, cell counts, doses."""
+"""Format numbers for readers: percentages, numbers of cells, doses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["DASH", "LEAST", "count", "interval", "large", "percent", "short", "s
 
 
 DASH = "\N{EN DASH}"
-"""Stands where there is no value."""
+"""Sign shown for a missing value."""
 
 LEAST = 1e-7
-"""Fraction of cells below which there are none."""
+"""Fraction of cells below which 0 is shown: one cell in ten million, which no batch can resolve."""
 
 
 def percent(fraction: float) -> str:
-    """Say a fraction as a percentage of two significant digits, without the sign.
+    """Format a fraction as a percentage of two significant digits, without the percent sign.
 
-    Close to 100 % the digits count from the other end, so that 99.6 % never reads as 100 %. Less than one cell in ten
-    million, which no batch can tell, is none.
+    Above 99 %, the digits count from 100 %, so that 99.6 % is never rounded to 100 %. A fraction
+    below :data:`LEAST` is shown as 0.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def percent(fraction: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Say the ends of an interval of fractions as percentages.
+    """Format the ends of an interval of fractions as percentages.
 
     >>> interval(0.034, 0.049)
     '3.4-4.9 %'
@@ -48,7 +48,7 @@ def interval(low: float, high: float) -> str:
 
 
 def count(number: float) -> str:
-    """Say an exact number of cells.
+    """Format an exact number of cells.
 
     >>> count(5000)
     '5,000'
@@ -57,7 +57,7 @@ def count(number: float) -> str:
 
 
 def large(number: float) -> str:
-    """Say an expected number of cells with two significant digits.
+    """Format an expected number of cells with two significant digits.
 
     >>> [large(value) for value in (59007, 3_296_000, 80e6, 7.4, 0.0)]
     ['59,000', '3.3 million', '80 million', '7', '0']
@@ -73,7 +73,16 @@ def large(number: float) -> str:
 
 
 def short(name: str, most: int = 22) -> str:
-    """Leave out the middle of a name that is too long for an axis; its two ends tell samples apart.
+    """Replace the middle of a name that is too long for an axis.
+
+    Both ends are kept, because they distinguish samples.
+
+    Parameters
+    ----------
+    name
+        Name of a sample, state or programme.
+    most
+        Length, characters, up to which a name is left as it is.
 
     >>> short("control1"), short("GSM0000002_BMSC_dense_genes_x_cells")
     ('control1', 'GSM00000…genes_x_cells')
@@ -85,7 +94,7 @@ def short(name: str, most: int = 22) -> str:
 
 
 def slug(name: str) -> str:
-    """Make a name fit for a file or an HTML id.
+    """Replace the characters that a file name or an HTML id cannot have.
 
     >>> slug("HLA-A/B")
     'HLA-A_B'

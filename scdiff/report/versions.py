@@ -1,4 +1,4 @@
-"""Versions of the software that made a result."""
+"""Versions of the software that computed a result."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["installed_versions", "versions", "versions_yaml"]
+__all__ = ["list_versions", "versions", "versions_yaml"]
 
 _FIRST = ("python", "scdiff")
-_PACKAGES = ("scanpy", "anndata", "numpy", "scipy", "pandas", "scikit-learn", "igraph", "leidenalg")
+_PACKAGES = (
+    "scanpy", "anndata", "numpy", "scipy", "pandas", "scikit-learn", "igraph", "leidenalg",
+)  # fmt: skip
 
 
 def versions(adata: AnnData) -> dict[str, str]:
-    """Take the versions that the run recorded; those at hand where it recorded none.
+    """Return the versions that the run recorded, or the installed ones if it recorded none.
 
-    Python and scdiff come first, then the packages by name, as a stored result keeps no order.
+    Python and scdiff come first, then the packages by name, because a stored result keeps no order.
 
     Reads
     -----
     ``uns["scdiff"]["run"]``
     """
     recorded = adata.uns.get("scdiff", {}).get("run", {}).get("versions", {})
-    found = {str(name): str(version) for name, version in recorded.items()} or installed_versions()
-    return {name: found[name] for name in sorted(found, key=lambda name: (name not in _FIRST, name))}
+    found = {str(name): str(version) for name, version in recorded.items()} or list_versions()
+    return {
+        name: found[name] for name in sorted(found, key=lambda name: (name not in _FIRST, name))
+    }
 
 
-def installed_versions() -> dict[str, str]:
-    """Versions of Python, scdiff and the packages it stands on."""
+def list_versions() -> dict[str, str]:
+    """Return the installed versions of Python, scdiff and the packages that it uses."""
     import platform
     from importlib import metadata
 
@@ -44,7 +48,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def versions_yaml(adata: AnnData) -> str:
-    """Write the versions the way workflows gather them: one process, packages below it.
+    """Return the versions as YAML, as workflows gather them: one process, its packages below it.
 
     Reads
     -----

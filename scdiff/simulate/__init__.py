@@ -8,8 +8,8 @@ The biology (gene levels) is fixed, ``seed`` draws the cells: batches of differe
 
 from __future__ import annotations
 
-from scdiff.simulate.batch import BatchDesign, demo_batch, simulate
+from scdiff.simulate.batch import BatchDesign, demo, simulate
 from scdiff.simulate.biology import SWITCH
 from scdiff.simulate.titration import keep_markers, pair_cells, titrate
 
-__all__ = ["SWITCH", "BatchDesign", "demo_batch", "keep_markers", "pair_cells", "simulate", "titrate"]
+__all__ = ["SWITCH", "BatchDesign", "demo", "keep_markers", "pair_cells", "simulate", "titrate"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["BatchDesign", "demo_batch", "simulate"]
+__all__ = ["BatchDesign", "demo", "simulate"]
 
 _MSC_SHARES = (0.5, 0.3, 0.2)
 _ISLAND = 0.7  # pseudotime of the first positive where there is no continuum
@@ -84,9 +84,13 @@ class BatchDesign:
     n_empty: int = 0
 
     def __post_init__(self) -> None:
-        check("BatchDesign", {name: value for name, value in vars(self).items() if name != "species"})
+        check(
+            "BatchDesign", {name: value for name, value in vars(self).items() if name != "species"}
+        )
         if self.species not in ("human", "mouse"):
-            raise ConfigError(f"BatchDesign: option 'species' is {self.species!r}, but only human and mouse are known.")
+            raise ConfigError(
+                f"BatchDesign: option 'species' is {self.species!r}, but only human and mouse are known."
+            )
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,34 @@ def simulate(
     >>> batch.shape, int(batch.obs["truth_positive"].sum())
     ((200, 2500), 20)
     """
-    check("simulate()", {"n_cells": n_cells, "fraction": fraction, "depth": depth, "contamination": contamination, "seed": seed})
+    check(
+        "simulate()",
+        {
+            "n_cells": n_cells,
+            "fraction": fraction,
+            "depth": depth,
+            "contamination": contamination,
+            "seed": seed,
+        },
+    )
     design = design or BatchDesign()
     rng = np.random.default_rng(seed)
     life = biology(design.n_genes, design.species)
     droplets = _droplets(n_cells, fraction, depth, contamination, design, rng)
     soups = _soups(life, droplets, design)
-    blocks = [_draw(life, droplets, soups, slice(start, start + _BLOCK), rng) for start in range(0, len(droplets.state), _BLOCK)]
-    return assemble(sparse.vstack(blocks, format="csr"), life.genes, _observations(droplets, design))
+    blocks = [
+        _draw(life, droplets, soups, slice(start, start + _BLOCK), rng)
+        for start in range(0, len(droplets.state), _BLOCK)
+    ]
+    return assemble(
+        sparse.vstack(blocks, format="csr"), life.genes, _observations(droplets, design)
+    )
 
 
-def demo_batch(*, seed: int = 0) -> AnnData:
+def demo(*, seed: int = 0) -> AnnData:
     """Draw the batch of ``scdiff demo``: three donors and a control sample, 3,000 cells, 4 % positive.
+
+    It needs no network and no file. What is true of each cell stands in ``obs["truth_*"]``, of the batch in ``uns["truth"]``.
 
     Parameters
     ----------
@@ -171,19 +191,31 @@ def demo_batch(*, seed: int = 0) -> AnnData:
         If ``seed`` is negative.
     """
     design = BatchDesign(donors=3, controls=1, doublet_rate=0.04)
-    return simulate(n_cells=3_000, fraction=0.04, depth=4_000.0, contamination=0.1, design=design, seed=seed)
+    return simulate(
+        n_cells=3_000, fraction=0.04, depth=4_000.0, contamination=0.1, design=design, seed=seed
+    )
 
 
 def _droplets(
-    n_cells: int, fraction: float, depth: float, contamination: float, design: BatchDesign, rng: np.random.Generator
+    n_cells: int,
+    fraction: float,
+    depth: float,
+    contamination: float,
+    design: BatchDesign,
+    rng: np.random.Generator,
 ) -> _Droplets:
     """Decide for every droplet what it holds."""
     n_samples = design.donors + design.controls
-    sample = np.concatenate([rng.permutation(n_cells) % n_samples, np.arange(design.n_empty) % n_samples])
+    sample = np.concatenate(
+        [rng.permutation(n_cells) % n_samples, np.arange(design.n_empty) % n_samples]
+    )
     n_all = len(sample)
     state = np.full(n_all, EMPTY)
     state[:n_cells] = _states(sample[:n_cells], fraction, design, rng)
-    depths = np.array([rng.lognormal(np.log(depth), DEPTH_SPREAD, n_all) for _ in range(2)]) * _donor_factors(design, rng)[sample]
+    depths = (
+        np.array([rng.lognormal(np.log(depth), DEPTH_SPREAD, n_all) for _ in range(2)])
+        * _donor_factors(design, rng)[sample]
+    )
     depths[:, n_cells:] *= _EMPTY_SHARE
     partner = np.full(n_all, -1)
     partner[:n_cells] = _partners(state[:n_cells], sample[:n_cells], design, rng)
@@ -199,7 +231,9 @@ def _donor_factors(design: BatchDesign, rng: np.random.Generator) -> np.ndarray:
     return np.maximum(rng.gamma(design.donor_cv**-2, design.donor_cv**2, n_samples), 0.05)
 
 
-def _states(sample: np.ndarray, fraction: float, design: BatchDesign, rng: np.random.Generator) -> np.ndarray:
+def _states(
+    sample: np.ndarray, fraction: float, design: BatchDesign, rng: np.random.Generator
+) -> np.ndarray:
     """Profile row of the (first) cell of each droplet."""
     state = rng.choice(len(MSC_STATES), len(sample), p=_MSC_SHARES)
     treated = np.flatnonzero(sample < design.donors)
@@ -207,16 +241,25 @@ def _states(sample: np.ndarray, fraction: float, design: BatchDesign, rng: np.ra
     weights = _donor_factors(design, rng)[sample[treated]]
     positive = rng.choice(treated, n_positive, replace=False, p=weights / weights.sum())
     first = round(SWITCH * STEPS)
-    state[positive] = FIRST + rng.integers(first if design.continuum else round(_ISLAND * STEPS), STEPS + 1, n_positive)
+    state[positive] = FIRST + rng.integers(
+        first if design.continuum else round(_ISLAND * STEPS), STEPS + 1, n_positive
+    )
     rest = rng.permutation(np.setdiff1d(treated, positive))
-    n_between, n_single = round(design.continuum * n_positive), round(design.nuisance * len(treated) / 2)
-    between, pdx1, ins, _ = np.split(rest, np.minimum(np.cumsum([n_between, n_single, n_single]), len(rest)))
+    n_between, n_single = (
+        round(design.continuum * n_positive),
+        round(design.nuisance * len(treated) / 2),
+    )
+    between, pdx1, ins, _ = np.split(
+        rest, np.minimum(np.cumsum([n_between, n_single, n_single]), len(rest))
+    )
     state[between] = FIRST + rng.integers(1, first, len(between))
     state[pdx1], state[ins] = PDX1_ONLY, INS_ONLY
     return state
 
 
-def _partners(state: np.ndarray, sample: np.ndarray, design: BatchDesign, rng: np.random.Generator) -> np.ndarray:
+def _partners(
+    state: np.ndarray, sample: np.ndarray, design: BatchDesign, rng: np.random.Generator
+) -> np.ndarray:
     """Profile row of the second cell of the doublets, -1 elsewhere.
 
     The droplets' positives are given, so a positive droplet is a doublet about twice as often as another,
@@ -228,10 +271,16 @@ def _partners(state: np.ndarray, sample: np.ndarray, design: BatchDesign, rng: n
         rows = np.flatnonzero(sample == number)
         share = positive[rows].mean()
         weights = np.where(positive[rows], 2 - share, max(1 - share, 1e-9))
-        chosen = rng.choice(rows, round(design.doublet_rate * len(rows)), replace=False, p=weights / weights.sum())
+        chosen = rng.choice(
+            rows, round(design.doublet_rate * len(rows)), replace=False, p=weights / weights.sum()
+        )
         both = positive[chosen] & (rng.random(len(chosen)) < share / (2 - share))
         for kind in (True, False):
-            pool = state[rows][positive[rows] == kind] if (positive[rows] == kind).any() else state[rows]
+            pool = (
+                state[rows][positive[rows] == kind]
+                if (positive[rows] == kind).any()
+                else state[rows]
+            )
             partner[chosen[both == kind]] = rng.choice(pool, (both == kind).sum())
     return partner
 
@@ -240,16 +289,28 @@ def _soups(life: Biology, droplets: _Droplets, design: BatchDesign) -> np.ndarra
     """Composition of each sample's soup, shape (samples, n_genes), rows sum to 1."""
     n_samples, n_states = design.donors + design.controls, len(life.profiles)
     amounts = np.zeros((n_samples, n_states))
-    np.add.at(amounts, (droplets.sample, droplets.state), np.where(droplets.state == EMPTY, 0, droplets.depth))
-    np.add.at(amounts, (droplets.sample, droplets.partner), droplets.partner_depth)  # -1 is the empty profile, with depth 0
+    np.add.at(
+        amounts,
+        (droplets.sample, droplets.state),
+        np.where(droplets.state == EMPTY, 0, droplets.depth),
+    )
+    np.add.at(
+        amounts, (droplets.sample, droplets.partner), droplets.partner_depth
+    )  # -1 is the empty profile, with depth 0
     own = (amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1e-12)) @ life.profiles
     islet = life.profiles[FIRST + STEPS]
     return (1 - design.soup_islet_share) * own + design.soup_islet_share * islet
 
 
-def _draw(life: Biology, droplets: _Droplets, soups: np.ndarray, rows: slice, rng: np.random.Generator) -> sparse.csr_matrix:
+def _draw(
+    life: Biology, droplets: _Droplets, soups: np.ndarray, rows: slice, rng: np.random.Generator
+) -> sparse.csr_matrix:
     """Draw the counts of a block of droplets."""
-    depth, more, rho = droplets.depth[rows, None], droplets.partner_depth[rows, None], droplets.contamination[rows, None]
+    depth, more, rho = (
+        droplets.depth[rows, None],
+        droplets.partner_depth[rows, None],
+        droplets.contamination[rows, None],
+    )
     rates = depth * life.profiles[droplets.state[rows]]
     double = np.flatnonzero(more[:, 0])
     rates[double] += more[double] * life.profiles[droplets.partner[rows][double]]
@@ -265,11 +326,16 @@ def _observations(droplets: _Droplets, design: BatchDesign) -> pd.DataFrame:
     import pandas as pd
 
     names = np.array(
-        [f"sample{number + 1}" for number in range(design.donors)] + [f"control{number + 1}" for number in range(design.controls)]
+        [f"sample{number + 1}" for number in range(design.donors)]
+        + [f"control{number + 1}" for number in range(design.controls)]
     )
     donors = np.array([f"donor{number % design.donors + 1}" for number in range(len(names))])
     control = droplets.sample >= design.donors
-    leading = np.where(is_positive(droplets.partner) & ~is_positive(droplets.state), droplets.partner, droplets.state)
+    leading = np.where(
+        is_positive(droplets.partner) & ~is_positive(droplets.state),
+        droplets.partner,
+        droplets.state,
+    )
     table = pd.DataFrame(index=barcodes(len(leading)))
     table["sample"] = pd.Categorical(names[droplets.sample])
     table["donor"] = pd.Categorical(donors[droplets.sample])

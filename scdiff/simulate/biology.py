@@ -46,7 +46,10 @@ class Biology:
 def _levels() -> dict[str, dict[str, float]]:
     """Human gene -> level in CP10K in each named state."""
     with Path(__file__).with_name("levels.csv").open(encoding="utf-8", newline="") as handle:
-        return {row.pop("gene"): {state: float(level) for state, level in row.items()} for row in csv.DictReader(handle)}
+        return {
+            row.pop("gene"): {state: float(level) for state, level in row.items()}
+            for row in csv.DictReader(handle)
+        }
 
 
 @cache
@@ -55,8 +58,13 @@ def _named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, str, in
     groups = [group for program in load_programs() for group in (*program.markers, *program.sets)]
     explicit = {group.human[0]: group.genes(species) for group in groups if len(group.human) == 1}
     genes = dict.fromkeys([*_levels(), *(gene for group in groups for gene in group.human)])
-    symbols = {gene: explicit.get(gene) or ((gene,) if species == "human" else (ortholog(gene),)) for gene in genes}
-    return tuple((gene, symbol, len(found)) for gene, found in symbols.items() for symbol in found if symbol)
+    symbols = {
+        gene: explicit.get(gene) or ((gene,) if species == "human" else (ortholog(gene),))
+        for gene in genes
+    }
+    return tuple(
+        (gene, symbol, len(found)) for gene, found in symbols.items() for symbol in found if symbol
+    )
 
 
 @cache
@@ -78,11 +86,15 @@ def biology(n_genes: int, species: Literal["human", "mouse"]) -> Biology:
 def _course(gene: str) -> np.ndarray:
     """Level of a named gene in CP10K in every state, shape (states,)."""
     cycle = {gene for group in load_programs(["cell_cycle"])[0].sets for gene in group.human}
-    default = dict.fromkeys(("stem", "osteo", "progenitor", "beta"), _CYCLE_CP10K if gene in cycle else _OTHER_CP10K)
+    default = dict.fromkeys(
+        ("stem", "osteo", "progenitor", "beta"), _CYCLE_CP10K if gene in cycle else _OTHER_CP10K
+    )
     level = _levels().get(gene, default)
     cycling = level["stem"] * (_CYCLING_FOLD if gene in cycle else 1.0)
     path = _path(gene, level)
-    nuisance = [_NUISANCE_CP10K[marker] if gene == marker else path[0] for marker in _NUISANCE_CP10K]
+    nuisance = [
+        _NUISANCE_CP10K[marker] if gene == marker else path[0] for marker in _NUISANCE_CP10K
+    ]
     return np.array([level["stem"], level["osteo"], cycling, *path, *nuisance])
 
 
@@ -95,7 +107,9 @@ def _path(gene: str, level: Mapping[str, float]) -> np.ndarray:
     if not level["beta"]:
         return np.full(STEPS + 1, level["stem"])
     start = level["stem"] or level["progenitor"]
-    path = np.exp(np.interp(time, [0, SWITCH, 1], np.log([start, level["progenitor"], level["beta"]])))
+    path = np.exp(
+        np.interp(time, [0, SWITCH, 1], np.log([start, level["progenitor"], level["beta"]]))
+    )
     return path if level["stem"] else np.where(time >= SWITCH, path, 0.0)
 
 
@@ -103,7 +117,10 @@ def _filler(n_genes: int) -> np.ndarray:
     """Relative levels of the genes without a name: states of MSC, and modules that rise and fall on the path."""
     rng = np.random.default_rng(20_240_101)
     base = rng.lognormal(0, _FILLER_SPREAD, n_genes)
-    osteo, cycling = (np.where(rng.random(n_genes) < _FILLER_SHARE, rng.lognormal(0, 1, n_genes), 1) for _ in range(2))
+    osteo, cycling = (
+        np.where(rng.random(n_genes) < _FILLER_SHARE, rng.lognormal(0, 1, n_genes), 1)
+        for _ in range(2)
+    )
     sign = rng.choice([-1, 0, 1], n_genes, p=[_FILLER_SHARE, 1 - 2 * _FILLER_SHARE, _FILLER_SHARE])
     slope = sign * rng.uniform(1, 3, n_genes)
     path = np.exp(np.linspace(0, 1, STEPS + 1)[:, None] * slope)
@@ -126,5 +143,9 @@ def state_names() -> np.ndarray:
     """Name of every profile row, shape (states,)."""
     path = np.linspace(0, 1, STEPS + 1)
     low, high = _NEUROG3_WINDOW
-    stages = np.select([path < SWITCH, path < low, path < high], ["intermediate", "progenitor", "endocrine_progenitor"], "beta_like")
+    stages = np.select(
+        [path < SWITCH, path < low, path < high],
+        ["intermediate", "progenitor", "endocrine_progenitor"],
+        "beta_like",
+    )
     return np.array([*MSC_STATES, *stages, "pdx1_only", "ins_only", "empty"])

@@ -80,12 +80,18 @@ def titrate(
     positive = rng.permutation(n_cells) < round(fraction * n_cells)
     source = _sources(positive, (sides[0].shape[0], sides[1].shape[0]), rng)
     cells = sparse.vstack(sides, format="csr")[source]
-    target = np.minimum(np.rint(rng.lognormal(np.log(depth), DEPTH_SPREAD, n_cells)), _totals(cells)).astype(np.int64)
+    target = np.minimum(
+        np.rint(rng.lognormal(np.log(depth), DEPTH_SPREAD, n_cells)), _totals(cells)
+    ).astype(np.int64)
     rho = contaminations(n_cells, contamination, rng)
     soup = (1 - soup_share) * _pooled(sides[1]) + soup_share * _pooled(sides[0])
-    mixed = _thin(cells, target * (1 - rho), rng) + _soup_counts(rng.binomial(target, rho), soup, rng)
+    mixed = _thin(cells, target * (1 - rho), rng) + _soup_counts(
+        rng.binomial(target, rho), soup, rng
+    )
     names = np.concatenate([positives.obs_names, negatives.obs_names])[source]
-    return assemble(sparse.csr_matrix(mixed, dtype=np.float32), genes, _observations(positive, rho, names))
+    return assemble(
+        sparse.csr_matrix(mixed, dtype=np.float32), genes, _observations(positive, rho, names)
+    )
 
 
 def _observations(positive: np.ndarray, rho: np.ndarray, source: np.ndarray) -> pd.DataFrame:
@@ -93,7 +99,11 @@ def _observations(positive: np.ndarray, rho: np.ndarray, source: np.ndarray) -> 
     import pandas as pd
 
     cells = pd.DataFrame(index=barcodes(len(positive)))
-    for column, value in (("sample", "titration"), ("donor", "titration"), ("condition", "treated")):
+    for column, value in (
+        ("sample", "titration"),
+        ("donor", "titration"),
+        ("condition", "treated"),
+    ):
         cells[column] = pd.Categorical([value] * len(positive))
     cells["control"] = False
     cells["truth_positive"] = positive
@@ -109,8 +119,14 @@ def _counts(side: str, adata: AnnData) -> sparse.csr_matrix:
     """Raw counts of one side as float64 CSR."""
     counts = sparse.csr_matrix(adata.X, dtype=np.float64)
     rounded = np.rint(counts.data)
-    if not np.isfinite(counts.data).all() or (counts.data < 0).any() or not np.allclose(counts.data, rounded, atol=1e-6):
-        raise InputError(f"titrate(): X of the {side} holds values that are no counts; give raw integers from 0 up.")
+    if (
+        not np.isfinite(counts.data).all()
+        or (counts.data < 0).any()
+        or not np.allclose(counts.data, rounded, atol=1e-6)
+    ):
+        raise InputError(
+            f"titrate(): X of the {side} holds values that are no counts; give raw integers from 0 up."
+        )
     if not adata.var_names.is_unique:
         raise InputError(
             f"titrate(): the {side} repeat gene {adata.var_names[adata.var_names.duplicated()][0]!r}; make var_names unique first."
@@ -126,11 +142,18 @@ def _common_genes(sides: dict[str, AnnData]) -> tuple[np.ndarray, list[sparse.cs
     for side, adata in sides.items():
         counts = _counts(side, adata)
         columns = np.array([place[gene] for gene in adata.var_names], dtype=np.int64)
-        spread.append(sparse.csr_matrix((counts.data, columns[counts.indices], counts.indptr), shape=(len(counts.indptr) - 1, len(genes))))
+        spread.append(
+            sparse.csr_matrix(
+                (counts.data, columns[counts.indices], counts.indptr),
+                shape=(len(counts.indptr) - 1, len(genes)),
+            )
+        )
     return np.array(genes), spread
 
 
-def _sources(positive: np.ndarray, available: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _sources(
+    positive: np.ndarray, available: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
     """Row of the stacked sides (positives first) that each cell is drawn from."""
     source = np.empty(len(positive), dtype=np.int64)
     for wanted, side, n_available, offset in (
@@ -139,8 +162,12 @@ def _sources(positive: np.ndarray, available: tuple[int, int], rng: np.random.Ge
     ):
         n_wanted = int(wanted.sum())
         if n_wanted and not n_available:
-            raise InputError(f"titrate(): {n_wanted} {side} are wanted, but there are none to draw from.")
-        source[wanted] = offset + (rng.choice(n_available, n_wanted, replace=n_wanted > n_available) if n_wanted else 0)
+            raise InputError(
+                f"titrate(): {n_wanted} {side} are wanted, but there are none to draw from."
+            )
+        source[wanted] = offset + (
+            rng.choice(n_available, n_wanted, replace=n_wanted > n_available) if n_wanted else 0
+        )
     return source
 
 
@@ -155,20 +182,28 @@ def _pooled(counts: sparse.csr_matrix) -> np.ndarray:
     return summed / max(summed.sum(), 1)
 
 
-def _thin(counts: sparse.csr_matrix, target: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:
+def _thin(
+    counts: sparse.csr_matrix, target: np.ndarray, rng: np.random.Generator
+) -> sparse.csr_matrix:
     """Keep each molecule with the chance that brings its cell to ``target`` on average; no count ever rises."""
     keep = np.clip(target / np.maximum(_totals(counts), 1), 0, 1)
     kept = rng.binomial(counts.data.astype(np.int64), np.repeat(keep, np.diff(counts.indptr)))
-    thinned = sparse.csr_matrix((kept.astype(np.float64), counts.indices, counts.indptr), shape=counts.shape)
+    thinned = sparse.csr_matrix(
+        (kept.astype(np.float64), counts.indices, counts.indptr), shape=counts.shape
+    )
     thinned.eliminate_zeros()
     return thinned
 
 
-def _soup_counts(n_molecules: np.ndarray, soup: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:
+def _soup_counts(
+    n_molecules: np.ndarray, soup: np.ndarray, rng: np.random.Generator
+) -> sparse.csr_matrix:
     """Draw ``n_molecules`` of each cell from the soup, shape (n_cells, n_genes)."""
     total = int(n_molecules.sum()) if soup.any() else 0
     cumulative = np.cumsum(soup)
-    genes = np.searchsorted(cumulative, rng.random(total) * cumulative[-1], side="right").clip(max=len(soup) - 1)
+    genes = np.searchsorted(cumulative, rng.random(total) * cumulative[-1], side="right").clip(
+        max=len(soup) - 1
+    )
     rows = np.repeat(np.arange(len(n_molecules)), n_molecules)[:total]
     return sparse.csr_matrix((np.ones(total), (rows, genes)), shape=(len(n_molecules), len(soup)))
 
@@ -197,26 +232,40 @@ def pair_cells(adata: AnnData, *, rate: float, seed: int = 0) -> AnnData:
     rng = np.random.default_rng(seed)
     first = rng.choice(adata.n_obs, round(rate * adata.n_obs), replace=False)
     second = rng.integers(0, adata.n_obs, len(first))
-    adder = sparse.csr_matrix((np.ones(len(first), dtype=np.float32), (first, second)), shape=(adata.n_obs, adata.n_obs))
+    adder = sparse.csr_matrix(
+        (np.ones(len(first), dtype=np.float32), (first, second)), shape=(adata.n_obs, adata.n_obs)
+    )
     counts = sparse.csr_matrix(adata.X + adder @ adata.X)
     cells = _paired(adata.obs, first, second, _totals(adata.X))
     return assemble(counts, adata.var_names.to_numpy(), cells)
 
 
-def _paired(obs: pd.DataFrame, first: np.ndarray, second: np.ndarray, totals: np.ndarray) -> pd.DataFrame:
+def _paired(
+    obs: pd.DataFrame, first: np.ndarray, second: np.ndarray, totals: np.ndarray
+) -> pd.DataFrame:
     """Truth of the cells after ``second`` has been added to ``first``."""
     import pandas as pd
 
     cells = obs.copy()
-    positive, state, time, rho = (obs[f"truth_{name}"].to_numpy(copy=True) for name in ("positive", "state", "pseudotime", "contamination"))
+    positive, state, time, rho = (
+        obs[f"truth_{name}"].to_numpy(copy=True)
+        for name in ("positive", "state", "pseudotime", "contamination")
+    )
     leading = np.where(positive[second] & ~positive[first], second, first)
     weight = totals[first] / np.maximum(totals[first] + totals[second], 1)
     old = rho.copy()
     rho[first] = weight * old[first] + (1 - weight) * old[second]
     state[first], time[first] = state[leading].copy(), time[leading].copy()
     positive[first] = positive[leading].copy()
-    cells["truth_positive"], cells["truth_pseudotime"], cells["truth_contamination"] = positive, time, rho
-    n_cells, n_positive = np.ones(len(obs), dtype=int), obs["truth_positive"].to_numpy(dtype=int, copy=True)
+    cells["truth_positive"], cells["truth_pseudotime"], cells["truth_contamination"] = (
+        positive,
+        time,
+        rho,
+    )
+    n_cells, n_positive = (
+        np.ones(len(obs), dtype=int),
+        obs["truth_positive"].to_numpy(dtype=int, copy=True),
+    )
     np.add.at(n_cells, first, 1)
     np.add.at(n_positive, first, obs["truth_positive"].to_numpy(dtype=int)[second])
     cells["truth_n_cells"], cells["truth_n_positive"] = n_cells, n_positive
@@ -246,7 +295,9 @@ def keep_markers(adata: AnnData, *, keep: Sequence[str], markers: Sequence[str])
     """
     absent = [gene for gene in (*keep, *markers) if gene not in adata.var_names]
     if absent:
-        raise InputError(f"keep_markers(): {', '.join(absent)} has no row in the object; name genes of var_names.")
+        raise InputError(
+            f"keep_markers(): {', '.join(absent)} has no row in the object; name genes of var_names."
+        )
     copied = adata.copy()
     stays = ~adata.var_names.isin(set(markers) - set(keep))
     counts = sparse.csr_matrix(adata.X).multiply(stays[None, :]).tocsr().astype(np.float32)

@@ -52,7 +52,9 @@ def check(where: str, options: Mapping[str, float]) -> None:
     for name, value in options.items():
         low, high = _RANGES[name]
         if not low <= value <= high:
-            raise ConfigError(f"{where}: option {name!r} is {value}, but it must lie between {low:g} and {high:g}.")
+            raise ConfigError(
+                f"{where}: option {name!r} is {value}, but it must lie between {low:g} and {high:g}."
+            )
 
 
 def contaminations(n_cells: int, mean: float, rng: np.random.Generator) -> np.ndarray:
@@ -62,7 +64,9 @@ def contaminations(n_cells: int, mean: float, rng: np.random.Generator) -> np.nd
 
 def barcodes(n_cells: int) -> list[str]:
     """Make ``n_cells`` different barcodes in the style of 10x."""
-    numbers = (np.arange(n_cells, dtype=np.uint64) * np.uint64(2_654_435_761) + np.uint64(1_013_904_223)) % np.uint64(4**16)
+    numbers = (
+        np.arange(n_cells, dtype=np.uint64) * np.uint64(2_654_435_761) + np.uint64(1_013_904_223)
+    ) % np.uint64(4**16)
     digits = (numbers[:, None] >> (2 * np.arange(16, dtype=np.uint64))) & np.uint64(3)
     return ["".join(row) + "-1" for row in np.array(list("ACGT"))[digits.astype(int)]]
 
@@ -83,7 +87,12 @@ def truth_of(cells: pd.DataFrame) -> dict[str, object]:
     table.index = table.index.astype(str).astype(object)
     treated = held[~held["control"]]["truth_positive"]
     n_positive = int(treated.sum())
-    return {"fraction": n_positive / max(len(treated), 1), "n_positive": n_positive, "n_cells": len(treated), "samples": table}
+    return {
+        "fraction": n_positive / max(len(treated), 1),
+        "n_positive": n_positive,
+        "n_cells": len(treated),
+        "samples": table,
+    }
 
 
 def assemble(counts: sparse.csr_matrix, genes: np.ndarray, cells: pd.DataFrame) -> AnnData:
@@ -92,4 +101,10 @@ def assemble(counts: sparse.csr_matrix, genes: np.ndarray, cells: pd.DataFrame) 
     from anndata import AnnData
 
     table = pd.DataFrame({"gene_id": genes}, index=genes).astype(object)
-    return AnnData(X=counts, obs=cells, var=table, layers={"counts": counts.copy()}, uns={"truth": truth_of(cells)})
+    return AnnData(
+        X=counts,
+        obs=cells,
+        var=table,
+        layers={"counts": counts.copy()},
+        uns={"truth": truth_of(cells)},
+    )

@@ -9,9 +9,10 @@ import numpy as np
 from annotated_types import Gt
 
 from scdiff import keys
-from scdiff.config import step
-from scdiff.steps._blocks import blocks, log_normalised, n_workers
-from scdiff.steps._common import csr, record
+from scdiff.compute.arrays import as_csr
+from scdiff.compute.blocks import blocks, count_workers, log_normalise
+from scdiff.options import step
+from scdiff.record import write_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,10 +22,13 @@ __all__ = ["normalise"]
 
 
 @step
-def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0, store: bool = True) -> None:
+def normalise(
+    adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0, store: bool = True
+) -> None:
     """Scale every cell to the same depth and take the logarithm.
 
-    For clusters, maps and scores. The calls do not use it: they come from the counts and the depth of each cell.
+    The values are for clusters, maps and scores. The calls do not use them: they come from the
+    counts and the depth of each cell.
 
     Parameters
     ----------
@@ -33,8 +37,8 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
     target_sum
         Counts per cell after scaling, above 0. The texts of the report assume 10,000.
     store
-        Fill X. Otherwise X stays empty and the steps compute the same values from the counts, a block of cells at a
-        time: slower by a few percent, with a third less memory.
+        Fill X. Otherwise X stays empty, and the steps compute the same values from the counts, one
+        block of cells at a time: slower by a few percent, with a third less memory.
 
     Reads
     -----
@@ -42,8 +46,9 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
 
     Writes
     ------
-    X = ln(1 + counts / total * target_sum), CSR, float32; a cell without counts stays zero. The places of the values are
-    shared with the counts. uns["log1p"] marks it for scanpy, uns["scdiff"]["normalise"] for the steps.
+    X = ln(1 + counts / total * target_sum), CSR, float32; a cell without counts stays zero. X
+    shares the indices of its values with the counts. uns["log1p"] marks X for scanpy,
+    uns["scdiff"]["normalise"] for the steps.
 
     Examples
     --------
@@ -58,17 +63,21 @@ def normalise(adata: AnnData, *, target_sum: Annotated[float, Gt(0)] = 10_000.0,
     from scipy import sparse
 
     adata.uns["log1p"] = {}
-    record(adata, keys.NORMALISE, {"target_sum": target_sum})
+    write_record(adata, keys.NORMALISE, {"target_sum": target_sum})
     counts = adata.layers["counts"]
     if not store:
         adata.X = None
         return
-    counts = csr(counts)
-    places = (counts.indices, counts.indptr) if counts.has_canonical_format else (counts.indices.copy(), counts.indptr.copy())
-    adata.X = sparse.csr_matrix((_values(counts, target_sum), *places), shape=counts.shape)
+    counts = as_csr(counts)
+    indices, indptr = counts.indices, counts.indptr
+    if not counts.has_canonical_format:
+        indices, indptr = indices.copy(), indptr.copy()
+    values = _log_normalise(counts, target_sum)
+    adata.X = sparse.csr_matrix((values, indices, indptr), shape=counts.shape)
 
 
-def _values(counts: csr_matrix, target_sum: float) -> np.ndarray:
-    """Log-normalised values of all stored counts, shape (n_stored,), computed by threads."""
-    with ThreadPoolExecutor(n_workers(counts.shape[0])) as pool:
-        return np.concatenate(list(pool.map(lambda block: log_normalised(block, target_sum).data, blocks(counts))))
+def _log_normalise(counts: csr_matrix, target_sum: float) -> np.ndarray:
+    """Log-normalise all stored counts in threads, shape (n_stored,)."""
+    with ThreadPoolExecutor(count_workers(counts.shape[0])) as pool:
+        parts = pool.map(lambda block: log_normalise(block, target_sum).data, blocks(counts))
+        return np.concatenate(list(parts))

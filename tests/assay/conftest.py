@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from scdiff.assay.mixture import (
-    GRID,
-    REFERENCE_DEPTH,
-    TAIL,
-    TAIL_LEVEL,
-    TAIL_SIZE,
-    Model,
-    Parameters,
-)
+from scdiff.assay.densities import GRID, Parameters
+from scdiff.assay.mixture import Model
+from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 
 LEVEL = (2e-4, 3e-4, 0.1)
 """PDX1, NKX6-1, INS: share of an expressing cell's counts."""

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.assay import calibration as module
-from scdiff.assay.blanks import background_null, called_fractions
+from scdiff.assay.blanks import background_null, call_blanks
 from scdiff.assay.calibration import Batch, calibrate, calibration_record
 from scdiff.assay.calls import call_cells
 from scdiff.assay.empirical import GROUPS, NOMINAL
@@ -44,7 +44,13 @@ def fit(batch):
 
 def run(batch, fit, **options):
     columns = [int(np.flatnonzero(np.asarray(batch.genes) == f"g{n}")[0]) for n in MARKERS]
-    return calibrate(batch, batch.csr[:, columns].toarray(), fit, excluded=columns, **{"n_sets": 200, "n_blanks": 4} | options)
+    return calibrate(
+        batch,
+        batch.csr[:, columns].toarray(),
+        fit,
+        excluded=columns,
+        **{"n_sets": 200, "n_blanks": 4} | options,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +85,19 @@ def test_the_share_of_the_programme_is_that_of_its_p_values(calibration):
 def test_same_p_values_whatever_the_order(batch, fit, calibration):
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(N_CELLS), rng.permutation(N_GENES)
-    moved = run(Batch(batch.csr[cells][:, genes], np.asarray(batch.cells)[cells], np.asarray(batch.genes)[genes]), fit)
+    moved = run(
+        Batch(
+            batch.csr[cells][:, genes],
+            np.asarray(batch.cells)[cells],
+            np.asarray(batch.genes)[genes],
+        ),
+        fit,
+    )
     assert np.array_equal(moved.p_value, calibration.p_value[cells])
     for name in ("matched", "background", "programme", "blank", "fold"):
-        assert np.array_equal(getattr(moved, name), getattr(calibration, name), equal_nan=True), name
+        assert np.array_equal(getattr(moved, name), getattr(calibration, name), equal_nan=True), (
+            name
+        )
 
 
 def test_seeds_change_the_sets_but_not_the_message(batch, fit, calibration):
@@ -101,20 +116,32 @@ def test_a_subset_of_the_cells_makes_the_same_null(batch, fit, calibration, monk
 
 @pytest.mark.parametrize("total", [60, 600])
 def test_blank_is_what_the_caller_calls_in_null_sets_by_a_plain_loop(batch, fit, total):
-    sets = draw_sets(batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4).genes
+    sets = draw_sets(
+        batch.totals, batch.squares, batch.genes, [total] * 3, excluded=MARKERS, n_sets=4
+    ).genes
     cells = np.arange(0, N_CELLS, 3)
-    fractions = called_fractions(batch.csr[cells], batch.depth[cells], sets, fit.model)
-    expected = [call_cells(fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)) for row in sets]
+    fractions = call_blanks(batch.csr[cells], batch.depth[cells], sets, fit.model)
+    expected = [
+        call_cells(
+            fit_mixture(tabulate(batch.csr[cells][:, row].toarray(), batch.depth[cells]), fit.model)
+        )
+        for row in sets
+    ]
     assert fractions.tolist() == [calls.positive.mean() for calls in expected]
     assert fractions.max() < 0.01
-    assert np.array_equal(fractions, called_fractions(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model))
+    assert np.array_equal(
+        fractions, call_blanks(batch.csr[cells[::-1]], batch.depth[cells[::-1]], sets, fit.model)
+    )
 
 
 def test_shares_of_the_blank_sets_make_up_all_of_them(batch, fit):
     markers = batch.csr[:, MARKERS].toarray()
     options = {"excluded": MARKERS, "n_sets": 20, "n_blanks": 5}
     whole = module.blank_fractions(batch, markers, fit.model, **options)
-    parts = [module.blank_fractions(batch, markers, fit.model, **options, share=(number, 2)) for number in range(2)]
+    parts = [
+        module.blank_fractions(batch, markers, fit.model, **options, share=(number, 2))
+        for number in range(2)
+    ]
     assert len(whole) == 5
     assert [whole[::2].tolist(), whole[1::2].tolist()] == [part.tolist() for part in parts]
 
@@ -126,7 +153,13 @@ def test_a_batch_of_the_drawn_cells_only_gives_the_calibration_of_all(batch, fit
     whole = calibrate(batch, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
     drawn = batch.drawn
     assert len(drawn) < N_CELLS
-    part = Batch(batch.csr[drawn], batch.cells, batch.genes, sums=(batch.depth, batch.totals, batch.squares), rows=drawn)
+    part = Batch(
+        batch.csr[drawn],
+        batch.cells,
+        batch.genes,
+        sums=(batch.depth, batch.totals, batch.squares),
+        rows=drawn,
+    )
     found = calibrate(part, markers, fit, excluded=MARKERS, n_sets=20, n_blanks=4)
     np.testing.assert_array_equal(found.p_value, whole.p_value)
     np.testing.assert_array_equal(found.blank, whole.blank)
@@ -147,12 +180,12 @@ def test_background_cells_are_drawn_from_the_soup(fit, batch):
 def test_notes_say_where_the_rate_is_off_and_which_abundance_is_not_met():
     share = np.full((len(NOMINAL), 5), 0.05)
     share[FIVE, 2] = 0.081
-    assert module._notes("matched null sets", share) == (
-        "At nominal 5 % the rate among held-out matched null sets is 8.1 % (quartile 2): p-values of this batch are off.",
+    assert module._note_rates("matched null sets", share) == (
+        "At nominal 5 % the rate among held-out matched null sets is 8.1 % (quartile 2): p-values of this batch are incorrect.",
     )
-    assert module._notes("matched null sets", np.full((len(NOMINAL), 5), np.nan)) == ()
-    assert "4.7-fold" in module._far(np.array([1.2, 4.7]))[0]
-    assert module._far(np.array([1.2])) == ()
+    assert module._note_rates("matched null sets", np.full((len(NOMINAL), 5), np.nan)) == ()
+    assert "4.7-fold" in module._note_far_genes(np.array([1.2, 4.7]))[0]
+    assert module._note_far_genes(np.array([1.2])) == ()
 
 
 def test_record_survives_an_h5ad_file(calibration, tmp_path):
@@ -181,6 +214,6 @@ def test_held_out_sets_of_real_batches_are_at_nominal_5_percent(shared_data, nam
     genes = np.random.default_rng(0).choice(np.flatnonzero(batch.totals >= 10), 3, replace=False)
     counts = np.asarray(batch.csr[:, genes].toarray(), dtype=float)
     sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=genes)
-    share = module.matched_null(batch, counts, sets, 2)[0].held_out[FIVE]
+    share = module.tally_null_sets(batch, counts, sets, 2)[0].held_out[FIVE]
     assert share[0] == pytest.approx(0.05, abs=0.005)
     assert share[1:] == pytest.approx(np.full(4, 0.05), abs=0.01)

@@ -10,16 +10,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import nbinom
 
 from scdiff.assay.calls import call_cells, call_table, false_discovery_cutoff, marker_evidence
+from scdiff.assay.densities import GRID, GRID_WEIGHT
 from scdiff.assay.fit import fit_mixture
-from scdiff.assay.mixture import (
-    GRID,
-    GRID_WEIGHT,
-    REFERENCE_DEPTH,
-    TAIL,
-    TAIL_LEVEL,
-    TAIL_SIZE,
-    Model,
-)
+from scdiff.assay.mixture import Model
+from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -29,7 +23,7 @@ MODEL = Model((2e-4, 3e-4, 0.1), 2)
 def thetas(draw_one, model=MODEL):
     """Any theta inside the bounds of a fit."""
     low, high = (bound.copy() for bound in model.bounds)
-    low[model.logits], high[model.logits] = -12, 12
+    low[model.layout.patterns], high[model.layout.patterns] = -12, 12
     share = draw_one(arrays(float, len(low), elements=st.floats(0, 1)))
     return low + share * (high - low)
 
@@ -39,16 +33,24 @@ def thetas(draw_one, model=MODEL):
 def test_law_more_counts_never_lower_the_evidence(theta, depth, index):
     counts = np.arange(0, 300)
     table = tabulate(counts[:, None] * np.ones((1, 3)), np.full(300, depth))
-    evidence = marker_evidence(MODEL.parameters(theta), index, table.markers[index])[table.markers[index].row][table.cell_row]
+    evidence = marker_evidence(MODEL.parameters(theta), index, table.markers[index])[
+        table.markers[index].row
+    ][table.cell_row]
     assert np.isfinite(evidence).all()
     assert (np.diff(evidence) >= 0).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    theta=thetas(), depth=st.sampled_from([500, 4_000, 60_000]), marker=st.integers(0, 2), low=st.integers(0, 50), more=st.integers(1, 500)
+    theta=thetas(),
+    depth=st.sampled_from([500, 4_000, 60_000]),
+    marker=st.integers(0, 2),
+    low=st.integers(0, 50),
+    more=st.integers(1, 500),
 )
-def test_law_more_counts_of_one_marker_leave_the_evidence_of_the_others(theta, depth, marker, low, more):
+def test_law_more_counts_of_one_marker_leave_the_evidence_of_the_others(
+    theta, depth, marker, low, more
+):
     counts = np.array([[low, low, low], [low, low, low]])
     counts[1, marker] += more
     evidence = call_table(MODEL, theta, tabulate(counts, [depth, depth])).evidence
@@ -88,21 +90,26 @@ def test_evidence_of_a_cell_does_not_hang_on_the_other_cells(model, truth, draw,
     for part in (slice(0, 1), slice(5, 9), slice(100, 400)):
         alone = call_table(model, theta, tabulate(cells.counts[part], cells.depth[part]))
         np.testing.assert_allclose(alone.evidence, together.evidence[part], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(alone.probability, together.probability[part], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            alone.probability, together.probability[part], rtol=1e-9, atol=1e-12
+        )
 
 
 # --- the false discovery rate ------------------------------------------------------------------------
 
 chances = st.integers(1, 60).flatmap(
     lambda n: st.tuples(
-        arrays(float, n, elements=st.floats(0, 1).map(lambda miss: 1 - miss**4)), arrays(np.int64, n, elements=st.integers(1, 50))
+        arrays(float, n, elements=st.floats(0, 1).map(lambda miss: 1 - miss**4)),
+        arrays(np.int64, n, elements=st.integers(1, 50)),
     )
 )
 
 
 @settings(max_examples=100, deadline=None)
 @given(drawn=chances, rate=st.sampled_from([0.01, 0.05, 0.2]))
-def test_law_the_expected_share_of_false_calls_keeps_the_rate_and_no_lower_cutoff_would(drawn, rate):
+def test_law_the_expected_share_of_false_calls_keeps_the_rate_and_no_lower_cutoff_would(
+    drawn, rate
+):
     probability, weight = drawn
     cutoff = false_discovery_cutoff(probability, weight, rate=rate)
     called = probability >= cutoff
@@ -125,7 +132,9 @@ def test_law_a_higher_rate_calls_no_fewer(drawn):
 def test_law_weights_are_repeated_cells(drawn):
     probability, weight = drawn
     repeated = np.repeat(probability, weight)
-    assert false_discovery_cutoff(probability, weight) == false_discovery_cutoff(repeated, np.ones(len(repeated)))
+    assert false_discovery_cutoff(probability, weight) == false_discovery_cutoff(
+        repeated, np.ones(len(repeated))
+    )
 
 
 def test_nothing_probable_is_nothing_called():
@@ -151,9 +160,15 @@ def test_law_no_call_without_evidence_from_two_markers(theta, seed):
 @given(theta=thetas(), seed=st.integers(0, 1_000))
 def test_law_calls_move_along_with_the_cells(theta, seed):
     rng = np.random.default_rng(seed)
-    counts, depth = rng.poisson(rng.choice([0.0, 0.3, 5.0, 300.0], (60, 3))), rng.choice([500, 5_000], 60)
+    counts, depth = (
+        rng.poisson(rng.choice([0.0, 0.3, 5.0, 300.0], (60, 3))),
+        rng.choice([500, 5_000], 60),
+    )
     order = rng.permutation(60)
-    one, other = call_table(MODEL, theta, tabulate(counts, depth)), call_table(MODEL, theta, tabulate(counts[order], depth[order]))
+    one, other = (
+        call_table(MODEL, theta, tabulate(counts, depth)),
+        call_table(MODEL, theta, tabulate(counts[order], depth[order])),
+    )
     for name in ("evidence", "probability", "marker_probability", "positive"):
         np.testing.assert_array_equal(getattr(one, name)[order], getattr(other, name))
 
@@ -183,7 +198,9 @@ def test_probabilities_are_calibrated(drawn_and_called):
     assert calls.probability.sum() == pytest.approx(cells.positive.sum(), abs=45)
     for low, high in ((0.0, 0.05), (0.05, 0.9), (0.9, 1.01)):
         part = (calls.probability >= low) & (calls.probability < high)
-        assert calls.probability[part].sum() == pytest.approx(cells.positive[part].sum(), abs=6 + 2.5 * np.sqrt(part.sum() * 0.05))
+        assert calls.probability[part].sum() == pytest.approx(
+            cells.positive[part].sum(), abs=6 + 2.5 * np.sqrt(part.sum() * 0.05)
+        )
 
 
 def test_one_marker_alone_is_never_enough(drawn_and_called):

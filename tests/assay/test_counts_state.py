@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scdiff.assay.counts_state import FEWEST_CELLS, SAME_DEPTH, doubt_counts
+from scdiff.assay.counts_state import FEWEST_CELLS_FOR_DOUBT, SAME_DEPTH, doubt_counts
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def test_reads_may_lack_single_counts(raw):
 
 @pytest.mark.parametrize(("spread", "told"), [(0.5 * SAME_DEPTH, True), (2 * SAME_DEPTH, False)])
 def test_the_limit_of_the_spread(spread, told):
-    depth = np.tile([1 - spread, 1 + spread], FEWEST_CELLS) * 5_000
+    depth = np.tile([1 - spread, 1 + spread], FEWEST_CELLS_FOR_DOUBT) * 5_000
     assert bool(doubt_counts(depth, [1], [900])) is told
 
 
 def test_few_cells_say_nothing():
-    assert doubt_counts([5_000] * (FEWEST_CELLS - 1), [1], [900]) == ""
+    assert doubt_counts([5_000] * (FEWEST_CELLS_FOR_DOUBT - 1), [1], [900]) == ""

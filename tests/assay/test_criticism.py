@@ -11,23 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom
 
-from scdiff.assay import criticism as module
+from scdiff.assay import priors
 from scdiff.assay.calls import call_cells
 from scdiff.assay.criticism import CHECKS, Case, Finding, criticise, joint_zeros
+from scdiff.assay.densities import GRID, GRID_WEIGHT
 from scdiff.assay.fit import fit_at, fit_mixture, profile_interval
 from scdiff.assay.limits import error_rates, limit_of_blank, verdict
-from scdiff.assay.mixture import (
-    GRID,
-    GRID_WEIGHT,
-    REFERENCE_DEPTH,
-    TAIL,
-    TAIL_LEVEL,
-    TAIL_SIZE,
-    Model,
-)
+from scdiff.assay.mixture import Model
+from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 from scdiff.assay.table import tabulate
 
-NAMES = ("calls", "contradiction", "contested", "rival", "bounds", "levels", "background", "joint zeros")
+NAMES = (
+    "calls",
+    "contradiction",
+    "contested",
+    "rival",
+    "bounds",
+    "levels",
+    "background",
+    "joint zeros",
+)
 
 
 def case_of(fit):
@@ -111,15 +114,17 @@ def test_a_number_without_called_cells_is_not_believed(good):
     assert not found.passed
     assert "10.0%" in found.reason
     assert "only 1 can be called" in found.reason
-    enough = int(module.UNCALLED * 0.1 * made.fit.table.n_cells)
+    enough = int(priors.UNCALLED * 0.1 * made.fit.table.n_cells)
     assert find("calls", made._replace(low=0.1, n_called=enough, sensitivity=0.0)).passed
-    assert find("calls", made._replace(low=module.WORTH_A_WORD / 2, n_called=0)).passed
+    assert find("calls", made._replace(low=priors.RELEVANT_DIFFERENCE / 2, n_called=0)).passed
 
 
 def test_cells_that_express_the_markers_must_be_called_where_the_depth_allows(good):
     made = good(0.05)
     positive = made.fit.table.n_cells * made.prevalence
-    deep, shallow = (made._replace(sensitivity=value, n_called=int(0.3 * positive)) for value in (0.9, 0.4))
+    deep, shallow = (
+        made._replace(sensitivity=value, n_called=int(0.3 * positive)) for value in (0.9, 0.4)
+    )
     assert not find("calls", deep).passed
     assert find("calls", shallow).passed
 
@@ -143,7 +148,7 @@ def test_an_interval_above_zero_beside_not_detected_is_a_contradiction(good):
     for said in ("detected", "quantified", "not measurable"):
         assert find("contradiction", made._replace(verdict=said)).passed
     assert find("contradiction", made._replace(verdict="not detected", blank=0.05)).passed
-    small = made._replace(verdict="not detected", low=module.WORTH_A_WORD)
+    small = made._replace(verdict="not detected", low=priors.RELEVANT_DIFFERENCE)
     assert find("contradiction", small).passed
 
 
@@ -175,7 +180,7 @@ def contested_by_hand(fit):
         chance = dict(zip(patterns, fit.pattern[row], strict=True))
         positive = sum(p for on, p in chance.items() if sum(on) >= 2)
         off = sum(p for on, p in chance.items() if not on[2])
-        if count / depth < 0.1 * module.GREY and off > module.NO_DOUBT:
+        if count / depth < 0.1 * priors.GREY and off > priors.NO_DOUBT:
             total += weight * max(positive - chance[True, True, False] / off, 0.0)
     return total / fit.table.weight.sum()
 
@@ -251,11 +256,11 @@ TIMES = [(0.3, False), (0.9, False), (1.2, True), (3.0, True), (20.0, True)]
 def test_levels_far_below_the_typical_ones_are_told(model, truth, known_fit, times, passed):
     """Relative to the lowest level that passes."""
     parameters = truth(0.1, model)
-    level = parameters.level * module.LOW_LEVEL * times
+    level = parameters.level * priors.LOW_LEVEL * times
     fit = known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters._replace(level=level))
     found = find("levels", case(fit))
     assert found.passed is passed
-    assert found.value == pytest.approx(max(1 / times, module.LOW_LEVEL), rel=1e-6)
+    assert found.value == pytest.approx(max(1 / times, priors.LOW_LEVEL), rel=1e-6)
 
 
 def test_a_high_marker_does_not_make_up_for_low_ones(model, truth, known_fit):
@@ -272,14 +277,22 @@ def test_a_high_marker_does_not_make_up_for_low_ones(model, truth, known_fit):
     (0.5, 0.97, True, True),
     (0.5, 0.6, False, True),  # other cells show the background
 ])  # fmt: skip
-def test_a_sample_without_negatives_needs_higher_levels(model, truth, known_fit, relative, prevalence, witness_on, passed):
+def test_a_sample_without_negatives_needs_higher_levels(
+    model, truth, known_fit, relative, prevalence, witness_on, passed
+):
     parameters = truth(prevalence, model)
     without = model.patterns.sum(axis=1) == 2
     without &= ~model.patterns[:, model.witness]
     chosen = model.patterns.all(axis=1) if witness_on else without
-    weight = np.where(chosen, prevalence / chosen.sum(), 0.0) + np.where(~model.patterns.any(axis=1), 1 - prevalence, 0.0)
+    weight = np.where(chosen, prevalence / chosen.sum(), 0.0) + np.where(
+        ~model.patterns.any(axis=1), 1 - prevalence, 0.0
+    )
     level = parameters.level * np.where(np.arange(model.n_markers) == model.witness, 1.0, relative)
-    fit = known_fit(np.zeros((60, 3)), np.full(60, 5_000.0), parameters._replace(level=level, weight=weight + 1e-9))
+    fit = known_fit(
+        np.zeros((60, 3)),
+        np.full(60, 5_000.0),
+        parameters._replace(level=level, weight=weight + 1e-9),
+    )
     assert find("levels", case(fit)).passed is passed
 
 
@@ -297,19 +310,23 @@ def crowded(model, truth, known_fit, share, prevalence=0.1):
 
 
 def test_a_background_that_ends_at_the_highest_of_all_is_told(model, truth, known_fit):
-    share = 2 * module.TOP_NODE
+    share = 2 * priors.TOP_NODE
     made = crowded(model, truth, known_fit, share)
     found = find("background", made)
     off = 1 - made.prevalence
     assert not found.passed
     assert found.value == pytest.approx(share * off, rel=1e-6)
     assert f"{share * off:.0%} of the cells" in found.reason
-    assert find("background", crowded(model, truth, known_fit, 0.9 * module.TOP_NODE)).passed
+    assert find("background", crowded(model, truth, known_fit, 0.9 * priors.TOP_NODE)).passed
 
 
 def test_a_high_background_changes_nothing_where_the_number_is_sure(model, truth, known_fit):
     made = crowded(model, truth, known_fit, 0.5)
-    small = {"prevalence": module.WORTH_A_WORD, "low": 0.0, "high": module.WORTH_A_WORD}
+    small = {
+        "prevalence": priors.RELEVANT_DIFFERENCE,
+        "low": 0.0,
+        "high": priors.RELEVANT_DIFFERENCE,
+    }
     assert find("background", made._replace(**small)).value == 0
     assert not find("background", made._replace(**small | {"high": 0.05})).passed
     assert not find("background", made._replace(**small | {"prevalence": 0.05})).passed
@@ -406,10 +423,10 @@ def test_cells_drawn_from_the_fit_show_what_is_expected(model, truth, draw, know
     parameters = truth(0.2, model, ratio=0.05, slope=0.4, tilt=-0.3)
     cells = draw(parameters, model, n_cells=100_000, depth=5_000, seed=0, between=False)
     seen, expected = joint_zeros(known_fit(*cells[:2], parameters))
-    assert seen.shape == expected.shape == (module.N_DEPTHS, 8)
+    assert seen.shape == expected.shape == (priors.N_DEPTHS, 8)
     assert seen.sum() == pytest.approx(100_000)
     np.testing.assert_allclose(seen.sum(axis=1), expected.sum(axis=1))
-    np.testing.assert_allclose(seen.sum(axis=1), 100_000 / module.N_DEPTHS, rtol=0.15)
+    np.testing.assert_allclose(seen.sum(axis=1), 100_000 / priors.N_DEPTHS, rtol=0.15)
     error = 5 * np.sqrt(expected + 1) + 0.01 * expected
     assert (np.abs(seen - expected) <= error).all()
 

@@ -11,7 +11,12 @@ from scipy.special import betaln, expit, logit
 from scipy.stats import norm
 
 from scdiff.assay import donors
-from scdiff.assay.donors import beta_binomial_interval, compare_donors, compare_pairs, effective_cells
+from scdiff.assay.donors import (
+    beta_binomial_interval,
+    compare_donors,
+    compare_pairs,
+    effective_cells,
+)
 from scdiff.assay.intervals import clopper_pearson
 from scdiff.errors import InputError
 
@@ -32,21 +37,33 @@ def slow_below(values, cells, mean, spread):
         rho = min(max(spread**2 * m * r, 1e-7), 0.98)
         total = (1 - rho) / rho
         pairs = zip(values * cells, cells, strict=True)
-        return sum(betaln(k + m * total, n - k + r * total) - betaln(m * total, r * total) for k, n in pairs) + (np.log(m) + np.log(r)) / 2
+        return (
+            sum(
+                betaln(k + m * total, n - k + r * total) - betaln(m * total, r * total)
+                for k, n in pairs
+            )
+            + (np.log(m) + np.log(r)) / 2
+        )
 
     grid = np.linspace(-14, 14, 20_001)
     peak = grid[np.argmax([log_density(x) for x in grid])]
 
     def part(low, high):
         return quad(
-            lambda x: np.exp(log_density(x) - log_density(peak)), low, high, points=[peak] if low < peak < high else None, limit=400
+            lambda x: np.exp(log_density(x) - log_density(peak)),
+            low,
+            high,
+            points=[peak] if low < peak < high else None,
+            limit=400,
         )[0]
 
     place = np.log(mean / (1 - mean))
     return part(-14, place) / part(-14, 14)
 
 
-@pytest.mark.parametrize(("fractions", "cells"), [([0.02, 0.05, 0.11], [2000, 1500, 900]), ([0.0, 0.004], [500, 1000])])
+@pytest.mark.parametrize(
+    ("fractions", "cells"), [([0.02, 0.05, 0.11], [2000, 1500, 900]), ([0.0, 0.004], [500, 1000])]
+)
 @pytest.mark.parametrize("spread", [0.2, 1.0])
 def test_the_interval_holds_95_percent_of_the_posterior(fractions, cells, spread, monkeypatch):
     monkeypatch.setattr(donors, "SPREADS", np.array([spread]))
@@ -83,26 +100,42 @@ def test_donors_without_a_positive_start_at_zero_and_all_end_at_one():
 
 
 def test_more_donors_narrow_the_interval_more_cells_hardly():
-    widths = [np.diff(beta_binomial_interval([0.05, 0.1] * n, [2000] * 2 * n))[0] for n in (1, 2, 4)]
+    widths = [
+        np.diff(beta_binomial_interval([0.05, 0.1] * n, [2000] * 2 * n))[0] for n in (1, 2, 4)
+    ]
     assert (np.diff(widths) < 0).all()
     few, many = (np.diff(beta_binomial_interval([0.02, 0.2], [n] * 2))[0] for n in (2_000, 200_000))
     assert many / few == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("call", [lambda: beta_binomial_interval([0.1], [100]), lambda: compare_donors([0.1], [9], [0.1, 0.2], [9, 9])])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: beta_binomial_interval([0.1], [100]),
+        lambda: compare_donors([0.1], [9], [0.1, 0.2], [9, 9]),
+    ],
+)
 def test_one_donor_is_refused_with_the_reason(call):
-    with pytest.raises(InputError, match=r"1 donor for .*, and at least 2 are needed: how much donors differ cannot be told"):
+    with pytest.raises(
+        InputError,
+        match=r"1 donor for .*, and at least 2 are needed: the cells of one donor do not show",
+    ):
         call()
 
 
-@pytest.mark.parametrize(("fractions", "cells"), [([0.1, 1.2], [10, 10]), ([0.1, np.nan], [10, 10]), ([0.1, 0.2], [10, 0])])
+@pytest.mark.parametrize(
+    ("fractions", "cells"),
+    [([0.1, 1.2], [10, 10]), ([0.1, np.nan], [10, 10]), ([0.1, 0.2], [10, 0])],
+)
 def test_values_that_are_no_fractions_are_refused(fractions, cells):
-    with pytest.raises(InputError, match="not within 0 to 1, or a donor has no cells"):
+    with pytest.raises(InputError, match="not between 0 and 1, or a donor has no cells"):
         beta_binomial_interval(fractions, cells)
 
 
 def test_unequal_pairs_are_refused():
-    with pytest.raises(InputError, match=r"3 donors of the first condition and 2 of the second make no pairs"):
+    with pytest.raises(
+        InputError, match=r"3 donors of the first condition and 2 of the second make no pairs"
+    ):
         compare_pairs([0.1] * 3, [100] * 3, [0.1] * 2, [100] * 2)
 
 
@@ -111,11 +144,17 @@ COMPARISONS = [compare_donors, compare_pairs]
 
 @pytest.mark.parametrize("compare", COMPARISONS)
 @settings(max_examples=12, deadline=None)
-@given(drawn=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(50, 5000)), min_size=2, max_size=5))
+@given(
+    drawn=st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(50, 5000)), min_size=2, max_size=5
+    )
+)
 def test_swapping_the_groups_turns_the_sign(compare, drawn):
     a, b, cells = (np.array(column) for column in zip(*drawn, strict=True))
     one, other = compare(a, cells, b, cells, margin=0.02), compare(b, cells, a, cells, margin=0.02)
-    assert (one.effect, one.low, one.high) == pytest.approx((-other.effect, -other.high, -other.low), abs=5e-3)
+    assert (one.effect, one.low, one.high) == pytest.approx(
+        (-other.effect, -other.high, -other.low), abs=5e-3
+    )
     assert one.p_value == pytest.approx(other.p_value, abs=5e-3)
     assert one.p_equivalence == pytest.approx(other.p_equivalence, abs=5e-3)
     assert -1 <= one.low <= one.effect <= one.high <= 1
@@ -126,27 +165,39 @@ def test_interval_p_value_and_words_agree(compare):
     base, cells = np.array([0.04, 0.05, 0.06]), [2000] * 3
     for shift in np.linspace(0, 0.3, 16):
         found = compare(base, cells, base + shift, cells)
-        assert (found.low > 0) == (found.p_value < 0.05) == (found.said == "different")
+        assert (found.low > 0) == (found.p_value < 0.05) == (found.verdict == "different")
         assert found.effect == pytest.approx(shift)
 
 
 @pytest.mark.parametrize("compare", COMPARISONS)
 def test_equivalence_needs_a_margin_and_enough_donors(compare):
     fractions, cells = np.array([0.02, 0.025] * 4), [3000] * 8
-    assert compare(fractions, cells, fractions, cells).said == "undecided"
-    wide, narrow = (compare(fractions, cells, fractions, cells, margin=margin) for margin in (0.05, 0.001))
-    assert wide.said == "equivalent within the margin"
-    assert narrow.said == "undecided"
+    assert compare(fractions, cells, fractions, cells).verdict == "undecided"
+    wide, narrow = (
+        compare(fractions, cells, fractions, cells, margin=margin) for margin in (0.05, 0.001)
+    )
+    assert wide.verdict == "equivalent within the margin"
+    assert narrow.verdict == "undecided"
     assert wide.p_equivalence < 0.05 < narrow.p_equivalence
     assert np.isnan(compare(fractions, cells, fractions, cells).p_equivalence)
 
 
 def test_a_tost_interval_of_90_percent_lies_within_the_margin():
-    a, b, cells = np.array([0.02, 0.03, 0.025, 0.02]), np.array([0.025, 0.03, 0.03, 0.02]), [3000] * 4
+    a, b, cells = (
+        np.array([0.02, 0.03, 0.025, 0.02]),
+        np.array([0.025, 0.03, 0.03, 0.02]),
+        [3000] * 4,
+    )
     inner = compare_donors(a, cells, b, cells, confidence=0.90)
     edge = max(-inner.low, inner.high)
-    assert compare_donors(a, cells, b, cells, margin=edge * 1.01).said == "equivalent within the margin"
-    assert compare_donors(a, cells, b, cells, margin=edge * 0.99).said != "equivalent within the margin"
+    assert (
+        compare_donors(a, cells, b, cells, margin=edge * 1.01).verdict
+        == "equivalent within the margin"
+    )
+    assert (
+        compare_donors(a, cells, b, cells, margin=edge * 0.99).verdict
+        != "equivalent within the margin"
+    )
 
 
 def test_pairs_see_through_donors_that_differ():
@@ -158,7 +209,11 @@ def test_pairs_see_through_donors_that_differ():
 
 def test_pairs_by_normal_theory_where_the_spread_of_responses_is_known(monkeypatch):
     monkeypatch.setattr(donors, "RESPONSES", np.array([0.3]))
-    a, b, cells = np.array([0.1, 0.2, 0.3]), np.array([0.15, 0.22, 0.41]), np.array([1000, 2000, 500])
+    a, b, cells = (
+        np.array([0.1, 0.2, 0.3]),
+        np.array([0.15, 0.22, 0.41]),
+        np.array([1000, 2000, 500]),
+    )
     counts = [part for x in (a, b) for part in (x * cells + 0.5, (1 - x) * cells + 0.5)]
     weight = 1 / (sum(1 / part for part in counts) + 0.3**2)
     before, after = np.log(counts[0] / counts[1]), np.log(counts[2] / counts[3])
@@ -166,7 +221,10 @@ def test_pairs_by_normal_theory_where_the_spread_of_responses_is_known(monkeypat
     found = compare_pairs(a, cells, b, cells)
     assert found.p_value == pytest.approx(2 * norm.sf(centre / sd), abs=1e-4)
     ends = [centre - 1.959964 * sd, centre + 1.959964 * sd]
-    told = [np.mean(expit((before + after + end) / 2) - expit((before + after - end) / 2)) for end in ends]
+    told = [
+        np.mean(expit((before + after + end) / 2) - expit((before + after - end) / 2))
+        for end in ends
+    ]
     assert (found.low, found.high) == pytest.approx(told, abs=1e-4)
 
 
@@ -191,7 +249,9 @@ def test_a_plain_count_is_worth_about_its_cells(n, share):
 
 
 def test_a_wider_interval_is_worth_fewer_cells():
-    worth = effective_cells([0.05] * 4, [0.045, 0.04, 0.03, 0.01], [0.055, 0.061, 0.08, 0.15], [10_000] * 4)
+    worth = effective_cells(
+        [0.05] * 4, [0.045, 0.04, 0.03, 0.01], [0.055, 0.061, 0.08, 0.15], [10_000] * 4
+    )
     assert (np.diff(worth) < 0).all()
     assert effective_cells([0.3], [0.3], [0.3], [700]).tolist() == [700.0]
 
@@ -202,13 +262,18 @@ def coverage(truth, cv, n_donors, n_draws=120):
     total, hits = (1 - rho) / rho, 0
     for _ in range(n_draws):
         cells = rng.integers(500, 3001, n_donors)
-        low, high = beta_binomial_interval(rng.binomial(cells, rng.beta(truth * total, (1 - truth) * total, n_donors)) / cells, cells)
+        low, high = beta_binomial_interval(
+            rng.binomial(cells, rng.beta(truth * total, (1 - truth) * total, n_donors)) / cells,
+            cells,
+        )
         hits += low <= truth <= high
     return hits / n_draws
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("truth", "cv", "n_donors"), [(0.005, 0.5, 3), (0.02, 0.3, 5), (0.04, 0.5, 3), (0.3, 0.2, 3)])
+@pytest.mark.parametrize(
+    ("truth", "cv", "n_donors"), [(0.005, 0.5, 3), (0.02, 0.3, 5), (0.04, 0.5, 3), (0.3, 0.2, 3)]
+)
 def test_the_interval_covers(truth, cv, n_donors):
     assert coverage(truth, cv, n_donors) > 0.9
 
@@ -223,11 +288,17 @@ def rejected(effect, n_draws, seed):
     """Share of p-values at most 0.05 over overdispersions of 0.01-0.1; effect in standard errors."""
     rng, hits = np.random.default_rng(seed), 0
     for _ in range(n_draws):
-        truth, rho = np.exp(rng.uniform(np.log(0.01), np.log(0.4))), np.exp(rng.uniform(np.log(0.01), np.log(0.1)))
+        truth, rho = (
+            np.exp(rng.uniform(np.log(0.01), np.log(0.4))),
+            np.exp(rng.uniform(np.log(0.01), np.log(0.1))),
+        )
         means = (truth, min(truth + effect * np.sqrt(truth * (1 - truth) * rho * 2 / 3), 0.97))
         cells = rng.integers(500, 3001, (2, 3))
         total = (1 - rho) / rho
-        a, b = (rng.binomial(n, rng.beta(m * total, (1 - m) * total, 3)) / n for m, n in zip(means, cells, strict=True))
+        a, b = (
+            rng.binomial(n, rng.beta(m * total, (1 - m) * total, 3)) / n
+            for m, n in zip(means, cells, strict=True)
+        )
         hits += compare_donors(a, cells[0], b, cells[1]).p_value <= 0.05
     return hits / n_draws
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdiff.assay.doublets import MOST, chance_positives, expected_rate, prevalence_of_cells, singlet_weights
+from scdiff.assay.doublets import (
+    MOST,
+    chance_positives,
+    estimate_doublet_rate,
+    prevalence_of_cells,
+    singlet_weights,
+)
 
 PATTERNS = np.array(list(product([False, True], repeat=3)))
 POSITIVE = PATTERNS.sum(axis=1) >= 2
@@ -20,17 +26,23 @@ def droplets(weight: np.ndarray, rate: float) -> np.ndarray:
     mixed = (1 - rate) * weight
     for first, second in product(range(8), repeat=2):
         shown = PATTERNS[first] | PATTERNS[second]
-        mixed[np.flatnonzero((shown == PATTERNS).all(axis=1))[0]] += rate * weight[first] * weight[second]
+        mixed[np.flatnonzero((shown == PATTERNS).all(axis=1))[0]] += (
+            rate * weight[first] * weight[second]
+        )
     return mixed
 
 
-weights = st.lists(st.floats(0.01, 1.0), min_size=8, max_size=8).map(lambda raw: np.array(raw) / sum(raw))
+weights = st.lists(st.floats(0.01, 1.0), min_size=8, max_size=8).map(
+    lambda raw: np.array(raw) / sum(raw)
+)
 rates = st.floats(0.0, MOST)
 
 
 @given(weights, rates)
 def test_singlets_are_recovered_from_droplets(weight, rate):
-    np.testing.assert_allclose(singlet_weights(droplets(weight, rate), PATTERNS, rate), weight, atol=1e-8)
+    np.testing.assert_allclose(
+        singlet_weights(droplets(weight, rate), PATTERNS, rate), weight, atol=1e-8
+    )
 
 
 @given(weights, rates)
@@ -51,7 +63,9 @@ def test_order_of_the_patterns_does_not_matter(weight, rate):
 
 def test_two_single_marker_cells_make_a_positive_droplet():
     weight = np.array([0.9, 0.05, 0, 0, 0.05, 0, 0, 0])
-    assert chance_positives(weight, PATTERNS, POSITIVE, 0.08) == pytest.approx(0.08 * 2 * 0.05 * 0.05)
+    assert chance_positives(weight, PATTERNS, POSITIVE, 0.08) == pytest.approx(
+        0.08 * 2 * 0.05 * 0.05
+    )
     assert chance_positives(weight, PATTERNS, POSITIVE, 0.0) == 0.0
 
 
@@ -69,10 +83,13 @@ def test_extremes_stay():
 
 def test_bounds_keep_their_order():
     weight = droplets(np.array([0.7, 0.05, 0.05, 0.05, 0.05, 0.02, 0.03, 0.05]), 0.08)
-    found = [prevalence_of_cells(value, weight, PATTERNS, POSITIVE, 0.08) for value in (0.01, 0.1, 0.3, 0.9)]
+    found = [
+        prevalence_of_cells(value, weight, PATTERNS, POSITIVE, 0.08)
+        for value in (0.01, 0.1, 0.3, 0.9)
+    ]
     assert found == sorted(found)
 
 
 def test_expected_rate_follows_the_loading_and_ends_at_the_most():
-    assert expected_rate(1000) == pytest.approx(0.008)
-    assert expected_rate(10_000_000) == MOST
+    assert estimate_doublet_rate(1000) == pytest.approx(0.008)
+    assert estimate_doublet_rate(10_000_000) == MOST

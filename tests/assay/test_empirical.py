@@ -28,7 +28,13 @@ def null():
     depth = rng.lognormal(8, 0.5, 20_000)
     strata = depth_strata(depth)
     values = np.minimum(rng.poisson(np.sqrt(depth) / 30, (2, len(depth))), BINS - 1)
-    return Null(strata, np.stack([tallied(side, strata.of(depth), strata.n_strata) for side in values])), depth, values
+    return (
+        Null(
+            strata, np.stack([tallied(side, strata.of(depth), strata.n_strata) for side in values])
+        ),
+        depth,
+        values,
+    )
 
 
 def test_p_values_are_ranks_in_the_stratum_by_a_plain_loop(null):
@@ -38,21 +44,32 @@ def test_p_values_are_ranks_in_the_stratum_by_a_plain_loop(null):
     for cell in range(0, 20_000, 997):
         others = values[0][stratum == stratum[cell]]
         above, equal = (others > values[1][cell]).sum(), (others == values[1][cell]).sum()
-        assert p_values[cell] == pytest.approx((above + uniform[cell] * (equal + 1)) / (len(others) + 1))
+        assert p_values[cell] == pytest.approx(
+            (above + uniform[cell] * (equal + 1)) / (len(others) + 1)
+        )
 
 
 def test_p_values_of_the_null_are_uniform_in_every_stratum(null):
     calibrated, depth, values = null
     p_values = calibrated.p_values(values[1], depth, np.random.default_rng(1).random(len(depth)))
     stratum = calibrated.strata.of(depth)
-    worst = max(kstest(p_values[stratum == place], "uniform").statistic for place in range(calibrated.strata.n_strata))
+    worst = max(
+        kstest(p_values[stratum == place], "uniform").statistic
+        for place in range(calibrated.strata.n_strata)
+    )
     assert worst < 2.12 * np.sqrt(2 / 500)  # 1 % for the worst of 40 strata of 500 against 500
 
 
 def test_the_expected_share_is_the_mean_over_randomisations(null):
     calibrated, depth, values = null
-    rng, quartile = np.random.default_rng(2), calibrated.strata.quartile[calibrated.strata.of(depth)]
-    rounds = [calibrated.p_values(values[1], depth, rng.random(len(depth))) <= NOMINAL[:, None] for _ in range(20)]
+    rng, quartile = (
+        np.random.default_rng(2),
+        calibrated.strata.quartile[calibrated.strata.of(depth)],
+    )
+    rounds = [
+        calibrated.p_values(values[1], depth, rng.random(len(depth))) <= NOMINAL[:, None]
+        for _ in range(20)
+    ]
     for column, group in enumerate([quartile >= 0, *(quartile == q for q in range(4))]):
         seen = np.mean([below[:, group].mean(axis=1) for below in rounds], axis=0)
         np.testing.assert_allclose(calibrated.held_out[:, column], seen, atol=0.004)
@@ -92,6 +109,8 @@ def test_quartiles_hold_a_quarter_of_the_cells_each():
 
 def test_a_quartile_without_cells_has_no_share():
     same = depth_strata([7] * 200)
-    share = Null(same, np.stack([tallied([1] * 200, same.of([7] * 200), same.n_strata)] * 2)).held_out
+    share = Null(
+        same, np.stack([tallied([1] * 200, same.of([7] * 200), same.n_strata)] * 2)
+    ).held_out
     assert np.isnan(share[:, 1:4]).all()
     assert share[:, 0] == pytest.approx(NOMINAL, abs=0.006)

@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import chi2, norm
 
+from scdiff.assay.densities import off_log_density
 from scdiff.assay.fit import (
-    CONTESTED_ABOVE,
-    FEWEST_CONTESTED,
-    FINE,
-    FIT_ROWS,
-    ROUGH,
-    STARTS,
-    WORTH_A_CLASS,
     _descend,
     _is_contested,
     fit_at,
@@ -26,7 +20,18 @@ from scdiff.assay.fit import (
     profile_interval,
     start_of,
 )
-from scdiff.assay.mixture import ABUNDANT, MOST_REACH, Model, Soup, off_log_density
+from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.priors import (
+    ABUNDANT,
+    CONTESTED_ABOVE,
+    FEWEST_CONTESTED,
+    FINE_GAIN,
+    FIT_ROWS,
+    MOST_REACH,
+    ROUGH_GAIN,
+    STARTS,
+    WORTH_A_CLASS,
+)
 from scdiff.assay.table import tabulate
 
 N_CELLS = 3_000
@@ -50,10 +55,17 @@ def fitted(model, truth, draw):
 TRUTHS = [(0.0, 0), (0.001, 1), (0.05, 2), (0.05, 3), (0.3, 4), (1.0, 5)]
 
 
-@pytest.mark.parametrize(("prevalence", "seeds"), [(0.0, (0,)), (0.001, (1,)), (0.05, (2, 3)), (0.3, (4, 14, 15)), (1.0, (5,))], ids=str)
+@pytest.mark.parametrize(
+    ("prevalence", "seeds"),
+    [(0.0, (0,)), (0.001, (1,)), (0.05, (2, 3)), (0.3, (4, 14, 15)), (1.0, (5,))],
+    ids=str,
+)
 def test_prevalence_within_a_percentage_point(fitted, prevalence, seeds):
     """At 30 % the interval of one batch is 1.8 points wide to each side; the mean error of three must be below one."""
-    errors = [fit.prevalence - cells.positive.mean() for cells, fit in (fitted(prevalence, seed) for seed in seeds)]
+    errors = [
+        fit.prevalence - cells.positive.mean()
+        for cells, fit in (fitted(prevalence, seed) for seed in seeds)
+    ]
     assert np.mean(errors) == pytest.approx(0, abs=0.01)
 
 
@@ -206,7 +218,9 @@ def test_expression_is_not_taken_for_far_reaching_soup(model, truth, draw, seed)
 
 def test_background_of_a_blank_comes_out_within_a_twentieth(fitted, model, truth):
     _, fit = fitted(0.0)
-    np.testing.assert_allclose(fit.parameters.background[2], truth(0.0, model).background[2], rtol=0.05)
+    np.testing.assert_allclose(
+        fit.parameters.background[2], truth(0.0, model).background[2], rtol=0.05
+    )
 
 
 def test_weights_of_the_patterns_come_out(fitted, model, truth):
@@ -249,7 +263,10 @@ def test_evidence_grows_with_the_truth(fitted):
 def test_optimum_is_flat_and_no_start_beats_it(fitted):
     _, fit = fitted(0.05, 3)
     for kind in STARTS:
-        assert _descend(fit.table, fit.model, start_of(fit.table, fit.model, kind))[1].value >= fit.value - 0.05
+        assert (
+            _descend(fit.table, fit.model, start_of(fit.table, fit.model, kind))[1].value
+            >= fit.value - 0.05
+        )
 
 
 def test_fit_stays_inside_the_bounds(fitted):
@@ -265,14 +282,22 @@ def test_cells_in_another_order_give_the_same_bits(fitted, model):
     order = np.random.default_rng(1).permutation(N_CELLS)
     other = fit_mixture(tabulate(cells.counts[order], cells.depth[order]), model)
     np.testing.assert_array_equal(fit.theta, other.theta)
-    assert (fit.value, fit.prevalence, fit.evidence_of_positives) == (other.value, other.prevalence, other.evidence_of_positives)
+    assert (fit.value, fit.prevalence, fit.evidence_of_positives) == (
+        other.value,
+        other.prevalence,
+        other.evidence_of_positives,
+    )
     assert profile_interval(fit) == profile_interval(other)
 
 
 def test_fit_at_puts_the_same_fit_together(fitted):
     _, fit = fitted(0.3, 4)
     again = fit_at(fit.table, fit.model, fit.theta, evidence_of_positives=fit.evidence_of_positives)
-    assert (again.value, again.prevalence, again.evidence_of_positives) == (fit.value, fit.prevalence, fit.evidence_of_positives)
+    assert (again.value, again.prevalence, again.evidence_of_positives) == (
+        fit.value,
+        fit.prevalence,
+        fit.evidence_of_positives,
+    )
     np.testing.assert_array_equal(again.pattern, fit.pattern)
 
 
@@ -281,9 +306,9 @@ def test_another_start_beside_the_three_never_makes_the_fit_worse(fitted):
     _, fit = fitted(0.05, 2)
     poor = fit.model.prior_mean
     again = fit_mixture(fit.table, fit.model, also=poor)
-    assert again.value <= fit.value + ROUGH
+    assert again.value <= fit.value + ROUGH_GAIN
     better = fit_mixture(fit.table, fit.model, also=fit.theta)
-    assert better.value <= fit.value + FINE
+    assert better.value <= fit.value + FINE_GAIN
 
 
 def test_a_given_start_leads_to_the_same_optimum(fitted):
@@ -310,7 +335,9 @@ def test_one_marker_alone_comes_out(truth, draw, prevalence):
     depth=st.sampled_from([1, 300, 50_000]),
 )
 def test_odd_batches_give_a_finite_fit(kind, n_cells, n_markers, depth):
-    counts = np.full((n_cells, n_markers), {"zeros": 0, "ones": 1, "huge": 10_000, "one cell high": 0}[kind])
+    counts = np.full(
+        (n_cells, n_markers), {"zeros": 0, "ones": 1, "huge": 10_000, "one cell high": 0}[kind]
+    )
     if kind == "one cell high":
         counts[0] = 500
     fit = fit_mixture(tabulate(counts, np.full(n_cells, depth)), Model((1e-3,) * n_markers, 1))
@@ -327,7 +354,9 @@ def test_a_large_batch_is_fitted_on_wider_bins_and_gives_the_same(model, truth, 
     assert len(table.weight) > FIT_ROWS
     fit = fit_mixture(table, model)
     theta, _ = _descend(table, model, fit.theta)
-    assert fit.prevalence == pytest.approx(float(model.average_weight(theta, table)[model.positive].sum()), abs=1e-3)
+    assert fit.prevalence == pytest.approx(
+        float(model.average_weight(theta, table)[model.positive].sum()), abs=1e-3
+    )
     assert len(fit.pattern) == len(table.weight)
     low, high = profile_interval(fit)
     assert low < cells.positive.mean() < high
@@ -355,7 +384,11 @@ def test_blank_batches_are_not_found_positive(model, truth, draw):
     assert found <= 2
 
 
-@pytest.mark.parametrize(("share", "positive"), [(5e-5, True), (5e-4, False)], ids=["as much in the cells as in the soup", "a tenth of it"])
+@pytest.mark.parametrize(
+    ("share", "positive"),
+    [(5e-5, True), (5e-4, False)],
+    ids=["as much in the cells as in the soup", "a tenth of it"],
+)
 def test_the_soup_tells_weak_expression_from_contamination(share, positive):
     """The same counts: every cell holds 0.5 per 10,000. Nothing but the empty droplets says where they come from."""
     rng = np.random.default_rng(0)
@@ -364,11 +397,15 @@ def test_the_soup_tells_weak_expression_from_contamination(share, positive):
     fit = fit_mixture(table, Model((4e-4,), 1, soup=Soup((share * 1e7,), 1e7)))
     low, high = profile_interval(fit)
     assert (low > 0.35) if positive else (high < 0.025)
-    assert fit_mixture(table, Model((4e-4,), 1)).prevalence < 1e-6  # without it, background is the simpler answer
+    assert (
+        fit_mixture(table, Model((4e-4,), 1)).prevalence < 1e-6
+    )  # without it, background is the simpler answer
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_tenth_of_negatives_with_one_marker_moves_the_prevalence_by_little(model, truth, draw, seed):
+def test_a_tenth_of_negatives_with_one_marker_moves_the_prevalence_by_little(
+    model, truth, draw, seed
+):
     """They are taken to be rare (the prior on partial patterns), so some are read as positives: at most 3 points of 800 cells."""
     parameters, negative = truth(0.2, model), ~model.positive
     weight = parameters.weight.copy()

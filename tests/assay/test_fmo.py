@@ -23,7 +23,9 @@ def cells(on_markers: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def without_each(counts, depth, min_markers=2):
-    return leave_one_out(counts, depth, fit_mixture(tabulate(counts, depth), Model(LEVEL, min_markers)))
+    return leave_one_out(
+        counts, depth, fit_mixture(tabulate(counts, depth), Model(LEVEL, min_markers))
+    )
 
 
 def test_the_start_makes_no_difference():
@@ -31,7 +33,9 @@ def test_the_start_makes_no_difference():
     counts, depth = cells([0, 1, 2], seed=3)
     for left_out, without in enumerate(without_each(counts, depth)):
         others = [index for index in range(3) if index != left_out]
-        scratch = fit_mixture(tabulate(counts[:, others], depth), Model(tuple(LEVEL[index] for index in others), 2))
+        scratch = fit_mixture(
+            tabulate(counts[:, others], depth), Model(tuple(LEVEL[index] for index in others), 2)
+        )
         assert without.prevalence == pytest.approx(scratch.prevalence, abs=2e-3)
 
 

@@ -17,7 +17,12 @@ counts = st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), s
 @given(drawn=counts, confidence=st.sampled_from([0.8, 0.95, 0.99]))
 def test_clopper_pearson_is_scipys_exact_interval(drawn, confidence):
     expected = binomtest(*drawn).proportion_ci(confidence, method="exact")
-    np.testing.assert_allclose(clopper_pearson(*drawn, confidence=confidence), (expected.low, expected.high), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(
+        clopper_pearson(*drawn, confidence=confidence),
+        (expected.low, expected.high),
+        rtol=1e-6,
+        atol=1e-12,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -35,27 +40,35 @@ def test_clopper_pearson_of_no_cells_says_nothing():
 
 
 def test_clopper_pearson_narrows_with_the_cells():
-    widths = [high - low for low, high in (clopper_pearson(n // 20, n) for n in (100, 1_000, 10_000))]
+    widths = [
+        high - low for low, high in (clopper_pearson(n // 20, n) for n in (100, 1_000, 10_000))
+    ]
     assert (np.diff(widths) < 0).all()
 
 
 def by_hand(fractions, n_cells, confidence):
     """Student's t on logits of (x + 1/2) : (n - x + 1/2)."""
-    logits = [np.log((f * n + 0.5) / (n - f * n + 0.5)) for f, n in zip(fractions, n_cells, strict=True)]
+    logits = [
+        np.log((f * n + 0.5) / (n - f * n + 0.5)) for f, n in zip(fractions, n_cells, strict=True)
+    ]
     mean = sum(logits) / len(logits)
     sd = np.sqrt(sum((value - mean) ** 2 for value in logits) / (len(logits) - 1))
     half = t(len(logits) - 1).isf((1 - confidence) / 2) * sd / np.sqrt(len(logits))
     return tuple(1 / (1 + np.exp(-(mean + side * half))) for side in (-1, 1))
 
 
-donors = st.lists(st.tuples(st.floats(0.001, 0.999), st.integers(50, 20_000)), min_size=2, max_size=8)
+donors = st.lists(
+    st.tuples(st.floats(0.001, 0.999), st.integers(50, 20_000)), min_size=2, max_size=8
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(drawn=donors, confidence=st.sampled_from([0.8, 0.95]))
 def test_donor_interval_is_the_one_by_hand(drawn, confidence):
     fractions, n_cells = zip(*drawn, strict=True)
-    assert donor_interval(fractions, n_cells, confidence=confidence) == pytest.approx(by_hand(fractions, n_cells, confidence), rel=1e-9)
+    assert donor_interval(fractions, n_cells, confidence=confidence) == pytest.approx(
+        by_hand(fractions, n_cells, confidence), rel=1e-9
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,7 +87,12 @@ def test_donor_interval_of_donors_without_a_positive_starts_at_zero():
 
 
 def test_donors_that_differ_more_are_less_sure():
-    widths = [high - low for low, high in (donor_interval([0.1 - d, 0.1, 0.1 + d], [2_000] * 3) for d in (0.01, 0.03, 0.06))]
+    widths = [
+        high - low
+        for low, high in (
+            donor_interval([0.1 - d, 0.1, 0.1 + d], [2_000] * 3) for d in (0.01, 0.03, 0.06)
+        )
+    ]
     assert (np.diff(widths) > 0).all()
 
 
@@ -112,7 +130,10 @@ def farthest_mean(estimates, lows, highs, weights, side):
         return near
 
     ends, share = (highs if side > 0 else lows), np.array(weights) / sum(weights)
-    found = [share @ [reach(estimates[0], ends[0], part), reach(estimates[1], ends[1], 1 - part)] for part in np.linspace(0, 1, 401)]
+    found = [
+        share @ [reach(estimates[0], ends[0], part), reach(estimates[1], ends[1], 1 - part)]
+        for part in np.linspace(0, 1, 401)
+    ]
     return max(found) if side > 0 else min(found)
 
 

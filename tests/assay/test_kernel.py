@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom
 
-from scdiff.assay import mixture as m
-from scdiff.assay.mixture import GRID, GRID_WEIGHT, N_NODES, REFERENCE_DEPTH, Model, Soup
+from scdiff.assay import priors
+from scdiff.assay.densities import GRID, GRID_WEIGHT
+from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.priors import N_NODES, REFERENCE_DEPTH
 from scdiff.assay.table import tabulate
 
 LEVELS = {1: (3e-4,), 2: (3e-4, 0.05), 3: (2e-4, 3e-4, 0.05)}
@@ -38,8 +40,8 @@ def log_pmf(count, mean, size):
 def on_log_densities(count, depth, level, activity, size):
     """An expressed count, for each activity: one cell of fifty expresses a fifth."""
     mean = np.array([level * np.exp(activity * z - activity**2 / 2) * depth for z in GRID])
-    most = np.log(1 - m.TAIL) + log_pmf(count, mean, size)
-    few = np.log(m.TAIL) + log_pmf(count, m.TAIL_LEVEL * mean, m.TAIL_SIZE)
+    most = np.log(1 - priors.TAIL) + log_pmf(count, mean, size)
+    few = np.log(priors.TAIL) + log_pmf(count, priors.TAIL_LEVEL * mean, priors.TAIL_SIZE)
     return np.logaddexp(most, few)
 
 
@@ -110,8 +112,10 @@ def excesses(model, theta, table, prevalence=None):
     """How far each partial pattern, and all positive ones, are above what costs nothing."""
     weight = table.weight @ pattern_weights(model, theta, table, prevalence) / table.weight.sum()
     partial = [p for p, on in enumerate(model.patterns) if on.any() and not model.positive[p]]
-    found = [(np.log(weight[p] + 1e-300) - m.PARTIAL) / m.PARTIAL_SD for p in partial]
-    found.append((np.log(weight[model.positive].sum() + 1e-300) - m.POSITIVE) / m.POSITIVE_SD)
+    found = [(np.log(weight[p] + 1e-300) - priors.PARTIAL) / priors.PARTIAL_SD for p in partial]
+    found.append(
+        (np.log(weight[model.positive].sum() + 1e-300) - priors.POSITIVE) / priors.POSITIVE_SD
+    )
     return np.maximum(found, 0.0)
 
 
@@ -119,12 +123,12 @@ def soup_distances(model, theta):
     """How far the composition of the soup is from what is expected, in prior spreads."""
     found = []
     for g, soup in enumerate(unpack(model, theta)["soup"]):
-        centre, spread = 0.0, m.COMPOSITION_SPREAD
+        centre, spread = 0.0, priors.COMPOSITION_SPREAD
         if model.soup is not None:
             pairs = zip(model.soup.markers, model.level, strict=True)
             share = [(k + 0.5) / (model.soup.total + 1) / level for k, level in pairs]
             centre = np.log(share[g]) - np.log(max(share))
-            spread = np.sqrt(m.KNOWN_SPREAD**2 + 1 / (model.soup.markers[g] + 0.5))
+            spread = np.sqrt(priors.KNOWN_SPREAD**2 + 1 / (model.soup.markers[g] + 0.5))
         found.append((soup - centre) / spread)
     return np.array(found)
 
@@ -132,14 +136,22 @@ def soup_distances(model, theta):
 def normal_prior(model):
     """Centre and standard deviation of each entry of theta; none (infinite) for the soup."""
     n = model.n_markers
-    above = m.RARE_ABOVE if model.soup is None else model.most * m.MOST_MEAN_SOUP / m.MOST_SOUP
-    rare = [-m.RARE_SLOPE * max(np.log(node / above), 0.0) for node in model.nodes]
+    above = (
+        priors.RARE_ABOVE
+        if model.soup is None
+        else model.most * priors.MOST_MEAN_SOUP / priors.MOST_SOUP
+    )
+    rare = [-priors.RARE_SLOPE * max(np.log(node / above), 0.0) for node in model.nodes]
     found = [(np.log(level), model.level_sd) for level in model.level]
-    found += [(0.0, np.inf)] * n + [(m.LEAK, m.LEAK_SD)] * n
-    found += [(m.ON_SIZE, m.ON_SIZE_SD)] * n + [(m.OFF_SIZE, m.OFF_SIZE_SD)] * n
-    found += [(m.ACTIVITY, m.ACTIVITY_SD), (0.0, m.SLOPE_SD), (m.TILT, m.TILT_SD)]
-    found += [(value - np.mean(rare), m.NODE_SD) for value in rare]
-    found += [(0.0, m.WEIGHT_SD)] * 2**n
+    found += [(0.0, np.inf)] * n + [(priors.LEAK, priors.LEAK_SD)] * n
+    found += [(priors.ON_SIZE, priors.ON_SIZE_SD)] * n + [(priors.OFF_SIZE, priors.OFF_SIZE_SD)] * n
+    found += [
+        (priors.ACTIVITY, priors.ACTIVITY_SD),
+        (0.0, priors.SLOPE_SD),
+        (priors.TILT, priors.TILT_SD),
+    ]
+    found += [(value - np.mean(rare), priors.NODE_SD) for value in rare]
+    found += [(0.0, priors.WEIGHT_SD)] * 2**n
     return np.array(found).T
 
 
@@ -152,8 +164,8 @@ def penalty(model, theta, table, prevalence=None):
     """What all priors cost together."""
     centre, sd = normal_prior(model)
     normal = sum(((value - c) / s) ** 2 / 2 for value, c, s in zip(theta, centre, sd, strict=True))
-    excess = student(excesses(model, theta, table, prevalence), m.EXCESS_FREEDOM)
-    soup = student(soup_distances(model, theta), m.FREEDOM)
+    excess = student(excesses(model, theta, table, prevalence), priors.EXCESS_FREEDOM)
+    soup = student(soup_distances(model, theta), priors.FREEDOM)
     return normal + soup + excess + mean_excess(model, theta) ** 2 / 2
 
 
@@ -161,11 +173,11 @@ def mean_excess(model, theta):
     """How far the mean contamination is above three tenths of soup, in standard deviations."""
     if model.soup is None:
         return 0.0
-    logits = theta[model.node_logits]
+    logits = theta[model.layout.nodes]
     weight = np.exp(logits - log_sum(logits))
-    of_soup = [m.MOST_SOUP * (1 - np.exp(-node / model.most)) for node in model.nodes]
+    of_soup = [priors.MOST_SOUP * (1 - np.exp(-node / model.most)) for node in model.nodes]
     mean = sum(w * share for w, share in zip(weight, of_soup, strict=True))
-    return max(np.log(mean / m.MOST_MEAN_SOUP) / m.MOST_MEAN_SD, 0.0)
+    return max(np.log(mean / priors.MOST_MEAN_SOUP) / priors.MOST_MEAN_SD, 0.0)
 
 
 def numeric(function, theta):
@@ -225,9 +237,9 @@ def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalenc
     curvature = np.diag(normal_prior(model)[1] ** -2.0)
     for weight, score in zip(table.weight, scores, strict=True):
         curvature += weight * np.outer(score, score)
-    curvature += student_bend(lambda at: soup_distances(model, at), theta, m.FREEDOM)
+    curvature += student_bend(lambda at: soup_distances(model, at), theta, priors.FREEDOM)
     excess = lambda at: excesses(model, at, table, prevalence)  # noqa: E731
-    curvature += student_bend(excess, theta, m.EXCESS_FREEDOM)
+    curvature += student_bend(excess, theta, priors.EXCESS_FREEDOM)
     by_theta = numeric(lambda at: mean_excess(model, at), theta)
     curvature += np.outer(by_theta, by_theta)
     np.testing.assert_allclose(here.curvature, curvature, rtol=1e-5, atol=1e-5)

@@ -27,4 +27,6 @@ def test_the_order_of_the_cells_does_not_matter():
     rng = np.random.default_rng(1)
     counts, depth = rng.poisson(1.0, (200, 2)), rng.lognormal(8, 0.4, 200)
     order = rng.permutation(200)
-    np.testing.assert_allclose(learn_levels(counts, depth), learn_levels(counts[order], depth[order]), rtol=1e-12)
+    np.testing.assert_allclose(
+        learn_levels(counts, depth), learn_levels(counts[order], depth[order]), rtol=1e-12
+    )

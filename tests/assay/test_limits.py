@@ -72,7 +72,11 @@ def test_a_small_control_is_less_sure_than_a_large_one():
 def test_matched_sets_count_where_they_are_worse():
     alone = limit_of_blank(0.001, 5_000)
     assert limit_of_blank(0.001, 5_000, matched=0.02) == 0.02
-    assert limit_of_blank(0.001, 5_000, matched=0.0) == alone == limit_of_blank(0.001, 5_000, matched=float("nan"))
+    assert (
+        limit_of_blank(0.001, 5_000, matched=0.0)
+        == alone
+        == limit_of_blank(0.001, 5_000, matched=float("nan"))
+    )
 
 
 def test_a_number_needs_the_goal_for_its_cv():
@@ -96,7 +100,9 @@ def test_the_cv_of_a_plain_count_has_no_excess():
 def test_law_a_batch_at_the_lloq_is_quantified_in_95_of_100(n_cells, sensitivity, excess):
     lloq = quantification_limit(sensitivity, n_cells, 0.0, excess=excess)
     needed = max(QUANTIFIABLE_EVENTS, int(np.ceil(excess / CV_GOAL**2)))
-    assert lloq == 1 or binom.sf(needed - 1, n_cells, lloq * sensitivity) == pytest.approx(0.95, abs=1e-6)
+    assert lloq == 1 or binom.sf(needed - 1, n_cells, lloq * sensitivity) == pytest.approx(
+        0.95, abs=1e-6
+    )
     assert lloq >= events_limit(sensitivity, n_cells)
 
 
@@ -184,13 +190,17 @@ RANK = {"not detected": 0, "detected": 1, "quantified": 2}
 
 
 @settings(max_examples=80, deadline=None)
-@given(n_cells=cells, called=st.integers(0, 200), blank=st.floats(0, 0.02), evidence=st.floats(0, 50))
+@given(
+    n_cells=cells, called=st.integers(0, 200), blank=st.floats(0, 0.02), evidence=st.floats(0, 50)
+)
 def test_law_more_calls_and_more_evidence_never_say_less(n_cells, called, blank, evidence):
     called = min(called, n_cells - 1)
     here = RANK[verdict(called, n_cells, blank=blank, evidence_of_positives=evidence)]
     assert RANK[verdict(called + 1, n_cells, blank=blank, evidence_of_positives=evidence)] >= here
     assert RANK[verdict(called, n_cells, blank=blank, evidence_of_positives=evidence + 5)] >= here
-    assert RANK[verdict(called, n_cells, blank=blank + 0.01, evidence_of_positives=evidence)] <= here
+    assert (
+        RANK[verdict(called, n_cells, blank=blank + 0.01, evidence_of_positives=evidence)] <= here
+    )
 
 
 def log_tail(total, freedom):
@@ -281,7 +291,10 @@ def test_error_rates_hold_the_false_discovery_rate(known_fit):
     for rate in (0.01, 0.05, 0.2):
         false_rate, sensitivity = error_rates(fit, rate=rate)
         prevalence = 20 / 3_000
-        assert false_rate * (1 - prevalence) <= 1.5 * rate * (false_rate * (1 - prevalence) + sensitivity * prevalence) + 1e-4
+        assert (
+            false_rate * (1 - prevalence)
+            <= 1.5 * rate * (false_rate * (1 - prevalence) + sensitivity * prevalence) + 1e-4
+        )
 
 
 def test_error_rates_are_repeatable_and_hang_little_on_the_seed(known_fit):
@@ -303,7 +316,9 @@ def test_a_blank_and_a_full_batch_tell_what_the_other_would_give(known_fit):
     """The rates are those of the reference batch, whatever the batch itself holds; a blank knows nothing of its positive cells."""
     empty, whole = (known_fit(8_000, prevalence=prevalence) for prevalence in (0.0, 0.9))
     shares = np.where(whole.model.positive, 0.9 / whole.model.positive.sum(), whole.weight)
-    even = replace(whole, theta=whole.model.with_weight(whole.theta, whole.table, shares / shares.sum()))
+    even = replace(
+        whole, theta=whole.model.with_weight(whole.theta, whole.table, shares / shares.sum())
+    )
     blank, full = error_rates(empty), error_rates(even)
     assert blank[1] == pytest.approx(full[1], abs=0.08)
     assert blank[1] < error_rates(whole)[1]

@@ -18,7 +18,11 @@ def genes():
     """Totals over four decades with many ties, dispersions and names."""
     rng = np.random.default_rng(0)
     totals = rng.poisson(rng.lognormal(3, 2, N_GENES)).astype(float)
-    return totals, totals * rng.lognormal(0.5, 0.5, N_GENES), np.array([f"g{n}" for n in rng.permutation(N_GENES)])
+    return (
+        totals,
+        totals * rng.lognormal(0.5, 0.5, N_GENES),
+        np.array([f"g{n}" for n in rng.permutation(N_GENES)]),
+    )
 
 
 def draw(genes, wanted, excluded=(), n_sets=1_000, seed=0):
@@ -57,7 +61,10 @@ def test_halves_are_alike_in_abundance_and_dispersion(genes):
     drawn = draw(genes, [20.0, 60.0, 300.0])
     spread = np.log(genes[1] + 1) - 2 * np.log(genes[0] + 0.5)
     for values in (np.log(genes[0] + 0.5), spread):
-        halves = values[drawn.genes[: drawn.n_calibration]], values[drawn.genes[drawn.n_calibration :]]
+        halves = (
+            values[drawn.genes[: drawn.n_calibration]],
+            values[drawn.genes[drawn.n_calibration :]],
+        )
         np.testing.assert_allclose(halves[0].mean(axis=0), halves[1].mean(axis=0), atol=0.06)
 
 
@@ -67,7 +74,13 @@ def test_the_order_of_the_genes_does_not_matter(genes, shuffle, seed):
     order = np.random.default_rng(shuffle).permutation(N_GENES)
     plain = draw(genes, [900, 3], excluded=[7, 9], n_sets=50, seed=seed)
     place = np.argsort(order)
-    moved = draw(tuple(column[order] for column in genes), [900, 3], excluded=place[[7, 9]], n_sets=50, seed=seed)
+    moved = draw(
+        tuple(column[order] for column in genes),
+        [900, 3],
+        excluded=place[[7, 9]],
+        n_sets=50,
+        seed=seed,
+    )
     assert np.array_equal(order[moved.genes], plain.genes)
     assert np.array_equal(moved.fold, plain.fold)
 
@@ -77,5 +90,8 @@ def test_seeds_draw_other_sets(genes):
 
 
 def test_too_few_genes_are_refused():
-    with pytest.raises(InputError, match=r"5 genes are too few for null marker sets: two sets of 3 .* null_sets to 0"):
+    with pytest.raises(
+        InputError,
+        match=r"5 genes are too few for null marker sets: two sets of 3 .* null_sets to 0",
+    ):
         draw_sets([1] * 5, [1] * 5, list("abcde"), [1, 1, 1], n_sets=10)

@@ -12,18 +12,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import gammaln, logsumexp
 from scipy.stats import nbinom
 
-from scdiff.assay import mixture
-from scdiff.assay.mixture import (
-    GRID,
-    GRID_WEIGHT,
-    N_NODES,
-    REFERENCE_DEPTH,
-    Model,
-    Soup,
-    draw_counts,
-    off_log_density,
-    on_log_density,
-)
+from scdiff.assay import penalties, priors
+from scdiff.assay.densities import GRID, GRID_WEIGHT, draw_counts, off_log_density, on_log_density
+from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.priors import N_NODES, REFERENCE_DEPTH
 from scdiff.assay.table import tabulate
 
 MODEL = Model((2e-4, 3e-4, 0.1), 2)
@@ -69,16 +61,16 @@ def table():
 
 def theta_of(values, slope):
     theta = MODEL.prior_mean.copy()
-    theta[16], theta[MODEL.logits] = slope, values
+    theta[16], theta[MODEL.layout.patterns] = slope, values
     return theta
 
 
 def test_the_parts_of_theta_lie_end_to_end():
     n_theta = len(MODEL.prior_mean)
     places = np.arange(n_theta)
-    assert MODEL.slope_at == 16
-    assert places[MODEL.node_logits].tolist() == list(range(18, 18 + N_NODES))
-    assert places[MODEL.logits].tolist() == list(range(18 + N_NODES, n_theta))
+    assert MODEL.layout.slope == 16
+    assert places[MODEL.layout.nodes].tolist() == list(range(18, 18 + N_NODES))
+    assert places[MODEL.layout.patterns].tolist() == list(range(18 + N_NODES, n_theta))
     assert n_theta == 18 + N_NODES + 8
 
 
@@ -107,7 +99,7 @@ def test_law_node_weights_sum_to_one_and_know_only_differences(values, shift):
     found = []
     for by in (0.0, shift):
         theta = MODEL.prior_mean.copy()
-        theta[MODEL.node_logits] = values + by
+        theta[MODEL.layout.nodes] = values + by
         found.append(MODEL.parameters(theta).node_weight)
     assert found[0].sum() == pytest.approx(1.0)
     np.testing.assert_allclose(found[0], np.exp(values - logsumexp(values)), rtol=1e-9)
@@ -121,7 +113,7 @@ def test_law_theta_with_a_weight_has_that_weight(table, weight, slope):
     theta = MODEL.with_weight(theta_of(np.zeros(8), slope), table, weight)
     np.testing.assert_allclose(MODEL.average_weight(theta, table), weight, atol=1e-7)
     assert theta[16] == slope
-    before = slice(0, MODEL.logits.start)
+    before = slice(0, MODEL.layout.patterns.start)
     np.testing.assert_array_equal(theta[before], theta_of(0.0, slope)[before])
 
 
@@ -141,7 +133,9 @@ def test_a_slope_makes_deep_cells_express_more_often_and_leaves_the_kinds_of_exp
 
 def excess_cost(table, weight, *, held=False):
     weights = MODEL.weights(theta_of(np.log(weight), 0.0), table)
-    return MODEL._excess_cost(weights, table, held=held)
+    return penalties.excess_cost(
+        weights, table.weight, MODEL.patterns, MODEL.positive, MODEL.layout, held=held
+    )
 
 
 def student(away, freedom):
@@ -155,8 +149,8 @@ def test_partial_patterns_cost_only_where_they_are_many(table):
     assert cost == 0
     assert not gradient.any()
     assert not curvature.any()
-    away = (np.log(0.2 / many.sum()) - mixture.PARTIAL) / mixture.PARTIAL_SD
-    expected = student(away, mixture.EXCESS_FREEDOM)
+    away = (np.log(0.2 / many.sum()) - priors.PARTIAL) / priors.PARTIAL_SD
+    expected = student(away, priors.EXCESS_FREEDOM)
     assert away > 1
     assert excess_cost(table, many)[0] == pytest.approx(expected, abs=1e-9)
 
@@ -164,11 +158,11 @@ def test_partial_patterns_cost_only_where_they_are_many(table):
 def test_positive_patterns_cost_by_their_sum(table):
     """Of the four positive patterns each is below the share that costs nothing; together not."""
     weight = np.full(8, 1e-4)
-    weight[MODEL.positive] = np.exp(mixture.POSITIVE) * 0.9
+    weight[MODEL.positive] = np.exp(priors.POSITIVE) * 0.9
     weight[0] = 1 - weight[1:].sum()
-    away = (np.log(weight[MODEL.positive].sum()) - mixture.POSITIVE) / mixture.POSITIVE_SD
+    away = (np.log(weight[MODEL.positive].sum()) - priors.POSITIVE) / priors.POSITIVE_SD
     cost = excess_cost(table, weight)[0]
-    assert cost == pytest.approx(student(away, mixture.EXCESS_FREEDOM), abs=1e-9)
+    assert cost == pytest.approx(student(away, priors.EXCESS_FREEDOM), abs=1e-9)
     assert cost > 0.3
 
 
@@ -182,7 +176,7 @@ def test_the_excess_has_heavy_tails(table):
     steps = np.diff(costs)
     assert (steps > 0).all()
     assert (np.diff(steps) < 0).all()
-    assert costs[-1] < (mixture.EXCESS_FREEDOM + 1) * np.log(1 + 9)
+    assert costs[-1] < (priors.EXCESS_FREEDOM + 1) * np.log(1 + 9)
     curvature = excess_cost(table, np.full(8, 1 / 8))[2]
     assert np.linalg.eigvalsh(curvature).min() > -1e-9
 
@@ -204,13 +198,13 @@ def soup_cost(model, *moved):
     """Cost of a composition of the soup that is moved away from the expected one."""
     theta = model.prior_mean.copy()
     theta[SOUP] = model.composition[0] + moved
-    return model._soup_cost(theta)
+    return penalties.soup_cost(theta, model.layout, *model.composition)
 
 
 def test_an_unknown_soup_is_expected_to_be_like_positive_cells(model):
     centre, spread = model.composition
     np.testing.assert_array_equal(centre, 0.0)
-    np.testing.assert_array_equal(spread, mixture.COMPOSITION_SPREAD)
+    np.testing.assert_array_equal(spread, priors.COMPOSITION_SPREAD)
     assert soup_cost(model, 0, 0, 0)[0] == 0
     assert soup_cost(model, 0.7, 0, 0)[0] == pytest.approx(soup_cost(model, 0, -0.7, 0)[0])
 
@@ -222,7 +216,7 @@ def test_a_counted_soup_is_expected_as_counted(model):
     ratio = np.array([3.5, 900.5, 9000.5]) / (1e6 + 1) / np.array(model.level)
     np.testing.assert_allclose(np.exp(centre), ratio / ratio.max())
     noise = 1 / np.array([3.5, 900.5, 9000.5])
-    np.testing.assert_allclose(spread**2, mixture.KNOWN_SPREAD**2 + noise)
+    np.testing.assert_allclose(spread**2, priors.KNOWN_SPREAD**2 + noise)
     costs = [soup_cost(soupy, *(1.0 * np.eye(3)[marker]))[0] for marker in range(3)]
     assert costs[0] < costs[1] - 0.2
     assert costs[1] <= costs[2] + 1e-9
@@ -235,8 +229,8 @@ def test_law_the_soup_costs_what_students_tails_cost(moved, known):
     model = replace(MODEL, soup=Soup((3.0, 900.0, 9000.0), 1e6) if known else None)
     cost, gradient, curvature = soup_cost(model, *moved)
     spread = model.composition[1]
-    assert cost == pytest.approx(student(moved / spread, mixture.FREEDOM).sum())
-    bend = (mixture.FREEDOM + 1) / (mixture.FREEDOM + (moved / spread) ** 2) / spread**2
+    assert cost == pytest.approx(student(moved / spread, priors.FREEDOM).sum())
+    bend = (priors.FREEDOM + 1) / (priors.FREEDOM + (moved / spread) ** 2) / spread**2
     np.testing.assert_allclose(np.diag(curvature)[SOUP], bend)
     np.testing.assert_allclose(gradient[SOUP], bend * moved, atol=1e-12)
     rest = curvature - np.diag(np.diag(curvature))
@@ -271,12 +265,12 @@ def test_parameters_at_the_prior_centre(model):
     parameters, level = model.parameters(model.prior_mean), np.array(model.level)
     np.testing.assert_allclose(parameters.level, level)
     np.testing.assert_allclose(parameters.soup, level)
-    np.testing.assert_allclose(parameters.leak, np.exp(mixture.LEAK) * level)
-    np.testing.assert_allclose(parameters.on_size, np.exp(mixture.ON_SIZE))
-    np.testing.assert_allclose(parameters.off_size, np.exp(mixture.OFF_SIZE))
+    np.testing.assert_allclose(parameters.leak, np.exp(priors.LEAK) * level)
+    np.testing.assert_allclose(parameters.on_size, np.exp(priors.ON_SIZE))
+    np.testing.assert_allclose(parameters.off_size, np.exp(priors.OFF_SIZE))
     np.testing.assert_allclose(parameters.weight, 1 / 8)
     spreads = (parameters.activity, parameters.slope, parameters.tilt)
-    assert spreads == pytest.approx((np.exp(mixture.ACTIVITY), 0.0, mixture.TILT))
+    assert spreads == pytest.approx((np.exp(priors.ACTIVITY), 0.0, priors.TILT))
     np.testing.assert_array_equal(parameters.nodes, model.nodes)
     assert parameters.most == model.most
 
@@ -284,9 +278,9 @@ def test_parameters_at_the_prior_centre(model):
 def test_the_prior_takes_much_contamination_for_rare(model):
     """Nodes up to a share are alike; beyond it a node costs in proportion to its logarithm."""
     weight = model.parameters(model.prior_mean).node_weight
-    low = model.nodes <= mixture.RARE_ABOVE
+    low = model.nodes <= priors.RARE_ABOVE
     np.testing.assert_allclose(weight[low], weight[0])
-    times = (model.nodes[~low] / mixture.RARE_ABOVE) ** -mixture.RARE_SLOPE
+    times = (model.nodes[~low] / priors.RARE_ABOVE) ** -priors.RARE_SLOPE
     np.testing.assert_allclose(weight[~low] / weight[0], times)
     assert weight[~low].size > 0
 
@@ -299,7 +293,7 @@ def test_theta_of_natural_parameters_comes_back(model, truth, to_theta):
 
 
 def test_prior_is_proper_and_inside_the_bounds(model):
-    soup = model._soup_cost(model.prior_mean + 0.1)[2]
+    soup = penalties.soup_cost(model.prior_mean + 0.1, model.layout, *model.composition)[2]
     assert (np.linalg.eigvalsh(model.prior_precision + soup) > 0).all()
     np.testing.assert_array_equal(model.prior_precision, model.prior_precision.T)
     low, high = model.bounds
@@ -311,7 +305,7 @@ def test_prior_is_proper_and_inside_the_bounds(model):
 
 
 def test_the_witness_is_the_most_abundant_marker_where_it_is_abundant_and_not_alone():
-    high, low = mixture.ABUNDANT, mixture.ABUNDANT * 0.99
+    high, low = priors.ABUNDANT, priors.ABUNDANT * 0.99
     assert Model((1e-4, high, 2e-4), 2).witness == 1
     assert Model((high, 1e-4, 2 * high), 2).witness == 2
     assert Model((1e-4, low), 2).witness is None
@@ -320,9 +314,9 @@ def test_the_witness_is_the_most_abundant_marker_where_it_is_abundant_and_not_al
 
 
 def test_how_far_contamination_may_reach(model):
-    assert model.most == mixture.MOST_CONTAMINATION
-    assert Model((1e-4, 2e-4), 2).most == mixture.MOST_SCARCE
-    assert replace(model, reach=0.01).most == mixture.MOST_CONTAMINATION
+    assert model.most == priors.MOST_CONTAMINATION
+    assert Model((1e-4, 2e-4), 2).most == priors.MOST_SCARCE
+    assert replace(model, reach=0.01).most == priors.MOST_CONTAMINATION
     assert replace(model, reach=0.8).most == 0.8
     assert replace(Model((1e-4, 2e-4), 2), reach=0.8).most == 0.8
 
@@ -332,12 +326,12 @@ def test_a_rich_soup_allows_more_contamination_than_a_poor_one(model):
     soups = [Soup((count, 10.0, 1e3), 1e6) for count in (1.0, 100.0, 1e4)]
     most = [replace(model, soup=soup).most for soup in soups]
     shares = [(soup.share / np.array(model.level)).max() for soup in soups]
-    assert most[0] == pytest.approx(mixture.MOST_SOUP * shares[0])
-    assert most[1] == pytest.approx(mixture.MOST_SOUP * shares[1])
-    assert most[2] == pytest.approx(mixture.MOST_SOUP * shares[2])
+    assert most[0] == pytest.approx(priors.MOST_SOUP * shares[0])
+    assert most[1] == pytest.approx(priors.MOST_SOUP * shares[1])
+    assert most[2] == pytest.approx(priors.MOST_SOUP * shares[2])
     assert most[0] < most[1] < most[2]
     nothing = replace(model, soup=Soup((0.0, 0.0, 0.0), 1e9))
-    assert nothing.most == 10 * mixture.LEAST_CONTAMINATION
+    assert nothing.most == 10 * priors.LEAST_CONTAMINATION
     assert replace(model, soup=soups[0], reach=1.0).most == most[0]
 
 
@@ -349,7 +343,7 @@ def test_nodes_go_in_equal_steps_from_the_least_to_the_most(model, known):
     made = replace(model, **known)
     nodes = made.nodes
     assert nodes.shape == (N_NODES,)
-    assert (nodes[0], nodes[-1]) == pytest.approx((mixture.LEAST_CONTAMINATION, made.most))
+    assert (nodes[0], nodes[-1]) == pytest.approx((priors.LEAST_CONTAMINATION, made.most))
     np.testing.assert_allclose(np.diff(np.log(nodes)), np.log(nodes[-1] / nodes[0]) / (N_NODES - 1))
 
 
@@ -357,11 +351,11 @@ def test_the_level_of_the_witness_stays_above_all_contamination(model):
     """A cell that expresses it is not to be taken for one full of soup."""
     for made in (model, replace(model, reach=0.8), replace(model, soup=Soup((5.0, 5.0, 8e4), 1e6))):
         least = np.exp(made.bounds[0][:3]) / np.array(model.level)
-        expected = max(mixture.MOST_CONTAMINATION, made.most)
-        np.testing.assert_allclose(least, [mixture.LEVEL_MIN, mixture.LEVEL_MIN, expected])
+        expected = max(priors.MOST_CONTAMINATION, made.most)
+        np.testing.assert_allclose(least, [priors.LEVEL_MIN, priors.LEVEL_MIN, expected])
     scarce = Model((1e-4, 2e-4), 2)
     least = np.exp(scarce.bounds[0][:2]) / np.array(scarce.level)
-    np.testing.assert_allclose(least, mixture.LEVEL_MIN)
+    np.testing.assert_allclose(least, priors.LEVEL_MIN)
 
 
 def test_the_model_of_the_other_markers_keeps_their_levels_and_soup(model):
@@ -415,7 +409,7 @@ def test_background_is_the_mean_over_the_nodes(model, truth):
 def test_densities_are_negative_binomials(model, truth):
     parameters = truth(0.1, model, tilt=-0.4)
     counts, depth = np.array([0.0, 3.0, 400.0]), np.array([900.0, 4_000.0, 20_000.0])
-    tail, few_level, few_size = mixture.TAIL, mixture.TAIL_LEVEL, mixture.TAIL_SIZE
+    tail, few_level, few_size = priors.TAIL, priors.TAIL_LEVEL, priors.TAIL_SIZE
     for index in range(3):
         on, size = on_log_density(parameters, index, counts, depth), parameters.on_size[index]
         on = on - gammaln(counts + 1)[:, None]

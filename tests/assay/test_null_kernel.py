@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from scdiff.assay.calibration import Batch, matched_null
+from scdiff.assay.calibration import Batch, tally_null_sets
 from scdiff.assay.matched import MatchedSets, draw_sets
 from scdiff.assay.null_kernel import BINS, fill_codes, sum_counts
 from scdiff.assay.statistic import Statistic, code_of, rate_bin
@@ -22,15 +22,26 @@ def drawn_batch(seed=0):
     mean = rng.lognormal(-1, 2, N_GENES) * rng.lognormal(0, 0.6, (N_CELLS, 1))
     counts = rng.poisson(mean * rng.gamma(2, 0.5, (N_CELLS, N_GENES))).astype(np.float32)
     counts[0], counts[:, 1], counts[3, 4] = 0, 0, 900
-    return Batch(sparse.csr_matrix(counts), [f"c{n}" for n in range(N_CELLS)], [f"g{n}" for n in range(N_GENES)])
+    return Batch(
+        sparse.csr_matrix(counts),
+        [f"c{n}" for n in range(N_CELLS)],
+        [f"g{n}" for n in range(N_GENES)],
+    )
 
 
 def null_of(batch, markers, *, n_sets=40, min_markers=2, chunk_cells=2_048):
     """Null of a programme whose markers are named."""
     columns = [int(np.flatnonzero(np.asarray(batch.genes) == name)[0]) for name in markers]
     counts = np.asarray(batch.csr[:, columns].toarray(), dtype=float)
-    sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=columns, n_sets=n_sets)
-    return (*matched_null(batch, counts, sets, min_markers, chunk_cells=chunk_cells), sets)
+    sets = draw_sets(
+        batch.totals,
+        batch.squares,
+        batch.genes,
+        counts.sum(axis=0),
+        excluded=columns,
+        n_sets=n_sets,
+    )
+    return (*tally_null_sets(batch, counts, sets, min_markers, chunk_cells=chunk_cells), sets)
 
 
 def slow_tally(batch, sets: MatchedSets, markers_bin, min_markers):
@@ -39,7 +50,11 @@ def slow_tally(batch, sets: MatchedSets, markers_bin, min_markers):
     gene_bin = rate_bin((counts.sum(axis=0) + 0.5) / total)
     depth_bin = rate_bin(np.maximum(counts.sum(axis=1), 1))
     used = np.concatenate([gene_bin[sets.genes.ravel()], markers_bin])
-    statistic = Statistic.build((used.min() + depth_bin.min(), used.max() + depth_bin.max()), sets.genes.shape[1], min_markers)
+    statistic = Statistic.build(
+        (used.min() + depth_bin.min(), used.max() + depth_bin.max()),
+        sets.genes.shape[1],
+        min_markers,
+    )
     edges = np.sort(counts.sum(axis=1))[np.arange(1, 8) * N_CELLS // 8]
     tally = np.zeros((2, 8, BINS), dtype=int)
     for cell in range(N_CELLS):
@@ -47,15 +62,23 @@ def slow_tally(batch, sets: MatchedSets, markers_bin, min_markers):
         for row, genes in enumerate(sets.genes):
             number = np.array([1.0])
             for gene in genes:
-                place = gene_bin[gene] + depth_bin[cell] - statistic.first, int(code_of(counts[cell, gene]))
+                place = (
+                    gene_bin[gene] + depth_bin[cell] - statistic.first,
+                    int(code_of(counts[cell, gene])),
+                )
                 number = np.convolve(number, [statistic.off[place], statistic.on[place]])
-            log_odds = np.log((number[min_markers:].sum() + 1e-300) / (number[:min_markers].sum() + 1e-300))
+            log_odds = np.log(
+                (number[min_markers:].sum() + 1e-300) / (number[:min_markers].sum() + 1e-300)
+            )
             here = int(np.clip(log_odds * 8 + BINS / 2, 0, BINS - 1))
             tally[int(row >= sets.n_calibration), stratum, here] += 1
     return tally
 
 
-@pytest.mark.parametrize(("markers", "min_markers"), [(("g5",), 1), (("g5", "g9", "g20"), 2), (("g2", "g3", "g5", "g9", "g20"), 4)])
+@pytest.mark.parametrize(
+    ("markers", "min_markers"),
+    [(("g5",), 1), (("g5", "g9", "g20"), 2), (("g2", "g3", "g5", "g9", "g20"), 4)],
+)
 def test_tally_is_that_of_the_slow_twin(markers, min_markers):
     batch = drawn_batch()
     null, bins, sets = null_of(batch, markers, min_markers=min_markers)
@@ -76,19 +99,26 @@ def test_same_bits_for_any_order_of_cells_and_genes_and_any_chunk(shuffle, chunk
     plain, bins, _ = null_of(batch, ("g5", "g9", "g20"))
     rng = np.random.default_rng(shuffle)
     cells, genes = rng.permutation(N_CELLS), rng.permutation(N_GENES)
-    moved = Batch(batch.csr[cells][:, genes], np.asarray(batch.cells)[cells], np.asarray(batch.genes)[genes])
+    moved = Batch(
+        batch.csr[cells][:, genes], np.asarray(batch.cells)[cells], np.asarray(batch.genes)[genes]
+    )
     other, other_bins, _ = null_of(moved, ("g5", "g9", "g20"), chunk_cells=chunk_cells)
     assert np.array_equal(other.tally, plain.tally)
     assert np.array_equal(other.strata.edges, plain.strata.edges)
     assert np.array_equal(other_bins, bins[cells])
 
 
-@pytest.mark.parametrize("form", [sparse.csc_matrix, sparse.coo_matrix, sparse.csr_array, lambda matrix: matrix.toarray()])
+@pytest.mark.parametrize(
+    "form",
+    [sparse.csc_matrix, sparse.coo_matrix, sparse.csr_array, lambda matrix: matrix.toarray()],
+)
 @pytest.mark.parametrize("dtype", [np.int32, np.float64])
 def test_same_bits_for_any_format(form, dtype):
     batch = drawn_batch()
     other = Batch(form(batch.csr.astype(dtype)), batch.cells, batch.genes)
-    assert np.array_equal(null_of(other, ("g5", "g9"))[0].tally, null_of(batch, ("g5", "g9"))[0].tally)
+    assert np.array_equal(
+        null_of(other, ("g5", "g9"))[0].tally, null_of(batch, ("g5", "g9"))[0].tally
+    )
 
 
 def test_sums_and_codes_are_those_of_the_dense_matrix():

@@ -27,11 +27,18 @@ def plans(model):
 
 def test_the_cells_meet_the_limits_and_fewer_do_not(plans):
     for plan in plans:
-        at = [detection_limit(plan.sensitivity, n, limit_of_blank(plan.false_call_rate, n)) for n in (plan.cells_to_detect, 1_000)]
+        at = [
+            detection_limit(plan.sensitivity, n, limit_of_blank(plan.false_call_rate, n))
+            for n in (plan.cells_to_detect, 1_000)
+        ]
         assert at[0] <= 0.001 * (1 + 1e-6)
         assert at[1] > 0.001
-        assert quantification_limit(plan.sensitivity, plan.cells_to_quantify, at[0]) <= 0.001 * (1 + 1e-6)
-        assert quantification_limit(plan.sensitivity, int(plan.cells_to_quantify * 0.85), 0.0) > 0.001
+        assert quantification_limit(plan.sensitivity, plan.cells_to_quantify, at[0]) <= 0.001 * (
+            1 + 1e-6
+        )
+        assert (
+            quantification_limit(plan.sensitivity, int(plan.cells_to_quantify * 0.85), 0.0) > 0.001
+        )
 
 
 def test_depth_buys_sensitivity(plans):
@@ -113,6 +120,10 @@ def test_a_batch_as_planned_holds_called_cells(model, truth, draw):
     (plan,) = plan_cells(model, [4_000], fraction=0.005)
     found = 0
     for seed in range(20):
-        cells = draw(truth(0.005, model), model, n_cells=plan.cells_to_detect, depth=4_000, seed=seed)
-        found += call_cells(fit_mixture(tabulate(cells.counts, cells.depth), Model(model.level, 2))).positive.any()
+        cells = draw(
+            truth(0.005, model), model, n_cells=plan.cells_to_detect, depth=4_000, seed=seed
+        )
+        found += call_cells(
+            fit_mixture(tabulate(cells.counts, cells.depth), Model(model.level, 2))
+        ).positive.any()
     assert found >= 17

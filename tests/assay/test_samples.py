@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from scdiff.assay.calls import call_cells
-from scdiff.assay.fit import FINE, WORTH_A_REACH, fit_mixture, profile_interval
-from scdiff.assay.mixture import MOST_REACH, N_NODES, Soup
-from scdiff.assay.samples import FEWEST_CELLS, call_samples, fit_from_record, fit_record
+from scdiff.assay.fit import fit_mixture, profile_interval
+from scdiff.assay.mixture import Soup
+from scdiff.assay.priors import FINE_GAIN, MOST_REACH, N_NODES, WORTH_A_REACH
+from scdiff.assay.samples import FEWEST_CELLS_FOR_FIT, call_samples, fit_from_record, fit_record
 from scdiff.assay.table import tabulate
 
 PARTS = ("evidence", "probability", "marker_probability", "positive")
@@ -19,8 +20,15 @@ PARTS = ("evidence", "probability", "marker_probability", "positive")
 @pytest.fixture(scope="module")
 def batch(model, truth, draw):
     """Counts, depth and sample of 2,400 cells: none, 5 % and 20 % positive."""
-    drawn = [draw(truth(p, model), model, n_cells=800, depth=8_000, seed=seed) for seed, p in enumerate((0.0, 0.05, 0.2))]
-    return np.concatenate([d.counts for d in drawn]), np.concatenate([d.depth for d in drawn]), np.repeat(["a", "b", "c"], 800)
+    drawn = [
+        draw(truth(p, model), model, n_cells=800, depth=8_000, seed=seed)
+        for seed, p in enumerate((0.0, 0.05, 0.2))
+    ]
+    return (
+        np.concatenate([d.counts for d in drawn]),
+        np.concatenate([d.depth for d in drawn]),
+        np.repeat(["a", "b", "c"], 800),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,9 @@ def test_cells_in_another_order_get_the_same_bits(called, batch, model):
     for name, fit in called.fits.items():
         np.testing.assert_array_equal(fit.theta, other.fits[name].theta)
     for part in PARTS:
-        np.testing.assert_array_equal(getattr(called.calls, part)[order], getattr(other.calls, part))
+        np.testing.assert_array_equal(
+            getattr(called.calls, part)[order], getattr(other.calls, part)
+        )
 
 
 @pytest.mark.slow
@@ -94,7 +104,9 @@ def test_controls_stay_out_of_the_pooled_fit(batch, model):
     assert with_control.fits["all"].table.n_cells == treated.sum()
     np.testing.assert_array_equal(with_control.fits["all"].theta, without.fits["all"].theta)
     for part in PARTS:
-        np.testing.assert_array_equal(getattr(with_control.calls, part)[treated], getattr(without.calls, part))
+        np.testing.assert_array_equal(
+            getattr(with_control.calls, part)[treated], getattr(without.calls, part)
+        )
     assert with_control.fits["a"].prevalence < 0.01
 
 
@@ -108,7 +120,7 @@ def test_controls_alone_are_the_pooled_fit(batch, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_cells", [1, FEWEST_CELLS - 1])
+@pytest.mark.parametrize("n_cells", [1, FEWEST_CELLS_FOR_FIT - 1])
 def test_a_tiny_sample_takes_the_pooled_parameters(batch, model, n_cells):
     counts, depth, _ = batch
     samples = np.array(["tiny"] * n_cells + ["large"] * (len(depth) - n_cells))
@@ -125,7 +137,11 @@ def test_a_record_puts_the_fit_together_again(called, batch):
         again = fit_from_record(fit_record(fit), counts[cells], depth[cells])
         np.testing.assert_array_equal(again.theta, fit.theta)
         assert again.model == fit.model
-        assert (again.value, again.prevalence, again.evidence_of_positives) == (fit.value, fit.prevalence, fit.evidence_of_positives)
+        assert (again.value, again.prevalence, again.evidence_of_positives) == (
+            fit.value,
+            fit.prevalence,
+            fit.evidence_of_positives,
+        )
     assert profile_interval(again) == profile_interval(fit)
 
 
@@ -144,7 +160,12 @@ def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model)
     counts, depth, samples = batch
     soups = {"all": Soup((20.0, 30.0, 9000.0), 2e6), "b": Soup((10.0, 15.0, 4000.0), 1e6)}
     called = call_samples(counts, depth, samples, model, soups=soups)
-    assert {name: fit.model.soup for name, fit in called.fits.items()} == {"all": soups["all"], "a": None, "b": soups["b"], "c": None}
+    assert {name: fit.model.soup for name, fit in called.fits.items()} == {
+        "all": soups["all"],
+        "a": None,
+        "b": soups["b"],
+        "c": None,
+    }
     for name in ("a", "b"):
         cells = samples == name
         again = fit_from_record(fit_record(called.fits[name]), counts[cells], depth[cells])
@@ -178,7 +199,7 @@ def test_a_dirty_sample_does_not_make_the_others_worse(model, truth, draw, ratio
     """Beside its own starts a sample tries the pooled optimum, which can only be better."""
     clean, dirty = (truth(0.1, model), model), (truth(0.0, model, ratio=ratio), model)
     drawn, alone, fits = two_samples(draw, clean, dirty, model)
-    assert fits["clean"].value <= alone.value + 10 * FINE
+    assert fits["clean"].value <= alone.value + 10 * FINE_GAIN
     assert fits["clean"].prevalence == pytest.approx(alone.prevalence, abs=0.01)
     assert fits["clean"].prevalence == pytest.approx(drawn[0].positive.mean(), abs=0.02)
     assert fits["dirty"].prevalence < 0.01

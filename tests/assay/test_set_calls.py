@@ -26,7 +26,11 @@ def drawn(seed: int, share: float = 0.0, fold: float = 6.0) -> tuple[Batch, np.n
     mean = depth * level / level.sum() * rng.gamma(3, 1 / 3, (N_CELLS, N_GENES))
     mean[:, SET] *= np.where(raised, fold, 1.0)[:, None]
     counts = sparse.csr_matrix(rng.poisson(mean).astype(np.float32))
-    batch = Batch(counts, np.array([f"c{n}" for n in range(N_CELLS)]), np.array([f"g{n}" for n in range(N_GENES)]))
+    batch = Batch(
+        counts,
+        np.array([f"c{n}" for n in range(N_CELLS)]),
+        np.array([f"g{n}" for n in range(N_GENES)]),
+    )
     return batch, counts[:, SET].toarray(), raised
 
 
@@ -75,7 +79,11 @@ def test_held_out_sets_are_calibrated():
 
 def test_depth_alone_calls_nothing():
     batch, counts, _ = drawn(1)
-    deep = Batch(sparse.vstack([batch.counts, batch.counts * 4]).tocsr(), [f"c{n}" for n in range(2 * N_CELLS)], batch.genes)
+    deep = Batch(
+        sparse.vstack([batch.counts, batch.counts * 4]).tocsr(),
+        [f"c{n}" for n in range(2 * N_CELLS)],
+        batch.genes,
+    )
     found = call_set(deep, np.vstack([counts, counts * 4]), excluded=SET)
     assert found.positive.mean() <= 0.02
 
@@ -86,7 +94,10 @@ def test_order_of_cells_and_genes_does_not_matter():
     cells, genes = rng.permutation(N_CELLS), rng.permutation(N_GENES)
     shuffled = Batch(batch.counts[cells][:, genes], batch.cells[cells], batch.genes[genes])
     place = np.argsort(genes)[SET]
-    one, other = call_set(batch, counts, excluded=SET), call_set(shuffled, counts[cells][:, ::-1], excluded=place)
+    one, other = (
+        call_set(batch, counts, excluded=SET),
+        call_set(shuffled, counts[cells][:, ::-1], excluded=place),
+    )
     np.testing.assert_array_equal(one.score[cells], other.score)
     np.testing.assert_array_equal(one.calibration.p_value[cells], other.calibration.p_value)
     np.testing.assert_array_equal(one.calibration.blank, other.calibration.blank)
@@ -97,7 +108,10 @@ def test_more_counts_of_the_set_never_lower_its_score():
     more = counts.copy()
     more[5, 3] += 4  # of one cell; totals of the genes and depths as they were
     kept = Batch(batch.counts, batch.cells, batch.genes)
-    assert call_set(kept, more, excluded=SET).score[5] >= call_set(batch, counts, excluded=SET).score[5]
+    assert (
+        call_set(kept, more, excluded=SET).score[5]
+        >= call_set(batch, counts, excluded=SET).score[5]
+    )
 
 
 def test_bins_are_those_of_the_slow_twin():
@@ -108,8 +122,13 @@ def test_bins_are_those_of_the_slow_twin():
     found = root_bins(code_of(counts), sets, columns_bin, depth_bin, roots, 200.0)
     for cell in range(30):
         for number, genes in enumerate(sets):
-            total = sum(int(roots[columns_bin[gene] + depth_bin[cell], counts[cell, gene]]) for gene in genes)
-            assert found[cell, number] == min(max(int(np.floor(total / 200.0)) + BINS // 2, 0), BINS - 1)
+            total = sum(
+                int(roots[columns_bin[gene] + depth_bin[cell], counts[cell, gene]])
+                for gene in genes
+            )
+            assert found[cell, number] == min(
+                max(int(np.floor(total / 200.0)) + BINS // 2, 0), BINS - 1
+            )
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg():

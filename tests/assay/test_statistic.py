@@ -9,8 +9,8 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import nbinom
 
-from scdiff.assay import mixture
-from scdiff.assay.mixture import GRID, GRID_WEIGHT
+from scdiff.assay import priors
+from scdiff.assay.densities import GRID, GRID_WEIGHT
 from scdiff.assay.null_kernel import BINS, LARGEST_CODE
 from scdiff.assay.statistic import (
     CONTRAST,
@@ -30,9 +30,9 @@ LOWEST, HIGHEST = -40, 90
 
 def slow_evidence(count, mean):
     """Caller's likelihood ratio at the centre of the priors: on is ten times the batch's rate."""
-    logs = (mixture.ON_SIZE, mixture.OFF_SIZE, mixture.ACTIVITY)
+    logs = (priors.ON_SIZE, priors.OFF_SIZE, priors.ACTIVITY)
     on_size, off_size, sd = (np.exp(value) for value in logs)
-    tail, low, few = mixture.TAIL, mixture.TAIL_LEVEL, mixture.TAIL_SIZE
+    tail, low, few = priors.TAIL, priors.TAIL_LEVEL, priors.TAIL_SIZE
     on, off = [], []
     for z in GRID:
         level = CONTRAST * mean * np.exp(sd * z - sd**2 / 2)
@@ -56,7 +56,9 @@ def slow_log_odds(on, min_markers):
     """Sum over all patterns."""
     total = {True: 0.0, False: 0.0}
     for pattern in product([0, 1], repeat=len(on)):
-        total[sum(pattern) >= min_markers] += np.prod([p if state else 1 - p for p, state in zip(on, pattern, strict=True)])
+        total[sum(pattern) >= min_markers] += np.prod(
+            [p if state else 1 - p for p, state in zip(on, pattern, strict=True)]
+        )
     return np.log(total[True] / total[False])
 
 
@@ -64,7 +66,9 @@ def test_evidence_is_that_of_the_slow_twin():
     statistic = Statistic.build((LOWEST, HIGHEST), 3, 2)
     for row, count in product((0, 30, 64, 120), (0, 1, 2, 7, 31)):
         mean = 2 ** ((LOWEST + row + 0.5) / 16)
-        expected = min(LARGEST_EVIDENCE, max(slow_evidence(lower, mean) for lower in range(count + 1)))
+        expected = min(
+            LARGEST_EVIDENCE, max(slow_evidence(lower, mean) for lower in range(count + 1))
+        )
         log_odds = np.log(statistic.on[row, count] / statistic.off[row, count])
         assert log_odds == pytest.approx(expected + np.log(PRIOR / (1 - PRIOR)), rel=1e-9)
 
@@ -80,7 +84,10 @@ def test_bins_are_those_of_the_sum_over_all_patterns(n_markers, min_markers):
     )
     bins = statistic.bins(codes, np.arange(n_markers)[None, :], columns_bin, depth_bin)
     for row in range(40):
-        on = [statistic.on[columns_bin[g] + depth_bin[row] - LOWEST, codes[row, g]] for g in range(n_markers)]
+        on = [
+            statistic.on[columns_bin[g] + depth_bin[row] - LOWEST, codes[row, g]]
+            for g in range(n_markers)
+        ]
         assert bins[row, 0] == int(log_odds_bin(slow_log_odds(on, min_markers)))
 
 
@@ -100,7 +107,9 @@ def test_more_counts_never_lower_the_statistic_and_one_marker_is_never_enough():
 def test_many_markers_stay_finite():
     statistic = Statistic.build((LOWEST, HIGHEST), 60, 30)
     codes = np.array([[0] * 60, [255] * 60, [255] * 30 + [0] * 30], dtype=np.uint8)
-    bins = statistic.bins(codes, np.arange(60)[None, :], np.full(60, 20), np.zeros(3, dtype=int))[:, 0]
+    bins = statistic.bins(codes, np.arange(60)[None, :], np.full(60, 20), np.zeros(3, dtype=int))[
+        :, 0
+    ]
     assert bins[0] == 0
     assert bins[1] == BINS - 1
     assert bins[0] <= bins[2] <= bins[1]
@@ -116,4 +125,10 @@ def test_codes_keep_the_order_and_the_bins_of_the_caller():
 
 
 def test_rates_are_binned_by_a_16th_of_an_octave():
-    assert rate_bin([1.0, 2.0, 0.5, 2 ** (1 / 16), 2 ** (1 / 16) - 1e-6]).tolist() == [0, 16, -16, 1, 0]
+    assert rate_bin([1.0, 2.0, 0.5, 2 ** (1 / 16), 2 ** (1 / 16) - 1e-6]).tolist() == [
+        0,
+        16,
+        -16,
+        1,
+        0,
+    ]

@@ -79,9 +79,13 @@ def test_rows_lead_back_to_the_cells(drawn):
     counts, depth = drawn
     table = tabulate(counts, depth)
     assert table.n_cells == len(depth)
-    np.testing.assert_array_equal(np.bincount(table.cell_row, minlength=len(table.weight)), table.weight)
+    np.testing.assert_array_equal(
+        np.bincount(table.cell_row, minlength=len(table.weight)), table.weight
+    )
     for index, marker in enumerate(table.markers):
-        np.testing.assert_array_equal(marker.counts[marker.row[table.cell_row]], coarse_counts(counts[:, index]))
+        np.testing.assert_array_equal(
+            marker.counts[marker.row[table.cell_row]], coarse_counts(counts[:, index])
+        )
         np.testing.assert_array_equal(marker.depth[marker.row[table.cell_row]], coarse_depth(depth))
 
 
@@ -132,9 +136,16 @@ def test_law_wider_bins_hold_the_same_cells_in_fewer_rows(drawn):
         wider = table.coarser(binning)
         assert len(wider.weight) <= len(table.weight)
         assert wider.weight.sum() == len(depth)
-        np.testing.assert_array_equal(np.bincount(wider.cell_row, minlength=len(wider.weight)), wider.weight)
-        assert (np.abs(np.log2(wider.depth[wider.cell_row] / depth)) <= 0.5 / binning.steps_per_octave + 0.04).all()
+        np.testing.assert_array_equal(
+            np.bincount(wider.cell_row, minlength=len(wider.weight)), wider.weight
+        )
+        assert (
+            np.abs(np.log2(wider.depth[wider.cell_row] / depth))
+            <= 0.5 / binning.steps_per_octave + 0.04
+        ).all()
         for marker, exact in zip(wider.markers, np.asarray(counts).T, strict=True):
             small = exact < binning.exact_below
-            np.testing.assert_array_equal(marker.counts[marker.row[wider.cell_row]][small], exact[small])
+            np.testing.assert_array_equal(
+                marker.counts[marker.row[wider.cell_row]][small], exact[small]
+            )
         table = wider

@@ -61,7 +61,10 @@ def resident(pid: int) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            parents[int(folder.name)] = (int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+            parents[int(folder.name)] = (
+                int(fields[1]),
+                int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+            )
         except OSError:
             continue
     family = {pid}
@@ -74,15 +77,37 @@ def watched(file: Path, out: Path, engine: str) -> dict[str, Any]:
     """Run ``scdiff run`` in a process of its own; seconds by step and memory."""
     shutil.rmtree(out, ignore_errors=True)
     begun, worst, most = time.monotonic(), 0, 0
-    command = [sys.executable, "-m", "scdiff", "run", str(file), "--engine", engine, "--out", str(out)]
-    with (out.with_suffix(".log")).open("w") as log, subprocess.Popen(command, stderr=log, stdout=log) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "scdiff",
+        "run",
+        str(file),
+        "--engine",
+        engine,
+        "--out",
+        str(out),
+    ]
+    with (
+        (out.with_suffix(".log")).open("w") as log,
+        subprocess.Popen(command, stderr=log, stdout=log) as process,
+    ):
         while process.poll() is None:
             sizes = resident(process.pid) or [0]
             worst, most = max(worst, *sizes), max(most, sum(sizes))
             time.sleep(0.3)
     said = out.with_suffix(".log").read_text()
-    steps = {name: float(seconds) for name, seconds in re.findall(r"^ {2}(\w+) +([\d.]+) s$", said, re.MULTILINE)}
-    return {"seconds": time.monotonic() - begun, **steps, "worst_gib": worst / 2**30, "all_gib": most / 2**30, "code": process.returncode}
+    steps = {
+        name: float(seconds)
+        for name, seconds in re.findall(r"^ {2}(\w+) +([\d.]+) s$", said, re.MULTILINE)
+    }
+    return {
+        "seconds": time.monotonic() - begun,
+        **steps,
+        "worst_gib": worst / 2**30,
+        "all_gib": most / 2**30,
+        "code": process.returncode,
+    }
 
 
 def main() -> None:
@@ -91,12 +116,16 @@ def main() -> None:
     parser.set_defaults(cells=[100_000, 1_000_000])
     given = parser.parse_args()
     sizes = sorted(given.cells)
-    rows = [{"cells": size} | watched(atlas(size, given.cache), given.cache / f"atlas-{size}", "dask") for size in sizes]
+    rows = [
+        {"cells": size} | watched(atlas(size, given.cache), given.cache / f"atlas-{size}", "dask")
+        for size in sizes
+    ]
     watched(atlas(sizes[0], given.cache), given.cache / "atlas-memory", "memory")
-    tables = [(given.cache / name / "tables" / "fractions.csv").read_bytes() for name in (f"atlas-{sizes[0]}", "atlas-memory")]
-    note = (
-        f"Fractions of {sizes[0]:,} cells by dask and in memory: {'identical, byte for byte' if tables[0] == tables[1] else 'DIFFERENT'}."
-    )
+    tables = [
+        (given.cache / name / "tables" / "fractions.csv").read_bytes()
+        for name in (f"atlas-{sizes[0]}", "atlas-memory")
+    ]
+    note = f"Fractions of {sizes[0]:,} cells by dask and in memory: {'identical, byte for byte' if tables[0] == tables[1] else 'DIFFERENT'}."
     write(pd.DataFrame(rows), "atlas", folder=given.results, notes=[note])
 
 

@@ -21,13 +21,13 @@ from numba import njit
 from scipy import sparse
 
 from scdiff.assay.blanks import background_null
-from scdiff.assay.calibration import Batch, calibrate, matched_null
+from scdiff.assay.calibration import Batch, calibrate, tally_null_sets
 from scdiff.assay.empirical import GROUPS, NOMINAL
 from scdiff.assay.fit import fit_mixture
 from scdiff.assay.matched import draw_sets
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import tabulate
-from scdiff.steps.call import call
+from scdiff.steps.call.step import call
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared" / "data"
@@ -46,17 +46,25 @@ LEVEL = 1e-3
 
 def programme(batch, size, seed):
     """Random genes of a batch and their counts."""
-    genes = np.sort(np.random.default_rng([seed, size]).choice(np.flatnonzero(batch.totals >= 10), size, replace=False))
+    genes = np.sort(
+        np.random.default_rng([seed, size]).choice(
+            np.flatnonzero(batch.totals >= 10), size, replace=False
+        )
+    )
     return genes, np.asarray(batch.csr[:, genes].toarray(), dtype=float)
 
 
 def rates(batch, size, seed):
     """Rates at nominal 5 % of the held-out halves of both nulls; the fitted caller has at most three markers here."""
     genes, counts = programme(batch, size, seed)
-    sets = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=genes, seed=seed)
-    found = {"matched": matched_null(batch, counts, sets, MIN_MARKERS[size])[0].held_out[FIVE]}
+    sets = draw_sets(
+        batch.totals, batch.squares, batch.genes, counts.sum(axis=0), excluded=genes, seed=seed
+    )
+    found = {"matched": tally_null_sets(batch, counts, sets, MIN_MARKERS[size])[0].held_out[FIVE]}
     if size <= MOST_FITTED:
-        fit = fit_mixture(tabulate(counts, np.maximum(batch.depth, 1)), Model((LEVEL,) * size, MIN_MARKERS[size]))
+        fit = fit_mixture(
+            tabulate(counts, np.maximum(batch.depth, 1)), Model((LEVEL,) * size, MIN_MARKERS[size])
+        )
         found["background"] = background_null(fit, batch.depth, seed=seed).held_out[FIVE]
     return found
 
@@ -70,7 +78,15 @@ def real_batches(n_seeds):
         for size in MIN_MARKERS:
             for seed in range(n_seeds):
                 for null, rate in rates(batch, size, seed).items():
-                    rows.append({"batch": name, "null": null, "size": size, "seed": seed, **dict(zip(GROUPS, rate, strict=True))})
+                    rows.append(
+                        {
+                            "batch": name,
+                            "null": null,
+                            "size": size,
+                            "seed": seed,
+                            **dict(zip(GROUPS, rate, strict=True)),
+                        }
+                    )
             print(name, size, "done", flush=True)
     return pd.DataFrame(rows)
 
@@ -94,7 +110,11 @@ def simulated(n_cells, n_genes=20_000, depth=3_500):
     rng = np.random.default_rng(0)
     rate = rng.lognormal(0, 2.2, n_genes)
     depths, room = rng.lognormal(np.log(depth), 0.4, n_cells), n_cells * 2_400
-    indptr, indices, data = np.zeros(n_cells + 1, np.int32), np.empty(room, np.int32), np.empty(room, np.float32)
+    indptr, indices, data = (
+        np.zeros(n_cells + 1, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.float32),
+    )
     size = _simulate(rate / rate.sum(), depths, 0, indptr, indices, data)
     counts = sparse.csr_matrix((data[:size], indices[:size], indptr), shape=(n_cells, n_genes))
     return Batch(counts, [f"c{n}" for n in range(n_cells)], [f"g{n}" for n in range(n_genes)])
@@ -119,7 +139,14 @@ def cost(n_cells):
     warm = simulated(300)
     warm_genes, warm_counts = programme(warm, 3, 0)
     model = Model((LEVEL,) * 3, 2)
-    calibrate(warm, warm_counts, fit_mixture(tabulate(warm_counts, warm.depth), model), excluded=warm_genes, n_sets=10, n_blanks=1)
+    calibrate(
+        warm,
+        warm_counts,
+        fit_mixture(tabulate(warm_counts, warm.depth), model),
+        excluded=warm_genes,
+        n_sets=10,
+        n_blanks=1,
+    )
     batch = simulated(n_cells)
     counts = batch.counts
     size = counts.data.nbytes + counts.indices.nbytes + counts.indptr.nbytes
@@ -129,14 +156,31 @@ def cost(n_cells):
     _, rows[0]["wall_s"], rows[0]["cpu_s"] = timed(lambda: _one_pass(counts.data))
     genes, markers = programme(batch, 3, 1)
     fit = fit_mixture(tabulate(markers, np.maximum(batch.depth, 1)), model)
-    for part, n_blanks in (("calibration, 1,000 sets", 0), ("calibration, 1,000 sets and 20 blanks", 20)):
+    for part, n_blanks in (
+        ("calibration, 1,000 sets", 0),
+        ("calibration, 1,000 sets and 20 blanks", 20),
+    ):
         fresh = Batch(counts, batch.cells, batch.genes)
-        _, wall, cpu = timed(lambda fresh=fresh, n=n_blanks: calibrate(fresh, markers, fit, excluded=genes, n_blanks=n))
+        _, wall, cpu = timed(
+            lambda fresh=fresh, n=n_blanks: calibrate(
+                fresh, markers, fit, excluded=genes, n_blanks=n
+            )
+        )
         tracemalloc.start()
-        calibrate(Batch(counts, batch.cells, batch.genes), markers, fit, excluded=genes, n_blanks=n_blanks)
+        calibrate(
+            Batch(counts, batch.cells, batch.genes), markers, fit, excluded=genes, n_blanks=n_blanks
+        )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        rows.append({"part": part, "wall_s": wall, "cpu_s": cpu, "memory_mb": peak / 1e6, "memory_to_matrix": peak / size})
+        rows.append(
+            {
+                "part": part,
+                "wall_s": wall,
+                "cpu_s": cpu,
+                "memory_mb": peak / 1e6,
+                "memory_to_matrix": peak / size,
+            }
+        )
     wall, cpu, peak = calling(batch)
     rows.append(
         {
@@ -156,9 +200,15 @@ def calling(batch):
     names = np.array(batch.genes, dtype=object)
     chosen = np.argsort(np.abs(batch.totals - np.median(batch.totals)))[:3]
     names[chosen] = ["PDX1", "NKX6-1", "INS"]
-    adata = ad.AnnData(obs=pd.DataFrame({"sample": "one"}, index=list(batch.cells)), var=pd.DataFrame(index=names))
+    adata = ad.AnnData(
+        obs=pd.DataFrame({"sample": "one"}, index=list(batch.cells)), var=pd.DataFrame(index=names)
+    )
     n_positive = len(batch.cells) * 3 // 100
-    planted = np.random.default_rng(2).poisson(np.array([1.0, 1.5, 400.0]), (n_positive, 3)).astype(np.float32)
+    planted = (
+        np.random.default_rng(2)
+        .poisson(np.array([1.0, 1.5, 400.0]), (n_positive, 3))
+        .astype(np.float32)
+    )
     place = np.repeat(np.arange(n_positive), 3), np.tile(chosen, n_positive)
     counts = batch.counts + sparse.csr_matrix((planted.ravel(), place), shape=batch.counts.shape)
     adata.layers["counts"] = counts.tocsr()
@@ -177,7 +227,9 @@ def summary(frame):
     for (null, batch, size), part in frame.groupby(["null", "batch", "size"], sort=True):
         overall, quartiles = 100 * part["overall"], 100 * part[list(GROUPS[1:])]
         far = quartiles.to_numpy().ravel()
-        within = overall.between(4.5, 5.5) & quartiles.ge(4).all(axis=1) & quartiles.le(6).all(axis=1)
+        within = (
+            overall.between(4.5, 5.5) & quartiles.ge(4).all(axis=1) & quartiles.le(6).all(axis=1)
+        )
         rows.append({
             "null": null, "batch": batch, "genes": size, "programmes": len(part), "mean %": overall.mean(),
             "worst %": overall.iloc[(overall - 5).abs().argmax()], "mean of quartiles, farthest %": _farthest(quartiles.mean()),
@@ -192,7 +244,10 @@ def _farthest(values):
 
 def markdown(frame):
     """A table in plain text."""
-    cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row] for row in frame.itertuples(index=False)]
+    cells = [
+        [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
+        for row in frame.itertuples(index=False)
+    ]
     lines = [[str(name) for name in frame.columns], ["---"] * frame.shape[1], *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -200,7 +255,9 @@ def markdown(frame):
 def main():
     """Run all, write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one programme per batch and size, 10,000 cells")
+    parser.add_argument(
+        "--quick", action="store_true", help="one programme per batch and size, 10,000 cells"
+    )
     quick = parser.parse_args().quick
     title, seconds = cost(10_000 if quick else 100_000)
     print(markdown(seconds))

@@ -62,9 +62,15 @@ def side(name: str) -> tuple[Counts, pd.Index, pd.Series]:
     else:
         adata = ad.read_h5ad(DATA / "islet_mouse.h5ad")
         counts, depth = marker_counts(adata)
-        known = (adata.obs["cell_type"] != "beta") & (counts[:, 2] / depth * 1e4 < MISLABELLED_CP10K)
+        known = (adata.obs["cell_type"] != "beta") & (
+            counts[:, 2] / depth * 1e4 < MISLABELLED_CP10K
+        )
         adata = adata[known] if name == "strangers" else adata
-    return sparse.csr_matrix(adata.X, dtype=float), adata.var_names, adata.obs["cell_type"].astype(str)
+    return (
+        sparse.csr_matrix(adata.X, dtype=float),
+        adata.var_names,
+        adata.obs["cell_type"].astype(str),
+    )
 
 
 @cache
@@ -78,7 +84,9 @@ def counts_of(name: str) -> Counts:
     """Counts of one side on all genes."""
     matrix, names, _ = side(name)
     place = genes().get_indexer(names)
-    return sparse.csr_matrix((matrix.data, place[matrix.indices], matrix.indptr), shape=(matrix.shape[0], len(genes())))
+    return sparse.csr_matrix(
+        (matrix.data, place[matrix.indices], matrix.indptr), shape=(matrix.shape[0], len(genes()))
+    )
 
 
 def pooled(name: str) -> np.ndarray:
@@ -112,7 +120,10 @@ class Bench:
 
     def own(self, target: np.ndarray, replace: dict[int, tuple[str, int]] | None = None) -> Counts:
         """Counts that each cell made, thinned to ``target``; ``replace`` names another source for some droplets."""
-        drawn = {name: self.rng.integers(counts_of(name).shape[0], size=self.n) for name in (self.kind, "stromal")}
+        drawn = {
+            name: self.rng.integers(counts_of(name).shape[0], size=self.n)
+            for name in (self.kind, "stromal")
+        }
         source = [(self.kind if yes else "stromal") for yes in self.positive]
         place = np.where(self.positive, drawn[self.kind], drawn["stromal"])
         for droplet, (name, row) in (replace or {}).items():
@@ -133,40 +144,66 @@ class Bench:
         """Molecules of soup in each droplet."""
         profile = self.soup if profile is None else profile
         number = self.rng.poisson(molecules)
-        gene = np.searchsorted(np.cumsum(profile), self.rng.random(number.sum()) * profile.sum()).clip(max=len(profile) - 1)
-        return sparse.csr_matrix((np.ones(len(gene)), (np.repeat(np.arange(self.n), number), gene)), shape=(self.n, len(profile)))
+        gene = np.searchsorted(
+            np.cumsum(profile), self.rng.random(number.sum()) * profile.sum()
+        ).clip(max=len(profile) - 1)
+        return sparse.csr_matrix(
+            (np.ones(len(gene)), (np.repeat(np.arange(self.n), number), gene)),
+            shape=(self.n, len(profile)),
+        )
 
     def batch(self, counts: Counts, **columns: Any) -> ad.AnnData:
         """Make the object that the steps read."""
         counts = sparse.csr_matrix(counts, dtype=np.float32)
-        obs = pd.DataFrame({"sample": "one"} | columns, index=[f"c{i}" for i in range(counts.shape[0])])
-        obs["sample"], obs["truth"] = pd.Categorical(obs["sample"]), self.positive[: counts.shape[0]]
+        obs = pd.DataFrame(
+            {"sample": "one"} | columns, index=[f"c{i}" for i in range(counts.shape[0])]
+        )
+        obs["sample"], obs["truth"] = (
+            pd.Categorical(obs["sample"]),
+            self.positive[: counts.shape[0]],
+        )
         adata = ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes()))
         adata.layers["counts"] = adata.X
         adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "UMI"}}
         return adata
 
-    def mixed(self, rho: np.ndarray, depth: np.ndarray, replace: dict[int, tuple[str, int]] | None = None) -> Counts:
+    def mixed(
+        self, rho: np.ndarray, depth: np.ndarray, replace: dict[int, tuple[str, int]] | None = None
+    ) -> Counts:
         """Own counts and soup, the soup a share ``rho`` of each droplet."""
         return self.own(depth * (1 - rho), replace) + self.ambient(depth * rho)
 
 
 def thin(counts: Counts, keep: np.ndarray, rng: np.random.Generator) -> Counts:
     """Keep each molecule with a chance."""
-    kept = rng.binomial(np.rint(counts.data).astype(int), np.repeat(np.clip(keep, 0, 1), np.diff(counts.indptr)))
-    return sparse.csr_matrix((kept.astype(float), counts.indices, counts.indptr), shape=counts.shape)
+    kept = rng.binomial(
+        np.rint(counts.data).astype(int), np.repeat(np.clip(keep, 0, 1), np.diff(counts.indptr))
+    )
+    return sparse.csr_matrix(
+        (kept.astype(float), counts.indices, counts.indptr), shape=counts.shape
+    )
 
 
 @family
 def hump(bench: Bench) -> ad.AnnData:
     """One hump, CV 0.3-0.7."""
-    return bench.batch(bench.mixed(bench.hump(bench.rng.choice([0.02, 0.05, 0.1, 0.2]), bench.rng.uniform(0.3, 0.7)), bench.depths()))
+    return bench.batch(
+        bench.mixed(
+            bench.hump(bench.rng.choice([0.02, 0.05, 0.1, 0.2]), bench.rng.uniform(0.3, 0.7)),
+            bench.depths(),
+        )
+    )
 
 
 @family
 def wide_hump(bench: Bench) -> ad.AnnData:
     """One hump, CV 0.7-1.5."""
-    return bench.batch(bench.mixed(bench.hump(bench.rng.choice([0.02, 0.05, 0.1, 0.2]), bench.rng.uniform(0.7, 1.5)), bench.depths()))
+    return bench.batch(
+        bench.mixed(
+            bench.hump(bench.rng.choice([0.02, 0.05, 0.1, 0.2]), bench.rng.uniform(0.7, 1.5)),
+            bench.depths(),
+        )
+    )
 
 
 @family
@@ -210,7 +247,11 @@ def debris(bench: Bench) -> ad.AnnData:
     """5-30 % of the droplets hold a fragment of one lysed positive cell, 3-15 % of its molecules."""
     depth, hit = bench.depths(), bench.rng.random(bench.n) < bench.rng.uniform(0.05, 0.3)
     rows = bench.rng.integers(counts_of(bench.kind).shape[0], size=bench.n)
-    fragment = thin(counts_of(bench.kind)[rows], hit * bench.rng.uniform(0.03, 0.15, bench.n) * min(1.0, bench.depth / 8_000), bench.rng)
+    fragment = thin(
+        counts_of(bench.kind)[rows],
+        hit * bench.rng.uniform(0.03, 0.15, bench.n) * min(1.0, bench.depth / 8_000),
+        bench.rng,
+    )
     return bench.batch(bench.mixed(bench.hump(0.02, 0.5), depth) + fragment)
 
 
@@ -219,7 +260,9 @@ def strangers(bench: Bench) -> ad.AnnData:
     """2-10 % real islet cells that are not beta, with the soup they came with."""
     bench.kind = "islet"  # beside islet cells floats the RNA of islets
     bench.soup = (1 - bench.share) * pooled("stromal") + bench.share * pooled("all islets")
-    rows = np.flatnonzero(~bench.positive & (bench.rng.random(bench.n) < bench.rng.uniform(0.02, 0.1)))
+    rows = np.flatnonzero(
+        ~bench.positive & (bench.rng.random(bench.n) < bench.rng.uniform(0.02, 0.1))
+    )
     number = counts_of("strangers").shape[0]
     replace = {int(i): ("strangers", int(bench.rng.integers(number))) for i in rows}
     return bench.batch(bench.mixed(bench.hump(0.03, 0.5), bench.depths(), replace))
@@ -230,7 +273,11 @@ def swapping(bench: Bench) -> ad.AnnData:
     """Index swapping: a share of each droplet's molecules comes from one barcode of a sample of islets."""
     depth, rate = bench.depths(), bench.rng.choice([0.002, 0.01, 0.03])
     rows = bench.rng.integers(counts_of("all islets").shape[0], size=bench.n)
-    swapped = bench.gather(np.full(bench.n, "all islets", dtype=object), rows, rate * depth * bench.rng.lognormal(0, 0.6, bench.n))
+    swapped = bench.gather(
+        np.full(bench.n, "all islets", dtype=object),
+        rows,
+        rate * depth * bench.rng.lognormal(0, 0.6, bench.n),
+    )
     return bench.batch(bench.mixed(bench.hump(0.03, 0.5), depth) + swapped)
 
 
@@ -243,17 +290,29 @@ def doublets(bench: Bench) -> ad.AnnData:
     first = np.flatnonzero(bench.rng.random(bench.n) < rate)
     second = bench.rng.integers(bench.n, size=len(first))
     adder = sparse.csr_matrix((np.ones(len(first)), (first, second)), shape=(bench.n, bench.n))
-    bench.facts["truth"] = (bench.positive.sum() + bench.positive[second].sum()) / (bench.n + len(first))
+    bench.facts["truth"] = (bench.positive.sum() + bench.positive[second].sum()) / (
+        bench.n + len(first)
+    )
     return bench.batch(counts + adder @ counts)
 
 
 @family
 def leak(bench: Bench) -> ad.AnnData:
     """One marker is expressed by 1-40 % of the stromal cells, at 0.2 to 1 times its level."""
-    counts = sparse.lil_matrix(bench.mixed(bench.hump(bench.rng.choice([0.05, 0.15]), 0.7), bench.depths()))
+    counts = sparse.lil_matrix(
+        bench.mixed(bench.hump(bench.rng.choice([0.05, 0.15]), 0.7), bench.depths())
+    )
     gene, level = [("Pdx1", 2.0), ("Nkx6-1", 3.0), ("Ins2", 300.0)][bench.rng.integers(3)]
-    cells = np.flatnonzero(~bench.positive & (bench.rng.random(bench.n) < bench.rng.uniform(0.01, 0.4)))
-    mean = level / 1e4 * bench.depth * bench.rng.uniform(0.2, 1.0) * bench.rng.lognormal(0, 0.5, len(cells))
+    cells = np.flatnonzero(
+        ~bench.positive & (bench.rng.random(bench.n) < bench.rng.uniform(0.01, 0.4))
+    )
+    mean = (
+        level
+        / 1e4
+        * bench.depth
+        * bench.rng.uniform(0.2, 1.0)
+        * bench.rng.lognormal(0, 0.5, len(cells))
+    )
     column = genes().get_loc(gene)
     for cell, count in zip(cells, bench.rng.poisson(mean), strict=True):
         counts[cell, column] += count
@@ -264,14 +323,22 @@ def leak(bench: Bench) -> ad.AnnData:
 def weak(bench: Bench) -> ad.AnnData:
     """Positives express their markers at 0.1 to 0.4 times the level of beta cells."""
     depth, rho = bench.depths(), bench.hump(0.05, 0.7)
-    own = _weaker(bench.own(depth * (1 - rho)), np.where(bench.positive, bench.rng.uniform(0.1, 0.4), 1.0), bench.rng)
+    own = _weaker(
+        bench.own(depth * (1 - rho)),
+        np.where(bench.positive, bench.rng.uniform(0.1, 0.4), 1.0),
+        bench.rng,
+    )
     return bench.batch(own + bench.ambient(depth * rho))
 
 
 @family
 def graded(bench: Bench) -> ad.AnnData:
     """Expression is graded: from nothing to all, evenly in the logarithm; above a tenth counts as positive."""
-    depth, rho, factor = bench.depths(), bench.hump(0.05, 0.7), np.exp(bench.rng.uniform(np.log(0.01), 0.0, bench.n))
+    depth, rho, factor = (
+        bench.depths(),
+        bench.hump(0.05, 0.7),
+        np.exp(bench.rng.uniform(np.log(0.01), 0.0, bench.n)),
+    )
     own = _weaker(bench.own(depth * (1 - rho)), np.where(bench.positive, factor, 1.0), bench.rng)
     bench.positive &= factor >= 0.1
     return bench.batch(own + bench.ambient(depth * rho))
@@ -281,7 +348,10 @@ def _weaker(counts: Counts, factor: np.ndarray, rng: np.random.Generator) -> Cou
     """Thin the markers only."""
     marker = np.isin(counts.indices, genes().get_indexer(MARKER_GENES))
     keep = np.where(marker, np.repeat(factor, np.diff(counts.indptr)), 1.0)
-    return sparse.csr_matrix((rng.binomial(counts.data.astype(int), keep).astype(float), counts.indices, counts.indptr), shape=counts.shape)
+    return sparse.csr_matrix(
+        (rng.binomial(counts.data.astype(int), keep).astype(float), counts.indices, counts.indptr),
+        shape=counts.shape,
+    )
 
 
 @family
@@ -295,7 +365,10 @@ def corrected(bench: Bench) -> ad.AnnData:
         counts.data = np.rint(counts.data)
         return bench.batch(counts)
     counts = counts.tocsr()
-    off = np.repeat(0.12 * np.asarray(counts.sum(1)).ravel(), np.diff(counts.indptr)) * bench.soup[counts.indices]
+    off = (
+        np.repeat(0.12 * np.asarray(counts.sum(1)).ravel(), np.diff(counts.indptr))
+        * bench.soup[counts.indices]
+    )
     counts.data = np.maximum(counts.data - np.floor(off + bench.rng.random(len(off))), 0)
     counts.eliminate_zeros()
     return bench.batch(counts)
@@ -310,15 +383,36 @@ def measure(task: tuple[str, float, int]) -> dict[str, Any]:
     bench = Bench(truth, seed)
     adata = FAMILIES[name](bench)
     started = time.process_time()
-    row: dict[str, Any] = {"family": name, "seed": seed, "pi": truth, "truth": float(bench.positive.mean())} | bench.facts
-    scdiff.tl.call(adata, programs=["pancreatic_progenitor"], null_sets=0, doublet_rate=bench.facts.get("doublet_rate"))
+    row: dict[str, Any] = {
+        "family": name,
+        "seed": seed,
+        "pi": truth,
+        "truth": float(bench.positive.mean()),
+    } | bench.facts
+    scdiff.tl.call(
+        adata,
+        programs=["pancreatic_progenitor"],
+        null_sets=0,
+        doublet_rate=bench.facts.get("doublet_rate"),
+    )
     scdiff.tl.fraction(adata)
     table = adata.uns["scdiff"]["fractions"]
     found = table[(table["state"] == "progenitor_like") & (table["sample"] == "all")].iloc[0]
-    keys = ("prevalence", "prevalence_low", "prevalence_high", "n_called", "lob", "lod", "verdict", "reason")
+    keys = (
+        "prevalence",
+        "prevalence_low",
+        "prevalence_high",
+        "n_called",
+        "lob",
+        "lod",
+        "verdict",
+        "reason",
+    )
     row |= {key: found.get(key, "") for key in keys} | {"cpu": time.process_time() - started}
     called = adata.obsm["scdiff_positive"]["pancreatic_progenitor"].to_numpy(bool)
-    return row | {"precision": adata.obs["truth"].to_numpy()[called].mean() if called.any() else np.nan}
+    return row | {
+        "precision": adata.obs["truth"].to_numpy()[called].mean() if called.any() else np.nan
+    }
 
 
 def judge(frame: pd.DataFrame) -> pd.DataFrame:
@@ -368,7 +462,9 @@ def main() -> None:
     with multiprocessing.Pool(asked.workers) as pool:
         for row in pool.imap_unordered(measure, tasks, chunksize=1):
             rows.append(row)
-            if len(rows) % FLUSH == 0 or len(rows) == len(tasks):  # a run that is broken off leaves what it has
+            if len(rows) % FLUSH == 0 or len(rows) == len(
+                tasks
+            ):  # a run that is broken off leaves what it has
                 frame = judge(pd.DataFrame(rows)).sort_values(["family", "pi", "seed"])
                 frame.to_csv(RESULTS / f"{asked.out}_batches.csv", index=False, float_format="%.6g")
     report(frame, asked.out, asked.seed)
@@ -376,7 +472,9 @@ def main() -> None:
 
 def report(frame: pd.DataFrame, name: str, seed: int) -> None:
     """Write the table of the families, print the acceptance lines and the batches behind them."""
-    write(summarise(frame), name, notes=[f"Seed {seed}; {len(frame)} batches of {N_CELLS:,} cells."])
+    write(
+        summarise(frame), name, notes=[f"Seed {seed}; {len(frame)} batches of {N_CELLS:,} cells."]
+    )
     some, one_hump = frame[frame["identifiable"]], frame[frame["family"] == "hump"]
     lines = {
         "sure and wrong": frame["wrong"].mean(),
@@ -385,9 +483,22 @@ def report(frame: pd.DataFrame, name: str, seed: int) -> None:
         "inconclusive among one-hump batches, CV up to 0.7": one_hump["inconclusive"].mean(),
     }
     sys.stdout.write("\n".join(f"{name}: {value:.2%}" for name, value in lines.items()) + "\n")
-    shown = ["family", "seed", "truth", "prevalence", "prevalence_low", "prevalence_high", "n_called", "lob", "verdict", "precision"]
+    shown = [
+        "family",
+        "seed",
+        "truth",
+        "prevalence",
+        "prevalence_low",
+        "prevalence_high",
+        "n_called",
+        "lob",
+        "verdict",
+        "precision",
+    ]
     shown += ["depth", "share", "kind", "reason"]
-    bad = frame[frame["wrong"] | frame["false_find"] | (frame["inconclusive"] & frame["identifiable"])]
+    bad = frame[
+        frame["wrong"] | frame["false_find"] | (frame["inconclusive"] & frame["identifiable"])
+    ]
     sys.stdout.write(bad[shown].to_string() + "\n")
 
 

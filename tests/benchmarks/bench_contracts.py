@@ -41,7 +41,12 @@ def main() -> None:
     found = rows["verdict"].value_counts()
     listed = ", ".join(f"{number} {verdict}" for verdict, number in found.items())
     write(
-        rows, "contracts", notes=[f"{len(rows)} layouts: {listed}.", f"{contracts.N_CELLS} simulated cells, {len(contracts.HUMAN)} genes."]
+        rows,
+        "contracts",
+        notes=[
+            f"{len(rows)} layouts: {listed}.",
+            f"{contracts.N_CELLS} simulated cells, {len(contracts.HUMAN)} genes.",
+        ],
     )
 
 

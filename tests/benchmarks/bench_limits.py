@@ -35,7 +35,15 @@ DEPTHS = [1000.0, 4000.0, 20000.0]
 NUISANCE, DOUBLETS = 0.005, 0.08
 
 
-def batch(seed: int, n_cells: int, fraction: float, depth: float, soup: tuple[float, float], nuisance: bool, doublets: bool) -> Answer:
+def batch(
+    seed: int,
+    n_cells: int,
+    fraction: float,
+    depth: float,
+    soup: tuple[float, float],
+    nuisance: bool,
+    doublets: bool,
+) -> Answer:
     """Titrate beta cells into stromal cells and run the assay."""
     options: dict[str, Any] = {"depth": depth, "contamination": soup[0], "soup_share": soup[1]}
     good, rest = collapsed("islet"), collapsed("negative")
@@ -56,7 +64,11 @@ def with_nuisance(rest: Any, good: Any, seed: int, n_cells: int = 10_000) -> Any
     names = [name for name in ("Pdx1", "Nkx6-1", "Ins1", "Ins2") if name in good.var_names]
     for kept in ("Pdx1", "Ins"):
         cells = good[generator.integers(good.n_obs, size=int(NUISANCE * n_cells))]
-        parts.append(keep_markers(cells, keep=[name for name in names if name.startswith(kept)], markers=names))
+        parts.append(
+            keep_markers(
+                cells, keep=[name for name in names if name.startswith(kept)], markers=names
+            )
+        )
     warnings.simplefilter("ignore")
     joined = ad.concat(parts, join="outer", fill_value=0)
     joined.obs_names = [f"n{index}" for index in range(joined.n_obs)]
@@ -68,29 +80,52 @@ def zero(index: int) -> dict[str, Any]:
     soup, depth = SOUPS[index % len(SOUPS)], DEPTHS[index // len(SOUPS) % len(DEPTHS)]
     nuisance, doublets = bool(index // 18 % 2), bool(index // 36 % 2)
     answer = batch(10_000 + index, 3000, 0.0, depth, soup, nuisance, doublets)
-    return {"depth": depth, "contamination": soup[0], "soup_share": soup[1], "nuisance": nuisance, "doublets": doublets, **_said(answer)}
+    return {
+        "depth": depth,
+        "contamination": soup[0],
+        "soup_share": soup[1],
+        "nuisance": nuisance,
+        "doublets": doublets,
+        **_said(answer),
+    }
 
 
 def rare(index: int) -> dict[str, Any]:
     """One batch of 10,000 cells with 0.1 % positives."""
     soup = SOUPS[index % len(SOUPS)]
-    return {"contamination": soup[0], "soup_share": soup[1], **_said(batch(20_000 + index, 10_000, 0.001, 4000.0, soup, False, False))}
+    return {
+        "contamination": soup[0],
+        "soup_share": soup[1],
+        **_said(batch(20_000 + index, 10_000, 0.001, 4000.0, soup, False, False)),
+    }
 
 
 def _said(answer: Answer) -> dict[str, Any]:
-    return {"prevalence": answer.prevalence, "high": answer.high, "n_called": int(answer.called.sum()), "verdict": answer.verdict}
+    return {
+        "prevalence": answer.prevalence,
+        "high": answer.high,
+        "n_called": int(answer.called.sum()),
+        "verdict": answer.verdict,
+    }
 
 
 def covers(task: tuple[int, float, float, float]) -> dict[str, Any]:
     """One batch drawn from the assay's own model: does the interval hold the truth?"""
     seed, truth, depth, contamination = task
-    generator, assumed = np.random.default_rng([seed, int(truth * 1e6), int(depth), int(contamination * 1e3)]), model()
+    generator, assumed = (
+        np.random.default_rng([seed, int(truth * 1e6), int(depth), int(contamination * 1e3)]),
+        model(),
+    )
     n_cells = 2000
     level = np.array(assumed.level) * np.exp(generator.normal(0, 0.4, 3))
     background = level * contamination * 0.3
     total = generator.lognormal(np.log(depth), 0.4, n_cells).round()
     positive = generator.random(n_cells) < truth
-    on = np.where(positive[:, None], generator.random((n_cells, 3)) < 0.85, generator.random((n_cells, 3)) < 0.005)
+    on = np.where(
+        positive[:, None],
+        generator.random((n_cells, 3)) < 0.85,
+        generator.random((n_cells, 3)) < 0.005,
+    )
     on[positive & (on.sum(1) < 2)] = True
     negative_but_double = ~positive & (on.sum(1) >= 2)
     on[negative_but_double] = False
@@ -100,18 +135,33 @@ def covers(task: tuple[int, float, float, float]) -> dict[str, Any]:
     counts = generator.poisson(mean * generator.gamma(size) / size)
     answer = assay(counts, total + counts.sum(1))
     held = answer.low <= truth <= answer.high
-    row = {"truth": truth, "depth": depth, "contamination": contamination, "held": held, "width": answer.high - answer.low}
+    row = {
+        "truth": truth,
+        "depth": depth,
+        "contamination": contamination,
+        "held": held,
+        "width": answer.high - answer.low,
+    }
     if seed < N_BOOTSTRAP:
         low, high = bootstrap(counts, total + counts.sum(1), generator)
-        row |= {"bootstrap_held": low <= truth <= high, "bootstrap_width": high - low, "held_there": held}
+        row |= {
+            "bootstrap_held": low <= truth <= high,
+            "bootstrap_width": high - low,
+            "held_there": held,
+        }
     return row
 
 
-def bootstrap(counts: np.ndarray, depth: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
+def bootstrap(
+    counts: np.ndarray, depth: np.ndarray, generator: np.random.Generator
+) -> tuple[float, float]:
     """Draw the cells again and again; the lowest and the highest estimate."""
     start = fit_mixture(tabulate(counts, depth), model()).theta
     drawn = (generator.integers(len(depth), size=len(depth)) for _ in range(N_AGAIN))
-    found = [fit_mixture(tabulate(counts[cells], depth[cells]), model(), start=start).prevalence for cells in drawn]
+    found = [
+        fit_mixture(tabulate(counts[cells], depth[cells]), model(), start=start).prevalence
+        for cells in drawn
+    ]
     return min(found), max(found)
 
 
@@ -122,7 +172,11 @@ def mixed_positives(seed: int) -> Any:
     good = collapsed("islet")
     half = np.random.default_rng(seed).random(good.n_obs) < 0.5
     names = ["Pdx1", "Nkx6-1", "Ins1", "Ins2"]
-    bare = keep_markers(good[half], keep=["Pdx1", "Nkx6-1"], markers=[name for name in names if name in good.var_names])
+    bare = keep_markers(
+        good[half],
+        keep=["Pdx1", "Nkx6-1"],
+        markers=[name for name in names if name in good.var_names],
+    )
     warnings.simplefilter("ignore")
     return ad.concat([good[~half], bare], join="outer", fill_value=0)
 
@@ -132,8 +186,22 @@ def at_limit(task: tuple[str, float, int, float, str, int]) -> dict[str, Any]:
     kind, depth, n_cells, fraction, limit, seed = task
     good = mixed_positives(seed) if kind == "mixed" else collapsed("islet")
     options: dict[str, Any] = {"depth": depth, "contamination": 0.05, "soup_share": 0.1}
-    answer = assay(*marker_counts(titrate(good, collapsed("negative"), n_cells=n_cells, fraction=fraction, seed=seed, **options)))
-    said = {"detected": answer.verdict != "not detected", "quantified": answer.verdict == "quantified"}
+    answer = assay(
+        *marker_counts(
+            titrate(
+                good,
+                collapsed("negative"),
+                n_cells=n_cells,
+                fraction=fraction,
+                seed=seed,
+                **options,
+            )
+        )
+    )
+    said = {
+        "detected": answer.verdict != "not detected",
+        "quantified": answer.verdict == "quantified",
+    }
     key = {"kind": kind, "depth": depth, "cells": n_cells, "limit": limit, "fraction": fraction}
     return key | said | {"prevalence": answer.prevalence, "lod": answer.lod, "lloq": answer.lloq}
 
@@ -142,9 +210,16 @@ def printed_limits() -> None:
     """Print the LOD of blanks and the LLOQ of batches of 3 %, then what batches at exactly these fractions give."""
     conditions = list(product(("ideal", "mixed"), (1000.0, 4000.0, 15000.0), (1_000, 3_000)))
     with multiprocessing.Pool(2) as pool:
-        prints = [(*c, fraction, "", seed) for c in conditions for fraction in (0.0, 0.03) for seed in range(N_PRINT)]
+        prints = [
+            (*c, fraction, "", seed)
+            for c in conditions
+            for fraction in (0.0, 0.03)
+            for seed in range(N_PRINT)
+        ]
         printed = pd.DataFrame(pool.map(at_limit, prints, chunksize=1))
-        blanks = printed[printed["fraction"] == 0].groupby(["kind", "depth", "cells"])["lod"].median()
+        blanks = (
+            printed[printed["fraction"] == 0].groupby(["kind", "depth", "cells"])["lod"].median()
+        )
         full = printed[printed["fraction"] > 0].groupby(["kind", "depth", "cells"])["lloq"].median()
         tasks = [(*c, float(limits[c]), name, 50_000 + seed) for c in conditions for name, limits in (("lod", blanks), ("lloq", full))
                  if limits[c] < MOST_LIMIT for seed in range(N_AT_LIMIT)]  # fmt: skip
@@ -169,7 +244,14 @@ def with_states(task: tuple[float, int]) -> dict[str, Any]:
     good.obs["state"] = np.where(marker_counts(good)[0][:, 2] > 0, "beta_like", "progenitor")
     good.obs_names_make_unique()
     adata = titrate(
-        good, collapsed("negative"), n_cells=5_000, fraction=fraction, seed=seed, depth=4000.0, contamination=0.05, soup_share=0.1
+        good,
+        collapsed("negative"),
+        n_cells=5_000,
+        fraction=fraction,
+        seed=seed,
+        depth=4000.0,
+        contamination=0.05,
+        soup_share=0.1,
     )
     truth = adata.obs["truth_positive"].to_numpy(bool)
     kind = good.obs["state"].reindex(adata.obs["truth_source"][truth]).to_numpy()
@@ -188,14 +270,24 @@ def states() -> None:
     """Shares of the sub-states beside the truth, percentage points of the positive cells."""
     with multiprocessing.Pool(2) as pool:
         found = pd.DataFrame(
-            pool.map(with_states, [(fraction, seed) for fraction in (0.03, 0.15) for seed in range(N_STATES)], chunksize=1)
+            pool.map(
+                with_states,
+                [(fraction, seed) for fraction in (0.03, 0.15) for seed in range(N_STATES)],
+                chunksize=1,
+            )
         )
     lines = []
     for fraction, group in found.groupby("fraction"):
         for state in ("beta_like", "progenitor"):
             errors = group[state]
             lines.append(
-                {"fraction": fraction, "state": state, "batches": len(errors), "mean error": errors.mean(), "worst": errors.abs().max()}
+                {
+                    "fraction": fraction,
+                    "state": state,
+                    "batches": len(errors),
+                    "mean error": errors.mean(),
+                    "worst": errors.abs().max(),
+                }
             )
     write(pd.DataFrame(lines), "states")
 
@@ -207,12 +299,18 @@ def blanks_and_rare() -> None:
         zeros["false_detected"] = ~zeros["verdict"].eq("not detected")
         summary = {"batches": ("verdict", "size"), "false_detected": ("false_detected", "sum")}
         summary |= {"worst_prevalence": ("prevalence", "max"), "worst_high": ("high", "max")}
-        write(zeros.groupby(["depth", "contamination", "soup_share"], as_index=False).agg(**summary), "zero_batches")
+        write(
+            zeros.groupby(["depth", "contamination", "soup_share"], as_index=False).agg(**summary),
+            "zero_batches",
+        )
         sys.stdout.write(f"false detected: {zeros['false_detected'].mean():.3%} of {len(zeros)}\n")
         rares = pd.DataFrame(pool.map(rare, range(N_RARE), chunksize=1))
         rares["detected"] = ~rares["verdict"].eq("not detected")
         found = {"batches": ("verdict", "size"), "detected": ("detected", "sum")}
-        write(rares.groupby(["contamination", "soup_share"], as_index=False).agg(**found), "rare_batches")
+        write(
+            rares.groupby(["contamination", "soup_share"], as_index=False).agg(**found),
+            "rare_batches",
+        )
         sys.stdout.write(f"detected at 0.1 %: {rares['detected'].mean():.1%} of {len(rares)}\n")
 
 
@@ -223,11 +321,24 @@ def coverage() -> None:
         tasks = [(seed, truth, *corner) for truth, corner in corners for seed in range(N_COVER)]
         cover = pd.DataFrame(pool.map(covers, tasks, chunksize=4))
     cover = cover.astype({"bootstrap_held": float, "held_there": float})
-    covered = {"batches": ("held", "size"), "coverage": ("held", "mean"), "width": ("width", "mean")}
-    covered |= {"both": ("bootstrap_held", "count"), "coverage_there": ("held_there", "mean"), "bootstrap": ("bootstrap_held", "mean")}
+    covered = {
+        "batches": ("held", "size"),
+        "coverage": ("held", "mean"),
+        "width": ("width", "mean"),
+    }
+    covered |= {
+        "both": ("bootstrap_held", "count"),
+        "coverage_there": ("held_there", "mean"),
+        "bootstrap": ("bootstrap_held", "mean"),
+    }
     covered |= {"bootstrap_width": ("bootstrap_width", "mean")}
-    write(cover.groupby(["truth", "depth", "contamination"], as_index=False).agg(**covered), "coverage")
-    sys.stdout.write(f"coverage: {cover['held'].mean():.1%}; of the bootstrap {cover['bootstrap_held'].mean():.1%}\n")
+    write(
+        cover.groupby(["truth", "depth", "contamination"], as_index=False).agg(**covered),
+        "coverage",
+    )
+    sys.stdout.write(
+        f"coverage: {cover['held'].mean():.1%}; of the bootstrap {cover['bootstrap_held'].mean():.1%}\n"
+    )
 
 
 if __name__ == "__main__":

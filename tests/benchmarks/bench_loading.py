@@ -31,7 +31,7 @@ SMALL = (DATA / "msc_mouse_bone_marrow.h5ad", DATA / "fetal_pancreas_human.h5ad"
 def read(tool: str, layout: str, file: Path) -> Any:
     """Read a file with one of the two, or look into it."""
     if tool == "check":
-        from scdiff.steps.load import look_at, plan_inputs
+        from scdiff.steps.load.step import look_at, plan_inputs
 
         return look_at(plan_inputs(file))
     if tool == "scdiff":
@@ -40,7 +40,9 @@ def read(tool: str, layout: str, file: Path) -> Any:
         return load(file)
     import scanpy as sc
 
-    return {"h5ad": sc.read_h5ad, "10x h5": sc.read_10x_h5, "10x mtx": sc.read_10x_mtx}[layout](file)
+    return {"h5ad": sc.read_h5ad, "10x h5": sc.read_10x_h5, "10x mtx": sc.read_10x_mtx}[layout](
+        file
+    )
 
 
 def worker(tool: str, layout: str, file: Path, out: Path) -> None:
@@ -70,20 +72,30 @@ def layouts(batch: Path, folder: Path) -> dict[str, Path]:
         group = handle.create_group("matrix")
         for name in ("data", "indices", "indptr"):
             group.create_dataset(
-                name, data=getattr(adata.X, name).astype(np.int64 if name == "indptr" else np.int32), compression="gzip", shuffle=True
+                name,
+                data=getattr(adata.X, name).astype(np.int64 if name == "indptr" else np.int32),
+                compression="gzip",
+                shuffle=True,
             )
         group["shape"] = np.array(adata.shape[::-1])
         group["barcodes"] = np.array(adata.obs_names, dtype="S")
         genes = np.array(adata.var_names, dtype="S")
         kinds = np.full(adata.n_vars, b"Gene Expression")
-        for name, values in {"id": genes, "name": genes, "feature_type": kinds, "genome": np.full(adata.n_vars, b"GRCh38")}.items():
+        for name, values in {
+            "id": genes,
+            "name": genes,
+            "feature_type": kinds,
+            "genome": np.full(adata.n_vars, b"GRCh38"),
+        }.items():
             group[f"features/{name}"] = values
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     scipy.io.mmwrite(partial / "matrix.mtx", adata.X.T.astype(np.int64))
     (partial / "barcodes.tsv").write_text("\n".join(adata.obs_names) + "\n")
-    (partial / "features.tsv").write_text("".join(f"{gene}\t{gene}\tGene Expression\n" for gene in adata.var_names))
+    (partial / "features.tsv").write_text(
+        "".join(f"{gene}\t{gene}\tGene Expression\n" for gene in adata.var_names)
+    )
     subprocess.run(["gzip", *map(str, partial.iterdir())], check=True)
     partial.rename(triple)
     return written
@@ -103,7 +115,11 @@ def measure(layout: str, file: Path, repeats: int) -> dict[str, Any]:
                 seconds.append(json.loads(out.read_text()))
     medians = {f"{tool} s": statistics.median(seconds) for tool, seconds in found.items()}
     size = sum(inner.stat().st_size for inner in inside) / 1e6
-    return {"layout": layout, "MB": size} | medians | {"scdiff / scanpy": medians["scdiff s"] / medians["scanpy s"]}
+    return (
+        {"layout": layout, "MB": size}
+        | medians
+        | {"scdiff / scanpy": medians["scdiff s"] / medians["scanpy s"]}
+    )
 
 
 def main() -> None:
@@ -118,7 +134,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     files = {path.stem: {"h5ad, gzipped": path} for path in sorted(DATA.glob("*.h5ad"))}
     smallest = f"{min(given.cells):,} simulated cells"
-    files |= {f"{n:,} simulated cells": layouts(batch_file(n, given.cache), given.cache / f"layouts-{n}") for n in given.cells}
+    files |= {
+        f"{n:,} simulated cells": layouts(batch_file(n, given.cache), given.cache / f"layouts-{n}")
+        for n in given.cells
+    }
     for name, found in files.items():
         for layout, file in found.items():
             if layout == "10x mtx" and name != smallest:
@@ -129,7 +148,9 @@ def main() -> None:
         pd.DataFrame(rows),
         "loading",
         folder=given.results,
-        notes=["Medians. check: a look into the file as `scdiff check` takes it, of h5ad and 10x h5 at 1,500 cells."],
+        notes=[
+            "Medians. check: a look into the file as `scdiff check` takes it, of h5ad and 10x h5 at 1,500 cells."
+        ],
     )
 
 

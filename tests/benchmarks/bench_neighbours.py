@@ -40,7 +40,7 @@ THREADS = (1, 2)
 
 def scdiff(threads: int) -> Search:
     """What the step embed uses."""
-    from scdiff.steps._nearest import nearest
+    from scdiff.compute.nearest import nearest
 
     return lambda points: nearest(points, K)[0]
 
@@ -49,14 +49,20 @@ def brute(threads: int) -> Search:
     """All distances, by scikit-learn."""
     from sklearn.neighbors import NearestNeighbors
 
-    return lambda points: NearestNeighbors(n_neighbors=K, algorithm="brute").fit(points).kneighbors(return_distance=False)
+    return lambda points: (
+        NearestNeighbors(n_neighbors=K, algorithm="brute")
+        .fit(points)
+        .kneighbors(return_distance=False)
+    )
 
 
 def pynndescent(threads: int) -> Search:
     """As scanpy and umap-learn call it."""
     from pynndescent import NNDescent
 
-    return lambda points: NNDescent(points, n_neighbors=K + 1, random_state=SEED, n_jobs=threads).neighbor_graph[0]
+    return lambda points: NNDescent(
+        points, n_neighbors=K + 1, random_state=SEED, n_jobs=threads
+    ).neighbor_graph[0]
 
 
 def hnswlib(threads: int) -> Search:
@@ -80,7 +86,13 @@ def usearch(threads: int) -> Search:
     def search(points: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        index = Index(ndim=points.shape[1], metric="l2sq", connectivity=LINKS, expansion_add=BUILD, expansion_search=SEARCH)
+        index = Index(
+            ndim=points.shape[1],
+            metric="l2sq",
+            connectivity=LINKS,
+            expansion_add=BUILD,
+            expansion_search=SEARCH,
+        )
         index.add(np.arange(len(points)), points, threads=threads)
         return index.search(points, K + 1, threads=threads).keys
 
@@ -171,7 +183,11 @@ def worker(method: str, file: Path, out: Path, threads: int) -> None:
     search = METHODS[method][0](threads)
     ready = time.perf_counter()
     indices = search(points)
-    told = {"import_s": ready - begun, "total_s": time.perf_counter() - begun, "peak_gib": peak_gib()}
+    told = {
+        "import_s": ready - begun,
+        "total_s": time.perf_counter() - begun,
+        "peak_gib": peak_gib(),
+    }
     np.save(out.with_suffix(".npy"), np.asarray(indices).astype(np.int64))
     out.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
 
@@ -179,7 +195,9 @@ def worker(method: str, file: Path, out: Path, threads: int) -> None:
 # --- all runs -----------------------------------------------------------------------------------------------------
 
 
-def measure(methods: list[str], n_cells: int, given: argparse.Namespace, repeats: int) -> list[dict[str, Any]]:
+def measure(
+    methods: list[str], n_cells: int, given: argparse.Namespace, repeats: int
+) -> list[dict[str, Any]]:
     """Run every method on each number of threads, taking turns; one row per run."""
     import numpy as np
 
@@ -188,18 +206,39 @@ def measure(methods: list[str], n_cells: int, given: argparse.Namespace, repeats
     warm(file)
     with tempfile.TemporaryDirectory(dir=given.cache) as folder:
         out = Path(folder) / "found"
-        runs = [(repeat, threads, method) for repeat in range(repeats) for threads in THREADS for method in methods]
+        runs = [
+            (repeat, threads, method)
+            for repeat in range(repeats)
+            for threads in THREADS
+            for method in methods
+        ]
         for repeat, threads, method in runs:
-            if not tried(method, __file__, "worker", method, file, out, threads, timeout=given.timeout, threads=threads):
+            if not tried(
+                method,
+                __file__,
+                "worker",
+                method,
+                file,
+                out,
+                threads,
+                timeout=given.timeout,
+                threads=threads,
+            ):
                 continue
             told = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
             indices = np.load(out.with_suffix(".npy"))
             same = bool(np.array_equal(first.setdefault((method, threads), indices), indices))
             alone = first.get((method, THREADS[0]))
-            rows.append({"method": method, "cells": n_cells, "threads": threads, "repeat": repeat, **told})
+            rows.append(
+                {"method": method, "cells": n_cells, "threads": threads, "repeat": repeat, **told}
+            )
             rows[-1] |= {"recall": recall(points, indices, K), "same_again": same}
-            rows[-1]["same_as_1_thread"] = alone is not None and bool(np.array_equal(alone, indices))
-            print(f"{n_cells} cells, {method}, threads {threads}: {told['total_s']:.2f} s", flush=True)
+            rows[-1]["same_as_1_thread"] = alone is not None and bool(
+                np.array_equal(alone, indices)
+            )
+            print(
+                f"{n_cells} cells, {method}, threads {threads}: {told['total_s']:.2f} s", flush=True
+            )
     return rows
 
 
@@ -226,7 +265,9 @@ def main() -> None:
     methods, rows = [method for method in wanted if method not in absent], []
     modules = dict.fromkeys(METHODS[method][1] for method in methods)
     used = versions([DISTRIBUTIONS.get(name, name) for name in modules])
-    notes = [f"Median of {given.repeats} runs on {os.cpu_count()} cores; recall of the {K} nearest of 1,000 cells; {used}."]
+    notes = [
+        f"Median of {given.repeats} runs on {os.cpu_count()} cores; recall of the {K} nearest of 1,000 cells; {used}."
+    ]
     notes += [f"Left out, not installed: {', '.join(absent)}."] if absent else []
     measure(methods, min(given.cells), given, 1)
     for n_cells in given.cells:

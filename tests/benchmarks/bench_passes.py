@@ -25,20 +25,28 @@ N_SETS = 1_000
 def main() -> None:
     """Run both parts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--cells", type=int, default=100_000, help="cells of the batch of the passes")
-    parser.add_argument("--cache", type=Path, help="folder of the input file, kept for the next run")
+    parser.add_argument(
+        "--cells", type=int, default=100_000, help="cells of the batch of the passes"
+    )
+    parser.add_argument(
+        "--cache", type=Path, help="folder of the input file, kept for the next run"
+    )
     parser.add_argument("--batches", type=int, default=6, help="batches of the doublets")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     write(
         doublets(given.batches),
         "doublets",
-        notes=["4,000 simulated cells each; cpu_ratio: CPU seconds of scanpy's scrublet to those of this one."],
+        notes=[
+            "4,000 simulated cells each; cpu_ratio: CPU seconds of scanpy's scrublet to those of this one."
+        ],
     )
     write(
         passes(given.cells, given.cache),
         "passes",
-        notes=[f"{given.cells:,} cells x 25,000 genes; CPU seconds, and multiples of one plain pass."],
+        notes=[
+            f"{given.cells:,} cells x 25,000 genes; CPU seconds, and multiples of one plain pass."
+        ],
     )
 
 
@@ -55,18 +63,22 @@ def doublets(n_batches: int) -> pd.DataFrame:
     import scanpy as sc
     from sklearn.metrics import roc_auc_score
 
+    from scdiff.compute.arrays import sort_names
     from scdiff.simulate import BatchDesign, simulate
-    from scdiff.steps._common import name_order
-    from scdiff.steps._doublets import _scrublet
+    from scdiff.steps.qc.doublets import _scrublet
 
     rows = []
     for seed in range(n_batches):
         rate, contamination = (0.02, 0.05, 0.1)[seed % 3], (0.0, 0.1)[seed % 2]
         design = BatchDesign(n_genes=10_000, doublet_rate=rate)
-        batch = simulate(n_cells=4_000, fraction=0.05, contamination=contamination, design=design, seed=seed)
+        batch = simulate(
+            n_cells=4_000, fraction=0.05, contamination=contamination, design=design, seed=seed
+        )
         truth = batch.obs["truth_doublet"].to_numpy(dtype=bool)
-        genes = name_order(batch.var_names.tolist())
-        ours, (scores, threshold) = timed(lambda batch=batch, genes=genes, seed=seed: _scrublet(batch.X.tocsr(), genes, seed))
+        genes = sort_names(batch.var_names.tolist())
+        ours, (scores, threshold) = timed(
+            lambda batch=batch, genes=genes, seed=seed: _scrublet(batch.X.tocsr(), genes, seed)
+        )
         theirs, scored = timed(lambda batch=batch: _by_scanpy(sc, batch))
         rows.append({
             "seed": seed, "doublets": rate, "contamination": contamination,
@@ -91,31 +103,54 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
     from scipy import sparse
 
     from scdiff import io, pp
-    from scdiff.assay.calibration import Batch, matched_null
+    from scdiff.assay.calibration import Batch, tally_null_sets
     from scdiff.assay.matched import draw_sets
+    from scdiff.compute.blocks import blocks, measure_cells
     from scdiff.programs import load_programs
-    from scdiff.steps._blocks import blocks, cell_measures
-    from scdiff.steps._markers import read_markers
+    from scdiff.steps.shared.markers import read_markers
 
     adata = io.load(batch_file(n_cells, cache or CACHE))
     pp.normalise(adata)
     counts, loaded = adata.layers["counts"], load_programs(PROGRAMS)
-    plain, _ = timed(lambda: cell_measures(counts, np.zeros(adata.n_vars, dtype=bool)))
+    plain, _ = timed(lambda: measure_cells(counts, np.zeros(adata.n_vars, dtype=bool)))
     batch = Batch(counts, adata.obs_names, adata.var_names)
     batch.prepare()
     read = read_markers(adata, loaded)
-    markers = {program.name: read.of([marker for marker in program.core if read.genes([marker])[marker.name]]) for program in loaded}
-    drawn = {
-        program.name: draw_sets(batch.totals, batch.squares, batch.genes, markers[program.name].sum(axis=0), n_sets=N_SETS)
+    markers = {
+        program.name: read.of(
+            [marker for marker in program.core if read.genes([marker])[marker.name]]
+        )
         for program in loaded
     }
-    null, _ = timed(lambda: [matched_null(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded])
+    drawn = {
+        program.name: draw_sets(
+            batch.totals,
+            batch.squares,
+            batch.genes,
+            markers[program.name].sum(axis=0),
+            n_sets=N_SETS,
+        )
+        for program in loaded
+    }
+    null, _ = timed(
+        lambda: [
+            tally_null_sets(batch, markers[p.name], drawn[p.name], p.min_markers) for p in loaded
+        ]
+    )
     six, _ = timed(lambda: pp_score(adata))
     wanted = {p.name: [g for g in p.score_genes("human") if g in adata.var_names] for p in loaded}
     peer, _ = timed(lambda: [sc.tl.score_genes(adata, genes) for genes in wanted.values() if genes])
     columns = np.concatenate([sets.genes.ravel() for sets in drawn.values()])
-    members = np.concatenate([np.repeat(np.arange(N_SETS) + i * N_SETS, sets.genes.shape[1]) for i, sets in enumerate(drawn.values())])
-    indicator = sparse.csr_matrix((np.ones(len(columns), dtype=np.float32), (columns, members)), shape=(adata.n_vars, len(drawn) * N_SETS))
+    members = np.concatenate(
+        [
+            np.repeat(np.arange(N_SETS) + i * N_SETS, sets.genes.shape[1])
+            for i, sets in enumerate(drawn.values())
+        ]
+    )
+    indicator = sparse.csr_matrix(
+        (np.ones(len(columns), dtype=np.float32), (columns, members)),
+        shape=(adata.n_vars, len(drawn) * N_SETS),
+    )
     some = next(blocks(adata.X))
     product, _ = timed(lambda: _summed(some, indicator))
     seconds = {
@@ -123,9 +158,17 @@ def passes(n_cells: int, cache: Path | None) -> pd.DataFrame:
         "six programmes, 1,000 null sets each (20,000 drawn cells)": null,
         "six programmes, two scores each": six,
         "scanpy score_genes, six sets, no null": peer,
-        "sparse products with all null sets (first block, scaled up)": product * n_cells / some.shape[0],
+        "sparse products with all null sets (first block, scaled up)": product
+        * n_cells
+        / some.shape[0],
     }
-    return pd.DataFrame({"what": list(seconds), "cpu_s": list(seconds.values()), "passes": [value / plain for value in seconds.values()]})
+    return pd.DataFrame(
+        {
+            "what": list(seconds),
+            "cpu_s": list(seconds.values()),
+            "passes": [value / plain for value in seconds.values()],
+        }
+    )
 
 
 def _summed(block: Any, indicator: Any) -> float:

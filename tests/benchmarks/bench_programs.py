@@ -22,12 +22,18 @@ from sources import DATA, write
 
 from scdiff.programs import load_program
 from scdiff.simulate.titration import titrate
-from scdiff.steps.call import call
-from scdiff.steps.fraction import fraction
+from scdiff.steps.call.step import call
+from scdiff.steps.fraction.step import fraction
 
 SHARES, N_CELLS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2), 3_000
 MAIN = "pancreatic_progenitor"
-SORTED = {"cd14_monocyte": "CD14+ Monocyte", "nk_cell": "CD56+ NK", "b_cell": "CD19+ B", "t_cell": "CD", "treg": "CD4+/CD25 T Reg"}
+SORTED = {
+    "cd14_monocyte": "CD14+ Monocyte",
+    "nk_cell": "CD56+ NK",
+    "b_cell": "CD19+ B",
+    "t_cell": "CD",
+    "treg": "CD4+/CD25 T Reg",
+}
 """Programmes and how the labels begin that they should call."""
 
 
@@ -48,16 +54,28 @@ def expressed(program: str, share: float, seed: int) -> ad.AnnData:
     cells = ad.read_h5ad(DATA / "pbmc_facs_human.h5ad")
     cells = cells[cells.obs["celltype"] == "CD4+/CD45RA+/CD25- Naive T"]
     parts = rng.integers(0, cells.n_obs, (N_CELLS, 4)).ravel()
-    summed = sparse.csr_matrix((np.ones(len(parts)), (np.repeat(np.arange(N_CELLS), 4), parts)), shape=(N_CELLS, cells.n_obs))
+    summed = sparse.csr_matrix(
+        (np.ones(len(parts)), (np.repeat(np.arange(N_CELLS), 4), parts)),
+        shape=(N_CELLS, cells.n_obs),
+    )
     counts = (summed @ sparse.csr_matrix(cells.X)).tolil()
     positive = np.arange(N_CELLS) < round(share * N_CELLS)
     depth = np.asarray(counts.sum(axis=1)).ravel()
     for marker in load_program(program).core:
-        column = cells.var_names.get_indexer([gene for gene in marker.human if gene in cells.var_names])[0]
+        column = cells.var_names.get_indexer(
+            [gene for gene in marker.human if gene in cells.var_names]
+        )[0]
         if column >= 0:
-            added = rng.poisson(marker.level_cp10k * depth / 1e4 * rng.gamma(3, 1 / 3, N_CELLS)) * positive
+            added = (
+                rng.poisson(marker.level_cp10k * depth / 1e4 * rng.gamma(3, 1 / 3, N_CELLS))
+                * positive
+            )
             counts[:, column] = counts[:, [column]].toarray() + added[:, None]
-    return ad.AnnData(counts.tocsr().astype(np.float32), var=pd.DataFrame(index=cells.var_names.copy()), obs=names(N_CELLS))
+    return ad.AnnData(
+        counts.tocsr().astype(np.float32),
+        var=pd.DataFrame(index=cells.var_names.copy()),
+        obs=names(N_CELLS),
+    )
 
 
 def names(n_cells: int) -> pd.DataFrame:
@@ -69,8 +87,19 @@ def chondrocytes(share: float, seed: int) -> ad.AnnData:
     """Real chondrocytes among other stromal cells."""
     cells = ad.read_h5ad(DATA / "msc_mouse_bone_marrow.h5ad")
     label = cells.obs["cell_type"].astype(str).to_numpy()
-    positives, negatives = cells[label == "CH"].copy(), cells[~np.isin(label, ["CH", "Stem"])].copy()
-    mixed = titrate(positives, negatives, n_cells=N_CELLS, fraction=share, depth=5_000, contamination=0.05, seed=seed)
+    positives, negatives = (
+        cells[label == "CH"].copy(),
+        cells[~np.isin(label, ["CH", "Stem"])].copy(),
+    )
+    mixed = titrate(
+        positives,
+        negatives,
+        n_cells=N_CELLS,
+        fraction=share,
+        depth=5_000,
+        contamination=0.05,
+        seed=seed,
+    )
     return ad.AnnData(mixed.X, var=pd.DataFrame(index=mixed.var_names), obs=names(mixed.n_obs))
 
 
@@ -81,10 +110,23 @@ def titration(n_seeds: int) -> pd.DataFrame:
         for share in SHARES:
             for seed in range(n_seeds):
                 is_cartilage = program == "off_chondro"
-                adata = chondrocytes(share, seed) if is_cartilage else expressed(program, share, seed)
+                adata = (
+                    chondrocytes(share, seed) if is_cartilage else expressed(program, share, seed)
+                )
                 row = measured(adata, [program], "mouse" if is_cartilage else "human").loc[program]
-                found = {name: float(row[name]) for name in ("prevalence", "prevalence_low", "prevalence_high")}
-                made.append({"program": program, "truth": share, "seed": seed, **found, "verdict": row["verdict"]})
+                found = {
+                    name: float(row[name])
+                    for name in ("prevalence", "prevalence_low", "prevalence_high")
+                }
+                made.append(
+                    {
+                        "program": program,
+                        "truth": share,
+                        "seed": seed,
+                        **found,
+                        "verdict": row["verdict"],
+                    }
+                )
     return pd.DataFrame(made)
 
 
@@ -97,7 +139,9 @@ def sorted_cells() -> pd.DataFrame:
     for program, begin in SORTED.items():
         inside = np.char.startswith(labels.astype(str), begin)
         if program == "t_cell":
-            inside = np.char.startswith(labels.astype(str), "CD4+") | np.char.startswith(labels.astype(str), "CD8+")
+            inside = np.char.startswith(labels.astype(str), "CD4+") | np.char.startswith(
+                labels.astype(str), "CD8+"
+            )
         called = adata.obsm["scdiff_positive"][program].to_numpy()
         area = rank_area(adata.obsm["scdiff_probabilities"][program].to_numpy(), inside)
         rows.append(
@@ -125,12 +169,28 @@ def stromal() -> pd.DataFrame:
     scanpy.pp.log1p(lognormal)
     rows = []
     for program, label in programs.items():
-        genes = [gene for gene in load_program(program).score_genes("mouse") if gene in lognormal.var_names]
+        genes = [
+            gene
+            for gene in load_program(program).score_genes("mouse")
+            if gene in lognormal.var_names
+        ]
         scanpy.tl.score_genes(lognormal, genes)
-        evidence = adata.obsm["scdiff_evidence"][[f"{program}:{marker.name}" for marker in load_program(program).core]].sum(axis=1)
+        evidence = adata.obsm["scdiff_evidence"][
+            [f"{program}:{marker.name}" for marker in load_program(program).core]
+        ].sum(axis=1)
         called, inside = adata.obsm["scdiff_positive"][program].to_numpy(), labels == label
-        areas = {"auroc": rank_area(evidence.to_numpy(), inside), "auroc_score_genes": rank_area(lognormal.obs["score"].to_numpy(), inside)}
-        rows.append({"program": program, "sensitivity": called[inside].mean(), "specificity": 1 - called[~inside].mean(), **areas})
+        areas = {
+            "auroc": rank_area(evidence.to_numpy(), inside),
+            "auroc_score_genes": rank_area(lognormal.obs["score"].to_numpy(), inside),
+        }
+        rows.append(
+            {
+                "program": program,
+                "sensitivity": called[inside].mean(),
+                "specificity": 1 - called[~inside].mean(),
+                **areas,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -149,7 +209,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     write(sorted_cells(), "programs_sorted")
     write(stromal(), "programs_stromal")
-    write(titration(n_seeds), "programs_titration", notes=[f"{N_CELLS:,} cells each; truth and prevalence 0-1."])
+    write(
+        titration(n_seeds),
+        "programs_titration",
+        notes=[f"{N_CELLS:,} cells each; truth and prevalence 0-1."],
+    )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def shuffled(counts: Any, generator: np.random.Generator) -> sparse.csr_matrix:
     for gene in range(matrix.shape[1]):
         values = matrix[:, [gene]].toarray().ravel()
         moved = np.empty_like(values)
-        moved[np.lexsort((generator.random(len(values)), stratum))] = values[np.lexsort((np.arange(len(values)), stratum))]
+        moved[np.lexsort((generator.random(len(values)), stratum))] = values[
+            np.lexsort((np.arange(len(values)), stratum))
+        ]
         columns.append(sparse.csc_matrix(moved[:, None]))
     return sparse.hstack(columns).tocsr()
 
@@ -54,16 +56,26 @@ def family(task: tuple[str, int]) -> list[dict[str, Any]]:
     real = real[np.sort(generator.permutation(real.n_obs)[:MOST_CELLS])]
     kept = np.asarray((real.X > 0).sum(axis=0)).ravel() > 0
     names = real.obs_names, real.var_names[kept]
-    adata = ad.AnnData(shuffled(real.X[:, kept], generator), *(pd.DataFrame(index=index) for index in names))
+    adata = ad.AnnData(
+        shuffled(real.X[:, kept], generator), *(pd.DataFrame(index=index) for index in names)
+    )
     adata.layers["counts"] = adata.X
     adata.obs["sample"] = "one"
-    adata.uns["scdiff"] = {"input": {"species": "mouse" if "mouse" in name else "human", "technology": "UMI"}}
-    sets = [program.name for program in load_programs(["all"]) if program.is_called and not program.markers]
+    adata.uns["scdiff"] = {
+        "input": {"species": "mouse" if "mouse" in name else "human", "technology": "UMI"}
+    }
+    sets = [
+        program.name
+        for program in load_programs(["all"])
+        if program.is_called and not program.markers
+    ]
     scdiff.tl.call(adata, programs=["pancreatic_progenitor", *sets])
     scdiff.tl.fraction(adata)
     table = adata.uns["scdiff"]["fractions"]
     rows = table[table["program"].isin(sets) & (table["sample"] == "all")]
-    return rows.assign(data=name, seed=seed, found=rows["verdict"].isin(["detected", "quantified"])).to_dict("records")
+    return rows.assign(
+        data=name, seed=seed, found=rows["verdict"].isin(["detected", "quantified"])
+    ).to_dict("records")
 
 
 def main() -> None:
@@ -73,16 +85,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--data", nargs="*", default=list(SETS))
     asked = parser.parse_args()
-    tasks = [(name, asked.seed * 1_000 + number) for number in range(asked.shuffles) for name in asked.data]
+    tasks = [
+        (name, asked.seed * 1_000 + number)
+        for number in range(asked.shuffles)
+        for name in asked.data
+    ]
     with multiprocessing.Pool(2) as pool:
-        frame = pd.DataFrame([row for rows in pool.imap_unordered(family, tasks, chunksize=1) for row in rows])
+        frame = pd.DataFrame(
+            [row for rows in pool.imap_unordered(family, tasks, chunksize=1) for row in rows]
+        )
     measured = frame[frame["verdict"] != "not measurable"]
-    summary = measured.groupby(["data", "program"], as_index=False).agg(read_outs=("found", "size"), found=("found", "sum"))
+    summary = measured.groupby(["data", "program"], as_index=False).agg(
+        read_outs=("found", "size"), found=("found", "sum")
+    )
     families = measured.groupby(["data", "seed"])["found"].any()
     said = f"Seed {asked.seed}, {asked.shuffles} shuffles; families with any find: {families.mean():.1%} of {len(families)}."
     write(summary, "readouts", notes=[said])
     found = measured[measured["found"]]
-    sys.stdout.write(found[["data", "seed", "program", "n_called", "n_cells", "lob", "verdict"]].to_string() + "\n")
+    sys.stdout.write(
+        found[["data", "seed", "program", "n_called", "n_cells", "lob", "verdict"]].to_string()
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

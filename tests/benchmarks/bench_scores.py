@@ -33,7 +33,9 @@ def drawn(name: str, seed: int) -> np.ndarray:
     return dense[:, dense.sum(axis=0) >= 10]
 
 
-def raised(counts: np.ndarray, size: int, fold: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def raised(
+    counts: np.ndarray, size: int, fold: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Raise a random set in a tenth of the cells; return counts, genes of the set, and which cells are raised."""
     rng = np.random.default_rng([seed, size])
     depth, detected = counts.sum(axis=1), (counts > 0).mean(axis=0)
@@ -62,14 +64,21 @@ def scores(counts: np.ndarray, genes: np.ndarray, *, peers: bool = True) -> dict
     flat = MarkerTable(own.ravel(), np.maximum(mean.ravel(), 1e-6), np.arange(0))
     found = {
         "roots (ours)": 2 * (np.sqrt(own + SMALL) - np.sqrt(mean + SMALL)).sum(axis=1),
-        "evidence": np.clip(marker_evidence(_prior_centre(), 0, flat).reshape(own.shape), -10, 10).sum(axis=1),
-        "Pearson residuals": np.clip((own - mean) / np.sqrt(mean + mean**2 / 3), -10, 10).sum(axis=1),
+        "evidence": np.clip(
+            marker_evidence(_prior_centre(), 0, flat).reshape(own.shape), -10, 10
+        ).sum(axis=1),
+        "Pearson residuals": np.clip((own - mean) / np.sqrt(mean + mean**2 / 3), -10, 10).sum(
+            axis=1
+        ),
         "ranks of all genes": rank_u(sparse.csr_matrix(counts), [genes], max_rank=None)[:, 0],
         "UCell": rank_u(sparse.csr_matrix(counts), [genes])[:, 0],
     }
     if peers:
         names = [f"g{number}" for number in range(counts.shape[1])]
-        lognormal = anndata.AnnData(sparse.csr_matrix(np.log1p(counts / depth[:, None] * 1e4)), var=pd.DataFrame(index=names))
+        lognormal = anndata.AnnData(
+            sparse.csr_matrix(np.log1p(counts / depth[:, None] * 1e4)),
+            var=pd.DataFrame(index=names),
+        )
         found |= peer_scores(lognormal, [names[gene] for gene in genes])
     return found
 
@@ -96,7 +105,9 @@ def peer_scores(adata: Any, genes: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
-def judged(found: dict[str, np.ndarray], cells: np.ndarray, depth: np.ndarray, blank: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def judged(
+    found: dict[str, np.ndarray], cells: np.ndarray, depth: np.ndarray, blank: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
     """Area under the curve, spread over depth, and what a threshold at 0 calls in the blank."""
     from sklearn.metrics import roc_auc_score
 
@@ -109,7 +120,14 @@ def judged(found: dict[str, np.ndarray], cells: np.ndarray, depth: np.ndarray, b
         above = values > np.quantile(values[~cells], 0.95)
         rates = [above[~cells & (quarter == number)].mean() for number in range(4)]
         area = roc_auc_score(cells, values)
-        rows.append({"score": name, "auroc": area, "depth_spread": max(rates) - min(rates), "zero": (blank[name] > 0).mean()})
+        rows.append(
+            {
+                "score": name,
+                "auroc": area,
+                "depth_spread": max(rates) - min(rates),
+                "zero": (blank[name] > 0).mean(),
+            }
+        )
     return rows
 
 
@@ -129,12 +147,24 @@ def main() -> None:
                 for fold in FOLDS:
                     changed, genes, cells = raised(counts, size, fold, seed)
                     made = judged(scores(changed, genes), cells, changed.sum(axis=1), blank)
-                    rows += [{"batch": name, "seed": seed, "size": size, "fold": fold} | row for row in made]
+                    rows += [
+                        {"batch": name, "seed": seed, "size": size, "fold": fold} | row
+                        for row in made
+                    ]
         print(f"{name} done", flush=True)
     table = pd.DataFrame(rows)
-    summary = table.groupby(["size", "score"])[["auroc", "depth_spread", "zero"]].agg(["mean", "min", "max"])
-    columns = {"auroc": ("auroc", "mean"), "worst": ("auroc", "min"), "depth_spread": ("depth_spread", "mean"), "zero": ("zero", "mean")}
-    shown = pd.DataFrame({title: summary[column] for title, column in columns.items()}).reset_index()
+    summary = table.groupby(["size", "score"])[["auroc", "depth_spread", "zero"]].agg(
+        ["mean", "min", "max"]
+    )
+    columns = {
+        "auroc": ("auroc", "mean"),
+        "worst": ("auroc", "min"),
+        "depth_spread": ("depth_spread", "mean"),
+        "zero": ("zero", "mean"),
+    }
+    shown = pd.DataFrame(
+        {title: summary[column] for title, column in columns.items()}
+    ).reset_index()
     note = (
         "`auroc`: mean over batches, seeds and folds (3 and 10), and the worst; `depth_spread`: largest less smallest rate of false calls "
         "by quartile of depth, at 5 % overall; `zero`: cells above 0 where nothing is raised."

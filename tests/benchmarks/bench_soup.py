@@ -35,8 +35,14 @@ def twin(task: tuple[int, int, float, bool]) -> dict[str, Any]:
     generator, rate = np.random.default_rng([seed, n_cells, int(share * 1000)]), share * LEVEL
     depth = np.rint(generator.lognormal(np.log(5_000), 0.4, n_cells))
     counts = generator.poisson(rate * depth * generator.gamma(4, 1 / 4, n_cells))[:, None]
-    soup = Soup((float(generator.poisson(EMPTY_COUNTS * rate * (1 if expressed else 10))),), EMPTY_COUNTS)
-    row: dict[str, Any] = {"cells": n_cells, "share_of_level": share, "truth": "expressed" if expressed else "contamination"}
+    soup = Soup(
+        (float(generator.poisson(EMPTY_COUNTS * rate * (1 if expressed else 10))),), EMPTY_COUNTS
+    )
+    row: dict[str, Any] = {
+        "cells": n_cells,
+        "share_of_level": share,
+        "truth": "expressed" if expressed else "contamination",
+    }
     for name, empty in (("without", None), ("with_soup", soup)):
         fit = fit_mixture(tabulate(counts, depth), Model((LEVEL,), 1, soup=empty))
         row[name] = fit.prevalence
@@ -54,9 +60,15 @@ def titrated(index: int) -> dict[str, Any]:
     profile = (1 - factors["soup_share"]) * pooled(rest) + factors["soup_share"] * pooled(good)
     drawn = np.random.default_rng(index).multinomial(int(EMPTY_COUNTS), profile)
     row = factors | {"truth": truth}
-    for name, empty in (("without", None), ("with_soup", Soup(tuple(drawn[:3].astype(float)), EMPTY_COUNTS))):
+    for name, empty in (
+        ("without", None),
+        ("with_soup", Soup(tuple(drawn[:3].astype(float)), EMPTY_COUNTS)),
+    ):
         answer = assay(*marker_counts(adata), doublet_rate=rate, soup=empty)
-        row |= {name: abs(answer.prevalence - truth) * 100, f"{name}_held": answer.low <= truth <= answer.high}
+        row |= {
+            name: abs(answer.prevalence - truth) * 100,
+            f"{name}_held": answer.low <= truth <= answer.high,
+        }
     return row
 
 
@@ -70,15 +82,35 @@ def main() -> None:
     """Run both and write the tables."""
     for kind in ("islet", "e15", "negative"):
         collapsed(kind)
-    tasks = [(s, n, share, yes) for n in (300, 3000) for share in (0.03, 0.12, 0.5) for yes in (True, False) for s in range(N_TWINS)]
+    tasks = [
+        (s, n, share, yes)
+        for n in (300, 3000)
+        for share in (0.03, 0.12, 0.5)
+        for yes in (True, False)
+        for s in range(N_TWINS)
+    ]
     with multiprocessing.Pool(2) as pool:
         twins = pd.DataFrame(pool.map(twin, tasks, chunksize=4))
         batches = pd.DataFrame(pool.map(titrated, range(1, 216, EVERY), chunksize=1))
-    right = {"batches": ("without", "size"), "right_without": ("without_right", "mean"), "right_with_soup": ("with_soup_right", "mean")}
-    write(twins.groupby(["cells", "share_of_level", "truth"], as_index=False).agg(**right), "soup_twins")
-    error = {"batches": ("without", "size"), "without": ("without", "mean"), "worst_without": ("without", "max")}
+    right = {
+        "batches": ("without", "size"),
+        "right_without": ("without_right", "mean"),
+        "right_with_soup": ("with_soup_right", "mean"),
+    }
+    write(
+        twins.groupby(["cells", "share_of_level", "truth"], as_index=False).agg(**right),
+        "soup_twins",
+    )
+    error = {
+        "batches": ("without", "size"),
+        "without": ("without", "mean"),
+        "worst_without": ("without", "max"),
+    }
     error |= {"with_soup": ("with_soup", "mean"), "worst_with_soup": ("with_soup", "max")}
-    error |= {"held_without": ("without_held", "mean"), "held_with_soup": ("with_soup_held", "mean")}
+    error |= {
+        "held_without": ("without_held", "mean"),
+        "held_with_soup": ("with_soup_held", "mean"),
+    }
     write(batches.groupby(["kind", "depth"], as_index=False).agg(**error), "soup_titration")
 
 

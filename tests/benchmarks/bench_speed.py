@@ -34,8 +34,24 @@ if TYPE_CHECKING:
 
 N_HVG, N_PCS, N_NEIGHBORS, MIN_GENES, MIN_CELLS = 2_000, 30, 15, 200, 3
 EMBED = ("hvg", "pca", "neighbours", "clusters", "umap", "embed")
-GROUPS = {"import": ("import",), "load": ("load",), "qc": ("qc",), "normalise": ("normalise",), "embed": EMBED}
-COLUMNS = ["total_s", "cpu_s", "peak_gib", "memory_ratio", "ari_truth", "ari_scanpy", "recall", "subspace", "variance_shared"]
+GROUPS = {
+    "import": ("import",),
+    "load": ("load",),
+    "qc": ("qc",),
+    "normalise": ("normalise",),
+    "embed": EMBED,
+}
+COLUMNS = [
+    "total_s",
+    "cpu_s",
+    "peak_gib",
+    "memory_ratio",
+    "ari_truth",
+    "ari_scanpy",
+    "recall",
+    "subspace",
+    "variance_shared",
+]
 COLUMNS += ["n_clusters", "n_kept"]
 REFERENCE, FASTEST, DASHED = "scanpy tuned", ("brisc", "crest"), ("scdiff run", "scanpy")
 
@@ -47,7 +63,11 @@ def scdiff_steps(file: Path, clock: Clock) -> Found:
     """Load, qc, normalise and embed, as a run does them; doublets are not sought, since no peer seeks them here."""
     from scdiff import io, pp
 
-    steps = [("qc", partial(pp.qc, doublets="skip")), ("normalise", partial(pp.normalise, store=False)), ("embed", pp.embed)]
+    steps = [
+        ("qc", partial(pp.qc, doublets="skip")),
+        ("normalise", partial(pp.normalise, store=False)),
+        ("embed", pp.embed),
+    ]
     read = io.load
     clock.lap("import")
     adata = read(file)
@@ -60,7 +80,7 @@ def scdiff_steps(file: Path, clock: Clock) -> Found:
 
 def scdiff_run(file: Path, clock: Clock) -> Found:
     """All steps with checkpoints and report, as the command does."""
-    from scdiff.pipeline import resolve, run, step_functions
+    from scdiff.run.pipeline import resolve, run, step_functions
 
     step_functions()
     clock.lap("import")
@@ -84,7 +104,12 @@ def scanpy_plain(file: Path, clock: Clock) -> Found:
 
 def scanpy_tuned(file: Path, clock: Clock) -> Found:
     """With the options that scanpy recommends for speed."""
-    return _scanpy(file, clock, {"svd_solver": "arpack"}, {"flavor": "igraph", "n_iterations": 2, "directed": False})
+    return _scanpy(
+        file,
+        clock,
+        {"svd_solver": "arpack"},
+        {"flavor": "igraph", "n_iterations": 2, "directed": False},
+    )
 
 
 def _scanpy(file: Path, clock: Clock, pca: dict[str, Any], leiden: dict[str, Any]) -> Found:
@@ -122,7 +147,13 @@ def brisc(file: Path, clock: Clock) -> Found:
     clock.lap("import")
     data = SingleCell(file)
     clock.lap("load")
-    data = data.qc(subset=True, allow_float=True, nonzero_MALAT1=False, max_mito_fraction=None, min_genes=MIN_GENES)
+    data = data.qc(
+        subset=True,
+        allow_float=True,
+        nonzero_MALAT1=False,
+        max_mito_fraction=None,
+        min_genes=MIN_GENES,
+    )
     clock.lap("qc")
     data = data.hvg(num_genes=N_HVG, min_cells=MIN_CELLS)
     clock.lap("hvg")
@@ -136,7 +167,10 @@ def brisc(file: Path, clock: Clock) -> Found:
     clock.lap("clusters")
     data = data.umap()
     clock.lap("umap")
-    names, clusters = data.obs_names.to_list(), [str(name) for name in data.obs["cluster"].to_list()]
+    names, clusters = (
+        data.obs_names.to_list(),
+        [str(name) for name in data.obs["cluster"].to_list()],
+    )
     neighbours = data.obsm["neighbors"].astype(np.int64)
     return _found(names, clusters, data.obsm["pca"], neighbours, data.obsm["umap"])
 
@@ -165,7 +199,13 @@ def crest(file: Path, clock: Clock) -> Found:
     cr.tl.umap(data)
     clock.lap("umap")
     neighbours = data.uns["neighbors"]["indices"]
-    return _found(data.obs["barcode"].to_list(), data.obs["leiden"].to_list(), data.obsm["X_pca"], neighbours, data.obsm["X_umap"])
+    return _found(
+        data.obs["barcode"].to_list(),
+        data.obs["leiden"].to_list(),
+        data.obsm["X_pca"],
+        neighbours,
+        data.obsm["X_umap"],
+    )
 
 
 def from_anndata(adata: AnnData) -> Found:
@@ -177,10 +217,18 @@ def from_anndata(adata: AnnData) -> Found:
     neighbours = np.full((graph.shape[0], size.max()), -1)
     place = np.arange(graph.nnz) - np.repeat(graph.indptr[:-1], size)
     neighbours[np.repeat(np.arange(len(size)), size), place] = graph.indices
-    return _found(list(adata.obs_names), list(adata.obs["leiden"]), adata.obsm["X_pca"], neighbours, adata.obsm["X_umap"])
+    return _found(
+        list(adata.obs_names),
+        list(adata.obs["leiden"]),
+        adata.obsm["X_pca"],
+        neighbours,
+        adata.obsm["X_umap"],
+    )
 
 
-def _found(names: list[str], clusters: list[str], points: Any, neighbours: Any, drawn: Any) -> Found:
+def _found(
+    names: list[str], clusters: list[str], points: Any, neighbours: Any, drawn: Any
+) -> Found:
     import numpy as np
 
     return {
@@ -202,7 +250,12 @@ TOOLS: dict[str, tuple[Callable[[Path, Clock], Found], str]] = {
 }
 """Name: function and the module it needs."""
 
-DISTRIBUTIONS = {"scdiff": "scdiff-markers", "scanpy": "scanpy", "brisc": "brisc", "crest": "crest-sc"}
+DISTRIBUTIONS = {
+    "scdiff": "scdiff-markers",
+    "scanpy": "scanpy",
+    "brisc": "brisc",
+    "crest": "crest-sc",
+}
 
 
 def worker(tool: str, file: Path, out: Path) -> None:
@@ -224,7 +277,10 @@ def agreement(found: Found, reference: Found | None, truth: pd.DataFrame) -> dic
     import pandas as pd
     from sklearn.metrics import adjusted_rand_score
 
-    neighbours, singlet = found["neighbours"], ~truth["truth_doublet"].reindex(found["names"]).to_numpy(dtype=bool)
+    neighbours, singlet = (
+        found["neighbours"],
+        ~truth["truth_doublet"].reindex(found["names"]).to_numpy(dtype=bool),
+    )
     state = truth["truth_state"].reindex(found["names"]).to_numpy()
     told = {"n_kept": len(found["names"]), "n_clusters": len(set(found["clusters"]))}
     told["ari_truth"] = adjusted_rand_score(state[singlet], found["clusters"][singlet])
@@ -233,9 +289,13 @@ def agreement(found: Found, reference: Found | None, truth: pd.DataFrame) -> dic
         return told
     place = pd.Index(reference["names"]).get_indexer(found["names"])
     both = place >= 0
-    told["ari_scanpy"] = adjusted_rand_score(reference["clusters"][place[both]], found["clusters"][both])
+    told["ari_scanpy"] = adjusted_rand_score(
+        reference["clusters"][place[both]], found["clusters"][both]
+    )
     told["subspace"] = shared_subspace(found["points"][both], reference["points"][place[both]])
-    told["variance_shared"] = shared_variance(found["points"][both], reference["points"][place[both]])
+    told["variance_shared"] = shared_variance(
+        found["points"][both], reference["points"][place[both]]
+    )
     return told
 
 
@@ -243,7 +303,10 @@ def shared_subspace(points: np.ndarray, reference: np.ndarray) -> float:
     """Mean squared canonical correlation of two sets of coordinates of the same cells, 0-1."""
     import numpy as np
 
-    bases = [np.linalg.qr(x - x.mean(axis=0))[0] for x in (points.astype(np.float64), reference.astype(np.float64))]
+    bases = [
+        np.linalg.qr(x - x.mean(axis=0))[0]
+        for x in (points.astype(np.float64), reference.astype(np.float64))
+    ]
     return float((np.linalg.svd(bases[0].T @ bases[1], compute_uv=False) ** 2).mean())
 
 
@@ -267,7 +330,9 @@ def matrix_gib(file: Path) -> float:
 # --- all runs -----------------------------------------------------------------------------------------------------
 
 
-def measure(tools: list[str], n_cells: int, given: argparse.Namespace, repeat: int = 0) -> list[dict[str, Any]]:
+def measure(
+    tools: list[str], n_cells: int, given: argparse.Namespace, repeat: int = 0
+) -> list[dict[str, Any]]:
     """Run every tool once on a batch; one row each."""
     import pandas as pd
 
@@ -282,7 +347,10 @@ def measure(tools: list[str], n_cells: int, given: argparse.Namespace, repeat: i
                 told = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
                 about = {"tool": tool, "cells": n_cells, "repeat": repeat, "load_before": load}
                 rows.append(about | told | {"memory_ratio": told["peak_gib"] / matrix})
-                print(f"{n_cells} cells, {tool}: {told['total_s']:.2f} s, {told['peak_gib']:.2f} GiB", flush=True)
+                print(
+                    f"{n_cells} cells, {tool}: {told['total_s']:.2f} s, {told['peak_gib']:.2f} GiB",
+                    flush=True,
+                )
         reference = _answer(outs.get(REFERENCE))
         return [row | agreement(_answer(outs[row["tool"]]), reference, truth) for row in rows]
 
@@ -302,14 +370,20 @@ def summary(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     runs = pd.DataFrame(rows)
     for group, steps in GROUPS.items():
-        runs[f"{group}_s"] = [sum(told.get(step, 0.0) for step in steps) for told in runs["seconds"]]
+        runs[f"{group}_s"] = [
+            sum(told.get(step, 0.0) for step in steps) for told in runs["seconds"]
+        ]
     runs["rest_s"] = runs["total_s"] - runs[[f"{group}_s" for group in GROUPS]].sum(axis=1)
     runs.loc[runs["rest_s"].abs() < 1e-6, "rest_s"] = 0.0
     columns = [*(f"{group}_s" for group in GROUPS), "rest_s", *COLUMNS]
     runs = runs.reindex(columns=["cells", "tool", *columns])
     table = runs.groupby(["cells", "tool"], sort=False)[columns].median().reset_index()
     fastest = table[table["tool"].isin(FASTEST)].groupby("cells")["total_s"].min()
-    table.insert(table.columns.get_loc("total_s") + 1, "time_ratio", table["total_s"] / table["cells"].map(fastest))
+    table.insert(
+        table.columns.get_loc("total_s") + 1,
+        "time_ratio",
+        table["total_s"] / table["cells"].map(fastest),
+    )
     return table.round(dict.fromkeys(columns, 4) | {"time_ratio": 3})
 
 
@@ -317,8 +391,18 @@ def steps_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Median seconds of each step, one row per size, tool and step."""
     import pandas as pd
 
-    long = [{"cells": row["cells"], "tool": row["tool"], "step": k, "seconds": v} for row in rows for k, v in row["seconds"].items()]
-    return pd.DataFrame(long).groupby(["cells", "tool", "step"], sort=False)["seconds"].median().round(4).reset_index()
+    long = [
+        {"cells": row["cells"], "tool": row["tool"], "step": k, "seconds": v}
+        for row in rows
+        for k, v in row["seconds"].items()
+    ]
+    return (
+        pd.DataFrame(long)
+        .groupby(["cells", "tool", "step"], sort=False)["seconds"]
+        .median()
+        .round(4)
+        .reset_index()
+    )
 
 
 def figure(table: pd.DataFrame, file: Path) -> None:
@@ -338,11 +422,22 @@ def figure(table: pd.DataFrame, file: Path) -> None:
                 part = table[table["tool"] == tool]
                 if len(part):
                     line = "--" if tool in DASHED else "-"
-                    ax.plot(part["cells"], part[column], line, color=colour, marker=marker, markersize=5, linewidth=1.5, label=tool)
+                    ax.plot(
+                        part["cells"],
+                        part[column],
+                        line,
+                        color=colour,
+                        marker=marker,
+                        markersize=5,
+                        linewidth=1.5,
+                        label=tool,
+                    )
             ax.set(xscale="log", yscale="log", xlabel="Cells", ylabel=label)
             _plain_ticks(ax, sorted(table["cells"].unique()))
         matrix = (table["peak_gib"] / table["memory_ratio"]).groupby(table["cells"]).median()
-        axes[1].plot(matrix.index, matrix, color=GREY, linestyle=":", linewidth=1.5, label="count matrix")
+        axes[1].plot(
+            matrix.index, matrix, color=GREY, linestyle=":", linewidth=1.5, label="count matrix"
+        )
         handles, labels = axes[1].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="lower center", ncols=4)
         drawn.tight_layout(rect=(0, 0.12, 1, 1))
@@ -351,10 +446,23 @@ def figure(table: pd.DataFrame, file: Path) -> None:
 
 
 def _plain_ticks(ax: Any, sizes: list[int]) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import (
+        FixedLocator,
+        FuncFormatter,
+        LogLocator,
+        NullFormatter,
+        NullLocator,
+    )
 
-    ax.xaxis.set(major_locator=FixedLocator(sizes), minor_locator=NullLocator(), major_formatter=FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.xaxis.set(
+        major_locator=FixedLocator(sizes),
+        minor_locator=NullLocator(),
+        major_formatter=FuncFormatter(lambda x, _: f"{x:,.0f}"),
+    )
+    ax.yaxis.set(
+        major_locator=LogLocator(subs=(1, 2, 5)),
+        major_formatter=FuncFormatter(lambda y, _: f"{y:g}"),
+    )
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="y", linewidth=0.5, alpha=0.5)
 
@@ -368,7 +476,9 @@ def main() -> None:
     wanted = given.only or list(TOOLS)
     absent = [tool for tool in wanted if missing([TOOLS[tool][1]])]
     tools, rows = [tool for tool in wanted if tool not in absent], []
-    used = versions([DISTRIBUTIONS[name] for name in dict.fromkeys(TOOLS[tool][1] for tool in tools)])
+    used = versions(
+        [DISTRIBUTIONS[name] for name in dict.fromkeys(TOOLS[tool][1] for tool in tools)]
+    )
     notes = [f"Median of {given.repeats} runs on {os.cpu_count()} cores; {used}."]
     notes += [f"Left out, not installed: {', '.join(absent)}."] if absent else []
     notes.append(
@@ -376,11 +486,15 @@ def main() -> None:
     )
     measure(tools, min(given.cells), given)
     for n_cells in given.cells:
-        rows += [row for repeat in range(given.repeats) for row in measure(tools, n_cells, given, repeat)]
+        rows += [
+            row for repeat in range(given.repeats) for row in measure(tools, n_cells, given, repeat)
+        ]
         write(summary(rows), "speed", folder=given.results, notes=notes)
         write(steps_table(rows), "speed_steps", folder=given.results)
         plain = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-        pd.DataFrame(plain).to_csv(given.results / "speed_runs.csv", index=False, float_format="%.6g")
+        pd.DataFrame(plain).to_csv(
+            given.results / "speed_runs.csv", index=False, float_format="%.6g"
+        )
         figure(summary(rows), given.results / "speed.png")
 
 

@@ -27,41 +27,46 @@ def passes(store: Path, out: Path) -> None:
     import numpy as np
 
     from scdiff import io, pp, tl
-    from scdiff.assay.calibration import matched_null
+    from scdiff.assay.calibration import tally_null_sets
     from scdiff.assay.matched import draw_sets
+    from scdiff.compute.arrays import sort_names
+    from scdiff.compute.blocks import get_counts, get_values, stack_blocks
+    from scdiff.compute.moments import gene_moments, normalise_dispersion
+    from scdiff.compute.pca import Components
     from scdiff.programs import load_programs
-    from scdiff.steps import embed, normalise, score  # noqa: F401 so that their import is no part of the passes
-    from scdiff.steps._blocks import counts_of, stacked, values_of
-    from scdiff.steps._calibration import batch_of
-    from scdiff.steps._common import name_order
-    from scdiff.steps._markers import read_markers
-    from scdiff.steps._moments import gene_moments, normalised_dispersion
-    from scdiff.steps._pca import Components
+    from scdiff.steps import normalise, score  # noqa: F401 so that their import is no part of the passes
+    from scdiff.steps.call.calibration import read_batch
+    from scdiff.steps.embed import step as embed  # noqa: F401 so that their import is no part of the passes
+    from scdiff.steps.shared.markers import read_markers
 
     before, clock = peak_gib(), Clock()
     adata = io.load(store, engine="dask")
     clock.lap("load, survey of all values")
-    stacked(counts_of(adata), lambda block: np.array([[block.nnz]]))
+    stack_blocks(get_counts(adata), lambda block: np.array([[block.nnz]]))
     clock.lap("streamed read")
     pp.qc(adata, doublets="skip")
     clock.lap("quality control")
     pp.normalise(adata, store=False)
-    values = values_of(adata)
-    dispersion = normalised_dispersion(*gene_moments(values, linear=True))
+    values = get_values(adata)
+    dispersion = normalise_dispersion(*gene_moments(values, linear=True))
     clock.lap("moments")
-    by_name = name_order(adata.var_names)
-    columns = by_name[np.sort(np.argsort(-np.nan_to_num(dispersion[by_name], nan=-np.inf), kind="stable")[:2_000])]
+    by_name = sort_names(adata.var_names)
+    columns = by_name[
+        np.sort(np.argsort(-np.nan_to_num(dispersion[by_name], nan=-np.inf), kind="stable")[:2_000])
+    ]
     Components.of(values, columns, 30).coordinates(values)
     clock.lap("principal components")
     tl.score(adata, programs=PROGRAMS)
     clock.lap("scores")
-    loaded, batch = load_programs(PROGRAMS), batch_of(adata)
+    loaded, batch = load_programs(PROGRAMS), read_batch(adata)
     batch.prepare()
     read = read_markers(adata, loaded)
     for program in loaded:
         counts = read.of([marker for marker in program.core if read.genes([marker])[marker.name]])
-        drawn = draw_sets(batch.totals, batch.squares, batch.genes, counts.sum(axis=0), n_sets=N_SETS)
-        matched_null(batch, counts, drawn, program.min_markers)
+        drawn = draw_sets(
+            batch.totals, batch.squares, batch.genes, counts.sum(axis=0), n_sets=N_SETS
+        )
+        tally_null_sets(batch, counts, drawn, program.min_markers)
     clock.lap("calibration, six programmes")
     out.write_text(json.dumps(clock.told() | {"before_gib": before}))
 
@@ -69,8 +74,18 @@ def passes(store: Path, out: Path) -> None:
 def table(told: dict[str, Any]) -> pd.DataFrame:
     """Seconds and reads of every pass, and of all but the plain read."""
     read = told["seconds"].pop("streamed read")
-    seconds = {"streamed read": read, **told["seconds"], "all passes": sum(told["seconds"].values())}
-    return pd.DataFrame({"what": list(seconds), "s": list(seconds.values()), "reads": [value / read for value in seconds.values()]})
+    seconds = {
+        "streamed read": read,
+        **told["seconds"],
+        "all passes": sum(told["seconds"].values()),
+    }
+    return pd.DataFrame(
+        {
+            "what": list(seconds),
+            "s": list(seconds.values()),
+            "reads": [value / read for value in seconds.values()],
+        }
+    )
 
 
 def main() -> None:

@@ -37,7 +37,14 @@ DEPTHS = [1000.0, 4000.0, 20000.0]
 CONTAMINATIONS = [0.0, 0.02, 0.05, 0.1]
 SOUP_SHARES = [0.0, 0.02, 0.1, 0.3]
 GENES = [gene for genes in MARKERS.values() for gene in genes]
-CUSTOMARY = {"score_genes": 0.0, "UCell": 0.2, "AUCell": 0.0, "any marker": 0.0, "two markers": 0.0, "all markers": 0.0}
+CUSTOMARY = {
+    "score_genes": 0.0,
+    "UCell": 0.2,
+    "AUCell": 0.0,
+    "any marker": 0.0,
+    "two markers": 0.0,
+    "all markers": 0.0,
+}
 """Threshold above which a cell counts as positive: of the score, or of the counts of each marker."""
 
 
@@ -65,10 +72,17 @@ def others(index: int, factors: dict[str, Any], good: ad.AnnData, rest: ad.AnnDa
     """Take the negatives of one batch, those with a single marker among them where it has any."""
     if not factors["nuisance"]:
         return rest
-    return with_nuisance(rest[np.random.default_rng(index).integers(rest.n_obs, size=1000)], good, index, n_cells=1000)
+    return with_nuisance(
+        rest[np.random.default_rng(index).integers(rest.n_obs, size=1000)],
+        good,
+        index,
+        n_cells=1000,
+    )
 
 
-def mix(index: int, factors: dict[str, Any], good: ad.AnnData, rest: ad.AnnData, *, seed: int) -> ad.AnnData:
+def mix(
+    index: int, factors: dict[str, Any], good: ad.AnnData, rest: ad.AnnData, *, seed: int
+) -> ad.AnnData:
     """Mix positives and negatives at the factors of one batch."""
     options = {key: factors[key] for key in ("depth", "contamination", "soup_share")}
     adata = titrate(good, rest, n_cells=N_CELLS, fraction=factors["truth"], seed=seed, **options)
@@ -83,11 +97,22 @@ def one(index: int) -> dict[str, Any]:
     counts, depth = marker_counts(adata)
     truth = true_fraction(adata)
     answer = assay(counts, depth, doublet_rate=DOUBLETS if factors["doublets"] else 0.0)
-    row = factors | {"truth": truth, "scdiff": answer.prevalence, "low": answer.low, "high": answer.high, "verdict": answer.verdict}
+    row = factors | {
+        "truth": truth,
+        "scdiff": answer.prevalence,
+        "low": answer.low,
+        "high": answer.high,
+        "verdict": answer.verdict,
+    }
     positive = adata.obs["truth_positive"].to_numpy(dtype=bool)
     negative = ~positive
-    row |= {"called true": pd.Series(answer.called[positive]).mean(), "called false": pd.Series(answer.called[negative]).mean()}
-    row["spearman depth"] = pd.Series(answer.called[negative].astype(float)).corr(pd.Series(depth[negative]), method="spearman")
+    row |= {
+        "called true": pd.Series(answer.called[positive]).mean(),
+        "called false": pd.Series(answer.called[negative]).mean(),
+    }
+    row["spearman depth"] = pd.Series(answer.called[negative].astype(float)).corr(
+        pd.Series(depth[negative]), method="spearman"
+    )
     row["scores"] = peer_scores(adata, counts)
     return row
 
@@ -111,7 +136,9 @@ def peer_scores(adata: ad.AnnData, counts: np.ndarray) -> dict[str, np.ndarray]:
     sc.tl.score_genes(log, genes, score_name="score")
     from scdiff.steps.score import SCORERS
 
-    ucell = SCORERS["rank_u"].function(log.X, [np.array([log.var_names.get_loc(gene) for gene in genes])])
+    ucell = SCORERS["rank_u"].function(
+        log.X, [np.array([log.var_names.get_loc(gene) for gene in genes])]
+    )
     net = pd.DataFrame({"source": "programme", "target": genes, "weight": 1.0})
     decoupler.mt.aucell(log, net, tmin=1)
     ordered = np.sort(counts, axis=1)
@@ -131,10 +158,21 @@ def compare(rows: list[dict[str, Any]]) -> pd.DataFrame:
     errors = {"scdiff": np.array([row["scdiff"] for row in rows]) - truth}
     for name, threshold in CUSTOMARY.items():
         errors[f"{name} > {threshold:g}"] = called_fraction(rows, name, threshold) - truth
-        best = min(candidates(rows, name), key=lambda cut: np.abs(called_fraction(rows, name, cut) - truth).mean())
-        errors[f"{name} > {best:.3g} (best, with the truth)"] = called_fraction(rows, name, best) - truth
+        best = min(
+            candidates(rows, name),
+            key=lambda cut: np.abs(called_fraction(rows, name, cut) - truth).mean(),
+        )
+        errors[f"{name} > {best:.3g} (best, with the truth)"] = (
+            called_fraction(rows, name, best) - truth
+        )
     points = pd.DataFrame(errors) * 100
-    table = pd.DataFrame({"mean error": points.abs().mean(), "worst error": points.abs().max(), "bias": points.mean()})
+    table = pd.DataFrame(
+        {
+            "mean error": points.abs().mean(),
+            "worst error": points.abs().max(),
+            "bias": points.mean(),
+        }
+    )
     return table.rename_axis("method").reset_index().sort_values("mean error")
 
 
@@ -146,7 +184,11 @@ def called_fraction(rows: list[dict[str, Any]], name: str, threshold: float) -> 
 def candidates(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     """Thresholds worth trying: every 500th part of the pooled scores' range of quantiles, and whole counts."""
     pooled = np.concatenate([row["scores"][name] for row in rows])
-    return np.unique(np.concatenate([np.quantile(pooled, np.linspace(0, 1, 501)), np.arange(6) if "marker" in name else []]))
+    return np.unique(
+        np.concatenate(
+            [np.quantile(pooled, np.linspace(0, 1, 501)), np.arange(6) if "marker" in name else []]
+        )
+    )
 
 
 def downsampled(task: tuple[int, float, float]) -> dict[str, Any]:
@@ -157,26 +199,41 @@ def downsampled(task: tuple[int, float, float]) -> dict[str, Any]:
         soup_share=0.1, seed=50_000 + seed,
     )  # fmt: skip
     tenth = whole.copy()
-    tenth.X.data = np.random.default_rng(seed).binomial(whole.X.data.astype(int), 0.1).astype(np.float32)
+    tenth.X.data = (
+        np.random.default_rng(seed).binomial(whole.X.data.astype(int), 0.1).astype(np.float32)
+    )
     found = [assay(*marker_counts(adata), interval=False).prevalence for adata in (whole, tenth)]
-    return {"truth": truth, "contamination": contamination, "own depth": found[0], "a tenth": found[1], "change": found[1] / found[0] - 1}
+    return {
+        "truth": truth,
+        "contamination": contamination,
+        "own depth": found[0],
+        "a tenth": found[1],
+        "change": found[1] / found[0] - 1,
+    }
 
 
 def dropped(task: tuple[int, str, float, float]) -> dict[str, Any]:
     """Share of positives and of other cells that quality control drops from one batch, percent."""
-    from scdiff.steps.qc import qc
+    from scdiff.steps.qc.step import qc
 
     warnings.simplefilter("ignore")
     seed, kind, depth, contamination = task
     options: dict[str, Any] = {"depth": depth, "contamination": contamination, "soup_share": 0.1}
-    adata = titrate(positives(kind), negatives(), n_cells=3_000, fraction=0.05, seed=60_000 + seed, **options)
+    adata = titrate(
+        positives(kind), negatives(), n_cells=3_000, fraction=0.05, seed=60_000 + seed, **options
+    )
     adata.layers["counts"] = adata.X
     adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "umi"}}
     before = adata.obs["truth_positive"].to_numpy(dtype=bool)
     qc(adata)
     after = adata.obs["truth_positive"].to_numpy(dtype=bool)
-    lost = {"positives": 1 - after.sum() / before.sum(), "others": 1 - (~after).sum() / (~before).sum()}
-    return {"kind": kind, "depth": depth, "contamination": contamination} | {name: share * 100 for name, share in lost.items()}
+    lost = {
+        "positives": 1 - after.sum() / before.sum(),
+        "others": 1 - (~after).sum() / (~before).sum(),
+    }
+    return {"kind": kind, "depth": depth, "contamination": contamination} | {
+        name: share * 100 for name, share in lost.items()
+    }
 
 
 def decontaminated(index: int) -> dict[str, Any]:
@@ -194,7 +251,9 @@ def decontaminated(index: int) -> dict[str, Any]:
     adata = make(index, factors)
     counts, depth = marker_counts(adata)
     answer = assay(counts, depth, doublet_rate=DOUBLETS if factors["doublets"] else 0.0)
-    work = ad.AnnData(sparse.csr_matrix(adata.X), obs=adata.obs[[]].copy(), var=adata.var[[]].copy())
+    work = ad.AnnData(
+        sparse.csr_matrix(adata.X), obs=adata.obs[[]].copy(), var=adata.var[[]].copy()
+    )
     log = work.copy()
     sc.pp.normalize_total(log, target_sum=1e4)
     sc.pp.log1p(log)
@@ -206,7 +265,9 @@ def decontaminated(index: int) -> dict[str, Any]:
     decontx.decontx(work, cluster_key="leiden", verbose=False)
     clean = next(name for name in work.layers if "decont" in name.lower())
     cleaned = ad.AnnData(work.layers[clean], obs=work.obs[[]].copy(), var=work.var[[]].copy())
-    soup = (1 - factors["soup_share"]) * shares(negatives()) + factors["soup_share"] * shares(positives(factors["kind"]))
+    soup = (1 - factors["soup_share"]) * shares(negatives()) + factors["soup_share"] * shares(
+        positives(factors["kind"])
+    )
     soupx = counts - depth[:, None] * factors["contamination"] * soup
     gated = np.column_stack([
         column > (np.expm1(threshold_otsu(np.log1p(column))) if (column > 0).mean() > WIDELY_SEEN else 0) for column in counts.T
@@ -231,22 +292,47 @@ def compare_decontaminated() -> None:
     truth = np.array([row["truth"] for row in rows])
     errors = {"scdiff": np.array([row["scdiff"] for row in rows]) - truth}
     for name, customary in {"DecontX": 0.5, "SoupX-like": 0.5, "scCDC-like": 0.0}.items():
-        errors[f"{name}, two markers > {customary:g}"] = called_fraction(rows, name, customary) - truth
-        best = min(candidates(rows, name), key=lambda cut: np.abs(called_fraction(rows, name, cut) - truth).mean())
-        errors[f"{name}, two markers > {best:.3g} (best, with the truth)"] = called_fraction(rows, name, best) - truth
+        errors[f"{name}, two markers > {customary:g}"] = (
+            called_fraction(rows, name, customary) - truth
+        )
+        best = min(
+            candidates(rows, name),
+            key=lambda cut: np.abs(called_fraction(rows, name, cut) - truth).mean(),
+        )
+        errors[f"{name}, two markers > {best:.3g} (best, with the truth)"] = (
+            called_fraction(rows, name, best) - truth
+        )
     points = pd.DataFrame(errors).abs() * 100
-    table = pd.DataFrame({"mean error": points.mean(), "worst error": points.max()}).rename_axis("method").reset_index()
-    write(table.sort_values("mean error"), "titration_decontaminated", notes=[f"Every twelfth batch of the titration: {len(rows)}."])
+    table = (
+        pd.DataFrame({"mean error": points.mean(), "worst error": points.max()})
+        .rename_axis("method")
+        .reset_index()
+    )
+    write(
+        table.sort_values("mean error"),
+        "titration_decontaminated",
+        notes=[f"Every twelfth batch of the titration: {len(rows)}."],
+    )
 
 
 def quality_control() -> None:
     """Write what quality control drops."""
-    grid = [(kind, depth, dirt) for kind in ("islet", "e15") for depth in DEPTHS for dirt in (0.0, 0.1)]
+    grid = [
+        (kind, depth, dirt) for kind in ("islet", "e15") for depth in DEPTHS for dirt in (0.0, 0.1)
+    ]
     with multiprocessing.Pool(2) as pool:
-        lost = pd.DataFrame(pool.map(dropped, [(seed, *task) for task in grid for seed in range(1 if QUICK else 4)], chunksize=1))
+        lost = pd.DataFrame(
+            pool.map(
+                dropped,
+                [(seed, *task) for task in grid for seed in range(1 if QUICK else 4)],
+                chunksize=1,
+            )
+        )
     lost["more of the positives"] = lost["positives"] - lost["others"]
     write(lost.groupby(["kind", "depth", "contamination"], as_index=False).mean(), "qc_loss")
-    sys.stdout.write(f"QC loses more of the positives, points: {lost['more of the positives'].mean():.2f} in the mean, ")
+    sys.stdout.write(
+        f"QC loses more of the positives, points: {lost['more of the positives'].mean():.2f} in the mean, "
+    )
     sys.stdout.write(f"{lost['more of the positives'].max():.2f} in the worst batch\n")
 
 
@@ -258,10 +344,18 @@ def draw(table: pd.DataFrame, rows: list[dict[str, Any]]) -> None:
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     truth = np.array([row["truth"] for row in rows])
     shown = {"scdiff": np.array([row["scdiff"] for row in rows])}
-    shown |= {f"{name} > 0": called_fraction(rows, name, 0.0) for name in ("two markers", "score_genes")}
+    shown |= {
+        f"{name} > 0": called_fraction(rows, name, 0.0) for name in ("two markers", "score_genes")
+    }
     for ax, (name, estimate) in zip(axes, shown.items(), strict=True):
         ax.plot([0, 1], [0, 1], color="#999999", linewidth=1)
-        ax.scatter(np.maximum(truth, 3e-4), np.maximum(estimate, 3e-4), s=12, color="#0072B2" if name == "scdiff" else "#D55E00", alpha=0.7)
+        ax.scatter(
+            np.maximum(truth, 3e-4),
+            np.maximum(estimate, 3e-4),
+            s=12,
+            color="#0072B2" if name == "scdiff" else "#D55E00",
+            alpha=0.7,
+        )
         ax.set(title=name, xscale="log", yscale="log", xlabel="true fraction (0 drawn at 0.03 %)")
     axes[0].set_ylabel("estimated fraction")
     figure.savefig(RESULTS / "titration.png", dpi=110)
@@ -273,11 +367,18 @@ def main() -> None:
         collapsed(kind)
     with multiprocessing.Pool(2) as pool:
         rows = list(pool.imap(one, range(N_BATCHES), chunksize=2))
-        tasks = [(seed, truth, dirt) for seed in range(1 if QUICK else 5) for truth in (0.01, 0.03, 0.1, 0.3) for dirt in (0.0, 0.1)]
+        tasks = [
+            (seed, truth, dirt)
+            for seed in range(1 if QUICK else 5)
+            for truth in (0.01, 0.03, 0.1, 0.3)
+            for dirt in (0.0, 0.1)
+        ]
         moved = pd.DataFrame(pool.map(downsampled, tasks))
     table = compare(rows)
     write(table, "titration")
-    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "scores"} for row in rows])
+    frame = pd.DataFrame(
+        [{key: value for key, value in row.items() if key != "scores"} for row in rows]
+    )
     frame["error_points"] = (frame["scdiff"] - frame["truth"]) * 100
     frame.to_csv(RESULTS / "titration_batches.csv", index=False, float_format="%.6g")
     draw(table, rows)

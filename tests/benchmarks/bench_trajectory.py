@@ -23,12 +23,12 @@ from scipy.stats import mannwhitneyu, spearmanr
 from sources import DATA, write
 
 from scdiff.simulate import BatchDesign, pair_cells, simulate, titrate
-from scdiff.steps.call import call
-from scdiff.steps.embed import embed
+from scdiff.steps.call.step import call
+from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
-from scdiff.steps.trajectory import trajectory
 from scdiff.steps.trajectory.fate import FATES, absorption, forward_walk
 from scdiff.steps.trajectory.pseudotime import diffusion_pseudotime
+from scdiff.steps.trajectory.step import trajectory
 
 warnings.simplefilter("ignore")
 QUICK = "--quick" in sys.argv
@@ -37,10 +37,14 @@ STAGES = {"Ductal": 0, "Ngn3 low EP": 1, "Ngn3 high EP": 2, "Pre-endocrine": 3}
 ENDOCRINE = ["Alpha", "Beta", "Delta", "Epsilon"]
 
 
-def prepared(adata: ad.AnnData, species: str, rate: float = 0.0, *, to: str = "trajectory") -> ad.AnnData:
+def prepared(
+    adata: ad.AnnData, species: str, rate: float = 0.0, *, to: str = "trajectory"
+) -> ad.AnnData:
     """Run the steps from counts to the trajectory."""
     adata.layers["counts"] = sparse.csr_matrix(adata.X).astype(np.float32)
-    adata.obs["sample"] = adata.obs["sample"] if "sample" in adata.obs else pd.Categorical(["one"] * adata.n_obs)
+    adata.obs["sample"] = (
+        adata.obs["sample"] if "sample" in adata.obs else pd.Categorical(["one"] * adata.n_obs)
+    )
     adata.uns["scdiff"] = {"input": {"species": species, "technology": "UMI"}}
     normalise(adata)
     embed(adata)
@@ -58,28 +62,59 @@ def order() -> None:
     adata = prepared(ad.read_h5ad(DATA / "endocrinogenesis_mouse_e15_hvg.h5ad"), "mouse")
     kind = adata.obs["cell_type"].astype(str)
     stage = kind.map(STAGES).fillna(4).to_numpy()
-    graph, root = adata.obsp["connectivities"].tocsr(), str(adata.uns["scdiff"]["trajectory"]["root_cell"])
+    graph, root = (
+        adata.obsp["connectivities"].tocsr(),
+        str(adata.uns["scdiff"]["trajectory"]["root_cell"]),
+    )
     ductal = np.flatnonzero(kind == "Ductal")
-    roots = [adata.obs_names.get_loc(root), *np.random.default_rng(0).choice(ductal, 3 if QUICK else 20, replace=False)]
+    roots = [
+        adata.obs_names.get_loc(root),
+        *np.random.default_rng(0).choice(ductal, 3 if QUICK else 20, replace=False),
+    ]
     found = {"scdiff": diffusion_pseudotime(graph, np.array(roots), 10, 0)}
     for name, method in {"scanpy DPT": _dpt, "Palantir": _palantir}.items():
-        found[name] = np.array([method(adata, cell) for cell in (roots if name == "scanpy DPT" else roots[:4])])
+        found[name] = np.array(
+            [method(adata, cell) for cell in (roots if name == "scanpy DPT" else roots[:4])]
+        )
     rows = []
     for name, times in found.items():
         fits = np.array([spearmanr(values, stage, nan_policy="omit").statistic for values in times])
-        rows.append({"method": name, "automatic root": fits[0], "mean over ductal roots": fits[1:].mean(), "worst": fits[1:].min()})
+        rows.append(
+            {
+                "method": name,
+                "automatic root": fits[0],
+                "mean over ductal roots": fits[1:].mean(),
+                "worst": fits[1:].min(),
+            }
+        )
     cytotrace = spearmanr(_cytotrace(adata), stage).statistic
-    rows.append({"method": "CellRank CytoTRACE", "automatic root": cytotrace, "mean over ductal roots": cytotrace, "worst": cytotrace})
+    rows.append(
+        {
+            "method": "CellRank CytoTRACE",
+            "automatic root": cytotrace,
+            "mean over ductal roots": cytotrace,
+            "worst": cytotrace,
+        }
+    )
     write(pd.DataFrame(rows), "trajectory_order")
     fate = adata.obs["scdiff_fate"].groupby(kind).mean().sort_values()
-    write(fate.rename("fate towards the progenitor-like end").rename_axis("cells").reset_index(), "trajectory_e15_fates")
-    sys.stdout.write(f"root: {kind[root]}; verdict: {adata.uns['scdiff']['trajectory']['verdict']}\n")
+    write(
+        fate.rename("fate towards the progenitor-like end").rename_axis("cells").reset_index(),
+        "trajectory_e15_fates",
+    )
+    sys.stdout.write(
+        f"root: {kind[root]}; verdict: {adata.uns['scdiff']['trajectory']['verdict']}\n"
+    )
 
 
 def _dpt(adata: ad.AnnData, cell: int) -> np.ndarray:
     import scanpy as sc
 
-    other = ad.AnnData(obs=adata.obs[[]], obsp=dict(adata.obsp), uns={"neighbors": adata.uns["neighbors"], "iroot": cell})
+    other = ad.AnnData(
+        obs=adata.obs[[]],
+        obsp=dict(adata.obsp),
+        uns={"neighbors": adata.uns["neighbors"], "iroot": cell},
+    )
     sc.tl.diffmap(other, n_comps=10)
     sc.tl.dpt(other, n_dcs=10)
     return other.obs["dpt_pseudotime"].to_numpy()
@@ -89,7 +124,9 @@ def _palantir(adata: ad.AnnData, cell: int) -> np.ndarray:
     import palantir
 
     space = _palantir_space(adata)
-    found = palantir.core.run_palantir(space, adata.obs_names[cell], num_waypoints=500, use_early_cell_as_start=True, seed=0)
+    found = palantir.core.run_palantir(
+        space, adata.obs_names[cell], num_waypoints=500, use_early_cell_as_start=True, seed=0
+    )
     return found.pseudotime.reindex(adata.obs_names).to_numpy()
 
 
@@ -97,7 +134,9 @@ def _palantir_space(adata: ad.AnnData) -> pd.DataFrame:
     """Palantir's coordinates from the same graph, with its own numbers of components."""
     import palantir
 
-    maps = palantir.utils.diffusion_maps_from_kernel(adata.obsp["connectivities"].astype(float).tocsr(), n_components=10, seed=0)
+    maps = palantir.utils.diffusion_maps_from_kernel(
+        adata.obsp["connectivities"].astype(float).tocsr(), n_components=10, seed=0
+    )
     maps["EigenVectors"].index = adata.obs_names
     return palantir.utils.determine_multiscale_space(maps)
 
@@ -105,7 +144,13 @@ def _palantir_space(adata: ad.AnnData) -> pd.DataFrame:
 def _cytotrace(adata: ad.AnnData) -> np.ndarray:
     import cellrank as cr
 
-    other = ad.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]], obsp=dict(adata.obsp), uns={"neighbors": adata.uns["neighbors"]})
+    other = ad.AnnData(
+        adata.X,
+        obs=adata.obs[[]],
+        var=adata.var[[]],
+        obsp=dict(adata.obsp),
+        uns={"neighbors": adata.uns["neighbors"]},
+    )
     other.layers["Ms"] = (adata.obsp["connectivities"] @ adata.X).toarray()
     cr.kernels.CytoTRACEKernel(other).compute_cytotrace(layer="Ms", use_raw=False)
     return other.obs["ct_pseudotime"].to_numpy()
@@ -117,7 +162,9 @@ def _cytotrace(adata: ad.AnnData) -> np.ndarray:
 def fates() -> None:
     """Agreement with CellRank on the same walk, the time of both, and whose fates find the cells on the way."""
     rows = [_agreement(), _speed(), *_truth()]
-    write(pd.DataFrame(rows, columns=["what", "scdiff", "CellRank", "Palantir"]), "trajectory_fates")
+    write(
+        pd.DataFrame(rows, columns=["what", "scdiff", "CellRank", "Palantir"]), "trajectory_fates"
+    )
 
 
 def _agreement() -> tuple[str, float, float, float]:
@@ -126,7 +173,9 @@ def _agreement() -> tuple[str, float, float, float]:
     ends, kind = np.full(adata.n_obs, -1), adata.obs["cell_type"].astype(str).to_numpy()
     for number, name in enumerate(ENDOCRINE):
         ends[np.flatnonzero(kind == name)[::3]] = number
-    ours, theirs = (FATES[name].function(*given, ends, len(ENDOCRINE)) for name in ("absorption", "cellrank"))
+    ours, theirs = (
+        FATES[name].function(*given, ends, len(ENDOCRINE)) for name in ("absorption", "cellrank")
+    )
     apart = float(np.abs(ours - theirs).max())
     return "largest difference on the same walk (E15.5, four ends)", apart, apart, np.nan
 
@@ -141,9 +190,15 @@ def _speed() -> tuple[str, float, float, float]:
     points = np.column_stack([place * 30, rng.normal(size=(N_LARGE, 5))])
     graph = kneighbors_graph(points, 15, n_jobs=2)
     graph = ((graph + graph.T) > 0).astype(float).tocsr()
-    adata = ad.AnnData(sparse.csr_matrix((N_LARGE, 1), dtype=np.float32), obsp={"connectivities": graph})
+    adata = ad.AnnData(
+        sparse.csr_matrix((N_LARGE, 1), dtype=np.float32), obsp={"connectivities": graph}
+    )
     adata.obs["time"] = place
-    adata.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "connectivities", "params": {"n_neighbors": 15}}
+    adata.uns["neighbors"] = {
+        "connectivities_key": "connectivities",
+        "distances_key": "connectivities",
+        "params": {"n_neighbors": 15},
+    }
     (walk, ours), ends = _timed(lambda: forward_walk(graph, place)), np.full(N_LARGE, -1)
     ends[place > 0.99], ends[place < 0.01] = 0, 1
     _, solved = _timed(lambda: absorption(walk, ends, 2))
@@ -151,7 +206,12 @@ def _speed() -> tuple[str, float, float, float]:
     options: dict[str, Any] = {"threshold_scheme": "soft", "n_jobs": 1, "show_progress_bar": False}
     _, theirs = _timed(lambda: kernel.compute_transition_matrix(**options))
     sys.stdout.write(f"one end of {N_LARGE:,} cells: {solved:.2f} s\n")
-    return f"CPU seconds for the walk of {N_LARGE:,} cells (and {solved:.2f} for one end by scdiff)", ours, theirs, np.nan
+    return (
+        f"CPU seconds for the walk of {N_LARGE:,} cells (and {solved:.2f} for one end by scdiff)",
+        ours,
+        theirs,
+        np.nan,
+    )
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -163,19 +223,32 @@ def _truth() -> list[tuple[str, float, float, float]]:
     """AUROC of the fate towards the positive end, cells on the way against the others, without the positive ones."""
     rows = []
     for seed in range(1 if QUICK else 4):
-        adata = prepared(simulate(n_cells=3_000, fraction=0.05, seed=900 + seed, design=BatchDesign(doublet_rate=0.04)), "human", 0.04)
+        adata = prepared(
+            simulate(
+                n_cells=3_000, fraction=0.05, seed=900 + seed, design=BatchDesign(doublet_rate=0.04)
+            ),
+            "human",
+            0.04,
+        )
         record = adata.uns["scdiff"]["trajectory"]
         on_way = (adata.obs["truth_state"] == "intermediate").to_numpy()
         other = (adata.obs["truth_pseudotime"] == 0).to_numpy()
         ours = adata.obs["scdiff_fate"].to_numpy()
         start = adata.obs["leiden"].astype(str).to_numpy() == record["root_cluster"]
-        ends = np.select([ours == 1, start & ~adata.obsm["scdiff_positive"].iloc[:, 0].to_numpy()], [0, 1], -1)
+        ends = np.select(
+            [ours == 1, start & ~adata.obsm["scdiff_positive"].iloc[:, 0].to_numpy()], [0, 1], -1
+        )
         given = adata.obsp["connectivities"].tocsr(), adata.obs["dpt_pseudotime"].to_numpy()
         theirs = FATES["cellrank"].function(*given, ends, 2)[:, 0]
         with_tips = _with_tips(adata, ours == 1)
         branches = FATES["palantir"].function(*given, with_tips, int(with_tips.max()) + 1)[:, 0]
         found = (ours, theirs, branches)
-        rows.append((f"AUROC, cells on the way against those that are not, batch {seed}", *(_auroc(fate, on_way, other) for fate in found)))
+        rows.append(
+            (
+                f"AUROC, cells on the way against those that are not, batch {seed}",
+                *(_auroc(fate, on_way, other) for fate in found),
+            )
+        )
         aims = on_way.astype(float)[on_way | other]
         rows.append(
             (
@@ -189,7 +262,11 @@ def _truth() -> list[tuple[str, float, float, float]]:
 def _with_tips(adata: ad.AnnData, end: np.ndarray) -> np.ndarray:
     """Number the positive end 0 and the clusters of the other ends from 1 on; -1 elsewhere."""
     clusters = adata.obs["leiden"].astype(str).to_numpy()
-    names = [name.removeprefix("cluster ") for name in adata.uns["scdiff"]["trajectory"]["ends"].index if name.startswith("cluster ")]
+    names = [
+        name.removeprefix("cluster ")
+        for name in adata.uns["scdiff"]["trajectory"]["ends"].index
+        if name.startswith("cluster ")
+    ]
     return np.select([end, *(clusters == name for name in names)], range(len(names) + 1), -1)
 
 
@@ -203,13 +280,19 @@ def _auroc(values: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> fl
 
 def cases() -> None:
     """Mixtures of two populations, and continua."""
-    tasks = [(kind, number) for number in range(N_CASES) for kind in (SEPARATE[number % len(SEPARATE)], CONTINUA[number % len(CONTINUA)])]
+    tasks = [
+        (kind, number)
+        for number in range(N_CASES)
+        for kind in (SEPARATE[number % len(SEPARATE)], CONTINUA[number % len(CONTINUA)])
+    ]
     with multiprocessing.Pool(2) as pool:
         table = pd.DataFrame(pool.map(_case, tasks, chunksize=1))
     write(table, "trajectory_cases")
     summary = pd.crosstab([table["truth"], table["kind"]], table["verdict"]).reset_index()
     write(summary, "trajectory_verdicts")
-    score = table["evidence"] + table["density"].clip(-1, 1).fillna(0.1)  # the density breaks the ties of the undecided
+    score = table["evidence"] + table["density"].clip(-1, 1).fillna(
+        0.1
+    )  # the density breaks the ties of the undecided
     parts = {
         "all": table["kind"].notna(),
         "without whole islets": ~table["kind"].str.startswith("whole"),
@@ -217,10 +300,24 @@ def cases() -> None:
     }
     rows = []
     for name, kept in parts.items():
-        truth, said = (table.loc[kept, "truth"] == "continuum").to_numpy(), table.loc[kept, "verdict"].to_numpy()
+        truth, said = (
+            (table.loc[kept, "truth"] == "continuum").to_numpy(),
+            table.loc[kept, "verdict"].to_numpy(),
+        )
         auroc = _auroc(score[kept].to_numpy(), truth, ~truth)
-        wrong = [(said[side] == other).mean() for side, other in ((~truth, "continuum"), (truth, "separate population"))]
-        rows.append({"cases": name, "number": len(truth), "AUROC": auroc, "wrong continuum": wrong[0], "wrong separate": wrong[1]})
+        wrong = [
+            (said[side] == other).mean()
+            for side, other in ((~truth, "continuum"), (truth, "separate population"))
+        ]
+        rows.append(
+            {
+                "cases": name,
+                "number": len(truth),
+                "AUROC": auroc,
+                "wrong continuum": wrong[0],
+                "wrong separate": wrong[1],
+            }
+        )
     write(pd.DataFrame(rows), "trajectory_auroc")
 
 
@@ -239,36 +336,86 @@ def _case(task: tuple[str, int]) -> dict[str, Any]:
     kind, number = task
     rng = np.random.default_rng([5, number, kind in CONTINUA])
     share, rate = [0.01, 0.03, 0.1, 0.3][number // 6 % 4], [0.0, 0.05, 0.1][number % 3]
-    n_cells, depth, dirt = int(rng.choice([1500, 3000])), float(rng.choice([1500, 4000])), float(rng.choice([0, 0.05]))
+    n_cells, depth, dirt = (
+        int(rng.choice([1500, 3000])),
+        float(rng.choice([1500, 4000])),
+        float(rng.choice([0, 0.05])),
+    )
     if kind.startswith("simulated"):
         between = {"simulated": 1.0, "simulated island": 0.0}.get(kind, 0.5)
         design = BatchDesign(continuum=between, doublet_rate=rate)
         fraction = min(share, 0.2) if between else share
-        adata = simulate(n_cells=n_cells, fraction=fraction, depth=depth, contamination=dirt, design=design, seed=7_000 + number)
+        adata = simulate(
+            n_cells=n_cells,
+            fraction=fraction,
+            depth=depth,
+            contamination=dirt,
+            design=design,
+            seed=7_000 + number,
+        )
     elif kind.endswith("MSC"):
         msc, rows = ad.read_h5ad(DATA / "msc_mouse_bone_marrow.h5ad"), slice(None)
-        source = ad.read_h5ad(DATA / ("endocrinogenesis_mouse_e15_hvg.h5ad" if kind.startswith("E15") else "islet_mouse.h5ad"))
+        source = ad.read_h5ad(
+            DATA
+            / (
+                "endocrinogenesis_mouse_e15_hvg.h5ad"
+                if kind.startswith("E15")
+                else "islet_mouse.h5ad"
+            )
+        )
         if not kind.startswith("whole"):
             rows = np.flatnonzero(source.obs["cell_type"].isin(["beta", "Beta"]))
         good = _plain(source[rows])
         adata = titrate(
-            good, _plain(msc), n_cells=n_cells, fraction=share, depth=depth, contamination=dirt, soup_share=0.3, seed=7_000 + number
+            good,
+            _plain(msc),
+            n_cells=n_cells,
+            fraction=share,
+            depth=depth,
+            contamination=dirt,
+            soup_share=0.3,
+            seed=7_000 + number,
         )
         adata = pair_cells(adata, rate=rate, seed=number) if rate else adata
     else:
-        adata = _with_doublets(_thinned(_e15_case(kind, share, n_cells, rng), min(depth / 4000, 1), rng), rate, rng)
+        adata = _with_doublets(
+            _thinned(_e15_case(kind, share, n_cells, rng), min(depth / 4000, 1), rng), rate, rng
+        )
     species = "human" if kind.startswith("simulated") else "mouse"
-    record = prepared(ad.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]]), species, rate).uns["scdiff"]["trajectory"]
+    record = prepared(ad.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]]), species, rate).uns[
+        "scdiff"
+    ]["trajectory"]
     gap = record["gap"]
-    evidence = np.log10(max(gap["p_separate"], 1e-300)) - np.log10(max(gap["p_continuum"], 1e-300)) if gap else 0.0
-    factors = {"share": share, "doublets": rate, "n_cells": n_cells, "depth": depth, "contamination": dirt}
+    evidence = (
+        np.log10(max(gap["p_separate"], 1e-300)) - np.log10(max(gap["p_continuum"], 1e-300))
+        if gap
+        else 0.0
+    )
+    factors = {
+        "share": share,
+        "doublets": rate,
+        "n_cells": n_cells,
+        "depth": depth,
+        "contamination": dirt,
+    }
     truth = "continuum" if kind in CONTINUA else "separate population"
-    found = {name: gap.get(name, np.nan) for name in ("n_end", "density", "p_continuum", "p_separate")}
-    return {"kind": kind, "truth": truth, "verdict": record["verdict"], **factors, **found, "evidence": evidence}
+    found = {
+        name: gap.get(name, np.nan) for name in ("n_end", "density", "p_continuum", "p_separate")
+    }
+    return {
+        "kind": kind,
+        "truth": truth,
+        "verdict": record["verdict"],
+        **factors,
+        **found,
+        "evidence": evidence,
+    }
 
 
 def _plain(adata: ad.AnnData) -> ad.AnnData:
-    return ad.AnnData(sparse.csr_matrix(adata.X).astype(np.float32), obs=adata.obs, var=adata.var[[]])
+    return ad.AnnData(
+        sparse.csr_matrix(adata.X).astype(np.float32), obs=adata.obs, var=adata.var[[]]
+    )
 
 
 def _e15_case(kind: str, share: float, n_cells: int, rng: np.random.Generator) -> ad.AnnData:
@@ -284,7 +431,10 @@ def _e15_case(kind: str, share: float, n_cells: int, rng: np.random.Generator) -
     rows = [("Ductal",), far]
     numbers = [int(n_cells * (1 - share)), max(int(times * n_cells * share), 3)]
     pools = [np.flatnonzero(adata.obs["cell_type"].isin(list(names))) for names in rows]
-    chosen = [rng.choice(pool, number, replace=number > len(pool)) for pool, number in zip(pools, numbers, strict=True)]
+    chosen = [
+        rng.choice(pool, number, replace=number > len(pool))
+        for pool, number in zip(pools, numbers, strict=True)
+    ]
     found = adata[np.concatenate(chosen)].copy()
     found.obs_names = [f"cell{number:05d}" for number in range(found.n_obs)]
     return found
@@ -298,7 +448,10 @@ def _thinned(adata: ad.AnnData, kept: float, rng: np.random.Generator) -> ad.Ann
 
 def _with_doublets(adata: ad.AnnData, rate: float, rng: np.random.Generator) -> ad.AnnData:
     first = rng.choice(adata.n_obs, int(rate * adata.n_obs), replace=False)
-    pairs = sparse.csr_matrix((np.ones(len(first)), (first, rng.integers(adata.n_obs, size=len(first)))), shape=(adata.n_obs,) * 2)
+    pairs = sparse.csr_matrix(
+        (np.ones(len(first)), (first, rng.integers(adata.n_obs, size=len(first)))),
+        shape=(adata.n_obs,) * 2,
+    )
     adata.X = (adata.X + pairs @ adata.X).tocsr().astype(np.float32)
     return adata
 
@@ -324,13 +477,36 @@ def batches() -> None:
 
 
 def _batch(number: int) -> dict[str, Any]:
-    fraction, depth = [0.0025, 0.005, 0.015, 0.05, 0.15][number % 5], [1500.0, 4000.0, 8000.0][number % 3]
-    rate, dirt, between = [0.0, 0.04, 0.08][number // 3 % 3], [0.0, 0.05, 0.1][number // 5 % 3], [1.0, 0.5, 1.0][number % 4 % 3]
+    fraction, depth = (
+        [0.0025, 0.005, 0.015, 0.05, 0.15][number % 5],
+        [1500.0, 4000.0, 8000.0][number % 3],
+    )
+    rate, dirt, between = (
+        [0.0, 0.04, 0.08][number // 3 % 3],
+        [0.0, 0.05, 0.1][number // 5 % 3],
+        [1.0, 0.5, 1.0][number % 4 % 3],
+    )
     design = BatchDesign(doublet_rate=rate, continuum=between)
-    adata = simulate(n_cells=3_000, fraction=fraction, depth=depth, contamination=dirt, design=design, seed=8_000 + number)
+    adata = simulate(
+        n_cells=3_000,
+        fraction=fraction,
+        depth=depth,
+        contamination=dirt,
+        design=design,
+        seed=8_000 + number,
+    )
     root = prepared(adata, "human", rate).uns["scdiff"]["trajectory"]
-    row, truth = root["committed"].loc["all"], float((adata.obs["truth_pseudotime"].fillna(0) > 0).mean())
-    factors = {"fraction": fraction, "depth": depth, "doublets": rate, "contamination": dirt, "between": between}
+    row, truth = (
+        root["committed"].loc["all"],
+        float((adata.obs["truth_pseudotime"].fillna(0) > 0).mean()),
+    )
+    factors = {
+        "fraction": fraction,
+        "depth": depth,
+        "doublets": rate,
+        "contamination": dirt,
+        "between": between,
+    }
     found = {
         "truth": truth,
         "committed": row["committed"],
@@ -338,9 +514,18 @@ def _batch(number: int) -> dict[str, Any]:
         "high": row["high"],
         "held": row["low"] <= truth <= row["high"],
     }
-    fate, start = adata.obs["scdiff_fate"].to_numpy(), adata.obs["leiden"].astype(str) == root["root_cluster"]
+    fate, start = (
+        adata.obs["scdiff_fate"].to_numpy(),
+        adata.obs["leiden"].astype(str) == root["root_cluster"],
+    )
     null = _fate_null(adata, fate, start.to_numpy())
-    return {**factors, **found, "fate_above_null": null, "root": adata.obs["truth_state"][root["root_cell"]], "verdict": root["verdict"]}
+    return {
+        **factors,
+        **found,
+        "fate_above_null": null,
+        "root": adata.obs["truth_state"][root["root_cell"]],
+        "verdict": root["verdict"],
+    }
 
 
 def _fate_null(adata: ad.AnnData, fate: np.ndarray, start: np.ndarray) -> float:
@@ -357,6 +542,11 @@ def _fate_null(adata: ad.AnnData, fate: np.ndarray, start: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    asked = [name for name in sys.argv[1:] if not name.startswith("-")] or ["order", "fates", "cases", "batches"]
+    asked = [name for name in sys.argv[1:] if not name.startswith("-")] or [
+        "order",
+        "fates",
+        "cases",
+        "batches",
+    ]
     for part in asked:
         {"order": order, "fates": fates, "cases": cases, "batches": batches}[part]()

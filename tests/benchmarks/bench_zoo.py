@@ -19,7 +19,7 @@ import pandas as pd
 from sources import write
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "steps" / "load"))
 import zoo
@@ -63,7 +63,9 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     rows = pd.DataFrame([outcome(variant) for variant in zoo.variants()])
-    table = [{"layout": family, **summary(part)} for family, part in rows.groupby("layout", sort=False)]
+    table = [
+        {"layout": family, **summary(part)} for family, part in rows.groupby("layout", sort=False)
+    ]
     source = "real counts" if zoo.SHARED_DATA.is_dir() else "simulated counts"
     note = f"{zoo.N_CELLS} cells and {zoo.N_GENES} genes of {source}; milliseconds with the files in the cache."
     write(pd.DataFrame([*table, {"layout": "all", **summary(rows)}]), "zoo", notes=[note])

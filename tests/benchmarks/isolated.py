@@ -33,12 +33,22 @@ def options(about: str) -> argparse.ArgumentParser:
     from sources import RESULTS
 
     parser = argparse.ArgumentParser(description=about.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--cells", type=int, nargs="+", default=list(SIZES), help="sizes of the batches")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per tool and size; the median counts")
-    parser.add_argument("--only", nargs="+", help="names of tools; all that are installed without it")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the input files, kept for the next run")
+    parser.add_argument(
+        "--cells", type=int, nargs="+", default=list(SIZES), help="sizes of the batches"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="runs per tool and size; the median counts"
+    )
+    parser.add_argument(
+        "--only", nargs="+", help="names of tools; all that are installed without it"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=CACHE, help="folder of the input files, kept for the next run"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables")
-    parser.add_argument("--timeout", type=float, default=7_200, help="seconds after which a run is given up")
+    parser.add_argument(
+        "--timeout", type=float, default=7_200, help="seconds after which a run is given up"
+    )
     return parser
 
 
@@ -71,11 +81,19 @@ def make_batch(n_cells: int, file: Path) -> None:
 
     from scdiff.simulate import BatchDesign, simulate
 
-    design = BatchDesign(n_genes=N_GENES, donors=max(1, n_cells // CELLS_OF_SAMPLE), doublet_rate=0.04)
-    drawn = simulate(n_cells=n_cells, fraction=0.04, depth=4_000, contamination=0.05, design=design, seed=1)
+    design = BatchDesign(
+        n_genes=N_GENES, donors=max(1, n_cells // CELLS_OF_SAMPLE), doublet_rate=0.04
+    )
+    drawn = simulate(
+        n_cells=n_cells, fraction=0.04, depth=4_000, contamination=0.05, design=design, seed=1
+    )
     drawn.obs_names_make_unique()
     drawn.obs[["truth_state", "truth_doublet"]].to_csv(truth_file(file))
-    bare = ad.AnnData(X=drawn.X, obs=drawn.obs[["sample", "donor"]].astype(str), var=pd.DataFrame(index=drawn.var_names))
+    bare = ad.AnnData(
+        X=drawn.X,
+        obs=drawn.obs[["sample", "donor"]].astype(str),
+        var=pd.DataFrame(index=drawn.var_names),
+    )
     bare.write_h5ad(file)
 
 
@@ -100,14 +118,20 @@ def warm(file: Path) -> None:
             pass
 
 
-def fresh(script: str, *arguments: object, timeout: float | None = None, threads: int | None = None) -> None:
+def fresh(
+    script: str, *arguments: object, timeout: float | None = None, threads: int | None = None
+) -> None:
     """Run a script in a process of its own, with so many threads; a failure shows the end of what it said."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment = os.environ | (dict.fromkeys(names, str(threads)) if threads else {})
     command = [sys.executable, script, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[1:])} failed ({done.returncode}):\n{done.stderr[-2_000:]}")
+        raise RuntimeError(
+            f"{' '.join(command[1:])} failed ({done.returncode}):\n{done.stderr[-2_000:]}"
+        )
 
 
 def tried(tool: str, script: str, *arguments: object, **limits: Any) -> bool:
@@ -137,8 +161,17 @@ def peak_gib() -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        return next(int(line.split()[1]) for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+        return (
+            next(
+                int(line.split()[1])
+                for line in status.read_text(encoding="ascii").splitlines()
+                if line.startswith("VmHWM")
+            )
+            / 2**20
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**30 if sys.platform == "darwin" else 2**20
+    )
 
 
 class Clock:
@@ -152,16 +185,29 @@ class Clock:
         """End a step."""
         now = time.perf_counter()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self.last
-        self.last, self.total, self.cpu, self.peak = now, now - self.begun, time.process_time(), peak_gib()
+        self.last, self.total, self.cpu, self.peak = (
+            now,
+            now - self.begun,
+            time.process_time(),
+            peak_gib(),
+        )
 
     def told(self) -> dict[str, Any]:
         """All that was measured."""
-        return {"seconds": self.seconds, "total_s": self.total, "cpu_s": self.cpu, "peak_gib": self.peak}
+        return {
+            "seconds": self.seconds,
+            "total_s": self.total,
+            "cpu_s": self.cpu,
+            "peak_gib": self.peak,
+        }
 
 
 def others(indices: np.ndarray, cells: np.ndarray, k: int) -> list[list[int]]:
     """First ``k`` neighbours of each cell that are not the cell itself; -1 stands for none."""
-    return [[j for j in row if j not in (cell, -1)][:k] for row, cell in zip(indices.tolist(), cells.tolist(), strict=True)]
+    return [
+        [j for j in row if j not in (cell, -1)][:k]
+        for row, cell in zip(indices.tolist(), cells.tolist(), strict=True)
+    ]
 
 
 def recall(points: np.ndarray, indices: np.ndarray, k: int) -> float:
@@ -169,9 +215,13 @@ def recall(points: np.ndarray, indices: np.ndarray, k: int) -> float:
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
 
-    cells = np.random.default_rng(SEED).choice(len(points), min(N_QUERIES, len(points)), replace=False)
+    cells = np.random.default_rng(SEED).choice(
+        len(points), min(N_QUERIES, len(points)), replace=False
+    )
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(points.astype(np.float64))
-    exact = others(search.kneighbors(points[cells].astype(np.float64), return_distance=False), cells, k)
+    exact = others(
+        search.kneighbors(points[cells].astype(np.float64), return_distance=False), cells, k
+    )
     found = others(indices[cells], cells, k)
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found, strict=True)]))
 

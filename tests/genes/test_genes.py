@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import scdiff.genes as module
+import scdiff.genes.symbols as module
 from scdiff.genes import Lookup, canonical, detect_species, ortholog
 
 TABLE = Path(module.__file__).parent / "names.csv"
@@ -105,9 +105,17 @@ def test_canonical_never_yields_an_empty_name_and_is_idempotent(name):
         assert canonical(once, species) == once
 
 
-@given(st.sampled_from([name for name, _, _ in WRITTEN]), st.sampled_from(["upper", "lower", "blank", "dot"]))
+@given(
+    st.sampled_from([name for name, _, _ in WRITTEN]),
+    st.sampled_from(["upper", "lower", "blank", "dot"]),
+)
 def test_case_and_punctuation_do_not_matter(name, change):
-    changed = {"upper": name.upper(), "lower": name.lower(), "blank": name.replace("-", " "), "dot": name.replace("-", ".")}[change]
+    changed = {
+        "upper": name.upper(),
+        "lower": name.lower(),
+        "blank": name.replace("-", " "),
+        "dot": name.replace("-", "."),
+    }[change]
     assert canonical(changed) == canonical(name)
 
 

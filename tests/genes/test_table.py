@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import scdiff.genes as module
+import scdiff.genes.symbols as module
 from scdiff.genes import Lookup, annotation, canonical, ortholog
-from scdiff.genes.table import COLUMNS, folded
+from scdiff.genes.table import COLUMNS, fold_symbol
 from scdiff.programs import load_program, program_names
 from scdiff.programs.axes import load_axes
 
@@ -25,17 +25,35 @@ BY_HAND = module._table()
 
 def asked(species) -> list[str]:
     """Every gene that a programme or an axis names in a species."""
-    entries = [entry for name in program_names() for entry in (*load_program(name).markers, *load_program(name).sets)]
+    entries = [
+        entry
+        for name in program_names()
+        for entry in (*load_program(name).markers, *load_program(name).sets)
+    ]
     named = {gene for entry in entries for gene in entry.genes(species)}
-    axes = {gene if species == "human" else ortholog(gene) for axis in load_axes() for _, gene in axis.genes()}
+    axes = {
+        gene if species == "human" else ortholog(gene)
+        for axis in load_axes()
+        for _, gene in axis.genes()
+    }
     return sorted((named | axes) - {""})
 
 
 GENES = [(species, gene) for species in SPECIES for gene in asked(species)]
 WANTED = set(GENES)
-FORMER = [(species, gene, name) for species, gene in GENES for name in annotation(species).names.get(gene, "").split("|") if name]
+FORMER = [
+    (species, gene, name)
+    for species, gene in GENES
+    for name in annotation(species).names.get(gene, "").split("|")
+    if name
+]
 PROTEINS = [
-    (species, row[species], name) for species in SPECIES for row in BY_HAND if row[species] for name in row["aliases"].split("|") if name
+    (species, row[species], name)
+    for species in SPECIES
+    for row in BY_HAND
+    if row[species]
+    for name in row["aliases"].split("|")
+    if name
 ]
 
 
@@ -49,13 +67,19 @@ def test_the_programmes_ask_for_hundreds_of_genes_under_thousands_of_names():
 
 
 def test_genes_of_programmes_are_approved_and_found_by_their_ensembl_ids():
-    ids = {(species, symbol): stable for species in SPECIES for stable, symbol in annotation(species).symbols.items()}
+    ids = {
+        (species, symbol): stable
+        for species in SPECIES
+        for stable, symbol in annotation(species).symbols.items()
+    }
     assert [gene for gene in GENES if gene not in ids] == []
     wrong = [
         (species, stable)
         for species in SPECIES
         for stable, gene in annotation(species).symbols.items()
-        if (species, gene) in WANTED and (canonical(stable, species), Lookup(["ACTB", stable], species).find([gene])) != (gene, [1])
+        if (species, gene) in WANTED
+        and (canonical(stable, species), Lookup(["ACTB", stable], species).find([gene]))
+        != (gene, [1])
     ]
     assert wrong == []
 
@@ -63,7 +87,9 @@ def test_genes_of_programmes_are_approved_and_found_by_their_ensembl_ids():
 def test_genes_of_programmes_are_found_by_their_former_symbols():
     by_hand = {(species, name): module._by_hand(name, species) for species, _, name in FORMER}
     assert [one for one in FORMER if annotation(one[0]).resolve(one[2]) != one[1]] == []
-    assert [one for one in FORMER if canonical(one[2], one[0]) != (by_hand[one[0], one[2]] or one[1])] == []
+    assert [
+        one for one in FORMER if canonical(one[2], one[0]) != (by_hand[one[0], one[2]] or one[1])
+    ] == []
     assert {one[1:] for one in FORMER if by_hand[one[0], one[2]] not in ("", one[1])} <= CONTESTED
     assert [one for one in FORMER if Lookup(["ACTB", one[2]], one[0]).find([one[1]]) != [1]] == []
 
@@ -78,10 +104,17 @@ def test_genes_are_found_by_their_protein_names():
 
 
 @pytest.mark.parametrize("species", SPECIES)
-def test_rows_written_by_hand_are_approved_and_no_protein_name_is_the_symbol_of_another_gene(species):
+def test_rows_written_by_hand_are_approved_and_no_protein_name_is_the_symbol_of_another_gene(
+    species,
+):
     known = annotation(species)
     assert {row[species] for row in BY_HAND if row[species]} <= known.approved
-    meant = {name: known.resolve(name) for row in BY_HAND for name in row["aliases"].split("|") if row[species]}
+    meant = {
+        name: known.resolve(name)
+        for row in BY_HAND
+        for name in row["aliases"].split("|")
+        if row[species]
+    }
     differs = {
         (row[species], name)
         for row in BY_HAND
@@ -109,7 +142,14 @@ def test_former_names_are_resolved(species, name, symbol):
 
 
 @pytest.mark.parametrize(
-    ("species", "name"), [("human", "SEPT2"), ("human", "MLL2"), ("human", "AP-1"), ("mouse", "Mody4"), ("mouse", "Caf1")]
+    ("species", "name"),
+    [
+        ("human", "SEPT2"),
+        ("human", "MLL2"),
+        ("human", "AP-1"),
+        ("mouse", "Mody4"),
+        ("mouse", "Caf1"),
+    ],
 )
 def test_names_of_several_genes_are_left_alone(species, name):
     assert annotation(species).of_several([name]) == [name]
@@ -136,8 +176,10 @@ def test_unknown_names_stay(name):
 @pytest.mark.parametrize("species", SPECIES)
 def test_table_contradicts_itself_nowhere(species):
     known = annotation(species)
-    spelt = Counter(folded(symbol) for symbol in known.approved)
-    names = Counter(folded(name) for listed in known.names.values() for name in listed.split("|"))
+    spelt = Counter(fold_symbol(symbol) for symbol in known.approved)
+    names = Counter(
+        fold_symbol(name) for listed in known.names.values() for name in listed.split("|")
+    )
     assert max(spelt.values()) == max(names.values()) == 1
     assert not set(spelt) & set(names)
     assert not set(known.shared) & (set(spelt) | set(names))
@@ -145,7 +187,10 @@ def test_table_contradicts_itself_nowhere(species):
     assert all(map(module.is_stable, known.symbols))
 
 
-@pytest.mark.parametrize(("species", "genes", "coding", "names"), [("human", 25_806, 19_448, 33_571), ("mouse", 24_958, 21_637, 37_421)])
+@pytest.mark.parametrize(
+    ("species", "genes", "coding", "names"),
+    [("human", 25_806, 19_448, 33_571), ("mouse", 24_958, 21_637, 37_421)],
+)
 def test_table_is_as_large_as_its_notes_say(species, genes, coding, names):
     known = annotation(species)
     assert (len(known.symbols), len(known.coding)) == (genes, coding)
@@ -164,14 +209,18 @@ def test_marks_and_case_do_not_matter(entry, mark, upper):
 
 
 def test_orthologs_of_the_programmes_are_approved_in_mouse():
-    assert [gene for gene in asked("human") if ortholog(gene) and ortholog(gene) not in annotation("mouse").approved] == ["CTRB2"]
+    assert [
+        gene
+        for gene in asked("human")
+        if ortholog(gene) and ortholog(gene) not in annotation("mouse").approved
+    ] == ["CTRB2"]
 
 
 # ---------------------------------------------------------------- cost
 
 
 WHEN_READ = """
-import scdiff, scdiff.cli, scdiff.programs, scdiff.genes, scdiff.steps.load, scdiff.steps._markers
+import scdiff, scdiff.cli, scdiff.programs, scdiff.genes, scdiff.steps.load, scdiff.steps.shared.markers
 from scdiff.genes.table import annotation
 print(annotation.cache_info().currsize)
 scdiff.programs.load_programs(["all"]); scdiff.genes.ortholog("PDX1"); scdiff.genes.detect_species(["INS"])
@@ -180,5 +229,7 @@ print(annotation.cache_info().currsize)
 
 
 def test_tables_are_read_only_when_a_name_is_asked_for():
-    done = subprocess.run([sys.executable, "-c", WHEN_READ], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WHEN_READ], check=True, capture_output=True, text=True
+    )
     assert done.stdout.split() == ["0", "0"]

@@ -8,12 +8,21 @@ from typing import Literal
 
 import anndata
 import pytest
+from recorded import as_loaded
 
 from scdiff.errors import ProgramError, UnknownNameError
 from scdiff.genes import Lookup, canonical, ortholog
-from scdiff.programs import DEFAULT_PROGRAMS, RESERVED, SCORECARDS, Marker, load_program, load_programs, program_names
+from scdiff.programs import (
+    DEFAULT_PROGRAMS,
+    RESERVED,
+    SCORECARDS,
+    Marker,
+    load_program,
+    load_programs,
+    program_names,
+)
 from scdiff.simulate import simulate
-from scdiff.steps.call import call
+from scdiff.steps.call.step import call
 
 DOI = re.compile(r"^10\.\d{4,9}/\S+$")
 SPECIES = ("human", "mouse")
@@ -150,7 +159,9 @@ def test_everything_is_all_programmes_once_and_the_default_ones_first():
     names = [program.name for program in load_programs(["all"])]
     assert names[: len(DEFAULT_PROGRAMS)] == list(DEFAULT_PROGRAMS)
     assert names == list(dict.fromkeys(names))
-    assert set(names) == {part.name for name in program_names() for part in load_program(name).parts}
+    assert set(names) == {
+        part.name for name in program_names() for part in load_program(name).parts
+    }
 
 
 def test_a_scorecard_is_its_programmes():
@@ -184,9 +195,18 @@ source = "10.1080/14653240600855905"
 
 def test_each_marker_of_a_panel_is_a_programme(tmp_path):
     first, second = load_programs([written(tmp_path, PANEL)])
-    assert (first.name, first.positive, first.title, first.min_markers) == ("panel_HLA_DRA", "HLA_DRA_positive", "HLA-DRA", 1)
+    assert (first.name, first.positive, first.title, first.min_markers) == (
+        "panel_HLA_DRA",
+        "HLA_DRA_positive",
+        "HLA-DRA",
+        1,
+    )
     assert (first.at_most, first.expected, first.direction) == (0.02, "Not known.", "down")
-    assert (second.expected, second.source, second.core[0].level_cp10k) == ("None.", "10.1080/14653240600855905", None)
+    assert (second.expected, second.source, second.core[0].level_cp10k) == (
+        "None.",
+        "10.1080/14653240600855905",
+        None,
+    )
 
 
 # --- faults ----------------------------------------------------------------------------------------
@@ -205,23 +225,44 @@ STATE = '[[states]]\nname = "early"\ntitle = "early"\nwithin = true\non = ["PDX"
 SECOND = GOOD[GOOD.index("[[markers]]") :]
 
 FAULTS = {
-    "unknown field": (GOOD.replace("title =", "tittle ="), r"tittle: Extra inputs are not permitted"),
+    "unknown field": (
+        GOOD.replace("title =", "tittle ="),
+        r"tittle: Extra inputs are not permitted",
+    ),
     "missing field": (GOOD.replace('title = "Mine"\n', ""), r"title: Field required"),
     "no source": (GOOD.replace('source = "field convention"\n[[', "[["), r"source: Field required"),
     "name with blank": (GOOD.replace('"mine"', '"my own"'), r"name: String should match pattern"),
-    "reserved name": (GOOD.replace('"mine"', '"fdr"'), r"name is 'fdr', which the record of the calls uses itself"),
+    "reserved name": (
+        GOOD.replace('"mine"', '"fdr"'),
+        r"name is 'fdr', which the record of the calls uses itself",
+    ),
     "too many markers needed": (
         GOOD.replace('title = "Mine"', 'title = "Mine"\nmin_markers = 2'),
         r"min_markers is 2, but only 1 markers count",
     ),
     "nothing in it": (GOOD[: GOOD.index("[[markers]]")], r"a programme needs markers or sets"),
     "marker twice": (GOOD + SECOND, r"a marker is listed twice"),
-    "no genes": (GOOD.replace('["PDX1"]', "[]"), r"markers\.0\.human: Tuple should have at least 1 item"),
-    "level of zero": (GOOD + "level_cp10k = 0\n", r"markers\.0\.level_cp10k: Input should be greater than 0"),
+    "no genes": (
+        GOOD.replace('["PDX1"]', "[]"),
+        r"markers\.0\.human: Tuple should have at least 1 item",
+    ),
+    "level of zero": (
+        GOOD + "level_cp10k = 0\n",
+        r"markers\.0\.level_cp10k: Input should be greater than 0",
+    ),
     "state of unknown marker": (GOOD + STATE, r"state 'early' names 'PDX'\. Did you mean 'PDX1'\?"),
-    "no such scorecard": (GOOD.replace("[[", 'scorecard = "stage"\n[[', 1), r"scorecard is 'stage'\. Did you mean 'stages'\?"),
-    "panel with states": (PANEL + STATE.replace("PDX", "CD34"), r"a panel \(rule 'each'\) has markers only"),
-    "score without sets": (GOOD.replace("[[", 'rule = "score"\n[[', 1), r"a programme with the rule 'score' is called by its sets"),
+    "no such scorecard": (
+        GOOD.replace("[[", 'scorecard = "stage"\n[[', 1),
+        r"scorecard is 'stage'\. Did you mean 'stages'\?",
+    ),
+    "panel with states": (
+        PANEL + STATE.replace("PDX", "CD34"),
+        r"a panel \(rule 'each'\) has markers only",
+    ),
+    "score without sets": (
+        GOOD.replace("[[", 'rule = "score"\n[[', 1),
+        r"a programme with the rule 'score' is called by its sets",
+    ),
     "not toml": ("name = ", r"this is not a TOML text"),
 }
 
@@ -235,7 +276,7 @@ def written(folder, text):
 def test_every_option_in_the_record_of_the_calls_is_a_reserved_name():
     adata = simulate(n_cells=60, seed=0)
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     call(adata, programs=["hgf"], null_sets=0)
     assert set(adata.uns["scdiff"]["call"]) - {"hgf"} == set(RESERVED)
 
@@ -265,7 +306,9 @@ def test_missing_file_is_said(tmp_path):
 
 
 def test_unknown_name_gets_the_near_match():
-    with pytest.raises(UnknownNameError, match=r"unknown programme 'vegfa'\. Did you mean 'vegf'\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown programme 'vegfa'\. Did you mean 'vegf'\?"
+    ):
         load_program("vegfa")
 
 
@@ -279,10 +322,21 @@ ABSENT = {"human": set(), "mouse": {"Cxcl11", "H2-Ea"}}
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
-def test_every_gene_has_a_row_in_a_real_annotation(shared_data: Path, species: Literal["human", "mouse"]) -> None:
+def test_every_gene_has_a_row_in_a_real_annotation(
+    shared_data: Path, species: Literal["human", "mouse"]
+) -> None:
     files = [path for path in shared_data.glob("*.h5ad") if species in path.stem]
-    annotations = [Lookup(list(anndata.read_h5ad(path, backed="r").var_names), species) for path in files]
+    annotations = [
+        Lookup(list(anndata.read_h5ad(path, backed="r").var_names), species) for path in files
+    ]
     programs = load_programs(["all"])
-    genes = {gene for program in programs for named in (*program.markers, *program.sets) for gene in named.genes(species)}
+    genes = {
+        gene
+        for program in programs
+        for named in (*program.markers, *program.sets)
+        for gene in named.genes(species)
+    }
     assert len(genes) > 300
-    assert {gene for gene in genes if not any(rows.find([gene]) for rows in annotations)} == ABSENT[species]
+    assert {gene for gene in genes if not any(rows.find([gene]) for rows in annotations)} == ABSENT[
+        species
+    ]

@@ -52,19 +52,32 @@ def test_packaged_profiles_hold_genes_of_the_axes_and_a_source(name):
         (receiver,) = load_receivers([name], species)
         assert set(receiver.genes) <= {symbol_in(gene, receiver.species) for gene in wanted}
         assert len(receiver.genes) > 20
-        assert all(seen.counted and (DOI.match(seen.source) or seen.source.startswith("github.com/")) for seen in receiver.genes.values())
+        assert all(
+            seen.counted and (DOI.match(seen.source) or seen.source.startswith("github.com/"))
+            for seen in receiver.genes.values()
+        )
         assert len({seen.n_cells for seen in receiver.genes.values()}) == 1
 
 
 def test_small_profiles_are_used_only_where_they_are_named():
-    assert {"islet_beta", "endothelium", "t_cell", "monocyte"} <= {receiver.name for receiver in load_receivers((), "human")}
+    assert {"islet_beta", "endothelium", "t_cell", "monocyte"} <= {
+        receiver.name for receiver in load_receivers((), "human")
+    }
     assert "fetal_endothelium" not in {receiver.name for receiver in load_receivers((), "human")}
     assert load_receivers(["fetal_endothelium"], "human")[0].n_cells == 11
 
 
 def test_what_is_known_of_the_tissues_shows_above_their_background():
-    beta, endothelium, macrophage = load_receivers(["islet_beta", "endothelium", "macrophage"], "mouse")
-    for receiver, gene in ((endothelium, "KDR"), (endothelium, "TEK"), (macrophage, "IL10RB"), (macrophage, "HAVCR2"), (beta, "IL1R1")):
+    beta, endothelium, macrophage = load_receivers(
+        ["islet_beta", "endothelium", "macrophage"], "mouse"
+    )
+    for receiver, gene in (
+        (endothelium, "KDR"),
+        (endothelium, "TEK"),
+        (macrophage, "IL10RB"),
+        (macrophage, "HAVCR2"),
+        (beta, "IL1R1"),
+    ):
         seen = receiver.read(gene)[1]
         assert seen.n_expressing / seen.n_cells > 2 * seen.background
     for gene in ("KDR", "CXCR4", "IL10RB"):
@@ -80,7 +93,9 @@ def test_packaged_table_has_the_columns_of_a_file():
 
 
 def test_a_file_of_ones_own_is_read_by_either_name_of_a_gene(profile):
-    (receiver,) = load_receivers([profile("stroma,mouse,Sdf1,100,40", "stroma,mouse,Tie2,100,0")], "human")
+    (receiver,) = load_receivers(
+        [profile("stroma,mouse,Sdf1,100,40", "stroma,mouse,Tie2,100,0")], "human"
+    )
     assert (receiver.name, receiver.species, receiver.n_cells) == ("stroma", "mouse", 100)
     assert receiver.read("CXCL12")[1].n_expressing == 40
     assert receiver.read("TEK") == ("Tek", receiver.genes["Tek"])
@@ -91,7 +106,10 @@ def test_a_file_of_ones_own_is_read_by_either_name_of_a_gene(profile):
 
 def test_of_two_species_the_one_of_the_batch_is_taken(profile):
     path = profile("t,mouse,Cd44,10,5", "t,human,CD44,20,5")
-    assert [load_receivers([path], species)[0].n_cells for species in ("human", "mouse")] == [20, 10]
+    assert [load_receivers([path], species)[0].n_cells for species in ("human", "mouse")] == [
+        20,
+        10,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +117,11 @@ def test_of_two_species_the_one_of_the_batch_is_taken(profile):
     [
         ((), HEADER, "the receiver file has no row"),
         ((), "", "column 'receiver' is missing"),
-        (("t,human,CD44,10,5",), "receiver,species,gene,n_cell,n_expressing", "unknown column 'n_cell'. Did you mean 'n_cells'"),
+        (
+            ("t,human,CD44,10,5",),
+            "receiver,species,gene,n_cell,n_expressing",
+            "unknown column 'n_cell'. Did you mean 'n_cells'",
+        ),
         (("t,human,CD44,10",), "receiver,species,gene,n_cells", "column 'n_expressing' is missing"),
         (("t,human,CD44,10,11",), HEADER, "line 2: n_expressing is 11, more than the 10 cells"),
         (("t,human,CD44,10,5", "t,human,CD44,0,0"), HEADER, "line 3: n_cells is '0'"),
@@ -120,7 +142,10 @@ def test_a_faulty_file_is_refused_in_one_sentence(profile, lines, header, senten
 
 
 def test_unknown_and_doubled_names_are_refused(profile, tmp_path):
-    with pytest.raises(UnknownNameError, match=r"unknown receiver 'islet_bet'. Did you mean 'islet_beta'.*Or give the path of a .csv"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown receiver 'islet_bet'. Did you mean 'islet_beta'.*Or give the path of a .csv",
+    ):
         load_receivers(["islet_bet"], "human")
     with pytest.raises(ConfigError, match="two receivers share a name: t_cell, t_cell"):
         load_receivers(["t_cell", profile("t_cell,human,CD44,10,5")], "human")

@@ -8,15 +8,27 @@ from scdiff.report.page import render_page
 from scdiff.report.section import run_section
 from scdiff.report.sections import SECTIONS
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'scdiff-markers[dev]'")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install 'scdiff-markers[dev]'"
+)
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 FLAGS += ["--disable-component-update", "--disable-sync", "--hide-scrollbars"]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if path is None:
         pytest.skip("no Chromium on the PATH: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
@@ -33,7 +45,12 @@ def visit(browser, published):
     def visit(verdict="quantified", *, path=None, width=1280, scheme="light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.errors, page.requests = [], []
-        page.on("console", lambda message: page.errors.append(message.text) if message.type in {"error", "warning"} else None)
+        page.on(
+            "console",
+            lambda message: (
+                page.errors.append(message.text) if message.type in {"error", "warning"} else None
+            ),
+        )
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("request", lambda request: page.requests.append(request.url))
         page.goto((path or published(verdict) / "report.html").as_uri())
@@ -46,7 +63,9 @@ def visit(browser, published):
 
 
 def overflow(page):
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
 
 
 @pytest.mark.slow
@@ -82,19 +101,28 @@ def contrast(page, selector):
     """Contrast ratio of the text of ``selector`` against the card behind it, as WCAG defines it."""
     script = """([text, card]) => [
         getComputedStyle(document.querySelector(text)).color, getComputedStyle(document.querySelector(card)).backgroundColor]"""
-    light = sorted(_luminance(text) for text in page.evaluate(script, [selector, ".part" if selector == "figcaption" else ".verdict"]))
+    light = sorted(
+        _luminance(text)
+        for text in page.evaluate(
+            script, [selector, ".part" if selector == "figcaption" else ".verdict"]
+        )
+    )
     return (light[1] + 0.05) / (light[0] + 0.05)
 
 
 def _luminance(text):
     parts = [float(part) / 255 for part in text[text.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    linear = [
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_figures_keep_their_natural_size_on_a_phone(visit):
     page = visit(width=390)
-    widths = page.evaluate("[...document.querySelectorAll('.figures svg')].map(svg => svg.getBoundingClientRect().width)")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.figures svg')].map(svg => svg.getBoundingClientRect().width)"
+    )
     assert len(widths) > 15
     assert min(widths) > 300
 
@@ -119,13 +147,17 @@ def test_hover_shows_the_cell(visit, finished):
     cell = finished.obs.loc[lines[0]]
     assert f"state: {cell['scdiff_state']}" in lines
     assert f"sample: {cell['sample']}" in lines
-    assert f"total counts: {cell['total_counts']:,.0f}" in [line.replace("\u202f", ",") for line in lines]
+    assert f"total counts: {cell['total_counts']:,.0f}" in [
+        line.replace("\u202f", ",") for line in lines
+    ]
 
 
 def test_a_name_with_markup_is_text_in_the_tooltip(visit, finished, tmp_path):
     finished.obs_names = [f"<img src=x onerror=alert({index})>" for index in range(finished.n_obs)]
     path = tmp_path / "page.html"
-    path.write_text(render_page(finished, [run_section(SECTIONS["clusters"], finished)]), encoding="utf-8")
+    path.write_text(
+        render_page(finished, [run_section(SECTIONS["clusters"], finished)]), encoding="utf-8"
+    )
     page = visit(path=path)
     assert hover(page).startswith("<img src=x onerror=alert(")
     assert page.errors == []

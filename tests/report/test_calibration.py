@@ -26,13 +26,22 @@ def test_lines_are_the_shares_in_percent(finished):
     np.testing.assert_allclose(lines["all cells"].get_xdata(), 100 * matched["nominal"])
     assert "(%)" in ax.get_xlabel()
     assert "(%)" in ax.get_ylabel()
-    assert "this programme" not in {line.get_label() for line in qq_lines(matched, Figure().add_subplot()).lines}
+    assert "this programme" not in {
+        line.get_label() for line in qq_lines(matched, Figure().add_subplot()).lines
+    }
 
 
 def test_tables_hold_rates_levels_and_blanks(finished):
     section = run_section(CARD, finished)
     rates, levels, blanks = section.tables
-    assert rates.frame.columns.tolist() == ["null", "overall", "quartile_1", "quartile_2", "quartile_3", "quartile_4"]
+    assert rates.frame.columns.tolist() == [
+        "null",
+        "overall",
+        "quartile_1",
+        "quartile_2",
+        "quartile_3",
+        "quartile_4",
+    ]
     assert rates.frame["null"].tolist() == ["matched", "background", "programme"]
     assert "all cells (%)" in rates.view.columns
     assert not levels.shown
@@ -44,14 +53,20 @@ def test_tables_hold_rates_levels_and_blanks(finished):
 def test_without_blanks_there_is_no_table_of_them(finished):
     adata = finished.copy()
     record = adata.uns["scdiff"]["call"][MAIN]["calibration"]
-    adata.uns["scdiff"]["call"][MAIN]["calibration"] = record | {"blank": record["blank"][:0], "limit_of_blank": float("nan")}
-    assert [table.name for table in run_section(CARD, adata).tables] == ["calibration.csv", "calibration_levels.csv"]
+    adata.uns["scdiff"]["call"][MAIN]["calibration"] = record | {
+        "blank": record["blank"][:0],
+        "limit_of_blank": float("nan"),
+    }
+    assert [table.name for table in run_section(CARD, adata).tables] == [
+        "calibration.csv",
+        "calibration_levels.csv",
+    ]
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (None, "The step 'call' was run with null_sets = 0, which leaves it out."),
+        (None, "The step 'call' ran with null_sets = 0, which skips the calibration."),
         ({"notes": np.array(["5 genes are too few."])}, "5 genes are too few."),
     ],
 )

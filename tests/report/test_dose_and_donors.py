@@ -15,8 +15,8 @@ from scdiff.report.section import run_section
 from scdiff.report.sections import SECTIONS
 from scdiff.report.text import large
 from scdiff.report.verdict import dose_sentence, main_row, verdict_sentence
-from scdiff.steps._donors import VALUES, VARIATION, donor_tables
 from scdiff.steps.dose import COLUMNS, dose
+from scdiff.steps.fraction.donors import VALUES, VARIATION, donor_tables
 
 MAIN = "pancreatic_progenitor"
 DASH = "\N{EN DASH}"
@@ -51,17 +51,32 @@ def test_the_columns_of_both_files_are_the_interface(finished):
 def test_table_headline_and_section_say_the_same_numbers(batch, verdict):
     adata = with_dose(batch(verdict), cells=50e6, viability=0.9, weight_kg=70)
     row = main_row(adata)
-    (found,) = adata.uns["scdiff"]["dose"].query("program == @MAIN and state == 'progenitor_like' and sample == 'all'").to_dict("records")
+    (found,) = (
+        adata.uns["scdiff"]["dose"]
+        .query("program == @MAIN and state == 'progenitor_like' and sample == 'all'")
+        .to_dict("records")
+    )
     said = dose_sentence(row)
     assert said in section_of("dose", adata).description
-    assert "a dose of 50 million cells, 90 % of them viable" in said
+    assert said.startswith(
+        "A dose of 50 million cells, 90 % of them viable, is expected to contain "
+    )
     if verdict == "not detected":
-        assert f"at most {large(found['cells_high'])} such cells, at most {large(found['cells_per_kg_high'])} per kg" in said
-        assert f"at most {large(found['cells_high'])} cells in a dose of 50 million, 90 % of them viable." in verdict_sentence(row)
+        assert (
+            f"at most {large(found['cells_high'])} positive cells, at most {large(found['cells_per_kg_high'])} per kg"
+            in said
+        )
+        assert (
+            f"at most {large(found['cells_high'])} cells in a dose of 50 million, 90 % of them viable."
+            in verdict_sentence(row)
+        )
         assert np.isnan([found["cells"], found["cells_low"], found["cells_per_kg"]]).all()
     else:
-        ends = f"({large(found['cells_low'])} to {large(found['cells_high'])})"
-        assert f"about {large(found['cells'])} such cells {ends}, about {large(found['cells_per_kg'])} per kg." in said
+        ends = f"(95 % interval {large(found['cells_low'])} to {large(found['cells_high'])})"
+        assert (
+            f"about {large(found['cells'])} positive cells {ends}, about {large(found['cells_per_kg'])} per kg."
+            in said
+        )
         assert found["cells"] == pytest.approx(row["prevalence"] * 45e6)
 
 
@@ -69,9 +84,16 @@ def test_a_larger_blank_is_the_bound_in_table_headline_and_section(batch):
     adata = batch("not detected")
     adata.uns["scdiff"]["fractions"]["lob"] = 0.03
     with_dose(adata)
-    (found,) = adata.uns["scdiff"]["dose"].query("program == @MAIN and state == 'progenitor_like' and sample == 'all'").to_dict("records")
+    (found,) = (
+        adata.uns["scdiff"]["dose"]
+        .query("program == @MAIN and state == 'progenitor_like' and sample == 'all'")
+        .to_dict("records")
+    )
     assert (found["bound"], found["cells_high"]) == ("lob", pytest.approx(2.4e6))
-    assert "at most 3.0 % (limit of blank), i.e. at most 2.4 million cells in a dose of 80 million." in verdict_sentence(main_row(adata))
+    assert (
+        "at most 3.0 % (limit of blank), i.e. at most 2.4 million cells in a dose of 80 million."
+        in verdict_sentence(main_row(adata))
+    )
     view = section_of("dose", adata).tables[0].view
     assert view["cells (95 %)"].iloc[0] == "at most 2.4 million (limit of blank)"
 
@@ -85,7 +107,7 @@ def test_not_measurable_stays_so(batch):
     assert set(rows["bound"]) == {""}
     section = section_of("dose", adata)
     assert section.tables[0].view["cells (95 %)"].iloc[0] == DASH
-    assert section.description == "How many cells of each state a dose is expected to hold."
+    assert section.description == "Expected number of cells of each state in a dose."
 
 
 def test_the_view_holds_all_samples_together_and_no_control(finished):
@@ -100,7 +122,15 @@ def test_the_view_holds_all_samples_together_and_no_control(finished):
 
 def test_the_assumptions_stand_beside_the_numbers(finished):
     notes = " ".join(section_of("dose", finished).notes)
-    for word in ("drawn at random", "captured", "transcripts", "freezing", "interval", "over donors", "viability"):
+    for word in (
+        "drawn at random",
+        "captured",
+        "transcripts",
+        "freezing",
+        "interval",
+        "over donors",
+        "viability",
+    ):
         assert word in notes
 
 
@@ -115,9 +145,15 @@ def test_a_dose_without_blank_falls_back_to_the_raw_bound(finished):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"viability": 0.0}, "'viability' is 0.0"), ({"viability": 95}, "'viability' is 95"), ({"weight_kg": 0}, "'weight_kg' is 0")],
+    [
+        ({"viability": 0.0}, "'viability' is 0.0"),
+        ({"viability": 95}, "'viability' is 95"),
+        ({"weight_kg": 0}, "'weight_kg' is 0"),
+    ],
 )
-def test_options_out_of_range_are_refused_before_anything_is_written(options, said, finished, tmp_path):
+def test_options_out_of_range_are_refused_before_anything_is_written(
+    options, said, finished, tmp_path
+):
     with pytest.raises(ConfigError, match=said) as raised:
         report(finished, out=tmp_path / "out", **options)
     assert len(str(raised.value).splitlines()) == 1
@@ -158,7 +194,16 @@ def test_dots_arrows_and_words_stand_in_their_rows():
 
 def test_dots_of_nothing_but_the_unmeasurable_are_drawn():
     rows = pd.DataFrame(
-        [{"label": "a", "colour": "k", "verdict": "not measurable", "cells": np.nan, "cells_low": np.nan, "cells_high": np.nan}]
+        [
+            {
+                "label": "a",
+                "colour": "k",
+                "verdict": "not measurable",
+                "cells": np.nan,
+                "cells_low": np.nan,
+                "cells_high": np.nan,
+            }
+        ]
     )
     ax = dose_dots(rows, Figure().add_subplot(), most=80e6)
     assert ax.texts[0].get_text() == "not measurable"
@@ -171,15 +216,29 @@ def rows(prevalence, *, program=MAIN, verdict="quantified", n_cells=2000):
     """Fractions of samples s0, s1, ... and of all, with intervals of a plain count."""
     values = np.array([np.mean(prevalence), *prevalence])
     half = 1.96 * np.sqrt(values * (1 - values) / n_cells)
-    ends = {"prevalence_low": np.clip(values - half, 0, 1), "prevalence_high": np.clip(values + half, 0, 1)}
+    ends = {
+        "prevalence_low": np.clip(values - half, 0, 1),
+        "prevalence_high": np.clip(values + half, 0, 1),
+    }
     names = ["all", *(f"s{index}" for index in range(len(prevalence)))]
     return pd.DataFrame(
-        {"program": program, "state": "positive", "sample": names, "n_cells": n_cells, "prevalence": values, **ends, "verdict": verdict}
+        {
+            "program": program,
+            "state": "positive",
+            "sample": names,
+            "n_cells": n_cells,
+            "prevalence": values,
+            **ends,
+            "verdict": verdict,
+        }
     )
 
 
 def variation(prevalence, donors=None, **changed):
-    names = {f"s{index}": donor for index, donor in enumerate(donors or [f"d{index}" for index in range(len(prevalence))])}
+    names = {
+        f"s{index}": donor
+        for index, donor in enumerate(donors or [f"d{index}" for index in range(len(prevalence))])
+    }
     return donor_tables(rows(prevalence, **changed), names, {})
 
 
@@ -187,17 +246,25 @@ def test_one_donor_is_a_section_that_was_not_run_with_its_tables(finished):
     finished.uns["scdiff"]["donors"] = variation([0.05])
     section = run_section(SECTIONS["donors"], finished)
     assert (section.status, section.figures) == ("not run", ())
-    assert section.description.startswith("1 donor for the variation between donors, and at least 2 are needed: how much donors differ")
-    assert [(table.name, table.shown) for table in section.tables] == [("donors.csv", False), ("donor_values.csv", False)]
+    assert section.description.startswith(
+        "1 donor for the variation between donors, and at least 2 are needed: the cells of one donor do not show"
+    )
+    assert [(table.name, table.shown) for table in section.tables] == [
+        ("donors.csv", False),
+        ("donor_values.csv", False),
+    ]
 
 
 def test_the_section_says_range_rho_and_donors_needed(finished):
     section = section_of("donors", finished)
     row = finished.uns["scdiff"]["donors"]["variation"].iloc[0]
-    assert "over 2 donors, rho " in section.description
-    assert f"per group to find a doubling: {row['donors_for_change']:,.0f} (" in section.description
+    assert "Over 2 donors, " in section.description
+    assert " % of cells are pancreatic-progenitor-like; rho " in section.description
+    assert (
+        f"per group to detect a doubling: {row['donors_for_change']:,.0f} (" in section.description
+    )
     assert section.notes[0].startswith("No donors are declared")
-    assert section.notes[1].startswith("With few donors")
+    assert section.notes[1].startswith("With fewer than 5 donors")
 
 
 def test_more_donors_than_are_planned_are_said_in_words(finished):
@@ -207,7 +274,10 @@ def test_more_donors_than_are_planned_are_said_in_words(finished):
 
 def test_a_main_programme_without_variation_says_why(batch):
     section = section_of("donors", batch("not measurable"))
-    assert "nothing is stated: PDX1 and INS have no row in this matrix." in section.description
+    assert (
+        "No variation is reported for cells that are pancreatic-progenitor-like: PDX1 and INS have no row in this matrix."
+        in section.description
+    )
     view = section.tables[0].view.set_index("programme")
     assert view.loc[MAIN, "rho (95 %)"] == DASH
     assert view.loc["vegf", "rho (95 %)"] != DASH

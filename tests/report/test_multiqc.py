@@ -12,7 +12,10 @@ def test_general_statistics_have_the_keys_that_multiqc_reads(finished):
     assert set(content["data"]) == {"donor A", "donor B", "medium control", "batch7"}
     for row in content["data"].values():
         assert set(row) <= set(content["headers"])
-    assert all(column["namespace"] == "scdiff" and column["title"] for column in content["headers"].values())
+    assert all(
+        column["namespace"] == "scdiff" and column["title"]
+        for column in content["headers"].values()
+    )
 
 
 def test_fractions_are_in_percent(finished):
@@ -28,7 +31,9 @@ def test_fractions_are_in_percent(finished):
 def test_the_limit_of_blank_bounds_what_was_not_detected(finished, verdict, most):
     table = finished.uns["scdiff"]["fractions"]
     table["verdict"], table["prevalence_high"], table["lob"] = verdict, 0.001, 0.004
-    assert general_statistics(finished, batch="b")["data"]["b"]["prevalence_high"] == pytest.approx(most)
+    assert general_statistics(finished, batch="b")["data"]["b"]["prevalence_high"] == pytest.approx(
+        most
+    )
 
 
 def test_what_is_not_measurable_is_left_out(batch):

@@ -9,10 +9,21 @@ import yaml
 
 from scdiff.errors import ConfigError, MissingKeyError, OutputError
 from scdiff.report import output, report
-from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, staged
+from scdiff.report.output import FILES, PARTIAL, previous_files, remove_report, stage_report
 from scdiff.report.section import Section, Table
 
-TABLES = ["fractions", "qc_dropped", "qc_thresholds", "markers", "axes", "clusters", "programs", "versions", "options", "input_files"]
+TABLES = [
+    "fractions",
+    "qc_dropped",
+    "qc_thresholds",
+    "markers",
+    "axes",
+    "clusters",
+    "programs",
+    "versions",
+    "options",
+    "input_files",
+]
 TABLES += ["trajectory_components", "trajectory_root_candidates", "trajectory_paga", "trajectory"]
 
 
@@ -25,12 +36,22 @@ def written(published):
 def quick(monkeypatch):
     """Sections without figures, where the test is about files."""
     table = Table("a.csv", pd.DataFrame({"a": [1]}), "A table.")
-    monkeypatch.setattr("scdiff.report.sections.all_sections", lambda _adata: [Section("Quick", "quick", "quick", tables=(table,))])
+    monkeypatch.setattr(
+        "scdiff.report.sections.all_sections",
+        lambda _adata: [Section("Quick", "quick", "quick", tables=(table,))],
+    )
 
 
 def test_all_files_are_there(written):
     names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
-    wanted = {"report.html", "result.h5ad", "scdiff_mqc.json", "scdiff_states_mqc.json", "versions.yml", "tables/cells.csv.gz"}
+    wanted = {
+        "report.html",
+        "result.h5ad",
+        "scdiff_mqc.json",
+        "scdiff_states_mqc.json",
+        "versions.yml",
+        "tables/cells.csv.gz",
+    }
     assert wanted | {f"tables/{name}.csv" for name in TABLES} <= names
     assert "figures/fractions.svg" in names
     assert not (written / PARTIAL).exists()
@@ -38,7 +59,9 @@ def test_all_files_are_there(written):
 
 def test_tables_can_be_read_back(written):
     fractions = pd.read_csv(written / "tables" / "fractions.csv")
-    main = fractions.query("program == 'pancreatic_progenitor' and state == 'progenitor_like' and sample == 'all'")
+    main = fractions.query(
+        "program == 'pancreatic_progenitor' and state == 'progenitor_like' and sample == 'all'"
+    )
     assert len(main) == 1
     assert main["verdict"].item() == "quantified"
     cells = pd.read_csv(written / "tables" / "cells.csv.gz")
@@ -79,7 +102,12 @@ def test_files_of_the_last_report_go_and_others_stay(quick, finished, written, t
     (tmp_path / "out" / "figures" / "mine.png").write_bytes(b"mine")
     report(finished, out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["mine.png"]
-    assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == ["a.csv", "cells.csv.gz", "dose.csv", "fractions.csv"]
+    assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == [
+        "a.csv",
+        "cells.csv.gz",
+        "dose.csv",
+        "fractions.csv",
+    ]
 
 
 def test_a_list_that_points_outside_is_not_believed(quick, finished, tmp_path):
@@ -93,13 +121,17 @@ def test_a_list_that_points_outside_is_not_believed(quick, finished, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["render_page", "write_h5ad"])
-def test_a_full_disk_leaves_nothing_that_looks_finished(part, quick, finished, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing_that_looks_finished(
+    part, quick, finished, tmp_path, monkeypatch
+):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    module = {"render_page": "scdiff.report.page", "write_h5ad": "scdiff.report.h5ad"}[part]
+    module = {"render_page": "scdiff.report.page", "write_h5ad": "scdiff.storage.h5ad"}[part]
     monkeypatch.setattr(f"{module}.{part}", full)
-    with pytest.raises(OutputError, match=r"the report cannot be written \(No space left on device\)"):
+    with pytest.raises(
+        OutputError, match=r"the report cannot be written \(No space left on device\)"
+    ):
         report(finished, out=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -117,15 +149,19 @@ def test_an_error_while_writing_keeps_the_earlier_report(quick, finished, tmp_pa
 def test_the_page_is_moved_last(tmp_path, monkeypatch):
     moved = []
     replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, target: (moved.append(Path(target).name), replace(self, target))[1])
-    with staged(tmp_path) as folder:
+    monkeypatch.setattr(
+        Path,
+        "replace",
+        lambda self, target: (moved.append(Path(target).name), replace(self, target))[1],
+    )
+    with stage_report(tmp_path) as folder:
         for name in ("z.txt", "report.html", "a.txt"):
             (folder / name).write_text(name)
     assert moved == ["a.txt", "z.txt", "report.html"]
 
 
 def test_a_kill_while_moving_leaves_no_page(tmp_path, monkeypatch):
-    with staged(tmp_path) as folder:
+    with stage_report(tmp_path) as folder:
         (folder / "report.html").write_text("old")
         (folder / "a.txt").write_text("old")
 
@@ -135,7 +171,7 @@ def test_a_kill_while_moving_leaves_no_page(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", killed)
 
     def again():
-        with staged(tmp_path) as folder:
+        with stage_report(tmp_path) as folder:
             (folder / "report.html").write_text("new")
             (folder / "a.txt").write_text("new")
 
@@ -166,7 +202,9 @@ def test_a_failed_section_still_leaves_fractions_and_cells(finished, tmp_path):
     assert "Failed:" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("key", "writer"), [("qc", "qc"), ("fractions", "fraction"), ("input", r"scdiff\.pp\.prepare\(adata\)")])
+@pytest.mark.parametrize(
+    ("key", "writer"), [("fractions", "fraction"), ("input", r"scdiff\.pp\.prepare\(adata\)")]
+)
 def test_steps_that_must_have_run(key, writer, finished, tmp_path):
     del finished.uns["scdiff"][key]
     with pytest.raises(MissingKeyError, match=f"run {writer} first"):
@@ -180,7 +218,15 @@ def test_unknown_options_are_refused(finished):
 
 
 def test_the_public_names():
-    assert set(output.__all__) == {"FILES", "PARTIAL", "previous_files", "remove_report", "staged", "write_report"}
+    assert set(output.__all__) == {
+        "FILES",
+        "PARTIAL",
+        "previous_files",
+        "remove_report",
+        "stage_report",
+        "write_page",
+        "write_report",
+    }
 
 
 def test_removing_a_report_leaves_what_it_did_not_write(quick, finished, tmp_path):
@@ -188,7 +234,11 @@ def test_removing_a_report_leaves_what_it_did_not_write(quick, finished, tmp_pat
     (tmp_path / "tables" / "mine.csv").write_text("a\n")
     (tmp_path / "notes.txt").write_text("mine")
     remove_report(tmp_path)
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["notes.txt", "tables", "tables/mine.csv"]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "notes.txt",
+        "tables",
+        "tables/mine.csv",
+    ]
     remove_report(tmp_path)
     assert previous_files(tmp_path) == []
 

@@ -24,7 +24,9 @@ class Tags(HTMLParser):
         self.tags.append(tag)
         self.ids.extend([values["id"]] if values.get("id") else [])
         self.references.extend(
-            (tag, name, value) for name, value in values.items() if name in {"src", "href", "xlink:href", "action", "srcset"}
+            (tag, name, value)
+            for name, value in values.items()
+            if name in {"src", "href", "xlink:href", "action", "srcset"}
         )
         if tag in {"img", "svg", "canvas"}:
             self.images.append(values)
@@ -47,14 +49,21 @@ def page(drawn):
 
 def test_a_population_that_stands_apart_is_said_at_the_top(finished):
     finished.uns["scdiff"]["trajectory"]["verdict"] = "separate population"
-    assert "They stand apart from all other cells" in verdict_card(finished)["explanation"]
+    assert (
+        "The positive cells are separate from all other cells"
+        in verdict_card(finished)["explanation"]
+    )
     del finished.uns["scdiff"]["trajectory"]
-    assert "apart" not in verdict_card(finished)["explanation"]
+    assert "separate" not in verdict_card(finished)["explanation"]
 
 
 def test_the_verdict_comes_first(page):
     body = page[page.index("<main") :]
-    assert body.index("quantified") < body.index("12 % of cells are pancreatic-progenitor-like") < body.index("Quality control")
+    assert (
+        body.index("quantified")
+        < body.index("12 % of cells are pancreatic-progenitor-like")
+        < body.index("Quality control")
+    )
     assert "For research use only. The tool measures transcripts" in page
 
 
@@ -76,7 +85,11 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
 def test_every_image_has_words(page):
     images = parsed(page).images
     assert len(images) > 15
-    assert all(image.get("alt") or image.get("aria-label") for image in images if not image.get("id", "").startswith("inner"))
+    assert all(
+        image.get("alt") or image.get("aria-label")
+        for image in images
+        if not image.get("id", "").startswith("inner")
+    )
 
 
 @pytest.mark.slow
@@ -88,9 +101,16 @@ def test_every_verdict_renders(verdict, drawn):
 
 
 def test_reads_are_said_at_the_top_and_other_notes_under_methods(finished):
-    finished.uns["scdiff"]["input"] |= {"technology": "reads", "notes": np.array(["Counts were taken from X."])}
+    finished.uns["scdiff"]["input"] |= {
+        "technology": "reads",
+        "notes": np.array(["Counts were taken from X."]),
+    }
     text = page_of(finished, "axes", "methods")
-    assert text.index("sequencing reads, not UMI") < text.index("Signalling axes") < text.index("Counts were taken from X.")
+    assert (
+        text.index("sequencing reads, not UMI")
+        < text.index("Signalling axes")
+        < text.index("Counts were taken from X.")
+    )
 
 
 def test_umi_need_no_warning(finished):
@@ -116,7 +136,9 @@ def test_a_failed_part_is_shown_and_the_rest_stands(finished):
 def test_names_with_markup_are_escaped(finished):
     finished.obs_names = [EVIL, *finished.obs_names[1:]]
     finished.obs["sample"] = finished.obs["sample"].cat.rename_categories({"donor A": EVIL})
-    finished.uns["scdiff"]["fractions"] = finished.uns["scdiff"]["fractions"].replace({"sample": {"donor A": EVIL}})
+    finished.uns["scdiff"]["fractions"] = finished.uns["scdiff"]["fractions"].replace(
+        {"sample": {"donor A": EVIL}}
+    )
     finished.uns["scdiff"]["qc"]["dropped"].index = [EVIL, "donor B", "medium control"]
     finished.uns["scdiff"]["trajectory"]["root_cell"] = EVIL
     text = page_of(finished, "qc", "clusters", "fractions", "trajectory")
@@ -133,7 +155,7 @@ def test_not_measurable_shows_no_fraction_in_the_card(batch):
 def test_facts_of_the_card(finished):
     facts = {name: (value, meaning) for name, value, meaning in verdict_card(finished)["facts"]}
     assert facts["Cells"][0] == "600"
-    assert facts["Controls"] == ("medium control", "200 cells that should hold no positive one")
+    assert facts["Controls"] == ("medium control", "200 cells, none expected to be positive")
     assert facts["LOD"][0] == "0.80 %"
     del finished.obs["control"]
     facts = {name: value for name, value, _ in verdict_card(finished)["facts"]}
@@ -147,7 +169,9 @@ def test_many_samples_are_not_all_named_in_the_title(batch):
 
 
 def test_figures_follow_the_page_and_keep_their_marks_apart():
-    drawn = picture("one", lambda ax: ax.plot([1, 2], marker="o")[0].axes, caption="", alt='a "b"', table="")
+    drawn = picture(
+        "one", lambda ax: ax.plot([1, 2], marker="o")[0].axes, caption="", alt='a "b"', table=""
+    )
     text = str(figure_html(drawn))
     assert text.startswith('<svg role="img" aria-label="a &#34;b&#34;" style="max-width:')
     assert "var(--ink)" in text
@@ -158,15 +182,41 @@ def test_figures_follow_the_page_and_keep_their_marks_apart():
 
 def test_large_figures_are_embedded_on_a_plate():
     rng = np.random.default_rng(0)
-    drawn = picture("b", lambda ax: ax.scatter(*rng.random((2, 6000)), c=rng.random(6000)).axes, caption="", alt="many", table="")
-    assert str(figure_html(drawn)).startswith('<img class="plate" alt="many" src="data:image/png;base64,')
+    drawn = picture(
+        "b",
+        lambda ax: ax.scatter(*rng.random((2, 6000)), c=rng.random(6000)).axes,
+        caption="",
+        alt="many",
+        table="",
+    )
+    assert str(figure_html(drawn)).startswith(
+        '<img class="plate" alt="many" src="data:image/png;base64,'
+    )
 
 
 def test_cells_of_tables_are_said_for_readers():
-    frame = pd.DataFrame({"a": [1234567], "b": [0.123456], "c": [np.nan], "d": [True], "e": ["x"], "f": ["4.1 % (3-5 %)"], "g": [123456.7]})
+    frame = pd.DataFrame(
+        {
+            "a": [1234567],
+            "b": [0.123456],
+            "c": [np.nan],
+            "d": [True],
+            "e": ["x"],
+            "f": ["4.1 % (3-5 %)"],
+            "g": [123456.7],
+        }
+    )
     dash = "\N{EN DASH}"
     assert table_cells(frame) == [
-        [("1,234,567", True), ("0.1235", True), (dash, True), ("yes", False), ("x", False), ("4.1 % (3-5 %)", True), ("123,457", True)]
+        [
+            ("1,234,567", True),
+            ("0.1235", True),
+            (dash, True),
+            ("yes", False),
+            ("x", False),
+            ("4.1 % (3-5 %)", True),
+            ("123,457", True),
+        ]
     ]
 
 
@@ -175,7 +225,10 @@ def test_cluster_names_are_names_not_numbers():
 
 
 def test_long_tables_are_cut_and_say_so(finished):
-    files = pd.DataFrame({"path": [f"f{index}" for index in range(MAX_ROWS + 5)]}, index=[f"s{index}" for index in range(MAX_ROWS + 5)])
+    files = pd.DataFrame(
+        {"path": [f"f{index}" for index in range(MAX_ROWS + 5)]},
+        index=[f"s{index}" for index in range(MAX_ROWS + 5)],
+    )
     finished.uns["scdiff"]["input"]["files"] = files
     text = page_of(finished, "methods")
     assert f"The first {MAX_ROWS} of {MAX_ROWS + 5} rows." in text

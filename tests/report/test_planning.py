@@ -25,7 +25,10 @@ def test_the_table_is_said_in_words(table):
 def test_the_sentence_rounds_up(table):
     fixed = table.assign(cells_to_detect=511, cells_to_quantify=8_501)
     sentence = plan_sentence(fixed, 4_000.0, fraction=0.01)
-    assert "To find 1.0 % of positive cells with 95 % power at 4,000 counts per cell, sequence 520 cells; to quantify it, 8,600" in sentence
+    assert (
+        "To detect a fraction of 1.0 % with 95 % power at 4,000 counts per cell, sequence 520 cells; to quantify it, sequence 8,600"
+        in sentence
+    )
 
 
 def test_files_are_written_the_same_each_time(table, tmp_path):

@@ -7,7 +7,18 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scdiff.report.plots import evidence, fractions, maps, path, qc
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, PAPER, STATES, colours, log_counts, natural
+from scdiff.report.plots.style import (
+    ACCENT,
+    CALLED,
+    GREY,
+    NEGATIVE,
+    PALETTE,
+    PAPER,
+    STATES,
+    colours,
+    log_counts,
+    natural,
+)
 
 
 @pytest.fixture
@@ -20,7 +31,9 @@ def test_every_level_has_a_colour_and_unassigned_is_grey(levels):
     found = colours([*levels, *(["unassigned"] if "unassigned" not in levels else [])])
     assert all(len(colour) == 7 for colour in found.values())
     assert found["unassigned"] == GREY
-    assert not [level for level, colour in found.items() if colour == GREY and level != "unassigned"]
+    assert not [
+        level for level, colour in found.items() if colour == GREY and level != "unassigned"
+    ]
 
 
 def test_twenty_clusters_have_twenty_colours():
@@ -29,7 +42,11 @@ def test_twenty_clusters_have_twenty_colours():
 
 
 def test_states_keep_their_colour_whatever_else_is_there():
-    assert colours(["x", "progenitor"])["progenitor"] == colours(["progenitor"])["progenitor"] == STATES["progenitor"]
+    assert (
+        colours(["x", "progenitor"])["progenitor"]
+        == colours(["progenitor"])["progenitor"]
+        == STATES["progenitor"]
+    )
 
 
 def test_cluster_ten_comes_after_nine():
@@ -42,7 +59,11 @@ def test_logarithmic_axes_have_a_few_plain_numbers(ax, low, high):
     log_counts(ax)
     ax.figure.canvas.draw()
     left, right = ax.get_xlim()
-    shown = [label.get_text() for label, at in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if left <= at <= right]
+    shown = [
+        label.get_text()
+        for label, at in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)
+        if left <= at <= right
+    ]
     assert 2 <= len(shown) <= 8
     assert not any("$" in text for text in shown)
 
@@ -50,7 +71,9 @@ def test_logarithmic_axes_have_a_few_plain_numbers(ax, low, high):
 @pytest.fixture
 def dropped():
     columns = ["n_before", "empty", "low_counts", "low_genes", "high_mito", "doublet", "n_after"]
-    return pd.DataFrame([[100, 10, 5, 0, 5, 10, 70], [50, 0, 0, 0, 0, 0, 50]], index=["a", "b"], columns=columns)
+    return pd.DataFrame(
+        [[100, 10, 5, 0, 5, 10, 70], [50, 0, 0, 0, 0, 0, 50]], index=["a", "b"], columns=columns
+    )
 
 
 def test_dropped_bars_add_up_to_the_barcodes(ax, dropped):
@@ -66,14 +89,27 @@ def test_dropped_bars_add_up_to_the_barcodes(ax, dropped):
 
 def test_dropped_bars_leave_unused_reasons_out(ax, dropped):
     qc.dropped_bars(dropped, ax)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["kept", "empty", "few counts", "high mito.", "doublet"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "kept",
+        "empty",
+        "few counts",
+        "high mito.",
+        "doublet",
+    ]
 
 
 @pytest.mark.parametrize("log", [True, False])
 def test_histogram_holds_every_cell_once(ax, log):
     values = np.random.default_rng(0).lognormal(8, 1, 300)
     samples = np.array(["a", "b", "c"])[np.arange(300) % 3]
-    qc.metric_histogram(values, samples, ax, label="counts per cell", thresholds={"a": 500.0, "b": float("nan")}, log=log)
+    qc.metric_histogram(
+        values,
+        samples,
+        ax,
+        label="counts per cell",
+        thresholds={"a": 500.0, "b": float("nan")},
+        log=log,
+    )
     drawn = [patch.get_data()[0].sum() for patch in ax.patches]
     assert drawn == [100, 100, 100]
     assert [line.get_xdata()[0] for line in ax.lines] == [500.0]
@@ -82,7 +118,14 @@ def test_histogram_holds_every_cell_once(ax, log):
 
 @pytest.mark.parametrize("values", [np.array([]), np.array([np.nan, np.nan]), np.array([5.0, 5.0])])
 def test_histogram_of_next_to_nothing(ax, values):
-    qc.metric_histogram(values, np.array(["a"] * len(values), dtype=object), ax, label="genes per cell", thresholds={}, log=True)
+    qc.metric_histogram(
+        values,
+        np.array(["a"] * len(values), dtype=object),
+        ax,
+        label="genes per cell",
+        thresholds={},
+        log=True,
+    )
     assert sum(patch.get_data()[0].sum() for patch in ax.patches) == np.isfinite(values).sum()
 
 
@@ -95,7 +138,11 @@ def test_category_map_draws_every_cell_and_rare_levels_on_top(ax):
         "unassigned": 4,
         "progenitor": 1,
     }
-    assert drawn["progenitor"].get_zorder() > drawn["unassigned"].get_zorder() > drawn["negative"].get_zorder()
+    assert (
+        drawn["progenitor"].get_zorder()
+        > drawn["unassigned"].get_zorder()
+        > drawn["negative"].get_zorder()
+    )
     assert to_hex(drawn["unassigned"].get_facecolor()[0]) == GREY
     assert ax.get_xlabel() == "UMAP 1 (no unit)"
 
@@ -119,8 +166,13 @@ def test_pseudotime_map_without_a_known_root_has_no_ring(ax):
 
 
 def test_paga_draws_nodes_edges_and_the_root(ax):
-    positions = pd.DataFrame({"x": [0, 1, 2], "y": [0, 1, 0], "n_cells": [10, 20, 30], "positive": [0.0, 0.1, 0.5]}, index=["0", "1", "2"])
-    links = pd.DataFrame([[0, 0.5, 0.0], [0.5, 0, 0.3], [0.0, 0.3, 0]], positions.index, positions.index)
+    positions = pd.DataFrame(
+        {"x": [0, 1, 2], "y": [0, 1, 0], "n_cells": [10, 20, 30], "positive": [0.0, 0.1, 0.5]},
+        index=["0", "1", "2"],
+    )
+    links = pd.DataFrame(
+        [[0, 0.5, 0.0], [0.5, 0, 0.3], [0.0, 0.3, 0]], positions.index, positions.index
+    )
     maps.paga_graph(positions, links, "1", ax)
     assert len(ax.lines) == 2
     assert ax.lines[0].get_linewidth() > ax.lines[1].get_linewidth()
@@ -131,14 +183,18 @@ def test_paga_draws_nodes_edges_and_the_root(ax):
 
 
 def test_state_bars_end_at_one_hundred(ax):
-    maps.state_bars(pd.DataFrame({"negative": [90.0, 50.0], "progenitor": [10.0, 50.0]}, index=["0", "1"]), ax)
+    maps.state_bars(
+        pd.DataFrame({"negative": [90.0, 50.0], "progenitor": [10.0, 50.0]}, index=["0", "1"]), ax
+    )
     assert [bar.get_x() + bar.get_width() for bar in ax.containers[-1]] == [100.0, 100.0]
     assert ax.get_xlabel() == "cells of the cluster (%)"
 
 
 @pytest.fixture
 def ratios():
-    return pd.DataFrame({"PDX1": [5.0, -0.5, 3.0, -0.2], "INS": [9.0, 2.0, -0.1, -0.3], "NEUROG3": [np.nan] * 4})
+    return pd.DataFrame(
+        {"PDX1": [5.0, -0.5, 3.0, -0.2], "INS": [9.0, 2.0, -0.1, -0.3], "NEUROG3": [np.nan] * 4}
+    )
 
 
 def test_strips_split_called_cells_from_the_others(ax, ratios):
@@ -146,21 +202,33 @@ def test_strips_split_called_cells_from_the_others(ax, ratios):
     others, called = ax.collections[:2]
     assert (len(others.get_offsets()), len(called.get_offsets())) == (3, 1)
     assert called.get_offsets()[0, 0] == 5.0
-    assert [to_hex(collection.get_facecolor()[0]) for collection in (others, called)] == [NEGATIVE, CALLED]
+    assert [to_hex(collection.get_facecolor()[0]) for collection in (others, called)] == [
+        NEGATIVE,
+        CALLED,
+    ]
     assert [text.get_text() for text in ax.texts] == ["not measured"]
     assert "ln likelihood ratio" in ax.get_xlabel()
 
 
 def test_counts_against_depth_draws_the_background(ax):
     depth, counts = np.array([1000.0, 10_000.0]), np.array([0.0, 7.0])
-    evidence.counts_against_depth(depth, counts, np.array([False, True]), ax, marker="INS", background_cp10k=2.0)
+    evidence.counts_against_depth(
+        depth, counts, np.array([False, True]), ax, marker="INS", background_cp10k=2.0
+    )
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1000, 0.2], [10_000, 2.0]])
     assert abs(ax.collections[1].get_offsets()[0, 1] - 7) < 0.5
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("counts per cell", "INS counts per cell")
 
 
 def test_counts_against_depth_without_a_background(ax):
-    evidence.counts_against_depth(np.array([100.0]), np.array([0.0]), np.array([False]), ax, marker="INS", background_cp10k=float("nan"))
+    evidence.counts_against_depth(
+        np.array([100.0]),
+        np.array([0.0]),
+        np.array([False]),
+        ax,
+        marker="INS",
+        background_cp10k=float("nan"),
+    )
     assert not ax.lines
 
 
@@ -173,8 +241,22 @@ def test_heat_map_cuts_at_ten_and_keeps_absent_markers_blank(ax, ratios):
 
 
 def rows(**changed):
-    base = {"sample": "all", "n_cells": 400, "fraction": 0.04, "fraction_low": 0.02, "fraction_high": 0.06, "verdict": "quantified"}
-    base |= {"prevalence": 0.05, "prevalence_low": 0.03, "prevalence_high": 0.08, "lob": 0.001, "lod": 0.004, "lloq": 0.02}
+    base = {
+        "sample": "all",
+        "n_cells": 400,
+        "fraction": 0.04,
+        "fraction_low": 0.02,
+        "fraction_high": 0.06,
+        "verdict": "quantified",
+    }
+    base |= {
+        "prevalence": 0.05,
+        "prevalence_low": 0.03,
+        "prevalence_high": 0.08,
+        "lob": 0.001,
+        "lod": 0.004,
+        "lloq": 0.02,
+    }
     return pd.DataFrame([base | changed])
 
 
@@ -197,7 +279,12 @@ def test_forest_draws_no_number_where_not_measurable(ax):
 
 
 def test_zero_and_one_hundred_percent_are_on_the_axis(ax):
-    fractions.forest(pd.concat([rows(prevalence=0.0, prevalence_low=0.0), rows(prevalence=1.0, prevalence_high=1.0)]), ax)
+    fractions.forest(
+        pd.concat(
+            [rows(prevalence=0.0, prevalence_low=0.0), rows(prevalence=1.0, prevalence_high=1.0)]
+        ),
+        ax,
+    )
     low, high = ax.get_xlim()
     assert low < 0
     assert high > 100
@@ -205,12 +292,20 @@ def test_zero_and_one_hundred_percent_are_on_the_axis(ax):
 
 def test_dots_say_not_measurable(ax):
     data = pd.DataFrame(
-        {"label": ["vegf", "il10"], "value": [0.4, np.nan], "low": [0.3, np.nan], "high": [0.5, np.nan], "colour": [ACCENT, ACCENT]}
+        {
+            "label": ["vegf", "il10"],
+            "value": [0.4, np.nan],
+            "low": [0.3, np.nan],
+            "high": [0.5, np.nan],
+            "colour": [ACCENT, ACCENT],
+        }
     )
     fractions.dots(data, ax)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), (30, 50))
     assert len(ax.lines) == 2
-    assert [(text.get_text(), text.get_position()[1]) for text in ax.texts] == [("not measurable", 1)]
+    assert [(text.get_text(), text.get_position()[1]) for text in ax.texts] == [
+        ("not measurable", 1)
+    ]
 
 
 def test_axes_are_hollow_where_background_may_explain_them(ax):
@@ -232,14 +327,29 @@ def test_axes_are_hollow_where_background_may_explain_them(ax):
 
 def test_receptors_are_dots_by_receiver(ax):
     side = {"value": 0.2, "low": 0.1, "high": 0.3, "above": True, "absent": ""}
-    hollow, absent = side | {"value": 0.8, "above": False}, side | {"value": np.nan, "absent": "no row"}
-    labels = [{"axis": "HGF-MET", "label": "HGF to MET"}, {"axis": "LIF-LIFR", "label": "LIF to LIFR"}]
+    hollow, absent = (
+        side | {"value": 0.8, "above": False},
+        side | {"value": np.nan, "absent": "no row"},
+    )
+    labels = [
+        {"axis": "HGF-MET", "label": "HGF to MET"},
+        {"axis": "LIF-LIFR", "label": "LIF to LIFR"},
+    ]
     tables = {
-        name: pd.DataFrame([label | _sides(side, receptor) for label, receptor in zip(labels, receptors, strict=True)])
+        name: pd.DataFrame(
+            [
+                label | _sides(side, receptor)
+                for label, receptor in zip(labels, receptors, strict=True)
+            ]
+        )
         for name, receptors in {"t_cell": (side, hollow), "monocyte": (absent, side)}.items()
     }
     fractions.receptor_dots(tables, ax)
-    drawn = [(tuple(place), round(size), to_hex(fill)) for dots in ax.collections for place, size, fill in _each_dot(dots)]
+    drawn = [
+        (tuple(place), round(size), to_hex(fill))
+        for dots in ax.collections
+        for place, size, fill in _each_dot(dots)
+    ]
     assert drawn == [((0, 0), 23, CALLED), ((0, 1), 77, PAPER), ((1, 1), 23, CALLED)]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["t cell", "monocyte"]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["HGF to MET", "LIF to LIFR"]
@@ -248,11 +358,18 @@ def test_receptors_are_dots_by_receiver(ax):
 
 def _each_dot(dots):
     places = dots.get_offsets()
-    return zip(places.tolist(), dots.get_sizes(), np.repeat(dots.get_facecolor(), len(places), axis=0)[: len(places)], strict=True)
+    return zip(
+        places.tolist(),
+        dots.get_sizes(),
+        np.repeat(dots.get_facecolor(), len(places), axis=0)[: len(places)],
+        strict=True,
+    )
 
 
 def _sides(ligand, receptor):
-    return {f"ligand_{key}": value for key, value in ligand.items()} | {f"receptor_{key}": value for key, value in receptor.items()}
+    return {f"ligand_{key}": value for key, value in ligand.items()} | {
+        f"receptor_{key}": value for key, value in receptor.items()
+    }
 
 
 def test_long_sample_names_leave_room_for_the_bars():
@@ -261,7 +378,9 @@ def test_long_sample_names_leave_room_for_the_bars():
     from scdiff.report.plots.qc import REASONS, dropped_bars
     from scdiff.report.section import picture
 
-    table = pd.DataFrame(1, index=["GSM0000002_BMSC_dense_genes_x_cells_of_a_long_name"], columns=list(REASONS))
+    table = pd.DataFrame(
+        1, index=["GSM0000002_BMSC_dense_genes_x_cells_of_a_long_name"], columns=list(REASONS)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn = picture("dropped", lambda ax: dropped_bars(table, ax), caption="", alt="", table="")
@@ -278,7 +397,10 @@ def test_the_way_shows_every_bin_and_its_edges(ax, way):
     assert path.path_histogram(way, {"low": 0.2, "high": 0.8}, ax) is ax
     heights = [bar.get_height() for bar in ax.containers[0]]
     assert heights == way["cells"].tolist()
-    assert sorted(line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1) == [0.2, 0.8]
+    assert sorted(line.get_xdata()[0] for line in ax.lines if len(set(line.get_xdata())) == 1) == [
+        0.2,
+        0.8,
+    ]
     assert ax.get_ylim()[1] > 900
     left, right = ax.get_xlim()
     assert left < -0.1
@@ -293,7 +415,13 @@ def test_a_way_that_was_not_judged_has_no_edges(ax, way, gap):
 
 def test_gene_courses_draw_each_gene_once(ax):
     table = pd.DataFrame(
-        {"gene": ["PDX1"] * 2 + ["INS"] * 2, "place": [0, 1] * 2, "cp10k": [0, 2.0, 1, 800], "low": 0.0, "high": [1, 3.0, 2, 900]}
+        {
+            "gene": ["PDX1"] * 2 + ["INS"] * 2,
+            "place": [0, 1] * 2,
+            "cp10k": [0, 2.0, 1, 800],
+            "low": 0.0,
+            "high": [1, 3.0, 2, 900],
+        }
     )
     path.gene_courses(table, ax)
     assert [line.get_label() for line in ax.lines] == ["PDX1", "INS"]

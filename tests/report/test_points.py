@@ -29,7 +29,9 @@ def test_categories_survive_packing(finished):
 
 
 def test_numbers_survive_packing_and_missing_ones_stay_missing(finished):
-    field = next(field for field in map_points(finished)["fields"] if field["label"] == "pseudotime")
+    field = next(
+        field for field in map_points(finished)["fields"] if field["label"] == "pseudotime"
+    )
     codes, truth = unpack(field["codes"]), finished.obs["dpt_pseudotime"].to_numpy()
     np.testing.assert_array_equal(codes == MISSING, np.isnan(truth))
     back = field["low"] + codes / (MISSING - 1) * (field["high"] - field["low"])
@@ -38,7 +40,16 @@ def test_numbers_survive_packing_and_missing_ones_stay_missing(finished):
 
 def test_all_fields_to_colour_by(finished):
     labels = [field["label"] for field in map_points(finished)["fields"]]
-    assert labels == ["state", "cluster", "sample", "probability", "pseudotime", "total counts", "genes", "mitochondrial (%)"]
+    assert labels == [
+        "state",
+        "cluster",
+        "sample",
+        "probability",
+        "pseudotime",
+        "total counts",
+        "genes",
+        "mitochondrial (%)",
+    ]
 
 
 def test_fields_without_values_are_left_out(finished):

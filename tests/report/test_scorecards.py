@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
+from recorded import as_loaded
 
 from scdiff.errors import UnknownNameError
 from scdiff.programs import Program
 from scdiff.report.sections import all_sections
 from scdiff.simulate import simulate
-from scdiff.steps.call import call
-from scdiff.steps.fraction import fraction
-from scdiff.steps.scorecard import COLUMNS, _criterion, programs_on, scorecard
+from scdiff.steps.call.step import call
+from scdiff.steps.fraction.step import fraction
+from scdiff.steps.scorecard import COLUMNS, _check_criterion, programs_on, scorecard
 
 PANEL = """
 name = "panel"
@@ -50,11 +51,16 @@ def called(tmp_path_factory) -> AnnData:
     folder: Path = tmp_path_factory.mktemp("programs")
     (folder / "panel.toml").write_text(PANEL, encoding="utf-8")
     for name, other in (("one", "PDX1"), ("two", "COL1A1")):
-        (folder / f"{name}.toml").write_text(PAIR.replace("NAME", name).replace("OTHER", other), encoding="utf-8")
+        (folder / f"{name}.toml").write_text(
+            PAIR.replace("NAME", name).replace("OTHER", other), encoding="utf-8"
+        )
     adata = simulate(n_cells=400, seed=0)
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
-    programs = ["pancreatic_progenitor", *(str(folder / f"{name}.toml") for name in ("panel", "one", "two"))]
+    as_loaded(adata)
+    programs = [
+        "pancreatic_progenitor",
+        *(str(folder / f"{name}.toml") for name in ("panel", "one", "two")),
+    ]
     call(adata, programs=programs, null_sets=0)
     fraction(adata)
     return adata
@@ -73,21 +79,31 @@ def test_a_scorecard_has_a_row_per_read_out_and_sample(called):
 @pytest.mark.slow
 def test_only_scorecards_with_read_outs_are_sections(called):
     sections = {section.anchor: section for section in all_sections(called)}
-    assert {name for name in sections if name.startswith("scorecard_")} == {"scorecard_identity", "scorecard_stages"}
+    assert {name for name in sections if name.startswith("scorecard_")} == {
+        "scorecard_identity",
+        "scorecard_stages",
+    }
     identity = sections["scorecard_identity"]
     assert [figure.name for figure in identity.figures] == ["scorecard_identity"]
-    assert any("transcripts of the same genes need not agree" in note for note in identity.notes)
-    assert any(note.startswith("NOGENE: not measurable, NOGENE has no row") for note in identity.notes)
+    assert any("transcripts of the same genes may not agree" in note for note in identity.notes)
+    assert any(
+        note.startswith("NOGENE: not measurable, NOGENE has no row") for note in identity.notes
+    )
     assert "criterion (protein)" in identity.tables[0].view
     assert "criterion (protein)" not in sections["scorecard_stages"].tables[0].view
 
 
 def test_markers_that_two_programmes_share_are_named(called):
-    stages = next(section for section in all_sections(called) if section.anchor == "scorecard_stages")
+    stages = next(
+        section for section in all_sections(called) if section.anchor == "scorecard_stages"
+    )
     table = stages.tables[0].frame.set_index(["program", "sample"])
     assert table.loc[("one", "all"), "shared_genes"] == "PDX1: pancreatic_progenitor; SOX9: two"
     assert table.loc[("two", "all"), "shared_genes"] == "SOX9: one"
-    assert any(note.startswith("two shares markers with other programmes (SOX9: one)") for note in stages.notes)
+    assert any(
+        note.startswith("two shares markers with other programmes (SOX9: one)")
+        for note in stages.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,21 +120,30 @@ def test_markers_that_two_programmes_share_are_named(called):
 )
 def test_a_criterion_is_held_to_the_interval(bounds, low, high, said):
     marker = {"name": "A", "human": ["A"], "source": "field convention"}
-    program = Program(name="a", title="A", summary="A.", source="field convention", markers=[marker], **bounds)
+    program = Program(
+        name="a", title="A", summary="A.", source="field convention", markers=[marker], **bounds
+    )
     row = {"prevalence_low": low, "prevalence_high": high, "verdict": "detected"}
-    assert _criterion(program, row) == said
-    assert _criterion(program, row | {"verdict": "not measurable", "prevalence_low": np.nan}) == ""
+    assert _check_criterion(program, row) == said
+    assert (
+        _check_criterion(program, row | {"verdict": "not measurable", "prevalence_low": np.nan})
+        == ""
+    )
 
 
 def test_a_programme_whose_file_is_gone_is_left_out_of_an_older_record(called):
     adata = called.copy()
     adata.uns["scdiff"] = dict(called.uns["scdiff"])
-    older = {name: value for name, value in called.uns["scdiff"]["call"].items() if name != "definitions"}
+    older = {
+        name: value for name, value in called.uns["scdiff"]["call"].items() if name != "definitions"
+    }
     adata.uns["scdiff"]["call"] = older | {"programs": np.array(["hgf", "/nowhere/mine.toml"])}
     assert [program.name for program in programs_on(adata, "paracrine")] == ["hgf"]
     assert scorecard(adata, name="stages").empty
 
 
 def test_an_unknown_scorecard_gets_the_near_match(called):
-    with pytest.raises(UnknownNameError, match=r"unknown scorecard 'identify'\. Did you mean 'identity'\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown scorecard 'identify'\. Did you mean 'identity'\?"
+    ):
         scorecard(called, name="identify")

@@ -15,7 +15,20 @@ from scdiff.report.sections import SECTIONS
 from scdiff.report.sections.programs import by_chance
 
 SCORED = [f"scorecard_{name}" for name in SCORECARDS]
-ORDER = ["qc", "clusters", "evidence", "calibration", "fractions", "dose", "donors", "trajectory", "programs", *SCORED, "axes", "methods"]
+ORDER = [
+    "qc",
+    "clusters",
+    "evidence",
+    "calibration",
+    "fractions",
+    "dose",
+    "donors",
+    "trajectory",
+    "programs",
+    *SCORED,
+    "axes",
+    "methods",
+]
 CARDS = [card for card in SECTIONS.cards() if card.name not in SCORED]
 VERDICTS = ["quantified", "detected", "not detected", "not measurable"]
 
@@ -42,9 +55,16 @@ def test_every_section_is_done_on_a_whole_run(card, verdict, drawn):
     section = of(drawn(verdict)[1], card.name)
     if (card.name, verdict) == ("calibration", "not measurable"):
         assert (section.status, section.figures) == ("not run", ())
-        assert section.description == "The programme cannot be measured: PDX1 and INS have no row in this matrix."
+        assert (
+            section.description
+            == "The programme cannot be measured: PDX1 and INS have no row in this matrix."
+        )
         return
-    assert (section.status, section.anchor, section.name) == ("done", card.name, card.facts["title"]), section.description
+    assert (section.status, section.anchor, section.name) == (
+        "done",
+        card.name,
+        card.facts["title"],
+    ), section.description
     assert section.figures or section.tables
 
 
@@ -72,7 +92,15 @@ def test_a_missing_key_is_not_run_and_names_the_step(card, finished):
         assert not section.figures
 
 
-@pytest.mark.parametrize("error", [ValueError("the numbers\n are off"), KeyError("gone"), ZeroDivisionError(), RuntimeError("layout")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("the numbers\n are off"),
+        KeyError("gone"),
+        ZeroDivisionError(),
+        RuntimeError("layout"),
+    ],
+)
 def test_a_failing_section_says_its_error(error, finished):
     def broken(_adata):
         raise error
@@ -93,13 +121,18 @@ def test_errors_of_the_disk_are_not_swallowed(finished):
 
 def test_broken_data_fail_one_section_only(finished):
     finished.uns["scdiff"]["qc"] = {"dropped": "no frame"}
-    assert [run_section(SECTIONS[name], finished).status for name in ("qc", "axes")] == ["failed", "done"]
+    assert [run_section(SECTIONS[name], finished).status for name in ("qc", "axes")] == [
+        "failed",
+        "done",
+    ]
 
 
 def test_sections_leave_the_object_as_it_is(drawn, finished):
     used = drawn("quantified")[0]
     pd.testing.assert_frame_equal(used.obs, finished.obs)
-    pd.testing.assert_frame_equal(used.uns["scdiff"]["fractions"], finished.uns["scdiff"]["fractions"])
+    pd.testing.assert_frame_equal(
+        used.uns["scdiff"]["fractions"], finished.uns["scdiff"]["fractions"]
+    )
     pd.testing.assert_frame_equal(used.obsm["scdiff_evidence"], finished.obsm["scdiff_evidence"])
     assert (used.layers["counts"] != finished.layers["counts"]).nnz == 0
 
@@ -107,13 +140,17 @@ def test_sections_leave_the_object_as_it_is(drawn, finished):
 def test_options_come_in_the_order_of_the_steps(finished):
     options = {"report": "", "zebra": "a: 1", "call": "a: 1", "load": "a: 1"}
     finished.uns["scdiff"]["run"]["options"] = options
-    tables = {table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables}
+    tables = {
+        table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables
+    }
     assert list(tables["options.csv"]["step"]) == ["load", "call", "zebra"]
 
 
 def test_options_without_a_value_and_lists_are_said(finished):
     finished.uns["scdiff"]["run"]["options"] = {"load": "samples: null\ncontrol: [a, b]\n"}
-    tables = {table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables}
+    tables = {
+        table.name: table.frame for table in run_section(SECTIONS["methods"], finished).tables
+    }
     assert list(tables["options.csv"]["value"]) == ["not set", "a, b"]
 
 
@@ -127,7 +164,9 @@ STATES = ["filtered out by the provider", "present", "absent", "all-zero"]
 
 def test_evidence_shows_the_state_of_every_marker(finished):
     facts = finished.uns["scdiff"]["call"]["pancreatic_progenitor"]
-    facts["markers"] = facts["markers"].assign(genes=["", "NKX6-1", "", "NEUROG3"], found_as=["", "NKX6A", "", "NEUROG3"], state=STATES)
+    facts["markers"] = facts["markers"].assign(
+        genes=["", "NKX6-1", "", "NEUROG3"], found_as=["", "NKX6A", "", "NEUROG3"], state=STATES
+    )
     facts["absent"] = np.array(["PDX1", "INS"])
     section = run_section(SECTIONS["evidence"], finished)
     table = section.tables[1]
@@ -138,12 +177,17 @@ def test_evidence_shows_the_state_of_every_marker(finished):
         ["PDX1", "\u2013", "\u2013", "filtered out by the provider"],
         ["NKX6-1", "NKX6-1", "NKX6A", "present"],
     ]
-    assert "No row in this matrix: PDX1 (filtered out by the provider), INS. Nothing is known about them here." in section.notes
+    assert (
+        "No row in this matrix: PDX1 (filtered out by the provider), INS. Their expression is unknown."
+        in section.notes
+    )
     assert "state" not in section.tables[0].frame
 
 
 def test_evidence_of_calls_without_states_has_no_table_of_them(finished):
-    assert [table.name for table in run_section(SECTIONS["evidence"], finished).tables] == ["markers.csv"]
+    assert [table.name for table in run_section(SECTIONS["evidence"], finished).tables] == [
+        "markers.csv"
+    ]
 
 
 def test_evidence_without_called_cells_has_no_heat_map(drawn):
@@ -154,20 +198,33 @@ def test_evidence_without_called_cells_has_no_heat_map(drawn):
 
 def test_evidence_of_a_blind_programme_says_why_and_draws_no_strips(finished):
     finished.obsm["scdiff_evidence"].loc[:, :] = np.nan
-    finished.uns["scdiff"]["call"]["pancreatic_progenitor"] |= {"measurable": False, "reason": "PDX1 has no row."}
+    finished.uns["scdiff"]["call"]["pancreatic_progenitor"] |= {
+        "measurable": False,
+        "reason": "PDX1 has no row.",
+    }
     finished.obsm["scdiff_positive"]["pancreatic_progenitor"] = False
     section = run_section(SECTIONS["evidence"], finished)
     assert section.description == "No cell can be called: PDX1 has no row."
-    assert [figure.name for figure in section.figures] == ["counts_PDX1", "counts_NKX6-1", "counts_INS", "counts_NEUROG3"]
+    assert [figure.name for figure in section.figures] == [
+        "counts_PDX1",
+        "counts_NKX6-1",
+        "counts_INS",
+        "counts_NEUROG3",
+    ]
     assert section.notes == ()
 
 
 def test_levels_of_markers_on_and_off(finished):
     table = run_section(SECTIONS["evidence"], finished).tables[0].frame.set_index("marker")
-    counts, depth = finished.layers["counts"][:, 2].toarray().ravel(), np.asarray(finished.layers["counts"].sum(axis=1)).ravel()
+    counts, depth = (
+        finished.layers["counts"][:, 2].toarray().ravel(),
+        np.asarray(finished.layers["counts"].sum(axis=1)).ravel(),
+    )
     on = finished.obsm["scdiff_evidence"]["pancreatic_progenitor:INS"].to_numpy() > 0
     assert table.loc["INS", "on_cp10k"] == pytest.approx(1e4 * counts[on].sum() / depth[on].sum())
-    assert table.loc["INS", "off_cp10k"] == pytest.approx(1e4 * counts[~on].sum() / depth[~on].sum())
+    assert table.loc["INS", "off_cp10k"] == pytest.approx(
+        1e4 * counts[~on].sum() / depth[~on].sum()
+    )
 
 
 def test_a_marker_without_a_row_has_no_level(finished):
@@ -197,12 +254,17 @@ def test_trajectory_says_how_many_cells_are_reached(finished):
 
 def test_trajectory_that_reaches_all_says_so(finished):
     finished.obs["dpt_pseudotime"] = 0.5
-    assert "Pseudotime orders all 600 cells." in run_section(SECTIONS["trajectory"], finished).description
+    assert (
+        "Pseudotime orders all 600 cells."
+        in run_section(SECTIONS["trajectory"], finished).description
+    )
 
 
 def test_trajectory_without_graph_still_shows_the_map(finished):
     del finished.uns["scdiff"]["trajectory"]["paga"]
-    assert [figure.name for figure in run_section(SECTIONS["trajectory"], finished).figures] == ["trajectory_pseudotime"]
+    assert [figure.name for figure in run_section(SECTIONS["trajectory"], finished).figures] == [
+        "trajectory_pseudotime"
+    ]
 
 
 def _on_the_way(adata, verdict: str) -> dict:
@@ -211,12 +273,39 @@ def _on_the_way(adata, verdict: str) -> dict:
     facts = adata.uns["scdiff"]["trajectory"]
     facts |= {
         "verdict": verdict,
-        "gap": {"low": 0.15, "high": 0.85, "n_end": 40.0, "density": 0.9, "p_continuum": 2e-9, "p_separate": 0.43},
-        "committed": pd.DataFrame({"n_cells": 600, "n_beyond": 60, "committed": 0.12, "low": 0.08, "high": 0.16}, index=["all"]),
-        "path": pd.DataFrame({"position": places, "cells": 40, "start": 10, "end": 5, "doublets": 0.5}),
-        "trends": pd.DataFrame({"gene": ["PDX1"] * 3, "place": [0, 0.5, 1], "n_cells": 30, "cp10k": [0, 1, 2.0], "low": 0.0, "high": 3.0}),
+        "gap": {
+            "low": 0.15,
+            "high": 0.85,
+            "n_end": 40.0,
+            "density": 0.9,
+            "p_continuum": 2e-9,
+            "p_separate": 0.43,
+        },
+        "committed": pd.DataFrame(
+            {"n_cells": 600, "n_beyond": 60, "committed": 0.12, "low": 0.08, "high": 0.16},
+            index=["all"],
+        ),
+        "path": pd.DataFrame(
+            {"position": places, "cells": 40, "start": 10, "end": 5, "doublets": 0.5}
+        ),
+        "trends": pd.DataFrame(
+            {
+                "gene": ["PDX1"] * 3,
+                "place": [0, 0.5, 1],
+                "n_cells": 30,
+                "cp10k": [0, 1, 2.0],
+                "low": 0.0,
+                "high": 3.0,
+            }
+        ),
         "days": pd.DataFrame(
-            {"committed": [0.0, 0.2], "low": [0.0, 0.1], "high": [0.1, 0.3], "state:negative": [1, 0.9], "state:progenitor": [0, 0.1]},
+            {
+                "committed": [0.0, 0.2],
+                "low": [0.0, 0.1],
+                "high": [0.1, 0.3],
+                "state:negative": [1, 0.9],
+                "state:progenitor": [0, 0.1],
+            },
             index=["0", "7"],
         ),
     }
@@ -226,17 +315,24 @@ def _on_the_way(adata, verdict: str) -> dict:
 def test_trajectory_says_its_verdict_with_both_probabilities_and_the_committed_cells(finished):
     _on_the_way(finished, "continuum")
     section = run_section(SECTIONS["trajectory"], finished)
-    assert section.description.startswith("Continuum: cells fill the way")
-    assert "doublets alone fill the way so with P below 0.001" in section.description
+    assert section.description.startswith("Continuum: cells fill the path")
+    assert "(P below 0.001 if doublets alone fill the path.)" in section.description
     assert "0.43" not in section.description
-    assert "12 % of cells (8.0-16 %) have left the start." in section.description
+    assert (
+        "12 % of cells (95 % interval 8.0-16 %) have left the start population."
+        in section.description
+    )
     names = [figure.name for figure in section.figures]
     assert names[:3] == ["trajectory_path", "trajectory_genes", "trajectory_days"]
-    assert {"trajectory_path.csv", "trajectory_trends.csv", "trajectory_days.csv"} <= {table.name for table in section.tables}
+    assert {"trajectory_path.csv", "trajectory_trends.csv", "trajectory_days.csv"} <= {
+        table.name for table in section.tables
+    }
 
 
 def _verdict_row(finished):
-    tables = {table.name: table.frame for table in run_section(SECTIONS["trajectory"], finished).tables}
+    tables = {
+        table.name: table.frame for table in run_section(SECTIONS["trajectory"], finished).tables
+    }
     return tables["trajectory.csv"].to_dict("records")[0]
 
 
@@ -270,7 +366,9 @@ def test_a_difference_of_batches_is_named_and_has_no_committed_cells(finished):
     facts = _on_the_way(finished, "undecided")
     facts["together"] = False
     description = run_section(SECTIONS["trajectory"], finished).description
-    assert description.startswith("Undecided: the start and the positive cells are of different samples")
+    assert description.startswith(
+        "Undecided: the start and the positive cells are in different samples"
+    )
     assert "P 0.43" in description
     assert "have left the start" not in description
 
@@ -280,7 +378,9 @@ def test_an_undecided_way_without_an_end_draws_no_way(finished):
     facts |= {"gap": {}, "path": facts["path"].assign(cells=0), "days": facts["days"].iloc[:0]}
     section = run_section(SECTIONS["trajectory"], finished)
     assert section.description.startswith("Undecided: too few positive cells")
-    assert not {"trajectory_path", "trajectory_genes", "trajectory_days"} & {figure.name for figure in section.figures}
+    assert not {"trajectory_path", "trajectory_genes", "trajectory_days"} & {
+        figure.name for figure in section.figures
+    }
 
 
 def test_programmes_take_the_positive_state_of_each(finished):
@@ -298,8 +398,8 @@ def test_axes_say_why_a_gene_is_not_measurable(finished):
     section = run_section(SECTIONS["axes"], finished)
     assert section.notes == (
         "IL10: not measurable, IL10 has no row in this matrix.",
-        "endothelium: not measurable, since the profile has no row, or its species no such gene: Flt1.",
-        "endothelium: mouse cells, read through the orthologs.",
+        "endothelium: not measurable, because the profile has no row or the species has no such gene: Flt1.",
+        "endothelium: mouse cells, matched by orthologous genes.",
     )
 
 
@@ -326,8 +426,15 @@ def test_axes_put_the_batch_beside_the_receivers(finished):
 def test_axes_show_the_strongest_interactions_where_groups_were_run(finished):
     assert [table.name for table in run_section(SECTIONS["axes"], finished).tables] == ["axes.csv"]
     ranks = {"magnitude_rank": np.linspace(0, 1, 30), "specificity_rank": 0.012}
-    facts = {"ligand_fraction": 0.5, "receptor_fraction": 0.041, "n_sender": 10.0, "n_receiver": 20.0}
-    found = pd.DataFrame({"sender": "a", "receiver": "b", "ligand": "CXCL12", "receptor": "CXCR4", **ranks, **facts})
+    facts = {
+        "ligand_fraction": 0.5,
+        "receptor_fraction": 0.041,
+        "n_sender": 10.0,
+        "n_receiver": 20.0,
+    }
+    found = pd.DataFrame(
+        {"sender": "a", "receiver": "b", "ligand": "CXCL12", "receptor": "CXCR4", **ranks, **facts}
+    )
     finished.uns["scdiff"]["interactions"] = found
     table = run_section(SECTIONS["axes"], finished).tables[1]
     assert (table.name, len(table.frame), len(table.view)) == ("interactions.csv", 30, 20)
@@ -343,7 +450,11 @@ def test_fractions_not_measurable_show_no_number(drawn):
 def test_methods_list_options_versions_and_hashes(finished):
     section = run_section(SECTIONS["methods"], finished)
     tables = {table.name: table.frame for table in section.tables}
-    assert tables["options.csv"].to_dict("records")[1] == {"step": "qc", "option": "n_mads", "value": "5.0"}
+    assert tables["options.csv"].to_dict("records")[1] == {
+        "step": "qc",
+        "option": "n_mads",
+        "value": "5.0",
+    }
     assert tables["input_files.csv"]["sha256"].str.len().eq(64).all()
     assert dict(tables["versions.csv"].itertuples(index=False))["scanpy"] == "1.11.5"
     assert "Repaired: 2 duplicate symbols were made unique." in section.notes
@@ -361,19 +472,36 @@ def test_methods_say_that_options_were_not_recorded(finished):
 def test_a_large_figure_becomes_a_png():
     rng = np.random.default_rng(0)
     small = picture("a", lambda ax: ax.scatter([1], [2]).axes, caption="c", alt="a", table="t.csv")
-    large = picture("b", lambda ax: ax.scatter(*rng.random((2, 6000)), c=rng.random(6000)).axes, caption="c", alt="a", table="t.csv")
+    large = picture(
+        "b",
+        lambda ax: ax.scatter(*rng.random((2, 6000)), c=rng.random(6000)).axes,
+        caption="c",
+        alt="a",
+        table="t.csv",
+    )
     assert (small.suffix, large.suffix) == ("svg", "png")
     assert len(small.image) < MAX_SVG_BYTES
     assert large.image.startswith(b"\x89PNG")
 
 
 def test_a_figure_is_the_same_each_time():
-    one, two = (picture("a", lambda ax: ax.plot([1, 2], label="$x_1$")[0].axes, caption="", alt="", table="") for _ in range(2))
+    one, two = (
+        picture(
+            "a", lambda ax: ax.plot([1, 2], label="$x_1$")[0].axes, caption="", alt="", table=""
+        )
+        for _ in range(2)
+    )
     assert one.image == two.image
 
 
 def test_labels_are_never_read_as_formulas():
-    drawn = picture("a/b", lambda ax: ax.text(0.1, 0.1, "cost $5 and $6_ <b>").axes, caption="", alt="", table="")
+    drawn = picture(
+        "a/b",
+        lambda ax: ax.text(0.1, 0.1, "cost $5 and $6_ <b>").axes,
+        caption="",
+        alt="",
+        table="",
+    )
     assert b"cost $5 and $6_ &lt;b&gt;" in drawn.image
     assert drawn.name == "a_b"
 
@@ -386,7 +514,6 @@ def test_keys_named_by_the_sections_are_keys():
 def test_the_page_says_how_many_finds_chance_is_expected_to_give():
     verdicts = ["quantified", "detected", "quantified", "not detected", "not measurable"]
     pooled = pd.DataFrame({"program": ["main", "a", "b", "c", "d"], "verdict": verdicts})
-    assert "Beside the main one, 3 are measured and 2 detected; chance is expected to give at most 0.1 of these" in by_chance(
-        pooled, "main"
-    )
+    said = "In addition to the main programme, 3 programmes are measured and 2 detected; at most 0.1 of these are expected by chance"
+    assert said in by_chance(pooled, "main")
     assert by_chance(pooled.assign(verdict="not detected"), "main") == ""

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdiff.report.tables import FRACTION_COLUMNS, cells_table, csv_text, fraction_columns, main_evidence, marker_counts, write_table
+from scdiff.report.tables import (
+    FRACTION_COLUMNS,
+    cells_table,
+    csv_text,
+    fraction_columns,
+    main_evidence,
+    marker_counts,
+    write_table,
+)
 
 
 def test_columns_of_fractions_are_an_interface(finished, tmp_path):
@@ -32,7 +40,10 @@ def test_numbers_keep_six_digits(value):
 
 
 def test_missing_values_are_empty_and_lines_end_plainly():
-    assert csv_text(pd.DataFrame({"a": [np.nan, 0.5], "b": ["x", "y"], "n": [1, 2]})) == "a,b,n\n,x,1\n0.5,y,2\n"
+    assert (
+        csv_text(pd.DataFrame({"a": [np.nan, 0.5], "b": ["x", "y"], "n": [1, 2]}))
+        == "a,b,n\n,x,1\n0.5,y,2\n"
+    )
 
 
 def test_equal_tables_give_equal_bytes(finished, tmp_path):
@@ -44,9 +55,21 @@ def test_equal_tables_give_equal_bytes(finished, tmp_path):
 
 def test_cells_table_has_all_that_is_drawn(finished):
     table = cells_table(finished)
-    wanted = {"cell", "sample", "control", "scdiff_state", "scdiff_probability", "dpt_pseudotime", "umap_1", "umap_2", "counts:INS"}
+    wanted = {
+        "cell",
+        "sample",
+        "control",
+        "scdiff_state",
+        "scdiff_probability",
+        "dpt_pseudotime",
+        "umap_1",
+        "umap_2",
+        "counts:INS",
+    }
     assert wanted <= set(table.columns)
-    assert {"evidence:pancreatic_progenitor:INS", "positive:vegf", "probability:vegf"} <= set(table.columns)
+    assert {"evidence:pancreatic_progenitor:INS", "positive:vegf", "probability:vegf"} <= set(
+        table.columns
+    )
     assert list(table["cell"]) == list(finished.obs_names)
     assert not table.columns.duplicated().any()
 
@@ -61,14 +84,20 @@ def test_cells_table_of_a_short_run(finished):
 
 
 def test_marker_counts_sum_the_genes_of_a_marker(finished):
-    finished.uns["scdiff"]["call"]["pancreatic_progenitor"]["markers"].loc["INS", "genes"] = "INS, GENE0,NOT_THERE"
+    finished.uns["scdiff"]["call"]["pancreatic_progenitor"]["markers"].loc["INS", "genes"] = (
+        "INS, GENE0,NOT_THERE"
+    )
     counts = marker_counts(finished)
     expected = finished.layers["counts"][:, [2, 4]].sum(axis=1)
     np.testing.assert_array_equal(counts["INS"].to_numpy(), np.asarray(expected).ravel())
 
 
 def test_marker_counts_leave_absent_markers_out(finished):
-    assert list(marker_counts(finished[:, finished.var_names != "PDX1"].copy()).columns) == ["NKX6-1", "INS", "NEUROG3"]
+    assert list(marker_counts(finished[:, finished.var_names != "PDX1"].copy()).columns) == [
+        "NKX6-1",
+        "INS",
+        "NEUROG3",
+    ]
 
 
 def test_main_evidence_is_of_the_main_programme_only(finished):
@@ -94,7 +123,18 @@ def test_a_table_without_rows_has_its_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['=HYPERLINK("http://x","y")', "-2+3", "+cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "--1"]
+    "text",
+    [
+        '=HYPERLINK("http://x","y")',
+        "-2+3",
+        "+cmd|' /C calc'!A0",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\uff1d1+1",
+        "--1",
+    ],
 )
 def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
     """CSV injection: https://owasp.org/www-community/attacks/CSV_Injection."""
@@ -106,6 +146,8 @@ def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> No
 
 @pytest.mark.parametrize("text", ["-1.5", "+3", "-1e-05", "-", "-inf", "day-7", "a=b", ""])
 def test_numbers_and_other_texts_stay_as_they_are(text: str) -> None:
-    frame = pd.DataFrame({"a": [text, "b"], "number": [-1.5, -2.0], "count": [-1, 2], "known": [True, False]})
+    frame = pd.DataFrame(
+        {"a": [text, "b"], "number": [-1.5, -2.0], "count": [-1, 2], "known": [True, False]}
+    )
     lines = csv_text(frame).splitlines()
     assert lines[1:] == [f"{text},-1.5,-1,True", "b,-2,2,False"]

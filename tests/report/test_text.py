@@ -9,7 +9,16 @@ from scdiff.report.text import LEAST, count, interval, large, percent, slug
 
 @pytest.mark.parametrize(
     ("fraction", "said"),
-    [(0.0412, "4.1"), (0.000737, "0.074"), (0.204, "20"), (0.05, "5.0"), (0.996, "99.60"), (0.0, "0"), (1.0, "100"), (1e-6, "0.00010")],
+    [
+        (0.0412, "4.1"),
+        (0.000737, "0.074"),
+        (0.204, "20"),
+        (0.05, "5.0"),
+        (0.996, "99.60"),
+        (0.0, "0"),
+        (1.0, "100"),
+        (1e-6, "0.00010"),
+    ],
 )
 def test_percent_keeps_two_significant_digits(fraction, said):
     assert percent(fraction) == said
@@ -37,7 +46,14 @@ def test_missing_values_are_said_not_printed_as_nan():
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(59_007, "59,000"), (3_296_000, "3.3 million"), (80e6, "80 million"), (999_999, "1 million"), (7.4, "7"), (123, "120")],
+    [
+        (59_007, "59,000"),
+        (3_296_000, "3.3 million"),
+        (80e6, "80 million"),
+        (999_999, "1 million"),
+        (7.4, "7"),
+        (123, "120"),
+    ],
 )
 def test_large_numbers_keep_two_significant_digits(number, said):
     assert large(number) == said
@@ -50,5 +66,7 @@ def test_interval_and_count():
 
 @given(st.text(min_size=1))
 def test_slug_is_fit_for_a_file_name(name):
-    assert set(slug(name)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+    assert set(slug(name)) <= set(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+    )
     assert len(slug(name)) == len(name)

@@ -32,7 +32,9 @@ def test_every_cell_adds_up_to_the_target(depth, target):
     counts = sparse.csr_matrix(np.random.default_rng(depth).poisson(depth, size=(5, 8)) + 1)
     adata = AnnData(layers={"counts": counts})
     normalise(adata, target_sum=target)
-    np.testing.assert_allclose(np.expm1(adata.X.toarray().astype(float)).sum(axis=1), target, rtol=1e-4)
+    np.testing.assert_allclose(
+        np.expm1(adata.X.toarray().astype(float)).sum(axis=1), target, rtol=1e-4
+    )
 
 
 def test_counts_stay_and_the_type_is_as_promised(batch):
@@ -72,7 +74,9 @@ def test_order_does_not_matter(batch, shuffled):
     other = shuffled(adata)
     normalise(adata)
     normalise(other)
-    np.testing.assert_array_equal(adata.X.toarray(), other[adata.obs_names, adata.var_names].X.toarray())
+    np.testing.assert_array_equal(
+        adata.X.toarray(), other[adata.obs_names, adata.var_names].X.toarray()
+    )
 
 
 def test_result_can_be_written_and_read(batch, tmp_path):

@@ -23,11 +23,19 @@ counts = arrays(np.int64, (6, N_GENES), elements=st.integers(0, 6))
 genes = st.lists(st.integers(0, N_GENES - 1), min_size=1, max_size=5, unique=True).map(np.array)
 
 
-def _run(name: str, matrix: np.ndarray, signatures: list[np.ndarray], means: np.ndarray | None = None) -> np.ndarray:
+def _run(
+    name: str, matrix: np.ndarray, signatures: list[np.ndarray], means: np.ndarray | None = None
+) -> np.ndarray:
     """Scores of a registered kernel on its own kind of values."""
-    given_ = {"means": matrix.mean(axis=0) if means is None else means, "by_name": np.arange(matrix.shape[1]), "seed": 0}
+    given_ = {
+        "means": matrix.mean(axis=0) if means is None else means,
+        "by_name": np.arange(matrix.shape[1]),
+        "seed": 0,
+    }
     return SCORERS[name].function(
-        sparse.csr_matrix(matrix.astype(float)), signatures, **{need: given_[need] for need in SCORERS[name].facts["needs"]}
+        sparse.csr_matrix(matrix.astype(float)),
+        signatures,
+        **{need: given_[need] for need in SCORERS[name].facts["needs"]},
     )
 
 
@@ -35,7 +43,11 @@ def _object(values: np.ndarray) -> AnnData:
     """Batch with the main programme among its genes."""
     names = ["PDX1", "NKX6-1", "INS", *(f"G{i}" for i in range(values.shape[1] - 3))]
     obs = pd.DataFrame(index=[f"c{i}" for i in range(len(values))])
-    adata = AnnData(obs=obs, var=pd.DataFrame(index=names), layers={"counts": sparse.csr_matrix(values.astype(np.float32))})
+    adata = AnnData(
+        obs=obs,
+        var=pd.DataFrame(index=names),
+        layers={"counts": sparse.csr_matrix(values.astype(np.float32))},
+    )
     normalise(adata)
     return adata
 
@@ -59,7 +71,11 @@ def test_both_scorers_are_registered_with_their_facts():
 def test_law_cells_keep_their_scores_in_any_order(name, values, order):
     adata = _object(values)
     other = adata[list(order)].copy()
-    pd.testing.assert_frame_equal(_scored(adata, methods=[name]).iloc[list(order)], _scored(other, methods=[name]), check_exact=True)
+    pd.testing.assert_frame_equal(
+        _scored(adata, methods=[name]).iloc[list(order)],
+        _scored(other, methods=[name]),
+        check_exact=True,
+    )
 
 
 @pytest.mark.parametrize("name", list(SCORERS))
@@ -68,7 +84,9 @@ def test_law_cells_keep_their_scores_in_any_order(name, values, order):
 def test_law_order_of_genes_does_not_matter(name, values, order):
     adata = _object(values)
     other = adata[:, list(order)].copy()
-    pd.testing.assert_frame_equal(_scored(adata, methods=[name]), _scored(other, methods=[name]), check_exact=True)
+    pd.testing.assert_frame_equal(
+        _scored(adata, methods=[name]), _scored(other, methods=[name]), check_exact=True
+    )
 
 
 @pytest.mark.parametrize("name", list(SCORERS))
@@ -79,15 +97,25 @@ def test_law_sparse_is_dense_and_the_input_stays(name, values):
     dense.X = dense.X.toarray()
     dense.layers["counts"] = dense.layers["counts"].toarray()
     before = adata.X.copy()
-    pd.testing.assert_frame_equal(_scored(adata, methods=[name]), _scored(dense, methods=[name]), check_exact=True)
+    pd.testing.assert_frame_equal(
+        _scored(adata, methods=[name]), _scored(dense, methods=[name]), check_exact=True
+    )
     assert (before != adata.X).nnz == 0
     np.testing.assert_array_equal(adata.layers["counts"].toarray(), values)
 
 
 @pytest.mark.parametrize("name", list(SCORERS))
 @settings(max_examples=60, deadline=None)
-@given(values=counts, signature=genes, cell=st.integers(0, 5), which=st.integers(0, 4), more=st.integers(1, 9))
-def test_law_more_of_a_signature_gene_never_lowers_the_score(name, values, signature, cell, which, more):
+@given(
+    values=counts,
+    signature=genes,
+    cell=st.integers(0, 5),
+    which=st.integers(0, 4),
+    more=st.integers(1, 9),
+)
+def test_law_more_of_a_signature_gene_never_lowers_the_score(
+    name, values, signature, cell, which, more
+):
     raised = values.copy()
     raised[cell, signature[which % len(signature)]] += more
     means = values.mean(axis=0)  # the levels by which controls are chosen stay as they are
@@ -131,9 +159,15 @@ def test_rank_u_equals_the_slow_definition(values, signature, max_rank):
     found = rank_u(sparse.csr_matrix(values), [signature], max_rank=max_rank)[:, 0]
     n, top = len(signature), min(max_rank, N_GENES)
     for cell, row in enumerate(values):
-        ranks = [1 + sum(other > value for other in row) + (sum(other == value for other in row) - 1) / 2 for value in row[signature]]
+        ranks = [
+            1 + sum(other > value for other in row) + (sum(other == value for other in row) - 1) / 2
+            for value in row[signature]
+        ]
         total = sum(min(rank, top) for rank in ranks)
-        least, most = n * (n + 1) / 2, sum(min(rank, top) for rank in range(N_GENES - n + 1, N_GENES + 1))
+        least, most = (
+            n * (n + 1) / 2,
+            sum(min(rank, top) for rank in range(N_GENES - n + 1, N_GENES + 1)),
+        )
         assert found[cell] == pytest.approx(min(max(1 - (total - least) / (most - least), 0), 1))
 
 
@@ -143,13 +177,17 @@ def test_rank_u_ends_are_0_and_1_and_depth_does_not_count():
     values[1, 3:40] = np.arange(1, 38)
     found = rank_u(sparse.csr_matrix(values), [np.arange(3)], max_rank=20)[:, 0]
     assert found.tolist() == [1.0, 0.0]
-    np.testing.assert_array_equal(rank_u(sparse.csr_matrix(values * 5), [np.arange(3)], max_rank=20)[:, 0], found)
+    np.testing.assert_array_equal(
+        rank_u(sparse.csr_matrix(values * 5), [np.arange(3)], max_rank=20)[:, 0], found
+    )
 
 
 def test_explicit_zeros_are_zeros():
     values = np.array([[3.0, 0.0, 1.0, 0.0]])
     stored = sparse.csr_matrix((values[0], [0, 1, 2, 3], [0, 4]), shape=(1, 4))
-    np.testing.assert_array_equal(rank_u(stored, [np.array([1])]), rank_u(sparse.csr_matrix(values), [np.array([1])]))
+    np.testing.assert_array_equal(
+        rank_u(stored, [np.array([1])]), rank_u(sparse.csr_matrix(values), [np.array([1])])
+    )
 
 
 def test_mean_minus_control_is_that_of_scanpy(batch):
@@ -160,7 +198,9 @@ def test_mean_minus_control_is_that_of_scanpy(batch):
     wanted = ["PDX1", "NKX6-1", "INS", "GENE0040", "GENE0100"]
     sc.tl.score_genes(adata, wanted, ctrl_size=50, n_bins=25, random_state=0)
     columns = adata.var_names.get_indexer(wanted)
-    found = mean_minus_control(adata.X.tocsr(), [columns], means=np.asarray(adata.X.mean(axis=0)).ravel(), seed=0)[:, 0]
+    found = mean_minus_control(
+        adata.X.tocsr(), [columns], means=np.asarray(adata.X.mean(axis=0)).ravel(), seed=0
+    )[:, 0]
     np.testing.assert_allclose(found, adata.obs["score"], atol=1e-6)
 
 
@@ -194,7 +234,9 @@ def test_default_programmes_are_all_there(batch):
     adata = batch(20, 60)
     normalise(adata)
     score(adata, methods=["rank_u"])
-    assert adata.obsm["scdiff_score"].columns.tolist() == [f"{name}:rank_u" for name in DEFAULT_PROGRAMS]
+    assert adata.obsm["scdiff_score"].columns.tolist() == [
+        f"{name}:rank_u" for name in DEFAULT_PROGRAMS
+    ]
 
 
 def test_programme_without_a_row_is_not_a_number(batch, caplog):
@@ -219,7 +261,7 @@ def test_any_chunk_size_gives_the_same(batch, monkeypatch):
     adata = batch(50, 80)
     normalise(adata)
     whole = _scored(adata)
-    monkeypatch.setattr("scdiff.steps._blocks.BLOCK", 7)
+    monkeypatch.setattr("scdiff.compute.blocks.BLOCK", 7)
     pd.testing.assert_frame_equal(whole, _scored(adata), check_exact=True)
 
 

@@ -1,1 +1,1 @@
-"""Plots: pure functions ``(data, ax) -> Axes``; they draw, and leave size, style and saving to the caller."""
+"""Plots: pure functions ``(data, ax) -> Axes``; the caller sets size and style, and saves."""

@@ -1,9 +1,11 @@
-"""Plots of what the markers say about single cells."""
+"""Plots of the evidence of the markers in single cells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
 from scdiff.report.plots.style import CALLED, INK, MUTED, NEGATIVE, log_counts
 
 if TYPE_CHECKING:
@@ -13,18 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["counts_against_depth", "evidence_strips", "positives_heatmap"]
 
-_SPREAD = 0.32  # half height of a strip, rows
+_SPREAD = 0.32
+"""Half height of a strip, rows: strips do not touch, as rows are 1 apart."""
 
 
+@of_object(objects.evidence_strips)
 def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axes:
-    """Draw every cell's evidence per marker, called cells highlighted.
+    """Draw the evidence of every cell for each marker, and highlight called cells.
 
     Parameters
     ----------
     evidence
-        Cells x markers, natural-log likelihood ratio of on over background; a column of NaN is an absent marker.
+        Cells x markers, natural-log likelihood ratio of expressed over background. A column of NaN
+        means that the marker is absent from the matrix.
     called
-        Cells, whether called positive.
+        Whether each cell is called positive, shape (n_cells,).
     ax
         Where to draw.
     """
@@ -34,10 +39,26 @@ def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axe
     for row, marker in enumerate(evidence.columns):
         values = evidence[marker].to_numpy(dtype=float)
         if not np.isfinite(values).any():
-            ax.annotate("not measured", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", color=MUTED)
+            ax.annotate(
+                "not measured",
+                (0.5, row),
+                xycoords=("axes fraction", "data"),
+                ha="center",
+                va="center",
+                color=MUTED,
+            )
             continue
-        ax.scatter(values[~called], row + jitter[~called], s=3, color=NEGATIVE, linewidths=0, rasterized=True)
-        ax.scatter(values[called], row + jitter[called], s=9, color=CALLED, linewidths=0, rasterized=True)
+        ax.scatter(
+            values[~called],
+            row + jitter[~called],
+            s=3,
+            color=NEGATIVE,
+            linewidths=0,
+            rasterized=True,
+        )
+        ax.scatter(
+            values[called], row + jitter[called], s=9, color=CALLED, linewidths=0, rasterized=True
+        )
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(evidence.shape[1]), [str(name) for name in evidence.columns])
     ax.set_ylim(evidence.shape[1] - 0.5, -0.5)
@@ -47,10 +68,17 @@ def evidence_strips(evidence: pd.DataFrame, called: np.ndarray, ax: Axes) -> Axe
     return ax
 
 
+@of_object(objects.counts_against_depth)
 def counts_against_depth(
-    depth: np.ndarray, counts: np.ndarray, called: np.ndarray, ax: Axes, *, marker: str, background_cp10k: float
+    depth: np.ndarray,
+    counts: np.ndarray,
+    called: np.ndarray,
+    ax: Axes,
+    *,
+    marker: str,
+    background_cp10k: float,
 ) -> Axes:
-    """Draw a marker's counts against depth, with the counts that background alone would give.
+    """Draw the counts of a marker against depth, with the counts expected from background only.
 
     Parameters
     ----------
@@ -59,7 +87,7 @@ def counts_against_depth(
     counts
         Counts of the marker per cell.
     called
-        Cells, whether called positive.
+        Whether each cell is called positive, shape (n_cells,).
     ax
         Where to draw.
     marker
@@ -70,8 +98,17 @@ def counts_against_depth(
     import numpy as np
 
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(depth))
-    ax.scatter(depth[~called], (counts + jitter)[~called], s=4, color=NEGATIVE, linewidths=0, rasterized=True)
-    ax.scatter(depth[called], (counts + jitter)[called], s=10, color=CALLED, linewidths=0, rasterized=True)
+    ax.scatter(
+        depth[~called],
+        (counts + jitter)[~called],
+        s=4,
+        color=NEGATIVE,
+        linewidths=0,
+        rasterized=True,
+    )
+    ax.scatter(
+        depth[called], (counts + jitter)[called], s=10, color=CALLED, linewidths=0, rasterized=True
+    )
     if np.isfinite(background_cp10k) and len(depth):
         ends = np.array([max(depth.min(), 1), max(depth.max(), 2)])
         ax.plot(ends, ends * background_cp10k / 1e4, color=INK, linewidth=1, linestyle=(0, (3, 2)))
@@ -87,13 +124,14 @@ def counts_against_depth(
     return ax
 
 
+@of_object(objects.positives_heatmap)
 def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the evidence of called cells as a heat map, cells with like patterns together.
+    """Draw the evidence of called cells as a heat map, sorted by which markers are expressed.
 
     Parameters
     ----------
     evidence
-        Called cells x markers, natural-log likelihood ratio; drawn within -10 to 10.
+        Called cells x markers, natural-log likelihood ratio; clipped to -10 to 10.
     ax
         Where to draw.
     """
@@ -105,11 +143,27 @@ def positives_heatmap(evidence: pd.DataFrame, ax: Axes) -> Axes:
     pattern = (clipped > 0) @ (2 ** np.arange(clipped.shape[1])[::-1])
     order = np.lexsort((-clipped.sum(axis=1), -pattern))
     shown = np.where(np.isnan(values), np.nan, clipped)[order].T
-    image = ax.imshow(shown, cmap="PuOr_r", vmin=-10, vmax=10, aspect="auto", interpolation="nearest", rasterized=True)
+    image = ax.imshow(
+        shown,
+        cmap="PuOr_r",
+        vmin=-10,
+        vmax=10,
+        aspect="auto",
+        interpolation="nearest",
+        rasterized=True,
+    )
     ax.set_yticks(range(evidence.shape[1]), [str(name) for name in evidence.columns])
     ax.set_xlabel("called cells (sorted by pattern)")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label="evidence (ln ratio, cut at ±10)", orientation="horizontal", shrink=0.8, aspect=30, pad=0.03)
+    ax.figure.colorbar(
+        image,
+        ax=ax,
+        label="evidence (ln ratio, cut at ±10)",
+        orientation="horizontal",
+        shrink=0.8,
+        aspect=30,
+        pad=0.03,
+    )
     return ax

@@ -1,11 +1,21 @@
-"""The path from the start to the progenitor-like end, filled or empty."""
+"""Plots of the cells on the path from the start to the progenitor-like end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, LINE, MUTED, NEGATIVE, colours, legend_below
+from scdiff.report.plots.style import (
+    ACCENT,
+    CALLED,
+    GREY,
+    INK,
+    LINE,
+    MUTED,
+    NEGATIVE,
+    colours,
+    legend_below,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["day_flow", "gene_courses", "path_histogram"]
 
 
-def _counts_axis(ax: Axes, top: float) -> None:
-    """Make a vertical axis from 0 to ``top``: linear up to 1, logarithmic beyond, with a plain number at each power of ten."""
+def _set_counts_axis(ax: Axes, top: float) -> None:
+    """Make a vertical axis from 0 to ``top``: linear up to 1, logarithmic above.
+
+    Ticks are plain numbers at 0 and at each power of ten.
+    """
     ticks = [0, *(tick for tick in (10**power for power in range(8)) if tick <= top)]
     ax.set_yscale("symlog", linthresh=1)
     ax.set_ylim(0, top)
@@ -25,14 +38,16 @@ def _counts_axis(ax: Axes, top: float) -> None:
 
 
 def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Axes:
-    """Draw how many cells lie at each place between start and end, and how many doublets would.
+    """Draw the number of cells and of expected doublets at each position from start to end.
 
     Parameters
     ----------
     path
-        One row per bin: ``position`` (its lower edge; 0 start, 1 end), ``cells``, ``start``, ``end``, ``doublets`` (expected).
+        One row per bin: ``position`` (its lower edge; 0 start, 1 end), and the numbers ``cells``,
+        ``start``, ``end`` and ``doublets`` (expected).
     gap
-        ``low`` and ``high``: where the scatter of the start ends and that of the end begins; empty where nothing was judged.
+        ``low`` and ``high``, positions: the scatter of the start ends at ``low``, that of the end
+        begins at ``high``. Empty if the path was not judged.
     ax
         Where to draw.
     """
@@ -42,13 +57,30 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
     middle = path["position"] + width / 2
     ax.bar(middle, path["cells"], width=width, color=NEGATIVE, label="cells")
     ax.bar(middle, path["start"], width=width, color=GREY, label="start (root)")
-    ax.bar(middle, path["end"], width=width, color=CALLED, label="end (called)", bottom=path["start"])
-    ax.step(middle, path["doublets"], where="mid", color=ACCENT, linewidth=1.4, label="doublets expected")
+    ax.bar(
+        middle, path["end"], width=width, color=CALLED, label="end (called)", bottom=path["start"]
+    )
+    ax.step(
+        middle,
+        path["doublets"],
+        where="mid",
+        color=ACCENT,
+        linewidth=1.4,
+        label="doublets expected",
+    )
     if gap and gap["high"] > gap["low"]:
         for edge in (gap["low"], gap["high"]):
             ax.axvline(edge, color=MUTED, linestyle="--", linewidth=1)
-        ax.text((gap["low"] + gap["high"]) / 2, 0.97, "the way", ha="center", va="top", transform=ax.get_xaxis_transform(), color=INK)
-    _counts_axis(ax, 3 * max(float(path["cells"].max()), 1.0))
+        ax.text(
+            (gap["low"] + gap["high"]) / 2,
+            0.97,
+            "the way",
+            ha="center",
+            va="top",
+            transform=ax.get_xaxis_transform(),
+            color=INK,
+        )
+    _set_counts_axis(ax, 3 * max(float(path["cells"].max()), 1.0))
     filled = path.loc[path["cells"] > 0, "position"]
     ax.set_xlim(min(float(filled.min()), -0.1) - width, max(float(filled.max()), 1.1) + 2 * width)
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
@@ -58,21 +90,32 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
 
 
 def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the level of each gene along the way, with its 95 % band.
+    """Draw the level of each gene along the path, with its 95 % band.
 
     Parameters
     ----------
     trends
-        One row per gene and bin: ``gene``, ``place`` (0-1), ``cp10k``, ``low``, ``high`` (counts per 10,000).
+        One row per gene and bin: ``gene``, ``place`` (0-1), and ``cp10k``, ``low``, ``high``
+        (counts per 10,000).
     ax
         Where to draw.
     """
     palette = colours([str(gene) for gene in trends["gene"].unique()])
     for gene, part in trends.groupby("gene", sort=False):
         colour = palette[str(gene)]
-        ax.fill_between(part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
-        ax.plot(part["place"], part["cp10k"], color=colour, marker="o", markersize=3, linewidth=1.4, label=str(gene))
-    _counts_axis(ax, 1.5 * max(float(trends["high"].max()), 1.0))
+        ax.fill_between(
+            part["place"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0
+        )
+        ax.plot(
+            part["place"],
+            part["cp10k"],
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=1.4,
+            label=str(gene),
+        )
+    _set_counts_axis(ax, 1.5 * max(float(trends["high"].max()), 1.0))
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
     ax.set_ylabel("counts per 10,000")
     legend_below(ax, columns=2)
@@ -80,19 +123,26 @@ def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def day_flow(days: pd.DataFrame, ax: Axes) -> Axes:
-    """Stack the states that are not negative by day, and draw the committed share with its interval beside them.
+    """Draw the states of each day as stacked bars, and the committed share with its interval.
+
+    The negative state is not drawn.
 
     Parameters
     ----------
     days
-        One row per day: ``state:<name>`` (shares, 0-1), ``committed``, ``low``, ``high`` (0-1, NaN where not known).
+        One row per day: ``state:<name>`` (shares, 0-1), ``committed``, ``low``, ``high`` (0-1, NaN
+        if unknown).
     ax
         Where to draw.
     """
     import numpy as np
 
     prefix = "state:"
-    states = [str(name) for name in days.columns if str(name).startswith(prefix) and not str(name).endswith(":negative")]
+    states = [
+        str(name)
+        for name in days.columns
+        if str(name).startswith(prefix) and not str(name).endswith(":negative")
+    ]
     palette = colours([name.removeprefix(prefix) for name in states])
     place, bottom = np.arange(len(days)), np.zeros(len(days))
     for name in states:
@@ -100,10 +150,20 @@ def day_flow(days: pd.DataFrame, ax: Axes) -> Axes:
         label = name.removeprefix(prefix)
         ax.bar(place, share, bottom=bottom, width=0.62, color=palette[label], label=label)
         bottom += share
-    committed, low, high = (100 * days[name].to_numpy(dtype=float) for name in ("committed", "low", "high"))
+    committed, low, high = (
+        100 * days[name].to_numpy(dtype=float) for name in ("committed", "low", "high")
+    )
     if np.isfinite(committed).any():
-        look: dict[str, Any] = {"color": INK, "marker": "o", "markersize": 4, "linewidth": 1.2, "capsize": 3}
-        ax.errorbar(place, committed, yerr=[committed - low, high - committed], label="committed", **look)
+        look: dict[str, Any] = {
+            "color": INK,
+            "marker": "o",
+            "markersize": 4,
+            "linewidth": 1.2,
+            "capsize": 3,
+        }
+        ax.errorbar(
+            place, committed, yerr=[committed - low, high - committed], label="committed", **look
+        )
     ax.set_xticks(place, [str(day) for day in days.index])
     ax.set_ylim(0, min(100.0, 1.1 * max(float(bottom.max()), float(np.nanmax(high, initial=1.0)))))
     ax.set_xlabel("day")

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scdiff.report.plots.style import ACCENT, CALLED, GREY, INK, NEGATIVE, PALETTE, colours, legend_below, log_counts
+from scdiff.report.plots import objects
+from scdiff.report.plots.objects import of_object
+from scdiff.report.plots.style import (
+    ACCENT,
+    CALLED,
+    GREY,
+    INK,
+    NEGATIVE,
+    PALETTE,
+    colours,
+    legend_below,
+    log_counts,
+)
 from scdiff.report.text import short
 
 if TYPE_CHECKING:
@@ -24,16 +36,17 @@ REASONS = {
     "high_mito": ("high mito.", PALETTE[1]),
     "doublet": ("doublet", CALLED),
 }
-"""Columns of the table of dropped cells: label and colour."""
+"""Column of the table of dropped cells -> label in the legend, colour."""
 
 
+@of_object(objects.dropped_bars)
 def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
-    """Stack the cells of each sample by what became of them.
+    """Draw the kept and the dropped cells of each sample as stacked bars, by reason.
 
     Parameters
     ----------
     dropped
-        Samples x the columns of :data:`REASONS`, cells.
+        Samples x the columns of :data:`REASONS`, numbers of cells.
     ax
         Where to draw.
     """
@@ -43,7 +56,9 @@ def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
     for column, (label, colour) in REASONS.items():
         numbers = dropped[column].to_numpy(dtype=float)
         if column == "n_after" or numbers.any():
-            ax.barh(np.arange(len(dropped)), numbers, left=left, color=colour, height=0.62, label=label)
+            ax.barh(
+                np.arange(len(dropped)), numbers, left=left, color=colour, height=0.62, label=label
+            )
         left += numbers
     ax.set_yticks(np.arange(len(dropped)), [short(str(name)) for name in dropped.index])
     ax.invert_yaxis()
@@ -55,16 +70,23 @@ def dropped_bars(dropped: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def _few_ticks() -> Locator:
-    """At most five ticks at round numbers."""
+    """Return a locator that sets at most five ticks, at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(nbins=4, integer=True)
 
 
+@of_object(objects.metric_histogram)
 def metric_histogram(
-    values: np.ndarray, samples: np.ndarray, ax: Axes, *, label: str, thresholds: Mapping[str, float], log: bool = False
+    values: np.ndarray,
+    samples: np.ndarray,
+    ax: Axes,
+    *,
+    label: str,
+    thresholds: Mapping[str, float],
+    log: bool = False,
 ) -> Axes:
-    """Draw the distribution of one QC metric, a line per sample, and its thresholds.
+    """Draw the distribution of one QC metric, one line per sample, with its thresholds.
 
     Parameters
     ----------
@@ -77,14 +99,14 @@ def metric_histogram(
     label
         Label of the horizontal axis, with its unit.
     thresholds
-        Threshold per sample, same unit; NaN is not drawn.
+        Threshold of each sample, in the same unit; NaN is not drawn.
     log
         Whether the horizontal axis is logarithmic.
     """
     import numpy as np
 
     finite = np.isfinite(values) & ((values > 0) if log else True)
-    edges = _edges(values[finite], log=log)
+    edges = _bin_edges(values[finite], log=log)
     for sample, colour in colours(sorted({str(name) for name in samples})).items():
         numbers, _ = np.histogram(values[finite & (samples == sample)], bins=edges)
         ax.stairs(numbers, edges, color=colour, linewidth=1.3, label=sample)
@@ -99,8 +121,8 @@ def metric_histogram(
     return ax
 
 
-def _edges(values: np.ndarray, *, log: bool) -> np.ndarray:
-    """Thirty bins over the range of ``values``; one bin where there is none."""
+def _bin_edges(values: np.ndarray, *, log: bool) -> np.ndarray:
+    """Return the edges of 30 bins over the range of ``values``; of one bin if it is empty."""
     import numpy as np
 
     if values.size == 0:

@@ -1,9 +1,11 @@
-"""One look for all figures: type sizes, greys, and one colour-blind-safe palette (Okabe and Ito)."""
+"""Style shared by all figures: font sizes, greys, and the palette of :mod:`scdiff.palette`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from scdiff.palette import ACCENT, CALLED, GREY, NEGATIVE, PALETTE, STATES, colours
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -35,25 +37,11 @@ INK = "#1c2430"
 MUTED = "#5b6675"
 LINE = "#d5dae1"
 PAPER = "#ffffff"
-ON_LIGHT = "#1b2431"  # text on a filled mark, the same on a light and on a dark page
+ON_LIGHT = "#1b2431"
+"""Colour of text on a light mark; it is the same on a light and on a dark page."""
+
 ON_DARK = "#fefefe"
-GREY = "#8a8f98"
-NEGATIVE = "#b4c3d4"
-ACCENT = "#0072b2"
-CALLED = "#d55e00"
-
-PALETTE = (ACCENT, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", CALLED, "#f0e442")
-"""Okabe and Ito's colours without black, which is lost on a dark page."""
-
-STATES = {
-    "negative": NEGATIVE,
-    "unassigned": GREY,
-    "unspecific": "#e69f00",
-    "progenitor": CALLED,
-    "endocrine_progenitor": "#cc79a7",
-    "beta_like": "#009e73",
-}
-"""Colours that always mean the same."""
+"""Colour of text on a dark mark; it is the same on a light and on a dark page."""
 
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -89,33 +77,14 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "scdiff",
 }
-"""Settings under which figures are drawn and saved; labels are never read as formulas."""
-
-
-def colours(levels: Sequence[str]) -> dict[str, str]:
-    """Give each level its colour: states their own, ``unassigned`` always grey, the others from the palette.
-
-    Past the palette's end it goes round again, lighter first, then darker.
-
-    >>> colours(["a", "unassigned", "b"])
-    {'a': '#0072b2', 'unassigned': '#8a8f98', 'b': '#e69f00'}
-    """
-    free = [level for level in levels if level not in STATES]
-    own = {level: _tier(PALETTE[index % len(PALETTE)], index // len(PALETTE)) for index, level in enumerate(free)}
-    return {level: STATES.get(level) or own[level] for level in levels}
-
-
-def _tier(colour: str, tier: int) -> str:
-    """Mix ``colour`` with white (odd tiers) or black (even tiers)."""
-    if tier == 0:
-        return colour
-    other, share = (255, 0.5) if tier % 2 else (0, 0.35)
-    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
-    return "#" + "".join(f"{round(part * (1 - share) + other * share):02x}" for part in parts)
+"""Settings of matplotlib for drawing and saving; labels are never parsed as formulas."""
 
 
 def ramp() -> Colormap:
-    """Colours of numbers, dark to bright, without the ends that are lost on a dark or on a light page."""
+    """Return the colour map of numbers, from dark to bright.
+
+    The ends of viridis are cut off: they are hard to see on a dark or on a light page.
+    """
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
@@ -124,7 +93,7 @@ def ramp() -> Colormap:
 
 
 def natural(level: str) -> tuple[int, int, str]:
-    """Sort key that puts cluster 10 after cluster 9.
+    """Return a sort key that puts cluster 10 after cluster 9.
 
     >>> sorted(["10", "b", "9"], key=natural)
     ['9', '10', 'b']
@@ -133,17 +102,31 @@ def natural(level: str) -> tuple[int, int, str]:
 
 
 def legend_below(
-    ax: Axes, *, columns: int = 3, gap: float = 32.0, marker_scale: float | None = None, handles: Sequence[Artist] | None = None
+    ax: Axes,
+    *,
+    columns: int = 3,
+    gap: float = 32.0,
+    marker_scale: float | None = None,
+    handles: Sequence[Artist] | None = None,
 ) -> None:
-    """Put the legend ``gap`` points below the axes, whatever their height; of ``handles``, or of what is drawn."""
+    """Put the legend ``gap`` points below the axes, whatever their height.
+
+    It shows ``handles``, or all drawn artists if there are no handles.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     place = ax.transAxes + ScaledTranslation(0, -gap / 72, ax.figure.dpi_scale_trans)
     entries: dict[str, Any] = {} if handles is None else {"handles": handles}
     ax.legend(
-        loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=place, ncols=columns, borderaxespad=0, borderpad=0,
-        markerscale=marker_scale, **entries,
-    )  # fmt: skip
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=place,
+        ncols=columns,
+        borderaxespad=0,
+        borderpad=0,
+        markerscale=marker_scale,
+        **entries,
+    )
 
 
 def log_counts(ax: Axes) -> None:
@@ -155,9 +138,13 @@ def log_counts(ax: Axes) -> None:
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     decades = log10(max(high, 1e-9)) - log10(max(low, 1e-9))
-    subs = (
-        (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 1.2 else (1.0, 3.0) if decades < 2.4 else (1.0,)
-    )
+    subs: tuple[float, ...] = (1.0,)
+    if decades < 0.6:
+        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    elif decades < 1.2:
+        subs = (1.0, 2.0, 5.0)
+    elif decades < 2.4:
+        subs = (1.0, 3.0)
     ax.xaxis.set_major_locator(LogLocator(subs=subs))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:,.0f}")

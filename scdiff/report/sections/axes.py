@@ -3,178 +3,181 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scdiff import keys
 from scdiff.report.plots.fractions import axis_pairs, receptor_dots
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import BATCH, axis_rows, pairs_at
 from scdiff.report.text import count, interval, percent
+from scdiff.vocabulary import NOT_MEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-BATCH = "batch"
 MOST_SHOWN = 20
-"""Rows of the table of interactions that the page shows."""
-ABSENT = "not measurable"
+"""Number of interactions that the page shows. Chosen, not tuned."""
+
+ARROW = "\N{RIGHTWARDS ARROW}"
 
 
 @SECTIONS.register(
-    "axes", summary="Ligand-receptor read-outs.", source="field convention", facts={"title": "Signalling axes", "reads": (keys.AXES,)}
+    "axes",
+    summary="Ligand-receptor read-outs.",
+    source="field convention",
+    facts={"title": "Signalling axes", "reads": (keys.AXES,)},
 )
 def axes(adata: AnnData) -> Section:
-    """Show how many cells of the batch express each ligand, beside those that could receive it.
+    """Show the fraction of the batch that expresses each ligand, next to possible receivers.
 
     Reads
     -----
-    ``uns["scdiff"]["axes"]``, ``uns["scdiff"]["interactions"]`` (where it is there)
+    ``uns["scdiff"]["axes"]``, ``uns["scdiff"]["interactions"]`` (if present)
     """
     table = adata.uns["scdiff"]["axes"].reset_index(drop=True)
-    read = _read(table)
-    places = list(dict.fromkeys(read["where"]))
+    rows = axis_rows(table)
+    places = list(dict.fromkeys(rows["where"]))
     return Section(
         "Signalling axes",
         "axes",
-        "What the batch could send, and who could receive it: cells that express the ligand, beside the cells that express the "
-        "receptor, in the batch itself and in receivers that are not in these data, read from public cells. Transcripts only: neither "
-        "secretion nor binding is measured, and cells of other studies were prepared and sequenced in other ways.",
-        figures=tuple(_pictures(read, places)),
-        tables=(Table("axes.csv", table, _CAPTION, _view(read, places)), *_interactions(adata)),
-        notes=tuple(_reasons(read)),
+        _DESCRIPTION,
+        figures=tuple(_draw_axes(rows, places)),
+        tables=(
+            Table("axes.csv", table, _CAPTION, _format_table(rows, places)),
+            *_build_interactions(adata),
+        ),
+        notes=tuple(_list_notes(rows)),
     )
 
 
+_DESCRIPTION = (
+    "Signals that the batch could send, and cells that could receive them: the fraction of the "
+    "batch that expresses each ligand, and the fraction of cells that express the receptor, in the "
+    "batch itself and in receiver cells from public data. Transcripts only: secretion and binding "
+    "are not measured, and cells of other studies were prepared and sequenced in other ways."
+)
 _CAPTION = (
-    "Cells that express the ligand in the batch, and the receptor in each place, with 95 % intervals of the batch. In brackets: not more "
-    "than background may show. The file has both sides, all samples, intervals, detection limits and reasons."
+    "Cells that express the ligand in the batch, and the receptor in each place, with 95 % "
+    "intervals for the batch. In brackets: no more than background can explain. The file has "
+    "ligands and receptors of all samples, with intervals, detection limits and reasons."
 )
 
 
-def _read(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the batch as a whole and of the receivers; what is shown of each is the prevalence, or the raw fraction without one."""
-    where = table["where"].astype(str)
-    read = table[(where != BATCH) | (table["sample"].astype(str) == "all")].copy()
-    known = read["prevalence"].notna()
-    for name, ends in (("value", ""), ("low", "_low"), ("high", "_high")):
-        read[name] = read[f"prevalence{ends}"].where(known, read[f"fraction{ends}"])
-    read["above"] = read["above_background"].astype(str).isin(["yes", "unknown"])
-    return read.astype(dict.fromkeys(("axis", "side", "gene", "where", "species", "verdict", "reason"), str)).reset_index(drop=True)
-
-
-def _pairs(read: pd.DataFrame, place: str) -> pd.DataFrame:
-    """One row per axis and receptor: the ligand in the batch, the receptor in ``place``."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for axis, part in read.groupby("axis", sort=False):
-        ligand = part[(part["where"] == BATCH) & (part["side"] == "ligand")].iloc[0]
-        for _, receptor in part[(part["where"] == place) & (part["side"] == "receptor")].iterrows():
-            label = f"{ligand['gene']} \N{RIGHTWARDS ARROW} {receptor['gene']}"
-            rows.append({"axis": axis, "label": label, **_side("ligand", ligand), **_side("receptor", receptor)})
-    return pd.DataFrame(rows)
-
-
-def _side(name: str, row: pd.Series) -> dict[str, Any]:
-    """Take what is drawn of one side of a pair."""
-    return {f"{name}_{key}": row[key] for key in ("value", "low", "high", "above")} | {f"{name}_absent": _absent(row)}
-
-
-def _absent(row: pd.Series) -> str:
-    """Say in two words why there is no value; empty where there is one."""
-    if row["verdict"] != ABSENT:
-        return ""
-    return "no ortholog" if "ortholog" in row["reason"] and "no row" not in row["reason"] else "no row"
-
-
-def _pictures(read: pd.DataFrame, places: list[str]) -> Iterator[Picture]:
-    """Draw ligands and receptors of the batch, and the receptors of the receivers beside each other."""
+def _draw_axes(rows: pd.DataFrame, places: list[str]) -> Iterator[Picture]:
+    """Draw ligands and receptors of the batch, then the receptors of all receivers."""
     receivers = [place for place in places if place != BATCH]
     if BATCH in places:
-        own = _pairs(read, BATCH)
-        yield picture(
-            "axes_batch",
-            lambda ax: axis_pairs(own, ax),
-            caption=f"Ligands and receptors of the batch itself ({count(read.loc[read['where'] == BATCH, 'n_cells'].max())} cells), with "
-            "95 % intervals: prevalence, background left out, or the raw fraction of fewer than 50 cells. Hollow: not more than "
-            "background may show.",
-            alt="Fraction of cells expressing each ligand and each receptor in the batch, with intervals",
-            table="axes.csv",
-            size=(3.5, 1.4 + 0.33 * len(own)),
-        )
+        yield _draw_batch(rows)
     if receivers:
-        labels = _pairs(read, places[0])["label"]  # in the batch's species
-        pairs = {place: _pairs(read, place).assign(label=labels) for place in receivers}
+        labels = pairs_at(rows, places[0])["label"]  # gene names in the species of the batch
+        pairs = {place: pairs_at(rows, place).assign(label=labels) for place in receivers}
+        cells = (_describe_receiver(rows[rows["where"] == place], place) for place in receivers)
         yield picture(
             "axes_receivers",
             lambda ax: receptor_dots(pairs, ax),
-            caption="Receptors in cells of other studies, raw detection: "
-            + "; ".join(_whose(read[read["where"] == place], place) for place in receivers)
-            + ". Hollow: not more than background may show.",
+            caption=f"Receptors in cells of other studies, raw detection: {'; '.join(cells)}. "
+            "Hollow: no more than background can explain.",
             alt="Share of cells expressing each receptor in each receiver, as dots of that area",
             table="axes.csv",
             size=(3.5, 2.0 + 0.22 * len(pairs[receivers[0]])),
         )
 
 
-def _whose(part: pd.DataFrame, place: str) -> str:
-    """Say which cells a receiver is, and whether its background is known."""
-    unknown = ", background not known" if (part["above_background"] == "unknown").any() else ""
-    return f"{place.replace('_', ' ')}, {count(part['n_cells'].max())} cells ({part['species'].iloc[0]}{unknown})"
+def _draw_batch(rows: pd.DataFrame) -> Picture:
+    """Draw ligands and receptors of the batch."""
+    pairs = pairs_at(rows, BATCH)
+    n_cells = rows.loc[rows["where"] == BATCH, "n_cells"].max()
+    return picture(
+        "axes_batch",
+        lambda ax: axis_pairs(pairs, ax),
+        caption=f"Ligands and receptors of the batch itself ({count(n_cells)} cells), with 95 % "
+        "intervals: prevalence without background, or the raw fraction if there are fewer than 50 "
+        "cells. Hollow: no more than background can explain.",
+        alt="Fraction of cells expressing each ligand and each receptor in the batch, "
+        "with intervals",
+        table="axes.csv",
+        size=(3.5, 1.4 + 0.33 * len(pairs)),
+    )
 
 
-def _view(read: pd.DataFrame, places: list[str]) -> pd.DataFrame:
-    """Say ligand and receptors of every axis in percent, one column per place."""
+def _describe_receiver(part: pd.DataFrame, place: str) -> str:
+    """Describe the cells of a receiver, and note if their background is unknown."""
+    is_unknown = (part["above_background"] == "unknown").any()
+    species = f"{part['species'].iloc[0]}{', background unknown' if is_unknown else ''}"
+    return f"{place.replace('_', ' ')}, {count(part['n_cells'].max())} cells ({species})"
+
+
+def _format_table(rows: pd.DataFrame, places: list[str]) -> pd.DataFrame:
+    """Format ligands and receptors of every axis in percent, one column per place."""
     import pandas as pd
 
-    views = {place: _pairs(read, place) for place in places}
-    first = views[places[0]]
-    columns = {"ligand \N{RIGHTWARDS ARROW} receptor": first["label"], "ligand, batch (95 %)": _said(first, "ligand", ends=True)}
-    return pd.DataFrame(columns | {f"receptor, {place}": _said(pairs, "receptor", ends=place == BATCH) for place, pairs in views.items()})
+    pairs = {place: pairs_at(rows, place) for place in places}
+    first = pairs[places[0]]
+    columns = {
+        f"ligand {ARROW} receptor": first["label"],
+        "ligand, batch (95 %)": _format_side(first, "ligand", ends=True),
+    }
+    for place, table in pairs.items():
+        columns[f"receptor, {place}"] = _format_side(table, "receptor", ends=place == BATCH)
+    return pd.DataFrame(columns)
 
 
-def _said(pairs: pd.DataFrame, side: str, *, ends: bool) -> list[str]:
-    """Say one side of all pairs; in brackets what background may show."""
-    said = []
+def _format_side(pairs: pd.DataFrame, side: str, *, ends: bool) -> list[str]:
+    """Format one side of all pairs; in brackets if it is within the background."""
+    texts = []
     for row in pairs.to_dict("records"):
-        share = f"{percent(row[f'{side}_value'])} %" + (f" ({interval(row[f'{side}_low'], row[f'{side}_high'])})" if ends else "")
-        said.append(row[f"{side}_absent"] or (share if row[f"{side}_above"] else f"[{share}]"))
-    return said
+        share = f"{percent(row[f'{side}_value'])} %"
+        if ends:
+            share += f" ({interval(row[f'{side}_low'], row[f'{side}_high'])})"
+        value = share if row[f"{side}_above"] else f"[{share}]"
+        texts.append(row[f"{side}_absent"] or value)
+    return texts
 
 
-def _reasons(read: pd.DataFrame) -> Iterator[str]:
-    """Say why a gene could not be measured, and which receivers are of the other species, each reason once."""
-    absent = read[read["verdict"] == ABSENT].drop_duplicates(["where", "gene"])
+def _list_notes(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield why genes could not be measured, and which receivers belong to another species.
+
+    Each reason is given once, with all its genes or places.
+    """
+    absent = rows[rows["verdict"] == NOT_MEASURABLE].drop_duplicates(["where", "gene"])
     reasons: dict[str, list[str]] = {}
     for row in absent[absent["where"] == BATCH].to_dict("records"):
-        reason = str(row["reason"]).rstrip(".") or "no reason recorded"
-        reasons.setdefault(reason.replace(str(row["gene"]), "{}"), []).append(str(row["gene"]))
+        gene, reason = str(row["gene"]), str(row["reason"]).rstrip(".") or "no reason recorded"
+        reasons.setdefault(reason.replace(gene, "{}"), []).append(gene)
     for reason, genes in reasons.items():
-        yield f"{', '.join(genes)}: not measurable, {reason.format(genes[0] if len(genes) == 1 else 'them')}."
-    lists = {str(place): ", ".join(part["gene"]) for place, part in absent[absent["where"] != BATCH].groupby("where", sort=False)}
-    for named in dict.fromkeys(lists.values()):
-        places = ", ".join(place for place, listed in lists.items() if listed == named)
-        yield f"{places}: not measurable, since the profile has no row, or its species no such gene: {named}."
-    species = read.drop_duplicates("where").set_index("where")["species"]
+        subject = genes[0] if len(genes) == 1 else "them"
+        yield f"{', '.join(genes)}: not measurable, {reason.format(subject)}."
+    by_place = absent[absent["where"] != BATCH].groupby("where", sort=False)
+    lists = {str(place): ", ".join(part["gene"]) for place, part in by_place}
+    for genes_absent in dict.fromkeys(lists.values()):
+        places = ", ".join(place for place, listed in lists.items() if listed == genes_absent)
+        yield (
+            f"{places}: not measurable, because the profile has no row or the species has no such "
+            f"gene: {genes_absent}."
+        )
+    species = rows.drop_duplicates("where").set_index("where")["species"]
     others = species[species != species[BATCH]]
     for name in dict.fromkeys(others):
-        yield f"{', '.join(others.index[others == name])}: {name} cells, read through the orthologs."
+        places = ", ".join(others.index[others == name])
+        yield f"{places}: {name} cells, matched by orthologous genes."
 
 
-def _interactions(adata: AnnData) -> tuple[Table, ...]:
-    """All groups against all, where they were run."""
-    found = adata.uns["scdiff"].get("interactions")
-    if found is None or not len(found):
+def _build_interactions(adata: AnnData) -> tuple[Table, ...]:
+    """Build the table of interactions between all groups; empty if they were not computed."""
+    table = adata.uns["scdiff"].get("interactions")
+    if table is None or not len(table):
         return ()
     caption = (
-        f"All against all: ligands and receptors between groups of the batch, ranked by the consensus of liana's methods; small is "
-        f"strong (magnitude) or specific. The {min(MOST_SHOWN, len(found))} strongest of {count(len(found))}."
+        "All against all: ligands and receptors between groups of the batch, ranked by the "
+        "consensus of liana's methods. A small rank means strong (magnitude) or specific. The page "
+        f"shows the {min(MOST_SHOWN, len(table))} strongest of {count(len(table))}."
     )
-    return (Table("interactions.csv", found, caption, _strongest(found)),)
+    return (Table("interactions.csv", table, caption, _format_interactions(table)),)
 
 
-def _strongest(found: pd.DataFrame) -> pd.DataFrame:
-    """Say the first rows of the table of interactions."""
+def _format_interactions(table: pd.DataFrame) -> pd.DataFrame:
+    """Format the first rows of the table of interactions."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -186,5 +189,5 @@ def _strongest(found: pd.DataFrame) -> pd.DataFrame:
             "magnitude rank": f"{row['magnitude_rank']:.2g}",
             "specificity rank": f"{row['specificity_rank']:.2g}",
         }
-        for row in found.head(MOST_SHOWN).to_dict("records")
+        for row in table.head(MOST_SHOWN).to_dict("records")
     )

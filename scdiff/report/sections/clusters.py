@@ -8,6 +8,7 @@ from scdiff import keys
 from scdiff.report.plots.maps import category_map, state_bars
 from scdiff.report.points import map_points
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import shares_of, states_by_cluster
 from scdiff.report.tables import cells_table
 from scdiff.report.text import count
 
@@ -23,57 +24,55 @@ if TYPE_CHECKING:
     facts={"title": "Clusters", "reads": (keys.UMAP, keys.LEIDEN, keys.STATE)},
 )
 def clusters(adata: AnnData) -> Section:
-    """Show the map with a choice of colours, and which states each cluster holds.
+    """Show the map with a choice of colours, and the states in each cluster.
 
     Reads
     -----
     ``obsm["X_umap"]``, ``obs["leiden"]``, ``obs["scdiff_state"]``
     """
-    states = _states(adata)
+    states = states_by_cluster(adata.obs["leiden"], adata.obs["scdiff_state"])
+    frame = states.rename_axis("cluster").reset_index()
+    cells = "One row per cell, with all values that this page draws."
     return Section(
         "Clusters",
         "clusters",
-        f"{count(adata.n_obs)} cells in {len(states)} clusters. The map is for the eye only: no call and no fraction is computed from it.",
-        figures=(_bars(states, adata.n_obs), *(_still(adata, key) for key in (keys.STATE, keys.LEIDEN))),
+        f"{count(adata.n_obs)} cells in {len(states)} clusters. The map is for orientation only: "
+        "no call and no fraction is computed from it.",
+        figures=(
+            _draw_states(states, adata.n_obs),
+            *(_draw_map(adata, key) for key in (keys.STATE, keys.LEIDEN)),
+        ),
         tables=(
-            Table("clusters.csv", states.rename_axis("cluster").reset_index(), "Cells of each cluster by state."),
-            Table("cells.csv.gz", cells_table(adata), "One row per cell: all that is drawn on this page.", shown=False),
+            Table("clusters.csv", frame, "Number of cells in each state, by cluster."),
+            Table("cells.csv.gz", cells_table(adata), cells, shown=False),
         ),
         points=map_points(adata),
     )
 
 
-def _states(adata: AnnData) -> pd.DataFrame:
-    """Count the states in each cluster, largest cluster first."""
-    import pandas as pd
-
-    numbers = pd.crosstab(adata.obs["leiden"].astype(str), adata.obs["scdiff_state"].astype(str))
-    numbers.columns.name = None
-    return numbers.loc[sorted(numbers.index, key=lambda name: (-numbers.loc[name].sum(), name))]
-
-
-def _bars(states: pd.DataFrame, n_cells: int) -> Picture:
+def _draw_states(states: pd.DataFrame, n_cells: int) -> Picture:
     """Draw the shares of the states in each cluster."""
-    shares = 100 * states.div(states.sum(axis=1), axis=0)
+    shares = shares_of(states)
     return picture(
         "clusters_states",
         lambda ax: state_bars(shares, ax),
-        caption=f"States within each cluster, {count(n_cells)} cells, largest cluster first. "
-        "Positive cells that stand in one cluster are a population; a sprinkle over all of them is suspicious.",
+        caption=f"Share of each state in each cluster, {count(n_cells)} cells, the largest cluster "
+        "first. Positive cells in one cluster are a population; a few positive cells in every "
+        "cluster are suspicious.",
         alt="Stacked bars: share of each state in each cluster",
         table="clusters.csv",
         size=(3.5, 1.9 + 0.2 * len(states)),
     )
 
 
-def _still(adata: AnnData, key: keys.Key) -> Picture:
+def _draw_map(adata: AnnData, key: keys.Key) -> Picture:
     """Draw the map coloured by one category."""
     word = "state" if key is keys.STATE else "cluster"
     return picture(
         f"umap_{word}",
         lambda ax: category_map(adata.obsm["X_umap"], adata.obs[key.name], ax),
-        caption=f"The map coloured by {word}, {count(adata.n_obs)} cells, a dot each. "
-        "Near dots have similar expression; distances are not to scale.",
+        caption=f"UMAP coloured by {word}, {count(adata.n_obs)} cells, one dot per cell. "
+        "Cells close to each other have similar expression; distances are not to scale.",
         alt=f"UMAP of the cells coloured by {word}",
         table="cells.csv.gz",
         size=(3.5, 3.7),

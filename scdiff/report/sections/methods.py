@@ -1,4 +1,4 @@
-"""Section: versions, options, input files, what was repaired."""
+"""Section: versions, options, input files and repairs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 @SECTIONS.register(
-    "methods", summary="How the result came about.", source="field convention", facts={"title": "Methods", "reads": (keys.INPUT,)}
+    "methods",
+    summary="Versions, options and input files.",
+    source="field convention",
+    facts={"title": "Methods", "reads": (keys.INPUT,)},
 )
 def methods(adata: AnnData) -> Section:
-    """Show all that is needed to get the same result again.
+    """Show everything that is needed to get the same result again.
 
     Reads
     -----
@@ -25,55 +28,62 @@ def methods(adata: AnnData) -> Section:
     """
     import pandas as pd
 
-    given, run = adata.uns["scdiff"]["input"], adata.uns["scdiff"].get("run", {})
-    options = _options(run.get("options", {}))
+    record, run = adata.uns["scdiff"]["input"], adata.uns["scdiff"].get("run", {})
+    options = _list_options(run.get("options", {}))
     software = pd.DataFrame(versions(adata).items(), columns=["package", "version"])
     tables = [Table("versions.csv", software, "Versions of the software.")]
     if len(options):
-        tables.insert(0, Table("options.csv", options, "Every option of every step, as resolved."))
-    if "files" in given:
-        tables.insert(
-            0, Table("input_files.csv", given["files"].rename_axis("sample").reset_index(), "Input files with their SHA-256 hashes.")
-        )
+        caption = "All options of all steps, as this run used them."
+        tables.insert(0, Table("options.csv", options, caption))
+    if "files" in record:
+        files = record["files"].rename_axis("sample").reset_index()
+        tables.insert(0, Table("input_files.csv", files, "Input files with their SHA-256 hashes."))
     return Section(
         "Methods",
         "methods",
-        f"Species: {given.get('species', 'unknown')}. Values: {given.get('technology', 'unknown')}. Calls are made "
-        "from raw counts and depth only, never from normalised, smoothed or integrated values; "
-        "same input, options and seed give the same result.",
+        f"Species: {record.get('species', 'unknown')}. Values: "
+        f"{record.get('technology', 'unknown')}. Calls use raw counts and depth only, never "
+        "normalised, smoothed or integrated values. The same input, options and seed give the same "
+        "result.",
         tables=tuple(tables),
-        notes=_notes(given, options),
+        notes=_list_notes(record, options),
     )
 
 
-def _options(texts: dict[str, Any]) -> pd.DataFrame:
-    """Lay out the YAML text of each step as rows step, option, value."""
+def _list_options(texts: dict[str, Any]) -> pd.DataFrame:
+    """Convert the YAML text of each step to rows of step, option and value."""
     import pandas as pd
     import yaml
 
     order = ["load", *keys.READS]
-    steps = sorted(texts, key=lambda step: (order.index(step) if step in order else len(order), step))
-    parsed = {step: yaml.safe_load(str(texts[step])) for step in steps}
-    rows = [(step, name, _said(value)) for step, options in parsed.items() for name, value in _items(options)]
+    places = {step: place for place, step in enumerate(order)}
+    steps = sorted(texts, key=lambda step: (places.get(step, len(order)), step))
+    rows = [
+        (step, name, _format_value(value))
+        for step in steps
+        for name, value in _split_items(yaml.safe_load(str(texts[step])))
+    ]
     return pd.DataFrame(rows, columns=["step", "option", "value"])
 
 
-def _items(options: Any) -> list[tuple[str, Any]]:
-    """Pairs of a mapping; one nameless pair for anything else but nothing."""
+def _split_items(options: Any) -> list[tuple[str, Any]]:
+    """Return the pairs of a mapping; a value that is not a mapping is one pair without a name."""
     if isinstance(options, dict):
         return [(str(name), value) for name, value in options.items()]
     return [] if options is None else [("", options)]
 
 
-def _said(value: Any) -> str:
-    """Say an option's value."""
+def _format_value(value: Any) -> str:
+    """Format the value of an option."""
     if value is None:
         return "not set"
     return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
-def _notes(given: dict[str, Any], options: pd.DataFrame) -> tuple[str, ...]:
-    """Repairs and notes of the input, and what was not recorded."""
-    repairs = tuple(f"Repaired: {text}" for text in given.get("repairs", ()))
-    unsaid = () if len(options) else ("The options were not recorded: the steps were called by hand.",)
-    return (*repairs, *(str(text) for text in given.get("notes", ())), *unsaid)
+def _list_notes(record: dict[str, Any], options: pd.DataFrame) -> tuple[str, ...]:
+    """Return repairs and notes of the input, and what was not recorded."""
+    notes = [f"Repaired: {text}" for text in record.get("repairs", ())]
+    notes += [str(text) for text in record.get("notes", ())]
+    if not len(options):
+        notes.append("The options were not recorded, because the steps were called one by one.")
+    return tuple(notes)

@@ -2,109 +2,101 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scdiff import keys
-from scdiff.assay.limits import FOUND, NO_NUMBER
 from scdiff.report.plots.fractions import dots
-from scdiff.report.plots.style import ACCENT, CALLED
-from scdiff.report.section import SECTIONS, Section, Table, picture
+from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.sections.fractions import fraction_view
+from scdiff.report.selections import estimates_of, headlines
 from scdiff.report.text import count
-from scdiff.steps._programs import positive_of
-from scdiff.steps.fraction import FALSE_DISCOVERIES
+from scdiff.steps.fraction.step import FALSE_DISCOVERIES
+from scdiff.vocabulary import FOUND, NOT_MEASURABLE, POOLED
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
 FEWEST_TESTS = 2
-"""Tests from which on some may be found by chance because there are many."""
+"""Number of programmes from which chance detections are counted: one test needs no correction."""
 
 MOST_SHOWN = 15
-"""More programmes than these are left to the scorecards."""
+"""Number of programmes above which only the scorecards show them. Chosen, not tuned."""
 
 
 @SECTIONS.register(
-    "programs", summary="All programmes.", source="field convention", facts={"title": "Programmes", "reads": (keys.FRACTIONS,)}
+    "programs",
+    summary="All programmes.",
+    source="field convention",
+    facts={"title": "Programmes", "reads": (keys.FRACTIONS,)},
 )
 def programs(adata: AnnData) -> Section:
-    """Show what else the batch does: the fraction of every programme's positive state.
+    """Show the fraction of each programme's positive state.
 
     Reads
     -----
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
-    heads = _headlines(adata, adata.uns["scdiff"]["fractions"])
-    pooled = heads[heads["sample"].astype(str) == "all"]
+    rows = headlines(adata, adata.uns["scdiff"]["fractions"])
+    pooled = rows[rows["sample"].astype(str) == POOLED]
     main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
-    drawing = picture(
+    few = len(pooled) <= MOST_SHOWN
+    many = f" There are {len(pooled)}: the scorecards show them, programs.csv has all."
+    caption = "Positive states of all programmes, by sample."
+    return Section(
+        "Programmes",
         "programs",
-        lambda ax: dots(_estimates(pooled, main), ax),
-        caption=f"Prevalence of each programme's positive state in the {count(pooled['n_cells'].max())} cells of all samples, with 95 % "
-        "intervals; the raw called fraction where no prevalence was estimated. Orange: the main programme.",
+        "Fraction of cells in the positive state of each programme."
+        + ("" if few else many)
+        + by_chance(pooled, main),
+        figures=(_draw_programs(pooled, main),) if few else (),
+        tables=(Table("programs.csv", rows, caption, fraction_view(rows), shown=few),),
+        notes=_list_not_measurable(adata) if few else (),
+    )
+
+
+def _draw_programs(pooled: pd.DataFrame, main: str) -> Picture:
+    """Draw the fraction of each programme in all samples pooled."""
+    return picture(
+        "programs",
+        lambda ax: dots(estimates_of(pooled, main), ax),
+        caption="Prevalence of each programme's positive state in the "
+        f"{count(pooled['n_cells'].max())} cells of all samples, with 95 % intervals. Without an "
+        "estimate of the prevalence, the raw called fraction is shown. Orange: the main programme.",
         alt="Fractions of each programme with intervals",
         table="programs.csv",
         size=(3.5, 1.0 + 0.32 * min(len(pooled), MOST_SHOWN)),
     )
-    few = len(pooled) <= MOST_SHOWN
-    table = Table("programs.csv", heads, "Positive states of all programmes, by sample.", fraction_view(heads), shown=few)
-    return Section(
-        "Programmes",
-        "programs",
-        "What else the batch does: for each programme the cells that carry its state."
-        + ("" if few else f" There are {len(pooled)}: the scorecards show them, programs.csv holds all.")
-        + by_chance(pooled, main),
-        figures=(drawing,) if few else (),
-        tables=(table,),
-        notes=_not_measurable(adata) if few else (),
-    )
 
 
 def by_chance(pooled: pd.DataFrame, main: str) -> str:
-    """Say how many of the programmes beside the main one are detected, and how many of these chance is expected to give.
+    """State how many other programmes are detected, and how many of these by chance.
 
     Parameters
     ----------
     pooled
-        Row of the positive state of each programme, all samples pooled, with ``program`` and ``verdict``.
+        Row of the positive state of each programme, all samples pooled, with ``program`` and
+        ``verdict``.
     main
-        Name of the main programme, which is tested alone.
+        Name of the main programme, which is tested separately.
     """
-    others = pooled[(pooled["program"].astype(str) != main) & (pooled["verdict"].astype(str) != "not measurable")]
+    is_other = pooled["program"].astype(str) != main
+    others = pooled[is_other & (pooled["verdict"].astype(str) != NOT_MEASURABLE)]
     found = int(others["verdict"].isin(FOUND).sum())
     if len(others) < FEWEST_TESTS or not found:
         return ""
     return (
-        f" Beside the main one, {len(others)} are measured and {found} detected; chance is expected to give at most "
-        f"{FALSE_DISCOVERIES * found:.2g} of these (false discovery rate {100 * FALSE_DISCOVERIES:.0f} %)."
+        f" In addition to the main programme, {len(others)} programmes are measured and {found} "
+        f"detected; at most {FALSE_DISCOVERIES * found:.2g} of these are expected by chance (false "
+        f"discovery rate {100 * FALSE_DISCOVERIES:.0f} %)."
     )
 
 
-def _headlines(adata: AnnData, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the state that all positive cells of a programme share: the first state where it is not known."""
-    first = table.groupby(table["program"].astype(str), sort=False)["state"].first().astype(str).to_dict()
-    wanted = {str(program): positive_of(adata, str(program)) for program in first}
-    known = set(zip(table["program"].astype(str), table["state"].astype(str), strict=True))
-    chosen = {program: state if (program, state) in known else first[program] for program, state in wanted.items()}
-    return table[table["state"].astype(str) == table["program"].astype(str).map(chosen)].reset_index(drop=True)
-
-
-def _estimates(pooled: pd.DataFrame, main: str) -> pd.DataFrame:
-    """Take the prevalence, or the raw fraction where there is none."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for row in pooled.to_dict("records"):
-        name = "prevalence" if row["prevalence"] == row["prevalence"] else "fraction"
-        blank = row["verdict"] in NO_NUMBER
-        ends = {end: float("nan") if blank else row[name + tail] for end, tail in (("value", ""), ("low", "_low"), ("high", "_high"))}
-        rows.append({"label": row["program"], "verdict": row["verdict"], "colour": CALLED if row["program"] == main else ACCENT, **ends})
-    return pd.DataFrame(rows)
-
-
-def _not_measurable(adata: AnnData) -> tuple[str, ...]:
-    """Say why a programme could not be measured."""
-    call = adata.uns["scdiff"].get("call", {})
-    facts = ((name, value) for name, value in sorted(call.items()) if isinstance(value, dict) and not value.get("measurable", True))
-    return tuple(f"{name}: not measurable, {str(value.get('reason', '')).rstrip('.') or 'no reason recorded'}." for name, value in facts)
+def _list_not_measurable(adata: AnnData) -> tuple[str, ...]:
+    """Return why programmes could not be measured."""
+    notes = []
+    for name, facts in sorted(adata.uns["scdiff"].get("call", {}).items()):
+        if isinstance(facts, dict) and not facts.get("measurable", True):
+            reason = str(facts.get("reason", "")).rstrip(".") or "no reason recorded"
+            notes.append(f"{name}: not measurable, {reason}.")
+    return tuple(notes)

@@ -1,4 +1,4 @@
-"""Section: pseudotime and the graph of clusters."""
+"""Section: pseudotime, the path to the positive cells, and the graph of clusters."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from scdiff import keys
 from scdiff.report.plots.maps import paga_graph, pseudotime_map
 from scdiff.report.plots.path import day_flow, gene_courses, path_histogram
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
+from scdiff.report.selections import cluster_positions, main_calls
 from scdiff.report.text import count, interval, percent
+from scdiff.vocabulary import CONTINUUM, POOLED, SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+
+SMALLEST_P = 0.001
+"""P-value below which only ``below 0.001`` is shown; smaller values are not exact."""
 
 
 @SECTIONS.register(
     "trajectory",
     summary="Pseudotime, root and components.",
     source="10.1038/nmeth.3971",
-    facts={"title": "Trajectory", "reads": (keys.TRAJECTORY, keys.PSEUDOTIME, keys.UMAP, keys.LEIDEN)},
+    facts={
+        "title": "Trajectory",
+        "reads": (keys.TRAJECTORY, keys.PSEUDOTIME, keys.UMAP, keys.LEIDEN),
+    },
 )
 def trajectory(adata: AnnData) -> Section:
-    """Show pseudotime from the recorded root, and how the clusters connect.
+    """Show pseudotime from the recorded root, and how the clusters are connected.
 
     Reads
     -----
-    ``uns["scdiff"]["trajectory"]``, ``obs["dpt_pseudotime"]``, ``obsm["X_umap"]``, ``obs["leiden"]``
+    ``uns["scdiff"]["trajectory"]``, ``obs["dpt_pseudotime"]``, ``obsm["X_umap"]``,
+    ``obs["leiden"]``
 
     Source
     ------
@@ -37,66 +46,97 @@ def trajectory(adata: AnnData) -> Section:
     return Section(
         "Trajectory",
         "trajectory",
-        f"{_verdict(facts)} Root: cell {facts['root_cell']} in cluster {facts['root_cluster']}. {_reach(reached, adata.n_obs)} "
-        "An order of states is not a proof that cells move along it.",
-        figures=(*_path(facts), *_courses(facts), *_days(facts), _map(adata, facts, reached), *_paga(adata, facts)),
-        tables=_tables(facts),
+        f"{_describe_verdict(facts)} Root: cell {facts['root_cell']} in cluster "
+        f"{facts['root_cluster']}. {_describe_reach(reached, adata.n_obs)} "
+        "An order of states does not prove that cells move along it.",
+        figures=(
+            *_draw_path(facts),
+            *_draw_markers(facts),
+            *_draw_days(facts),
+            _draw_map(adata, facts, reached),
+            *_draw_graph(adata, facts),
+        ),
+        tables=_build_tables(facts),
         notes=tuple(str(note) for note in facts.get("notes", ())),
     )
 
 
 _MEANING = {
-    "continuum": "Continuum: cells fill the way from the root to the positive cells, more than doublets explain.",
-    "separate population": "Separate population: between the root and the positive cells is a gap, but for the doublets that two mixed "
-    "populations give. This speaks for contamination or a mixed-in cell line, not for differentiation.",
-    "undecided": "Undecided: too few positive cells, or too much scatter, to tell a continuum from a separate population.",
+    CONTINUUM: "Continuum: cells fill the path from the root to the positive cells, more than "
+    "doublets explain.",
+    SEPARATE: "Separate population: the path from the root to the positive cells has a gap, with "
+    "no more cells than the doublets of two mixed populations. This suggests contamination or a "
+    "mixed-in cell line, not differentiation.",
+    UNDECIDED: "Undecided: too few positive cells, or too much scatter, to distinguish a continuum "
+    "from a separate population.",
 }
-
-
-def _verdict(facts: dict[str, Any]) -> str:
-    """Say the verdict on the path with its p-values, and the committed fraction where it means something."""
-    said, together = str(facts.get("verdict", "undecided")), bool(facts.get("together", True))
-    gap = facts.get("gap", {})
-    sentence = _MEANING.get(said, said) if together or said == "continuum" else _BATCHES
-    if gap and gap["density"] == gap["density"]:
-        says = {"continuum": ("p_continuum",), "separate population": ("p_separate",)}.get(said, ("p_continuum", "p_separate"))
-        sentence += f" ({'; '.join(_PROBABILITIES[name].format(_p(gap[name])) for name in says)}.)"
-    committed = facts.get("committed")
-    if committed is None or said == "separate population" or not together or not committed.loc["all", "committed"] >= 0:
-        return sentence
-    row = committed.loc["all"]
-    return f"{sentence} {percent(row['committed'])} % of cells ({interval(row['low'], row['high'])}) have left the start."
-
+"""Verdict on the path -> its meaning."""
 
 _BATCHES = (
-    "Undecided: the start and the positive cells are of different samples, and a difference of batches would look like a gap between them."
+    "Undecided: the start and the positive cells are in different samples. A difference between "
+    "batches would look like a gap between them."
 )
 _PROBABILITIES = {
-    "p_continuum": "doublets alone fill the way so with P {}",
-    "p_separate": "a sparse continuum leaves such a gap with P {}",
+    "p_continuum": "P {} if doublets alone fill the path",
+    "p_separate": "P {} if a sparse continuum leaves such a gap",
 }
+"""Key of a p-value -> the p-value in words."""
 
 
-def _p(value: float) -> str:
-    """Say a probability.
+def _describe_verdict(facts: dict[str, Any]) -> str:
+    """Describe the verdict on the path with its p-values, and the committed fraction."""
+    name, together = str(facts.get("verdict", UNDECIDED)), bool(facts.get("together", True))
+    sentence = _MEANING.get(name, name) if together or name == CONTINUUM else _BATCHES
+    return f"{sentence}{_format_p_values(facts, name)}{_describe_committed(facts, name)}"
 
-    >>> _p(3e-9), _p(0.034)
+
+def _format_p_values(facts: dict[str, Any], name: str) -> str:
+    """Format the p-values of the verdict, in brackets; empty if no gap was tested."""
+    gap = facts.get("gap", {})
+    if not gap or gap["density"] != gap["density"]:
+        return ""
+    tests = {CONTINUUM: ("p_continuum",), SEPARATE: ("p_separate",)}
+    texts = [
+        _PROBABILITIES[test].format(_format_p(gap[test]))
+        for test in tests.get(name, ("p_continuum", "p_separate"))
+    ]
+    return f" ({'; '.join(texts)}.)"
+
+
+def _describe_committed(facts: dict[str, Any], name: str) -> str:
+    """Describe the committed fraction; empty if it has no meaning for this verdict."""
+    committed = facts.get("committed")
+    if committed is None or name == SEPARATE or not facts.get("together", True):
+        return ""
+    row = committed.loc[POOLED]
+    if not row["committed"] >= 0:  # NaN
+        return ""
+    ends = interval(row["low"], row["high"])
+    share = percent(row["committed"])
+    return f" {share} % of cells (95 % interval {ends}) have left the start population."
+
+
+def _format_p(value: float) -> str:
+    """Format a p-value.
+
+    >>> _format_p(3e-9), _format_p(0.034)
     ('below 0.001', '0.034')
     """
-    return "below 0.001" if value < 0.001 else f"{value:.2g}"
+    return f"below {SMALLEST_P}" if value < SMALLEST_P else f"{value:.2g}"
 
 
-def _path(facts: dict[str, Any]) -> tuple[Picture, ...]:
-    """Draw the way from start to end; nothing where there was no end."""
+def _draw_path(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the path from start to end; empty if no end was found."""
     table = facts.get("path")
     if table is None or not table["cells"].sum():
         return ()
     drawing = picture(
         "trajectory_path",
         lambda ax: path_histogram(table, facts.get("gap", {}), ax),
-        caption=f"{count(table['cells'].sum())} cells between the root's cluster (0) and the positive cells that went furthest (1), by "
-        "all genes but the markers. Differentiation fills the way; two mixed populations leave it to doublets (blue line). "
-        "Cells at the left are not on the way.",
+        caption=f"{count(table['cells'].sum())} cells between the cluster of the root (0) and the "
+        "positive cells that are furthest from it (1), by all genes except the markers. "
+        "Differentiation fills the path with cells; two mixed populations fill it with doublets "
+        "only (blue line). Cells on the left are not on the path.",
         alt="Histogram of cells between start and end, with the doublets expected",
         table="trajectory_path.csv",
         size=(3.5, 3.1),
@@ -104,23 +144,26 @@ def _path(facts: dict[str, Any]) -> tuple[Picture, ...]:
     return (drawing,)
 
 
-def _reach(reached: int, n_cells: int) -> str:
-    """Say how many cells pseudotime orders."""
+def _describe_reach(reached: int, n_cells: int) -> str:
+    """Describe how many cells pseudotime orders."""
     if reached == n_cells:
         return f"Pseudotime orders all {count(n_cells)} cells."
-    return f"Pseudotime orders {count(reached)} of {count(n_cells)} cells; the others are not connected to the root."
+    return (
+        f"Pseudotime orders {count(reached)} of {count(n_cells)} cells; the others are not "
+        "connected to the root."
+    )
 
 
-def _courses(facts: dict[str, Any]) -> tuple[Picture, ...]:
-    """Draw the markers along the way; nothing without a way."""
+def _draw_markers(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the markers along the path; empty without a path."""
     table = facts.get("trends")
     if table is None or not len(table) or not facts.get("gap"):
         return ()
     drawing = picture(
         "trajectory_genes",
         lambda ax: gene_courses(table, ax),
-        caption="The programme's markers along the way: counts per 10,000 of the cells of each bin together, with 95 % bands. "
-        "The place of a cell does not rest on these genes.",
+        caption="Markers of the programme along the path: counts per 10,000 of all cells in a bin, "
+        "with 95 % bands. The position of a cell does not depend on these genes.",
         alt="Level of each marker from start to end",
         table="trajectory_trends.csv",
         size=(3.5, 3.1),
@@ -128,16 +171,17 @@ def _courses(facts: dict[str, Any]) -> tuple[Picture, ...]:
     return (drawing,)
 
 
-def _days(facts: dict[str, Any]) -> tuple[Picture, ...]:
-    """Draw the states by day; nothing where no days were given."""
+def _draw_days(facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the states by day; empty if no days are declared."""
     table = facts.get("days")
     if table is None or not len(table):
         return ()
     drawing = picture(
         "trajectory_days",
         lambda ax: day_flow(table, ax),
-        caption="Cells that are not negative, by day and state as called, and the committed share with its 95 % interval: cells on the way "
-        "count as committed before their markers show.",
+        caption="Cells that are not negative, by day and called state, and the committed share "
+        "with its 95 % interval. Cells on the path count as committed before their markers are "
+        "expressed.",
         alt="Stacked shares of states by day",
         table="trajectory_days.csv",
         size=(3.5, 3.3),
@@ -145,31 +189,36 @@ def _days(facts: dict[str, Any]) -> tuple[Picture, ...]:
     return (drawing,)
 
 
-def _map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
+def _draw_map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
     """Draw the map coloured by pseudotime."""
     names = [str(name) for name in adata.obs_names]
     root = names.index(str(facts["root_cell"])) if str(facts["root_cell"]) in names else None
+    values = adata.obs["dpt_pseudotime"].to_numpy(dtype=float)
     return picture(
         "trajectory_pseudotime",
-        lambda ax: pseudotime_map(adata.obsm["X_umap"], adata.obs["dpt_pseudotime"].to_numpy(dtype=float), root, ax),
-        caption=f"Pseudotime of {count(reached)} cells, dark to bright from the root (ring) outward; grey cells are not reached. "
-        "Near the root: like it in expression.",
+        lambda ax: pseudotime_map(adata.obsm["X_umap"], values, root, ax),
+        caption=f"Pseudotime of {count(reached)} cells, from dark at the root (ring) to bright. "
+        "Grey cells are not connected to the root. A low pseudotime means that the expression is "
+        "similar to that of the root.",
         alt="UMAP coloured by pseudotime, root marked",
         table="cells.csv.gz",
         size=(3.5, 3.7),
     )
 
 
-def _paga(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
-    """Draw the graph of clusters; nothing where it was not computed."""
+def _draw_graph(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
+    """Draw the graph of clusters; empty if it was not computed."""
     graph = facts.get("paga")
     if graph is None or len(graph) == 0:
         return ()
+    clusters = adata.obs["leiden"].astype(str).to_numpy()
+    positions = cluster_positions(adata.obsm["X_umap"], clusters, main_calls(adata))
     drawing = picture(
         "trajectory_paga",
-        lambda ax: paga_graph(_positions(adata), graph, str(facts["root_cluster"]), ax),
-        caption=f"Clusters of {count(adata.n_obs)} cells as a graph (PAGA): area for cells, blue for the share called, thick lines for "
-        "strong connection, orange rim for the root's cluster. Called cells without a line to the root did not come from it in these data.",
+        lambda ax: paga_graph(positions, graph, str(facts["root_cluster"]), ax),
+        caption=f"Clusters of {count(adata.n_obs)} cells as a graph (PAGA). Area: number of cells. "
+        "Blue: share of called cells. Thick lines: strong connection. Orange rim: cluster of the "
+        "root. Called cells without a line to the root did not come from it in these data.",
         alt="Graph of clusters, node area by cells, colour by share called",
         table="trajectory_paga.csv",
         size=(3.5, 3.7),
@@ -177,51 +226,59 @@ def _paga(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
     return (drawing,)
 
 
-def _positions(adata: AnnData) -> pd.DataFrame:
-    """Middle, size and share called of each cluster."""
-    import pandas as pd
-
-    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
-    positive = adata.obsm["scdiff_positive"] if "scdiff_positive" in adata.obsm else pd.DataFrame(index=adata.obs_names)
-    called = positive[main].fillna(False).to_numpy(dtype=bool) if main in positive else False
-    cells = pd.DataFrame(adata.obsm["X_umap"][:, :2], columns=["x", "y"]).assign(
-        positive=called, cluster=adata.obs["leiden"].astype(str).to_numpy()
-    )
-    grouped = cells.groupby("cluster")
-    return grouped[["x", "y"]].median().assign(n_cells=grouped.size(), positive=grouped["positive"].mean())
-
-
-def _tables(facts: dict[str, Any]) -> tuple[Table, ...]:
-    """All tables of the trajectory."""
-    tables = (
-        ("committed", "sample", "Cells beyond the scatter of the start; share committed (0-1) with its 95 % interval; mean fate.", True),
-        ("ends", "end", "Where the walk may end: cells, and the mean probability of ending there.", True),
-        ("components", "component", "Connected parts of the neighbour graph: cells, called cells, whether the root is inside.", True),
-        ("root_candidates", "cluster", "Clusters considered as root, with the parts of their score.", True),
-        ("paga", "cluster", "Connectivity of clusters, 0-1.", False),
-        ("days", "day", "Cells, called cells, committed cells, mean fate and states by day.", False),
-        ("trends", "row", "Level of the markers along the way.", False),
-        (
-            "drivers",
-            "gene",
-            "Genes that go with the fate and had no part in the path; P over donors, three or more, and its false discovery rate.",
-            False,
-        ),
-        ("path", "bin", "Cells and expected doublets by position between start (0) and end (1).", False),
-    )
-    found = tuple(
-        Table(f"trajectory_{name}.csv", facts[name].rename_axis(index).reset_index(), caption, shown=shown)
-        for name, index, caption, shown in tables
-        if name in facts and len(facts[name])
-    )
-    return (*found, Table("trajectory.csv", _verdict_row(facts), "The verdict on the path, with its probabilities.", shown=False))
+_TABLES = (
+    (
+        "committed",
+        "sample",
+        "Cells beyond the scatter of the start; committed share (0-1, 95 % interval); mean fate.",
+        True,
+    ),
+    ("ends", "end", "Possible ends of the walk: cells, and mean probability to end there.", True),
+    (
+        "components",
+        "component",
+        "Connected parts of the neighbour graph: cells, called cells, whether the root is inside.",
+        True,
+    ),
+    (
+        "root_candidates",
+        "cluster",
+        "Clusters that were considered as root, with the parts of their score.",
+        True,
+    ),
+    ("paga", "cluster", "Connectivity between clusters, 0-1.", False),
+    ("days", "day", "Cells, called cells, committed cells, mean fate and states by day.", False),
+    ("trends", "row", "Level of the markers along the path.", False),
+    (
+        "drivers",
+        "gene",
+        "Genes that follow the fate, not used for the path; p-value over donors (3 or more); FDR.",
+        False,
+    ),
+    ("path", "bin", "Cells and expected doublets by position from start (0) to end (1).", False),
+)
+"""Name, name of the index, caption, and whether the page shows the table."""
 
 
-def _verdict_row(facts: dict[str, Any]) -> pd.DataFrame:
-    """Put the verdict on the path into a table of one row, for those who gather many batches; no probability where none was found."""
+def _build_tables(facts: dict[str, Any]) -> tuple[Table, ...]:
+    """Build all tables of the trajectory."""
+    tables = []
+    for name, index, caption, shown in _TABLES:
+        if name in facts and len(facts[name]):
+            frame = facts[name].rename_axis(index).reset_index()
+            tables.append(Table(f"trajectory_{name}.csv", frame, caption, shown=shown))
+    caption = "Verdict on the path, with its p-values."
+    return (*tables, Table("trajectory.csv", _build_verdict(facts), caption, shown=False))
+
+
+def _build_verdict(facts: dict[str, Any]) -> pd.DataFrame:
+    """Build a table of one row with the verdict on the path, for tools that gather many batches.
+
+    The p-values are NaN if no gap was tested.
+    """
     import pandas as pd
 
     gap = facts.get("gap") or {"density": float("nan")}
     known = gap["density"] == gap["density"]
-    numbers = {name: gap[name] if known else float("nan") for name in ("p_continuum", "p_separate")}
-    return pd.DataFrame([{"verdict": str(facts.get("verdict", "undecided")), **numbers}])
+    numbers = {name: gap[name] if known else float("nan") for name in _PROBABILITIES}
+    return pd.DataFrame([{"verdict": str(facts.get("verdict", UNDECIDED)), **numbers}])

@@ -1,4 +1,4 @@
-"""All groups of the batch against all, by the consensus of the methods in liana."""
+"""Interactions between all pairs of groups, by the consensus of the methods in liana."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff.compute.arrays import limit_blas_threads, sort_names
+from scdiff.compute.blocks import TARGET, blocks, get_counts, log_normalise
 from scdiff.errors import ConfigError, InputError, UnknownNameError, did_you_mean
 from scdiff.programs import Species
-from scdiff.steps._blocks import TARGET, blocks, counts_of, log_normalised
-from scdiff.steps._common import name_order, one_blas_thread, recorded
+from scdiff.record import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-__all__ = ["all_against_all", "check_liana", "empty_table"]
+__all__ = ["check_liana", "make_empty_table", "rank_interactions"]
 
 log = logging.getLogger(__name__)
 
@@ -29,34 +30,49 @@ COLUMNS = (
     "sender", "receiver", "ligand", "receptor", "magnitude_rank", "specificity_rank",
     "ligand_fraction", "receptor_fraction", "n_sender", "n_receiver",
 )  # fmt: skip
-FEWEST_CELLS = 5
-"""Smaller groups are left out, as liana does."""
+"""Columns of the table of interactions, an interface."""
+FEWEST_CELLS_OF_GROUP = 5
+"""Cells of a group below which it is left out; the default of liana."""
 PERMUTATIONS = 1_000
+"""Permutations of the labels behind the specificity; the default of liana."""
 RESOURCE = {"human": "consensus", "mouse": "mouseconsensus"}
-"""Lists of ligands and receptors that are part of liana: nothing is downloaded."""
+"""Lists of ligands and receptors by species. They are part of liana: no download."""
+
+RENAMED = {
+    "source": "sender",
+    "target": "receiver",
+    "ligand_complex": "ligand",
+    "receptor_complex": "receptor",
+}
+"""Columns of liana and what we call them."""
 
 
 def check_liana() -> None:
-    """Check that liana is there.
+    """Raise ConfigError if liana is not installed.
 
     Raises
     ------
     ConfigError
-        If it is not installed.
+        If liana is not installed.
     """
     if find_spec("liana") is None:
-        raise ConfigError("communicate.groups needs liana: pip install 'scdiff-markers[enrich]', or leave the option out.")
+        raise ConfigError(
+            "communicate.groups needs liana: pip install 'scdiff-markers[enrich]', "
+            "or leave the option out."
+        )
 
 
-def empty_table() -> pd.DataFrame:
-    """Table of a run without groups."""
+def make_empty_table() -> pd.DataFrame:
+    """Return the table of a run without groups."""
     import pandas as pd
 
     texts = {name: pd.Series(dtype=str) for name in COLUMNS[:4]}
-    return pd.DataFrame(texts | {name: pd.Series(dtype=float) for name in COLUMNS[4:]}, columns=list(COLUMNS))
+    return pd.DataFrame(
+        texts | {name: pd.Series(dtype=float) for name in COLUMNS[4:]}, columns=list(COLUMNS)
+    )
 
 
-def all_against_all(adata: AnnData, column: str, species: Species, seed: int) -> pd.DataFrame:
+def rank_interactions(adata: AnnData, column: str, species: Species, seed: int) -> pd.DataFrame:
     """Rank the ligand-receptor pairs between all groups, by strength and by specificity.
 
     Parameters
@@ -64,100 +80,140 @@ def all_against_all(adata: AnnData, column: str, species: Species, seed: int) ->
     adata
         Cells x genes.
     column
-        Column of obs with the groups; cells without one are left out, as are groups of fewer than five.
+        Column of obs with the groups. Cells without a group and groups of fewer than five cells are
+        left out.
     species
-        Of the batch.
+        Species of the batch.
     seed
-        Start of the permutations.
+        Start of the random generator of the permutations.
 
     Returns
     -------
-    One row per sender, receiver, ligand and receptor; ranks 0-1, small is strong or specific; fractions 0-1, of a complex that of
-    its rarest part. Empty where there are fewer than two groups.
+    One row per sender, receiver, ligand and receptor. Ranks are 0-1, small is strong or specific.
+    Fractions are 0-1; the fraction of a complex is that of its rarest part. Empty with fewer than
+    two groups.
 
     Raises
     ------
     ConfigError, UnknownNameError, InputError
-        If liana is not installed, the column is unknown, or the genes are not those of the species.
+        If liana is not installed, the column is unknown, or the genes belong to another species.
     """
     check_liana()
     if column not in adata.obs:
-        raise UnknownNameError(f"communicate(): groups is {column!r}, which is no column of obs. {did_you_mean(column, adata.obs.columns)}")
+        raise UnknownNameError(
+            f"communicate(): groups is {column!r}, which is not a column of obs. "
+            f"{did_you_mean(column, adata.obs.columns)}"
+        )
     names = adata.obs[column].astype(object)
     size = names.value_counts()
-    kept = names.isin(size.index[size >= FEWEST_CELLS]).to_numpy()
+    kept = names.isin(size.index[size >= FEWEST_CELLS_OF_GROUP]).to_numpy()
     if names[kept].nunique() < 2:
-        log.warning("communicate(): %s has fewer than two groups of %d cells, so nothing is run all against all.", column, FEWEST_CELLS)
-        return empty_table()
-    pairs = _pairs(adata, species)
-    return _ranked(_part(adata, names.astype(str).to_numpy(), kept, pairs), pairs, seed)
+        log.warning(
+            "communicate(): %s has fewer than two groups of %d cells, so liana does not run.",
+            column,
+            FEWEST_CELLS_OF_GROUP,
+        )
+        return make_empty_table()
+    pairs = _list_pairs(adata, species)
+    return _run_liana(_read_part(adata, names.astype(str).to_numpy(), kept, pairs), pairs, seed)
 
 
-def _part(adata: AnnData, names: np.ndarray, kept: np.ndarray, pairs: pd.DataFrame) -> AnnData:
-    """Log-normalised values of the genes that are a ligand or a receptor, cells and genes in the order of their names."""
+def _read_part(adata: AnnData, names: np.ndarray, kept: np.ndarray, pairs: pd.DataFrame) -> AnnData:
+    """Return log-normalised values of all ligands and receptors.
+
+    Cells and genes are in the order of their names.
+    """
     import anndata
     import pandas as pd
 
-    wanted = _parts(pairs["ligand"]) | _parts(pairs["receptor"])
-    columns = np.array([index for index in name_order(adata.var_names) if adata.var_names[index] in wanted], dtype=int)
-    rows = name_order(adata.obs_names)
+    wanted = _split_complexes(pairs["ligand"]) | _split_complexes(pairs["receptor"])
+    by_name = sort_names(adata.var_names)
+    columns = np.array([index for index in by_name if adata.var_names[index] in wanted], dtype=int)
+    rows = sort_names(adata.obs_names)
     rows = rows[kept[rows]]
-    obs = pd.DataFrame({"group": pd.Categorical(names[rows])}, index=adata.obs_names[rows].astype(str))
-    return anndata.AnnData(_values(adata, columns)[rows], obs=obs, var=pd.DataFrame(index=adata.var_names[columns].astype(str)))
+    obs = pd.DataFrame(
+        {"group": pd.Categorical(names[rows])}, index=adata.obs_names[rows].astype(str)
+    )
+    var = pd.DataFrame(index=adata.var_names[columns].astype(str))
+    return anndata.AnnData(_normalise_genes(adata, columns)[rows], obs=obs, var=var)
 
 
-def _pairs(adata: AnnData, species: Species) -> pd.DataFrame:
-    """Ligands and receptors of liana's own list of which every part has a row, columns ``ligand`` and ``receptor``."""
+def _list_pairs(adata: AnnData, species: Species) -> pd.DataFrame:
+    """List the ligand-receptor pairs of liana whose parts all have a row.
+
+    Columns ``ligand`` and ``receptor``.
+    """
     from liana.resource import select_resource
 
     table, rows = select_resource(RESOURCE[species]), set(adata.var_names)
-    pairs = table[[_parts(pair) <= rows for pair in zip(table["ligand"], table["receptor"], strict=True)]]
+    both = zip(table["ligand"], table["receptor"], strict=True)
+    pairs = table[[_split_complexes(pair) <= rows for pair in both]]
     if not len(pairs):
-        raise InputError(f"communicate(): no gene of the object is among the {species} ligands and receptors of liana: give symbols.")
+        raise InputError(
+            f"communicate(): no gene of the object is among the {species} ligands and receptors "
+            "of liana. Gene names must be symbols."
+        )
     return pairs[["ligand", "receptor"]].reset_index(drop=True)
 
 
-def _parts(entries: Iterable[str]) -> set[str]:
-    """Genes of ligands and receptors; a complex joins its parts by underscores."""
+def _split_complexes(entries: Iterable[str]) -> set[str]:
+    """Return the genes of ligands and receptors; underscores join the parts of a complex."""
     return {gene for entry in entries for gene in entry.split("_")}
 
 
-def _values(adata: AnnData, columns: np.ndarray) -> csr_matrix:
-    """Log-normalise the counts, one block of cells after the other, and keep some genes, shape (n_cells, n_columns)."""
+def _normalise_genes(adata: AnnData, columns: np.ndarray) -> csr_matrix:
+    """Log-normalise the counts block by block and keep some genes, shape (n_cells, n_columns)."""
     from scipy import sparse
 
-    target = float(recorded(adata, "normalise").get("target_sum", TARGET))
-    return sparse.csr_matrix(sparse.vstack([log_normalised(block, target)[:, columns] for block in blocks(counts_of(adata))]))
+    target = float(read_record(adata, "normalise").get("target_sum", TARGET))
+    values = [log_normalise(block, target)[:, columns] for block in blocks(get_counts(adata))]
+    return sparse.csr_matrix(sparse.vstack(values))
 
 
-def _ranked(part: AnnData, pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Run liana and put its table into our columns, sorted by all of them."""
+def _run_liana(part: AnnData, pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Run liana and return its table with our columns, sorted by all of them."""
     from liana.method import rank_aggregate
 
-    given: dict[str, Any] = {"groupby": "group", "resource": pairs, "min_cells": FEWEST_CELLS, "use_raw": False}
-    with warnings.catch_warnings(), one_blas_thread():
+    given: dict[str, Any] = {
+        "groupby": "group",
+        "resource": pairs,
+        "min_cells": FEWEST_CELLS_OF_GROUP,
+        "use_raw": False,
+        "n_perms": PERMUTATIONS,
+        "seed": seed,
+    }
+    with warnings.catch_warnings(), limit_blas_threads():
         warnings.simplefilter("ignore")
         try:
-            found = rank_aggregate(part, **given, n_perms=PERMUTATIONS, seed=seed, verbose=False, inplace=False)
+            found = rank_aggregate(part, **given, verbose=False, inplace=False)
         except ValueError as problem:
             sentence = shorten(str(problem), 200)
-            raise InputError(f"communicate(): liana could not run on these genes and groups: {sentence}") from None
-    found = found.rename(columns={"source": "sender", "target": "receiver", "ligand_complex": "ligand", "receptor_complex": "receptor"})
+            raise InputError(
+                f"communicate(): liana could not run on these genes and groups: {sentence}"
+            ) from None
+    found = found.rename(columns=RENAMED)
     found[list(COLUMNS[:4])] = found[list(COLUMNS[:4])].astype(str).astype(object)
-    return _with_fractions(found, part).sort_values([*COLUMNS[4:6], *COLUMNS[:4]], ignore_index=True)[list(COLUMNS)]
+    return _add_fractions(found, part).sort_values(
+        [*COLUMNS[4:6], *COLUMNS[:4]], ignore_index=True
+    )[list(COLUMNS)]
 
 
-def _with_fractions(found: pd.DataFrame, part: AnnData) -> pd.DataFrame:
-    """Add how many cells each group has, and the fraction of them that shows the ligand or the receptor."""
+def _add_fractions(found: pd.DataFrame, part: AnnData) -> pd.DataFrame:
+    """Add the size of each group and the fraction of its cells that express each side."""
     import pandas as pd
 
     labels = part.obs["group"].astype(str).to_numpy()
     size = pd.Series(labels).value_counts()
-    seen = {name: np.asarray((part.X[labels == name] > 0).sum(axis=0)).ravel() / size[name] for name in size.index}
+    seen = {
+        name: np.asarray((part.X[labels == name] > 0).sum(axis=0)).ravel() / size[name]
+        for name in size.index
+    }
     shares = pd.DataFrame(seen, index=part.var_names)
     for side, group in (("ligand", "sender"), ("receptor", "receiver")):
-        least = pd.DataFrame({entry: shares.loc[entry.split("_")].min() for entry in found[side].unique()})
-        places = least.index.get_indexer(pd.Index(found[group])), least.columns.get_indexer(pd.Index(found[side]))
-        found[f"{side}_fraction"] = least.to_numpy()[places]
+        entries = found[side].unique()
+        least = pd.DataFrame({entry: shares.loc[entry.split("_")].min() for entry in entries})
+        rows = least.index.get_indexer(pd.Index(found[group]))
+        columns = least.columns.get_indexer(pd.Index(found[side]))
+        found[f"{side}_fraction"] = least.to_numpy()[rows, columns]
         found[f"n_{group}"] = found[group].map(size).astype(float)
     return found

@@ -1,4 +1,7 @@
-"""Who a cell is from: sample, donor, condition and day where tools and people write them. Identity is content like counts."""
+"""The origin of each cell: sample, donor, condition and day, as tools and people write them.
+
+A wrong origin is as harmful as a wrong count.
+"""
 
 from __future__ import annotations
 
@@ -9,91 +12,119 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.errors import InputError
-from scdiff.steps._days import DAY, days, unreadable_days
+from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import Table, some
 from scdiff.steps.load.tags import is_no_sample, read_calls
+from scdiff.steps.shared.days import DAY, list_unreadable_days, parse_days
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LABELS", "as_text", "looks_like_identity", "own_labels", "samples_of", "told_columns", "told_samples", "well_of"]
+__all__ = [
+    "LABELS",
+    "as_text",
+    "assign_samples",
+    "describe_samples",
+    "looks_like_identity",
+    "own_labels",
+    "read_well",
+    "rename_columns",
+]
 
 LABELS = "sample"
 """Column about the cells that names their samples."""
 
 _SAMPLE = ("sample", "sampleid", "samplename", "sampleidentifier", "origident")
-"""Columns that name samples, as :func:`_folded` writes them, the first that is there; ``orig.ident`` is Seurat's."""
+"""Columns that name samples, as :func:`_fold_name` writes them; the first of these that is present
+is used. ``orig.ident`` is Seurat's."""
 
-_MEANT = {"donor": ("donor", "donorid", "donorname"), "condition": ("condition",), DAY: (DAY, "days")}
-"""What scdiff calls a column -> what others call it."""
+_MEANT = {
+    "donor": ("donor", "donorid", "donorname"),
+    "condition": ("condition",),
+    DAY: (DAY, "days"),
+}
+"""Name of a column in scdiff -> other names for it."""
 
 _ALIKE = re.compile(
-    r"^((sample|donor|patient|subject|individual|participant|library|batch|orig|gem|mouse|animal)(s|id|name|number|no|ident|batch|group|well|uuid)?"
+    r"^((sample|donor|patient|subject|individual|participant|library|batch|orig|gem|mouse|animal)"
+    r"(s|id|name|number|no|ident|batch|group|well|uuid)?"
     r"|condition|treatment|stim(ulation)?|lane|channel|replicate|rep|run|pool|plate|arm|group|timepoint|dataset|experiment|day"
     r"|hash(id|tag)?|hto(id|maxid)?|multiid|sampletag(name)?)$"
 )
-"""Columns that look like samples, donors, conditions or days."""
+"""Names of columns that look like samples, donors, conditions or days."""
 
 _WELL = re.compile(r"[ACGT]{8,}-(\d+)$")
 _BEFORE = re.compile(r"^(?![ACGTN]+[_:\-#|])(.+?)[_:\-#|][ACGTN]{12,}(-\d+)?$")
 _LOOKED_AT = 2_000
-"""Barcodes that are asked first whether they carry marks of their sample at all."""
+"""Number of barcodes sampled to find out whether barcodes carry marks of their sample. Chosen, not
+tuned."""
 
 
-def _folded(name: str) -> str:
-    """Write a name of a column without case and signs."""
+def _fold_name(name: str) -> str:
+    """Remove case and punctuation from the name of a column."""
     return re.sub(r"[^a-z0-9]", "", str(name).casefold())
 
 
 def looks_like_identity(name: str) -> bool:
-    """Tell whether a column is called like one of samples, donors, conditions or days.
+    """Check whether a column has a name for samples, donors, conditions or days.
 
-    >>> looks_like_identity("orig.ident"), looks_like_identity("donor_id"), looks_like_identity("leiden")
-    (True, True, False)
+    >>> [looks_like_identity(name) for name in ("orig.ident", "donor_id", "leiden")]
+    [True, True, False]
     """
-    return bool(_ALIKE.match(_folded(name)))
+    return bool(_ALIKE.match(_fold_name(name)))
 
 
 def as_text(value: Any) -> str:
-    """Write a name that a program stored as a number without the fraction that it never had.
+    """Write a name as text; if a program stored a whole number as a float, without the ``.0``.
 
     >>> as_text(7.0), as_text("007"), as_text("1_1")
     ('7', '007', '1_1')
     """
-    return str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
 
 
-def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *, exact: bool) -> tuple[str, list[str]]:
-    """Find the column that names the samples of a file, and these names, sorted; no names where there is none.
+def own_labels(
+    path: Any, columns: Sequence[str], read: Callable[[str], Any], *, exact: bool, key: str = ""
+) -> tuple[str, list[str]]:
+    """Find the column that names the samples of a file, and its names, sorted.
 
-    A column with fewer than two cells per name is no sample column. One that is not called ``sample`` counts only if it names two
-    or more samples, so that a file of one sample is called by its own name.
+    There are no names if no column qualifies. A column with fewer than two cells per name is not a
+    sample column. A column with another name than ``sample`` qualifies only if it names two or more
+    samples, so that a file of one sample keeps its own name.
 
     Parameters
     ----------
     path
-        The file, for what there is to say.
+        The file, for messages.
     columns, read
-        Names of the columns about the cells, and what reads one of them.
+        Names of the columns about the cells, and a function that reads one of them.
     exact
-        Whether a column ``sample`` counts whatever it holds.
+        Whether a column ``sample`` qualifies whatever it holds.
+    key
+        Column that the user names. Then no other column qualifies, and it must name samples.
 
     Raises
     ------
     InputError
-        If only some of the cells have a name in ``sample``.
+        If only some of the cells have a name in ``sample``, or in ``key``.
+    ConfigError
+        If there is no column ``key``, or it names nearly as many samples as cells.
     """
     import pandas as pd
 
-    order = [name for meant in _SAMPLE for name in columns if _folded(name) == meant]
+    if key:
+        return key, _read_named_labels(path, columns, read, key)
+    order = [name for meant in _SAMPLE for name in columns if _fold_name(name) == meant]
     for name in sorted(order, key=lambda name: name != LABELS):
         column = pd.Series(read(name))
         missing = int(column.isna().sum())
         if name == LABELS and 0 < missing < len(column) and exact:
             raise InputError(
-                f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(column):,} cells: give each cell a sample, or drop the column.'
+                f'{path}: obs["{LABELS}"] is empty for {missing:,} of {len(column):,} cells. '
+                "Give each cell a sample, or drop the column."
             )
         known = sorted({as_text(label) for label in column.dropna()})
         known = known if name == LABELS else [label for label in known if not is_no_sample(label)]
@@ -104,148 +135,218 @@ def own_labels(path: Any, columns: Sequence[str], read: Callable[[str], Any], *,
     return LABELS, []
 
 
-def samples_of(sources: Sequence[Source], table: Table) -> np.ndarray:
-    """Name the sample of each cell of one file, shape (n_cells,); empty for one of several samples or of none.
+def _read_named_labels(
+    path: Any, columns: Sequence[str], read: Callable[[str], Any], key: str
+) -> list[str]:
+    """List the samples in the column ``key``."""
+    import pandas as pd
+
+    if key not in columns:
+        raise ConfigError(
+            f"{path}: samples.key is {key!r}, but there is no such column about the cells. "
+            f"{did_you_mean(key, columns)}"
+        )
+    column = pd.Series(read(key))
+    if missing := int(column.isna().sum()):
+        raise InputError(
+            f"{path}: the column {key!r} is empty for {missing:,} of {len(column):,} cells: "
+            "give each cell a sample."
+        )
+    labels = sorted({as_text(label) for label in column})
+    if len(labels) > max(len(column) / 2, 1):
+        raise ConfigError(
+            f"{path}: the column {key!r} names {len(labels):,} samples for {len(column):,} cells: "
+            "name one with fewer, such as of donors."
+        )
+    return labels
+
+
+def assign_samples(sources: Sequence[Source], table: Table) -> np.ndarray:
+    """Return the sample of each cell of one file, shape (n_cells,).
+
+    The name is empty for a cell of several samples or of none.
 
     Raises
     ------
     InputError
-        If a cell is of a GEM well that is no sample.
+        If the GEM well of a cell belongs to no sample.
     """
-    told_beside = sources[0].wells or sources[0].calls
-    if not sources[0].label or (table.obs is None and not told_beside):
+    has_list = sources[0].wells or sources[0].calls
+    if not sources[0].label or (table.obs is None and not has_list):
         return np.full(len(table.barcodes), sources[0].sample, dtype=object)
     named = {source.label: source.sample for source in sources}
     if sources[0].calls:
         calls = read_calls(sources[0].calls)
-        return np.array([named.get(calls.get(name, ""), "") for name in table.barcodes], dtype=object)
+        found = [named.get(calls.get(name, ""), "") for name in table.barcodes]
+        return np.array(found, dtype=object)
     if not sources[0].wells:
         labels = [as_text(label) for label in table.obs[sources[0].column]]  # type: ignore[index]
-        return np.array(["" if label not in named and is_no_sample(label) else named[label] for label in labels], dtype=object)
+        unnamed = {label for label in labels if label not in named and is_no_sample(label)}
+        found = ["" if label in unnamed else named[label] for label in labels]
+        return np.array(found, dtype=object)
     wells = {well: source.sample for source in sources for well in source.wells}
-    found = [well_of(name) for name in table.barcodes]
+    found = [read_well(name) for name in table.barcodes]
     if odd := sorted(set(found) - set(wells)):
         raise InputError(
-            f"{sources[0].path}: barcodes end in -{odd[0] or '?'}, but {sources[0].column} lists {len(wells)} samples: "
-            "give the one of this matrix, or none."
+            f"{sources[0].path}: barcodes end in -{odd[0] or '?'}, but {sources[0].column} lists "
+            f"{len(wells)} samples. Put the list of this matrix there, or remove it."
         )
     return np.array([wells[well] for well in found], dtype=object)
 
 
-def well_of(barcode: str) -> str:
-    """Read the number of the GEM well that Cell Ranger writes after a barcode; empty where there is none.
+def read_well(barcode: str) -> str:
+    """Read the number of the GEM well that Cell Ranger writes after a barcode; empty without one.
 
-    >>> well_of("AAACCCAAGAAACACT-2"), well_of("cell-2")
+    >>> read_well("AAACCCAAGAAACACT-2"), read_well("cell-2")
     ('2', '')
     """
     found = _WELL.search(barcode)
     return found[1] if found else ""
 
 
-def told_samples(sources: Sequence[Source]) -> list[str]:
-    """Say where the samples of one file come from, where it holds several."""
+def describe_samples(sources: Sequence[Source]) -> list[str]:
+    """Describe where the samples of one file come from, if it holds several."""
     if len(sources) < 2 or not sources[0].label:
         return []
-    return [f"{len(sources)} samples from {_where(sources[0])} ({some([source.label for source in sources], 6)})."]
+    listed = some([source.label for source in sources], 6)
+    return [f"{len(sources)} samples from {_name_origin(sources[0])} ({listed})."]
 
 
-def _where(source: Source) -> str:
-    """Say what tells the samples of a file apart."""
+def _name_origin(source: Source) -> str:
+    """Name what distinguishes the samples of a file."""
     if source.wells or source.calls:
         return source.column
     if source.layout.is_folder:
-        return f"{PurePath(source.members[1]).name if source.members else source.files[1].name} column {source.column}"
+        cells = PurePath(source.members[1]) if source.members else source.files[1]
+        return f"{cells.name} column {source.column}"
     return f'obs["{source.column}"]'
 
 
-def told_columns(obs: pd.DataFrame, samples: np.ndarray, barcodes: np.ndarray, taken: Iterable[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Give columns about the cells the names that scdiff reads, and say which look like samples or donors and are not used.
+def rename_columns(
+    obs: pd.DataFrame, samples: np.ndarray, barcodes: np.ndarray, taken: Iterable[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Give columns about the cells the names that scdiff reads.
+
+    The notes list columns that look like samples or donors and are not used.
 
     Parameters
     ----------
     obs
-        Columns about the cells that the file gives.
+        Columns about the cells in the file.
     samples, barcodes
         Sample and name of each cell, shape (n_cells,).
     taken
-        Columns that the sample sheet gives.
+        Columns of the sample sheet.
+
+    Returns
+    -------
+    The renamed frame, and sentences for the record.
     """
     obs, notes = obs.copy(deep=False), []
     for meant in _MEANT:
         if meant in taken:
             continue
-        source = _source_of(obs, meant, samples)
+        source = _find_column(obs, meant, samples)
         if source is None:
             continue
         if source != meant:
-            notes.append(f"obs[{source!r}] was taken for the {meant} of the cells.")
-        obs[meant], said = _readable(obs[source], meant)
-        notes += said
-    return obs, [*notes, *_unused(obs, samples), *_pooled_names(samples, barcodes)]
+            notes.append(f"obs[{source!r}] is used as the {meant} of the cells.")
+        obs[meant], sentences = _make_readable(obs[source], meant)
+        notes += sentences
+    return obs, [*notes, *_note_unused(obs, samples), *_note_pooled_barcodes(samples, barcodes)]
 
 
-def _source_of(obs: pd.DataFrame, meant: str, samples: np.ndarray) -> str | None:
-    """Find the column that gives the donor, condition or day; one by another name must give each sample one value."""
+def _find_column(obs: pd.DataFrame, meant: str, samples: np.ndarray) -> str | None:
+    """Find the column that holds the donor, condition or day.
+
+    A column with another name must have one value in each sample.
+    """
     if meant in obs:
         return meant
-    alike = [str(name) for known in _MEANT[meant] for name in obs if _folded(str(name)) == known]
-    return next((name for name in alike if _most_within(obs[name], samples)[0] == 1), None)
+    others = [
+        str(name) for known in _MEANT[meant] for name in obs if _fold_name(str(name)) == known
+    ]
+    return next((name for name in others if _count_values_within(obs[name], samples)[0] == 1), None)
 
 
-def _readable(column: pd.Series, meant: str) -> tuple[pd.Series, list[str]]:
-    """Write a day as a number, a donor or condition as text; a column of which no day can be read stays."""
+def _make_readable(column: pd.Series, meant: str) -> tuple[pd.Series, list[str]]:
+    """Write a day as a number, a donor or condition as text, and note days that cannot be read.
+
+    A column in which no day can be read stays as it is.
+    """
     import pandas as pd
 
     if meant != DAY:
         values = column.astype(object)
         return values.where(values.isna(), values.map(as_text)), []
-    read, odd = days(column), unreadable_days(column.dropna().unique())
-    said = [f'obs["{column.name}"] holds what cannot be read as a day ({some(odd)}): these cells have no day.'] if odd else []
-    return (column if np.isnan(read).all() else pd.Series(read, index=column.index)), said
+    read, odd = parse_days(column), list_unreadable_days(column.dropna().unique())
+    notes = []
+    if odd:
+        notes.append(
+            f'obs["{column.name}"] holds values that cannot be read as a day ({some(odd)}): '
+            "these cells have no day."
+        )
+    return (column if np.isnan(read).all() else pd.Series(read, index=column.index)), notes
 
 
-def _most_within(column: pd.Series, samples: np.ndarray) -> tuple[int, str]:
-    """Largest number of values that a column has within one sample, and that sample; 0 where it has none."""
+def _count_values_within(column: pd.Series, samples: np.ndarray) -> tuple[int, str]:
+    """Return the largest number of values that a column has in one sample, and that sample.
+
+    The number is 0 for a column without values.
+    """
     codes = column.astype(object).groupby(samples, observed=True).nunique()
     return (int(codes.max()), str(codes.idxmax())) if len(codes) else (0, "")
 
 
-def _unused(obs: pd.DataFrame, samples: np.ndarray) -> list[str]:
-    """Say which columns look like samples, donors or batches of which one sample holds several."""
+def _note_unused(obs: pd.DataFrame, samples: np.ndarray) -> list[str]:
+    """Note columns that look like samples, donors or batches and vary within one sample."""
     found: dict[str, tuple[int, str]] = {}
     for name in obs:
         column = obs[name]
         if not looks_like_identity(str(name)) or column.dtype.kind == "f" or str(name) == "donor":
             continue
-        most, sample = _most_within(column, samples)
+        most, sample = _count_values_within(column, samples)
         if 2 <= most <= len(column) / 2:
             found[str(name)] = most, sample
     if not found:
         return []
-    listed = ", ".join(f"obs[{name!r}] ({most} values in sample {sample!r})" for name, (most, sample) in found.items())
-    cure = 'write the right column to obs["sample"] to tell them apart'
-    return [f"What looks like samples, donors or batches is not used: {listed}. Cells that differ in it count as one sample; {cure}."]
+    listed = ", ".join(
+        f"obs[{name!r}] ({most} values in sample {sample!r})"
+        for name, (most, sample) in found.items()
+    )
+    sentence = (
+        f"Columns that look like samples, donors or batches are not used: {listed}. Cells that "
+        "differ in them count as one sample; to separate them, write the right column to "
+        'obs["sample"].'
+    )
+    return [sentence]
 
 
-def _pooled_names(samples: np.ndarray, barcodes: np.ndarray) -> list[str]:
-    """Say where barcodes carry the marks of several GEM wells or samples within one sample."""
+def _note_pooled_barcodes(samples: np.ndarray, barcodes: np.ndarray) -> list[str]:
+    """Note the samples whose barcodes carry the marks of several GEM wells or samples."""
     notes = []
-    some_of_them = barcodes[:: max(1, len(barcodes) // _LOOKED_AT)]
-    for kind, tell in (("end in the numbers of", well_of), ("begin with the names of", _before)):
-        if len({tell(str(name)) for name in some_of_them}) < 2:
+    sampled = barcodes[:: max(1, len(barcodes) // _LOOKED_AT)]
+    for kind, read_mark in (
+        ("end in the numbers of", read_well),
+        ("begin with the names of", _read_prefix),
+    ):
+        if len({read_mark(str(name)) for name in sampled}) < 2:
             continue
-        marks = np.array([tell(str(name)) for name in barcodes], dtype=object)
-        for sample in dict.fromkeys(samples) if (marks != "").all() and len(set(marks)) > 1 else ():
+        marks = np.array([read_mark(str(name)) for name in barcodes], dtype=object)
+        if (marks == "").any() or len(set(marks)) < 2:
+            continue
+        for sample in dict.fromkeys(samples):
             inside = list(dict.fromkeys(marks[samples == sample]))
             if 2 <= len(inside) <= (samples == sample).sum() / 2:
                 notes.append(
-                    f"Barcodes of sample {sample!r} {kind} {len(inside)} wells or samples ({some(inside)}), which count as one sample: "
-                    'give each its own file, or its name in obs["sample"].'
+                    f"Barcodes of sample {sample!r} {kind} {len(inside)} wells or samples "
+                    f"({some(inside)}), which count as one sample. Give each its own file, "
+                    'or its name in obs["sample"].'
                 )
     return notes
 
 
-def _before(barcode: str) -> str:
-    """Return what stands before a barcode in the name of a cell; empty for nothing."""
+def _read_prefix(barcode: str) -> str:
+    """Return the text before the barcode in the name of a cell; empty for a plain barcode."""
     found = _BEFORE.match(barcode)
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""A source: one sample, the files that hold it, and how it is called."""
+"""A source: one sample, the files that hold it, and its name."""
 
 from __future__ import annotations
 
@@ -9,30 +9,42 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DENSE", "HDF5", "Layout", "Source", "bare", "chosen_name", "sample_name"]
+__all__ = ["DENSE", "HDF5", "Layout", "Source", "name_sample", "strip_program_name", "strip_suffix"]
 
 HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5", ".loom")
+"""Suffixes of HDF5 files."""
+
 DENSE = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
-_SUFFIXES = re.compile(r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?|\.mtx(\.gz)?)$", re.IGNORECASE)
-_PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
-_GENERIC = re.compile(
-    rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
-    r"|dge(_(un)?filtered)?|solo\.out|mex|(hg|mm|grch|grcm)\d+\w*|(af_)?quants?(_mat)?|alevin|simpleaf|adata|anndata|cellranger|output"
-    r"|(filtered|raw)_matrix|sensitivity_\d|matrix_10x|((rs|db)ec_molspercell)(_unfiltered)?(_mex)?)$",
+"""Suffixes of dense tables."""
+
+_SUFFIXES = re.compile(
+    r"(\.(h5ad|h5mu|zarr|h5|hdf5|loom|csv|tsv|txt|tab|tar|tgz|zip|rds|rda|rdata)(\.gz)?"
+    r"|\.mtx(\.gz)?)$",
     re.IGNORECASE,
 )
-"""Names that programs give to files and folders; the sample is named by the folder above."""
+_PROGRAM = r"(filtered|raw)_(gene_bc_matri(x|ces)|feature_bc_matrix)(_h5|_mex)?"
+_GENERIC = re.compile(
+    rf"^({_PROGRAM}|sample_{_PROGRAM}|outs|count|matrix|counts|counts_(un)?filtered|cells_x_genes"
+    r"|gene|genefull(_\w+)?|velocyto|gene_counts|filtered|raw"
+    r"|dge(_(un)?filtered)?|solo\.out|mex|(hg|mm|grch|grcm)\d+\w*|(af_)?quants?(_mat)?|alevin"
+    r"|simpleaf|adata|anndata|cellranger|output|(filtered|raw)_matrix|sensitivity_\d|matrix_10x"
+    r"|((rs|db)ec_molspercell)(_unfiltered)?(_mex)?)$",
+    re.IGNORECASE,
+)
+"""Names that programs give to files and folders; the folder above then names the sample."""
 
 _TAIL = re.compile(
-    rf"([._\- ]+((sample_)?{_PROGRAM}|(filtered|raw|cellbender(_filter(ed)?)?|emptydrops_filter)([._]matrix)?|solo\.out|matrix_10x"
+    rf"([._\- ]+((sample_)?{_PROGRAM}"
+    r"|(filtered|raw|cellbender(_filter(ed)?)?|emptydrops_filter)([._]matrix)?|solo\.out|matrix_10x"
     r"|(rs|db)ec_molspercell(_unfiltered)?(_mex)?))+$|(\.(scrna|dge|counts))+$",
     re.IGNORECASE,
 )
-"""What programs write after the name of a sample; what is too common a word only after a dot."""
+"""What programs write after the name of a sample. Words that are too common count only after a
+dot."""
 
 
 class Layout(StrEnum):
-    """How a source stands on disk; the value is what reports and records call it."""
+    """How a source is laid out on disk; reports and records show the value."""
 
     H5AD = "h5ad"
     ZARR = "zarr"
@@ -46,12 +58,12 @@ class Layout(StrEnum):
 
     @property
     def reader(self) -> str:
-        """Name of the reader: the layout without its version."""
+        """Return the name of the reader: the layout without its version."""
         return self.partition(" (")[0]
 
     @property
     def is_folder(self) -> bool:
-        """Whether the files of a sample stand in a folder that names it."""
+        """Whether the files of a sample are in a folder that names it."""
         return self is Layout.TENX_MTX
 
 
@@ -64,33 +76,38 @@ class Source:
     sample
         Name, unique among the sources.
     path
-        The file or folder as it was given; of several samples in one folder, the place of this one.
+        The file or folder as the user gave it. If one folder holds several samples, the path of
+        this one.
     layout
-        How it stands there, and so which reader reads it.
+        Its layout, which selects the reader.
     files
-        The files to read: one, or matrix, barcodes and features; the archive that holds them.
+        The files to read: one; or matrix, barcodes and features; or the archive that holds them.
     label
-        Name of the sample in what tells the samples of the file apart; empty where the whole file is the sample.
+        Name of the sample in ``column``; empty if the whole file is the sample.
     column
-        What that is: a column about the cells, or the file that lists the wells or the cells.
+        What distinguishes the samples of the file: a column about the cells, or the file that lists
+        the wells or the cells.
     wells
-        GEM wells of the sample, the numbers that its barcodes end in; empty where a column tells.
+        GEM wells of the sample, the numbers at the end of its barcodes; empty if a column states
+        the samples.
     fields
-        Further columns of the sample sheet, as text.
+        Other columns of the sample sheet, as text.
     control
-        Whether it is a declared control.
+        Whether the sheet or an option declares it a control.
     positive_control
-        Whether that control holds nothing but positive cells, instead of none.
+        Whether that control holds only positive cells, instead of none.
     raw
-        The unfiltered matrix of the same sample, for its empty droplets; None where there is none.
+        The unfiltered matrix of the same sample, for its empty droplets; None if there is no such
+        matrix.
     members
-        Paths within an archive of what there is to read, in the order of ``files``; empty for files on disk.
+        Paths within an archive of the files to read, in the order of ``files``; empty for files on
+        disk.
     calls
-        Table that names the sample of each cell, beside the matrix; None where there is none.
+        Table next to the matrix with the sample of each cell; None without one.
     said
-        Sentences on what was chosen or passed over.
+        Sentences on what was chosen or skipped.
     held
-        An object in memory and its columns about the cells, where there is no file.
+        An object in memory and its columns about the cells, for a source without a file.
     """
 
     sample: str
@@ -110,30 +127,32 @@ class Source:
     held: Any = field(default=None, compare=False, repr=False)
 
 
-def bare(name: str) -> str:
-    """Take the suffix off the name of a file.
+def strip_suffix(name: str) -> str:
+    """Remove the suffix of a file name.
 
-    >>> bare("GSM1_day.7.txt.gz"), bare("GSE1_RAW.tar")
+    >>> strip_suffix("GSM1_day.7.txt.gz"), strip_suffix("GSE1_RAW.tar")
     ('GSM1_day.7', 'GSE1_RAW')
     """
     return _SUFFIXES.sub("", name)
 
 
-def chosen_name(name: str) -> str:
-    """Take off a name what programs give; empty where nothing is left that a person chose.
+def strip_program_name(name: str) -> str:
+    """Remove from a name what programs write; return an empty name if nothing is left.
 
-    >>> chosen_name("GSM1_a_filtered_feature_bc_matrix.h5"), chosen_name("filtered_feature_bc_matrix")
-    ('GSM1_a', '')
+    >>> strip_program_name("GSM1_a_filtered_feature_bc_matrix.h5")
+    'GSM1_a'
+    >>> strip_program_name("filtered_feature_bc_matrix")
+    ''
     """
-    kept = _TAIL.sub("", _TAIL.sub("", bare(name)))
-    return "" if _GENERIC.match(kept) or _GENERIC.match(bare(name)) else kept
+    kept = _TAIL.sub("", _TAIL.sub("", strip_suffix(name)))
+    return "" if _GENERIC.match(kept) or _GENERIC.match(strip_suffix(name)) else kept
 
 
-def sample_name(path: Path) -> str:
-    """Name a sample by its path, passing over names that programs give.
+def name_sample(path: Path) -> str:
+    """Name a sample by its path, and skip the names that programs give.
 
-    >>> sample_name(Path("donor1/outs/filtered_feature_bc_matrix.h5"))
+    >>> name_sample(Path("donor1/outs/filtered_feature_bc_matrix.h5"))
     'donor1'
     """
-    named = (chosen_name(part.name) for part in (path.absolute(), *path.absolute().parents))
+    named = (strip_program_name(part.name) for part in (path.absolute(), *path.absolute().parents))
     return next(filter(None, named), "sample")

@@ -1,4 +1,4 @@
-"""One matrix as it stands in a file, and the one place where a reader's error becomes ours."""
+"""One matrix as a file holds it, and the one place where an error of a reader becomes ours."""
 
 from __future__ import annotations
 
@@ -17,12 +17,25 @@ from scdiff.errors import InputError, ScdiffError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READER_ERRORS", "Hold", "Table", "looked_at", "reading", "some"]
+__all__ = ["READER_ERRORS", "Hold", "Table", "choose_stretches", "reading", "some"]
 
 Hold = Literal["memory", "disk", "some"]
-"""What is read of a matrix: all, nothing until a step passes over it, or the cells of :func:`looked_at`."""
+"""How much of a matrix is read: all (``memory``), nothing until a step needs it (``disk``), or the
+cells of :func:`choose_stretches` (``some``)."""
 
-READER_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, zlib.error, csv.Error)
+READER_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    zlib.error,
+    csv.Error,
+)
+"""Errors that readers raise for damaged files."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +45,25 @@ class Table:
     Parameters
     ----------
     entries
-        Values as CSR, shape (n_cells, n_genes); of a look at a file, of some cells only.
+        Values as CSR, shape (n_cells, n_genes). If a look at a file made the table, rows of some
+        cells only.
     barcodes
         Cell names, str, shape (n_cells,).
     symbols, gene_ids
         Gene names and stable identifiers, str, shape (n_genes,).
     obs
-        What the file says of each cell, n_cells rows; None for nothing.
+        Columns about the cells in the file, n_cells rows; None if there are no columns.
     kinds, genomes
-        10x feature type and genome of each gene, str, shape (n_genes,); None where the file does not say.
+        10x feature type and genome of each gene, str, shape (n_genes,); None if the file does not
+        state them.
     written
-        Gene names as the file has them, str, shape (n_genes,); None where they are the symbols.
+        Gene names as the file has them, str, shape (n_genes,); None if they are the symbols.
     matrix
-        Which matrix of the file this is; empty where there is only one.
+        Name of this matrix in the file; empty if the file has only one.
     layers
-        Spliced and unspliced counts, where the file has them; CSR, shape (n_cells, n_genes) each.
+        Spliced and unspliced counts, if the file has them; CSR, shape (n_cells, n_genes) each.
     notes, repairs
-        Sentences on what was seen and on what was changed.
+        Sentences on what was observed and on what was changed.
     """
 
     entries: Any
@@ -73,7 +88,7 @@ class Table:
         return replace(self, repairs=(*self.repairs, sentence))
 
     def genes(self, keep: np.ndarray) -> Table:
-        """Return the table of the genes in the mask ``keep``; the same table where all are kept."""
+        """Return the table of the genes in the mask ``keep``; the same table if all are kept."""
         if keep.all():
             return self
         parts: dict[str, Any] = {
@@ -89,17 +104,19 @@ class Table:
         kept = np.flatnonzero(keep)
         obs = None if self.obs is None else self.obs.iloc[kept]
         layers = {name: values[kept] for name, values in self.layers.items()}
-        return replace(self, entries=self.entries[kept], barcodes=self.barcodes[kept], obs=obs, layers=layers)
+        return replace(
+            self, entries=self.entries[kept], barcodes=self.barcodes[kept], obs=obs, layers=layers
+        )
 
 
 @contextmanager
 def reading(path: Path, layout: str) -> Iterator[None]:
-    """Turn whatever a reader raises inside the block into one sentence that names the file.
+    """Turn every error that a reader raises inside the block into one sentence that names the file.
 
     Raises
     ------
     InputError
-        Naming ``path``, what it should have been and what the reader said.
+        With ``path``, the expected format and the message of the reader.
     """
     try:
         yield
@@ -107,16 +124,20 @@ def reading(path: Path, layout: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(
-            f"{path}: there is not enough memory for what the file claims to hold ({' '.join(str(error).split())[:120]}): it is damaged, "
-            "or too large for this machine; h5ad and zarr can stay on disk (--engine dask)."
+            f"{path}: there is not enough memory for the size that the file states "
+            f"({' '.join(str(error).split())[:120]}). It is damaged, or too large for this "
+            "machine; h5ad and zarr can stay on disk (--engine dask)."
         ) from error
     except _reader_errors() as error:
-        raise InputError(_sentence(path, layout, error)) from error
+        raise InputError(_describe_error(path, layout, error)) from error
 
 
 def _reader_errors() -> tuple[type[Exception], ...]:
-    """All that the readers are known to raise; asked for only once an error is on its way."""
-    from lzma import LZMAError  # these four derive from nothing narrower than Exception
+    """Return the errors that readers are known to raise.
+
+    The imports run only after an error has occurred.
+    """
+    from lzma import LZMAError  # these four derive from Exception directly
     from tarfile import TarError
     from zipfile import BadZipFile
 
@@ -125,34 +146,41 @@ def _reader_errors() -> tuple[type[Exception], ...]:
     return (*READER_ERRORS, IORegistryError, LZMAError, TarError, BadZipFile)
 
 
-def _sentence(path: Path, layout: str, error: Exception) -> str:
-    """Say one reader's error."""
+def _describe_error(path: Path, layout: str, error: Exception) -> str:
+    """Describe the error of a reader in one sentence."""
     text = " ".join(str(error).split())
     if isinstance(error, EOFError) or "truncated" in text.lower():
-        return f"{path}: the file is truncated (cut off before its end): copy or download it again."
+        return f"{path}: the file is truncated (its end is missing). Copy or download it again."
     if isinstance(error, PermissionError):
-        return f"{path}: the file may not be read by this user: change its permissions."
+        return f"{path}: you have no permission to read this file. Change its permissions."
     cause = f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
-    return f"{path}: this cannot be read as {layout} ({cause}); is the file damaged or of another kind?"
+    return (
+        f"{path}: this cannot be read as {layout} ({cause}). "
+        "Check whether the file is damaged or has another format."
+    )
 
 
 LOOKED_AT = 500
-"""Cells of each of three stretches of a file that a look reads: the first, those in the middle, the last."""
+"""Cells in each of the three stretches that a look reads: at the start, in the middle, at the end
+of a file. Chosen, not tuned."""
 
 
-def looked_at(n_cells: int) -> list[slice]:
-    """Stretches of cells that a look at a file reads.
+def choose_stretches(n_cells: int) -> list[slice]:
+    """Return the stretches of cells that a look at a file reads.
 
-    >>> looked_at(10_000), looked_at(1_200)
-    ([slice(0, 500, None), slice(4750, 5250, None), slice(9500, 10000, None)], [slice(0, 1200, None)])
+    >>> [(stretch.start, stretch.stop) for stretch in choose_stretches(10_000)]
+    [(0, 500), (4750, 5250), (9500, 10000)]
+    >>> choose_stretches(1_200)
+    [slice(0, 1200, None)]
     """
     if n_cells <= 3 * LOOKED_AT:
         return [slice(0, n_cells)]
-    return [slice(start, start + LOOKED_AT) for start in (0, (n_cells - LOOKED_AT) // 2, n_cells - LOOKED_AT)]
+    starts = (0, (n_cells - LOOKED_AT) // 2, n_cells - LOOKED_AT)
+    return [slice(start, start + LOOKED_AT) for start in starts]
 
 
 def some(names: Any, most: int = 3) -> str:
-    """Name the first few of many.
+    """List the first few of many names.
 
     >>> some(["a", "b", "c", "d"])
     'a, b, c, ...'

@@ -1,4 +1,4 @@
-"""The axis: every cell between two populations, by the genes that tell the two apart."""
+"""The axis: every cell between two populations, by the genes that distinguish the two."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import rows_of, stacked, summed
+from scdiff.compute.blocks import read_rows, stack_blocks, sum_blocks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Axis", "Cells", "middles", "place_on_axis", "without_strays"]
+__all__ = ["Axis", "Cells", "compute_middles", "drop_strays", "place_on_axis"]
 
 DISPERSION = 0.3
-"""Squared coefficient of variation of a gene within a population, for the weights of the genes."""
+"""Squared coefficient of variation of a gene within a population, for the weights of the genes.
+
+Chosen, not tuned: the model variance makes fewer false continua than the variance within the start
+(tests/benchmarks/README.md, trajectory).
+"""
 
 SHRINKAGE = 4.0
-"""A difference of as many squared standard errors counts half."""
+"""Squared standard errors at which a squared difference gets half its weight.
 
-FEWEST_CELLS = 8
+A difference of two standard errors may be chance.
+"""
+
+FEWEST_CELLS_OF_END = 8
+"""Cells that each population at an end of the axis needs: four in each half of the cells.
+
+Fewer have no stable median. Chosen, not tuned.
+"""
 DIGITS = 9
+"""Decimals of a position: later ones depend on the order of a sum."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +48,10 @@ class Cells:
     depth
         Counts of each cell over all genes, above 0; shape (n_cells,).
     genes
-        Which genes count: not the markers by which the cells were called; shape (n_genes,).
+        Which genes count: all except the markers by which the cells were called; shape (n_genes,).
     order
-        The cells in the order of their names, so that no draw depends on the order of the matrix; shape (n_cells,).
+        The cells in the order of their names, so that no draw depends on the order of the matrix;
+        shape (n_cells,).
     """
 
     counts: Any
@@ -47,14 +60,17 @@ class Cells:
     order: np.ndarray
 
     def some(self, number: int, seed: int) -> np.ndarray:
-        """Draw at most ``number`` of the cells; their rows in the order of their names."""
+        """Draw at most ``number`` of the cells; return their rows in the order of the names."""
         if number >= len(self.order):
             return self.order
-        return np.asarray(self.order[np.sort(np.random.default_rng(seed).choice(len(self.order), number, replace=False))])
+        drawn = np.random.default_rng(seed).choice(len(self.order), number, replace=False)
+        return np.asarray(self.order[np.sort(drawn)])
 
     def only(self, rows: np.ndarray) -> Cells:
         """Return the cells ``rows``, which are in the order of their names."""
-        return Cells(rows_of(self.counts, rows), self.depth[rows], self.genes, np.arange(len(rows)))
+        return Cells(
+            read_rows(self.counts, rows), self.depth[rows], self.genes, np.arange(len(rows))
+        )
 
 
 @dataclass(frozen=True)
@@ -64,15 +80,16 @@ class Axis:
     Parameters
     ----------
     position
-        0 at the median of the start, 1 at that of the end; shape (n_cells,).
+        0 at the median of the start, 1 at the median of the end; shape (n_cells,).
     scores
-        Weighted counts of every cell, by the weights of either half of the cells; shape (n_cells, 2).
+        Weighted counts of every cell, by the weights of either half of the cells; shape (n_cells,
+        2).
     depth
         Counts, shape (n_cells,).
     origin, length
         Of the scores of each half, shape (2,): position = (score / depth - origin) / length.
     apart
-        Probability that a cell of the end lies above one of the start, 0-1.
+        Probability that a cell of the end is beyond a cell of the start, 0-1.
     """
 
     position: np.ndarray
@@ -83,61 +100,77 @@ class Axis:
     apart: float
 
     def of_pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Position of droplets that hold two of the cells, shape (n_pairs,)."""
+        """Return the position of droplets that hold two of the cells, shape (n_pairs,)."""
         depth = (self.depth[first] + self.depth[second])[:, None]
-        return np.asarray((((self.scores[first] + self.scores[second]) / depth - self.origin) / self.length).mean(axis=1))
+        rates = (self.scores[first] + self.scores[second]) / depth
+        return np.asarray(((rates - self.origin) / self.length).mean(axis=1))
 
 
-def place_on_axis(cells: Cells, start: np.ndarray, end: np.ndarray, *, gained_only: bool = False, seed: int = 0) -> Axis | None:
-    """Place every cell between two populations; None where they are too few or do not differ.
+def place_on_axis(
+    cells: Cells, start: np.ndarray, end: np.ndarray, *, gained_only: bool = False, seed: int = 0
+) -> Axis | None:
+    """Place every cell between two populations; None if they are too small or do not differ.
 
-    The weights of the genes come from one half of the cells and are applied to the other, so that chance differences
-    between few cells do not set the ends apart. A position is linear in the counts: where half of a cell's RNA is of
-    the end's profile and half of the start's, it is one half in expectation.
+    The weights of the genes come from one half of the cells and are applied to the other half, so
+    that chance differences between few cells do not separate the ends. A position is linear in the
+    counts: if half of a cell's RNA has the profile of the end and half that of the start, its
+    expected position is one half.
 
     Parameters
     ----------
     cells
         Their counts.
     start, end
-        Which cells are of the two populations; shape (n_cells,) each.
+        Which cells are in the two populations; shape (n_cells,) each.
     gained_only
-        Use the genes that the end has more of, not those that it lost: other populations lost such genes, too.
+        Use only genes that are higher in the end. Genes that the end lost may be lost in other
+        populations too.
     seed
         Start of the random generator that halves the cells.
     """
-    half = _halved(cells.order, start, end, seed)
-    others = ~half, half  # asked with the weights of the first and of the second half
-    if min((population & part).sum() for population in (start, end) for part in others) < FEWEST_CELLS // 2:
+    half = _draw_half(cells.order, start, end, seed)
+    others = ~half, half  # cells that the weights of the first and of the second half apply to
+    sizes = [(population & part).sum() for population in (start, end) for part in others]
+    if min(sizes) < FEWEST_CELLS_OF_END // 2:
         return None
-    weights = _weights(cells, start, end, half)
-    scores = stacked(cells.counts, partial(_weighted, weights=np.maximum(weights, 0) if gained_only else weights))
+    weights = _weigh_genes(cells, start, end, half)
+    if gained_only:
+        weights = np.maximum(weights, 0)
+    scores = stack_blocks(cells.counts, partial(_weigh_counts, weights=weights))
     rates = scores / cells.depth[:, None]
     origin, goal = (
-        np.array([np.median(rates[population & other, side]) for side, other in enumerate(others)]) for population in (start, end)
+        np.array([np.median(rates[population & other, side]) for side, other in enumerate(others)])
+        for population in (start, end)
     )
     if (goal <= origin).any():
         return None
     placed = (rates - origin) / (goal - origin)
     position = np.where(half, placed[:, 1], placed[:, 0]).round(DIGITS)
-    return Axis(position, scores, cells.depth, origin, goal - origin, _share_above(position[end], position[start]))
+    apart = _compute_share_above(position[end], position[start])
+    return Axis(position, scores, cells.depth, origin, goal - origin, apart)
 
 
-def without_strays(axis: Axis, end: np.ndarray) -> np.ndarray:
-    """Leave out cells of the end that lie nearer to the start than to the far part of the end; shape (n_cells,)."""
+def drop_strays(axis: Axis, end: np.ndarray) -> np.ndarray:
+    """Drop cells of the end that are nearer to the start than to the far part of the end.
+
+    Shape (n_cells,).
+    """
     return np.asarray(end & (axis.position > np.quantile(axis.position[end], 0.9) / 2))
 
 
-def middles(position: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Median position of each cluster, NaN for a number that no cell bears; shape (n_clusters,)."""
+def compute_middles(position: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Return the median position of each cluster, NaN for a cluster without cells.
+
+    Shape (n_clusters,).
+    """
     found = np.full(clusters.max() + 1, np.nan)
     for cluster in np.unique(clusters):
         found[cluster] = np.median(position[clusters == cluster])
     return found
 
 
-def _halved(order: np.ndarray, start: np.ndarray, end: np.ndarray, seed: int) -> np.ndarray:
-    """Draw half of the cells, half of each population among them; shape (n_cells,)."""
+def _draw_half(order: np.ndarray, start: np.ndarray, end: np.ndarray, seed: int) -> np.ndarray:
+    """Draw half of the cells, with half of each population; shape (n_cells,)."""
     half = np.zeros(len(start), dtype=bool)
     generator = np.random.default_rng(seed)
     for cells in (start & ~end, end, ~start & ~end):
@@ -145,31 +178,39 @@ def _halved(order: np.ndarray, start: np.ndarray, end: np.ndarray, seed: int) ->
     return half
 
 
-def _weights(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Weight of each gene by either half of the cells: the difference of its shares over its variance; shape (n_genes, 2).
+def _weigh_genes(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Compute the weight of each gene by either half of the cells, shape (n_genes, 2).
 
-    Differences are shrunk where they may be chance.
+    The weight is the difference of the gene's shares divided by its variance. Differences that may
+    be chance are shrunk.
     """
-    parts = np.column_stack([start & half, start & ~half, end & half, end & ~half]).astype(np.float64)
+    parts = np.column_stack([start & half, start & ~half, end & half, end & ~half]).astype(
+        np.float64
+    )
     totals, numbers = cells.depth @ parts, parts.sum(axis=0)
-    shares = (summed(cells.counts, _gene_totals, parts).T + 0.5) / (totals + 1)
+    shares = (sum_blocks(cells.counts, _sum_genes, parts).T + 0.5) / (totals + 1)
     errors = shares / totals + DISPERSION * shares**2 / numbers
     low, high = shares[:, :2], shares[:, 2:]
     difference, middle, error = high - low, (low + high) / 2, errors[:, :2] + errors[:, 2:]
     variance = middle / np.median(cells.depth) + DISPERSION * middle**2
-    return np.asarray(np.where(cells.genes[:, None], difference**3 / (difference**2 + SHRINKAGE * error) / variance, 0.0))
+    weights = difference**3 / (difference**2 + SHRINKAGE * error) / variance
+    return np.asarray(np.where(cells.genes[:, None], weights, 0.0))
 
 
-def _weighted(block: csr_matrix, weights: np.ndarray) -> np.ndarray:
-    """Weighted counts of the cells of one block, shape (n_cells, n_weights)."""
+def _weigh_counts(block: csr_matrix, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted counts of the cells of one block, shape (n_cells, n_weights)."""
     return np.asarray(block @ weights, dtype=float)
 
 
-def _gene_totals(block: csr_matrix, parts: np.ndarray) -> np.ndarray:
-    """Sum the counts of each gene in each part of the cells of one block, shape (n_parts, n_genes)."""
-    return np.array([np.asarray(block[part > 0].sum(axis=0, dtype=np.float64)).ravel() for part in parts.T]).astype(np.int64)
+def _sum_genes(block: csr_matrix, parts: np.ndarray) -> np.ndarray:
+    """Sum the counts of each gene in each part of the cells of one block.
+
+    Shape (n_parts, n_genes).
+    """
+    sums = [np.asarray(block[part > 0].sum(axis=0, dtype=np.float64)).ravel() for part in parts.T]
+    return np.array(sums).astype(np.int64)
 
 
-def _share_above(high: np.ndarray, low: np.ndarray) -> float:
-    """Probability that one of ``high`` exceeds one of ``low``."""
+def _compute_share_above(high: np.ndarray, low: np.ndarray) -> float:
+    """Return the probability that one of ``high`` exceeds one of ``low``, 0-1."""
     return float(np.searchsorted(np.sort(low), high).mean() / len(low))

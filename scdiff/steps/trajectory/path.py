@@ -1,4 +1,4 @@
-"""The path from the root to the positive cells: who is at its ends, what lies between, and how many cells are on it."""
+"""The path from the root to the positive cells: its ends, the gap between, and the cells on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.steps._blocks import cell_measures, counts_of
-from scdiff.steps._common import name_order, recorded
-from scdiff.steps._controls import positive_controls
-from scdiff.steps._markers import marker_columns
-from scdiff.steps._programs import main_program
-from scdiff.steps.trajectory.axis import FEWEST_CELLS, Axis, Cells, middles, place_on_axis, without_strays
-from scdiff.steps.trajectory.committed import Threshold, committed_share, scatter_of_start
-from scdiff.steps.trajectory.gap import SEPARATE, UNDECIDED, Doublets, Gap, judge
+from scdiff.compute.arrays import sort_names
+from scdiff.compute.blocks import get_counts, measure_cells
+from scdiff.record import read_main_program, read_record
+from scdiff.steps.shared.controls import select_positive_controls
+from scdiff.steps.shared.markers import marker_columns
+from scdiff.steps.trajectory.axis import (
+    FEWEST_CELLS_OF_END,
+    Axis,
+    Cells,
+    compute_middles,
+    drop_strays,
+    place_on_axis,
+)
+from scdiff.steps.trajectory.committed import Threshold, compute_committed_share, find_threshold
+from scdiff.steps.trajectory.gap import Doublets, Gap, judge
+from scdiff.vocabulary import SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +32,19 @@ if TYPE_CHECKING:
 __all__ = ["Path", "follow"]
 
 MOST_CELLS = 20_000
-"""Of more cells a random draw is judged: the gap does not grow with the number of cells."""
+"""Number of cells above which a random draw is judged.
+
+A gap does not depend on the number of cells.
+"""
 
 NEAR = 0.25
-"""Clusters whose middle lies before this place belong to the side of the start."""
+"""Position before which the median of a cluster makes it part of the start.
+
+A quarter of the way from start to end. Chosen, not tuned.
+"""
 
 BINS = np.round(np.arange(-0.5, 1.5001, 0.05), 2)
+"""Edges of the histogram of positions, on the axis."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +54,19 @@ class Path:
     Parameters
     ----------
     position
-        0 at the start, 1 at the end, NaN where there is no path to speak of; shape (n_cells,).
+        0 at the start, 1 at the end, NaN without a path; shape (n_cells,).
     gap
-        What lies between; None where the end holds too few cells, or does not differ from the start.
+        What is between; None if the end holds too few cells or does not differ from the start.
     away
         Position by the gained genes only, 0 at all clusters near the start; shape (n_cells,).
     threshold
-        Where, in that, the scatter of the start ends; None without a position.
+        Where the scatter of the start ends, in ``away``; None without a position.
     committed
-        Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN where not known.
+        Samples (and ``all``) x n_cells, n_beyond, committed, low, high; NaN if unknown.
     together
         Whether the samples that hold the end hold the start, too.
     histogram
-        Cells, cells of the start and of the end, and doublets expected, by position.
+        Cells, cells of the start and of the end, and expected doublets, by position.
     """
 
     position: np.ndarray
@@ -64,127 +79,170 @@ class Path:
 
     @property
     def verdict(self) -> str:
-        """The verdict of the gap; ``undecided`` where there is none to look at, or a difference of batches may have made it."""
+        """Verdict of the gap.
+
+        ``undecided`` without a gap, or if a difference between batches may explain it.
+        """
         if self.gap is None or (self.gap.verdict == SEPARATE and not self.together):
             return UNDECIDED
         return self.gap.verdict
 
 
-def follow(adata: AnnData, start: np.ndarray, end: np.ndarray, positive: np.ndarray, groups: Mapping[str, np.ndarray]) -> Path:
-    """Place the cells between start and end, judge the gap, and count the committed cells of each group.
+def follow(
+    adata: AnnData,
+    start: np.ndarray,
+    end: np.ndarray,
+    positive: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+) -> Path:
+    """Place the cells between start and end, judge the gap, and count the committed cells.
 
     Parameters
     ----------
     adata
         Cells x genes, with ``layers["counts"]``.
     start, end, positive
-        Cells of the root's cluster that are not positive, of the positive end, and all that are called; shape (n_cells,) each.
+        Cells of the root's cluster that are not positive, cells of the positive end, and all called
+        cells; shape (n_cells,) each.
     groups
         Cells of each row of the table of committed fractions.
     """
-    cells, samples = _cells(adata), _Samples.of(adata)
-    axis, end = _axis(cells, start, end)
+    cells, samples = _read_cells(adata), _Samples.of(adata)
+    axis, end = _place(cells, start, end)
     if axis is None:
         nowhere = np.full(adata.n_obs, np.nan)
-        return Path(
-            nowhere, None, nowhere, None, _committed(nowhere, None, groups), True, _histogram(nowhere, start, end, np.zeros(0), 0.0)
-        )
+        committed = _tabulate_committed(nowhere, None, groups)
+        histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
+        return Path(nowhere, None, nowhere, None, committed, True, histogram)
     clusters = adata.obs["leiden"].cat.codes.to_numpy()
-    gap = _judged(cells, clusters, samples, start, end, positive_controls(adata))
-    pairs = Doublets.drawn(samples.number, samples.rate, cells.order)
-    side = _start_side(axis.position, clusters, start, positive)
+    gap = _judge_gap(cells, clusters, samples, start, end, select_positive_controls(adata))
+    pairs = Doublets.draw(samples.number, samples.rate, cells.order)
+    side = _select_start_side(axis.position, clusters, start, positive)
     away = place_on_axis(cells, side, end, gained_only=True) or axis
-    threshold = scatter_of_start(away.position, side)
+    threshold = find_threshold(away.position, side)
     return Path(
         axis.position,
         gap,
         away.position,
         threshold,
-        _committed(away.position, threshold, groups),
+        _tabulate_committed(away.position, threshold, groups),
         samples.share(start, end),
-        _histogram(axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected),
+        _count_positions(
+            axis.position, start, end, axis.of_pairs(pairs.first, pairs.second), pairs.expected
+        ),
     )
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """Number of each cell's sample, and the doublet rate of each sample."""
+    """Number of the sample of each cell, and doublet rate of each sample."""
 
     number: np.ndarray
     rate: np.ndarray
 
     @classmethod
     def of(cls, adata: AnnData) -> _Samples:
-        """Take the rates that the calls used; where they are not recorded, the expected rates of the droplet load."""
-        from scdiff.assay.doublets import expected_rate
+        """Read the doublet rates of the calls; without them use the expected rates of the load."""
+        from scdiff.assay.doublets import estimate_doublet_rate
 
         names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)
-        used = recorded(adata, "call").get("doublet_rates")
+        used = read_record(adata, "call").get("doublet_rates")
         if used is not None:
             return cls(number, np.nan_to_num(used["rate"].reindex(names).to_numpy(dtype=float)))
-        return cls(number, np.array([expected_rate(int(size)) for size in np.bincount(number)]))
+        rates = [estimate_doublet_rate(int(size)) for size in np.bincount(number)]
+        return cls(number, np.array(rates))
 
     def share(self, start: np.ndarray, end: np.ndarray) -> bool:
-        """Tell whether at least half of the end's cells are of samples that hold the start, by eight cells and one in a hundred."""
+        """Check whether at least half of the end's cells are in samples that hold the start.
+
+        A sample holds the start with eight cells of it, and one cell in a hundred.
+        """
         sizes, starts = np.bincount(self.number), np.bincount(self.number, weights=start)
-        holds = starts >= np.maximum(FEWEST_CELLS, sizes / 100)
+        holds = starts >= np.maximum(FEWEST_CELLS_OF_END, sizes / 100)
         return bool(holds[self.number[end]].mean() >= 0.5)
 
 
-def _cells(adata: AnnData) -> Cells:
-    """Take the counts of all genes but the markers of the main programme, in either species."""
+def _read_cells(adata: AnnData) -> Cells:
+    """Return the counts of all genes except the markers of the main programme, of both species."""
     used = np.ones(adata.n_vars, dtype=bool)
-    used[marker_columns(adata, main_program(adata))] = False
-    counts = counts_of(adata)
-    depth = cell_measures(counts, ~used)[:, 0]
-    return Cells(counts, np.maximum(depth, 1.0), used, name_order(adata.obs_names))
+    used[marker_columns(adata, read_main_program(adata))] = False
+    counts = get_counts(adata)
+    depth = measure_cells(counts, ~used)[:, 0]
+    return Cells(counts, np.maximum(depth, 1.0), used, sort_names(adata.obs_names))
 
 
-def _axis(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | None, np.ndarray]:
-    """Place the cells, and once more where cells of the end turn out to lie near the start."""
+def _place(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | None, np.ndarray]:
+    """Place the cells, and again without cells of the end that are near the start."""
     axis = place_on_axis(cells, start, end)
-    if axis is None or (kept := without_strays(axis, end)).sum() == end.sum():
+    if axis is None or (kept := drop_strays(axis, end)).sum() == end.sum():
         return axis, end
     return place_on_axis(cells, start, kept), kept
 
 
-def _judged(cells: Cells, clusters: np.ndarray, samples: _Samples, start: np.ndarray, end: np.ndarray, control: np.ndarray) -> Gap | None:
-    """Judge the gap without positive controls, of very many cells by a draw."""
+def _judge_gap(
+    cells: Cells,
+    clusters: np.ndarray,
+    samples: _Samples,
+    start: np.ndarray,
+    end: np.ndarray,
+    control: np.ndarray,
+) -> Gap | None:
+    """Judge the gap without positive controls; a draw represents a very large batch."""
     rows = cells.some(MOST_CELLS, 0)
     rows = rows[~control[rows]]
     part = cells.only(rows)
     axis = place_on_axis(part, start[rows], end[rows])
     if axis is None:
         return None
-    doublets = Doublets.drawn(samples.number[rows], samples.rate, part.order)
+    doublets = Doublets.draw(samples.number[rows], samples.rate, part.order)
     return judge(part, clusters[rows], axis, start[rows], end[rows], doublets)
 
 
-def _start_side(position: np.ndarray, clusters: np.ndarray, start: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Cells of all clusters near the start where positive cells are no more frequent than elsewhere: those that may not have left."""
+def _select_start_side(
+    position: np.ndarray, clusters: np.ndarray, start: np.ndarray, positive: np.ndarray
+) -> np.ndarray:
+    """Return the cells that may not have left the start.
+
+    These are the cells of all clusters near the start in which positive cells are not more frequent
+    than elsewhere.
+    """
     sizes = np.bincount(clusters)
     share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
-    return np.asarray((((middles(position, clusters) < NEAR) & (share <= positive.mean()))[clusters] & ~positive) | start)
+    near = (compute_middles(position, clusters) < NEAR) & (share <= positive.mean())
+    return np.asarray((near[clusters] & ~positive) | start)
 
 
-def _committed(position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Count the committed cells of each group, NaN where the cells have no position."""
+def _tabulate_committed(
+    position: np.ndarray, threshold: Threshold | None, groups: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Count the committed cells of each group; NaN if the cells have no position."""
     import pandas as pd
 
     rows = []
     for cells in groups.values():
-        found = committed_share(position[cells], threshold) if threshold else (np.nan,) * 4
+        found = (np.nan,) * 4
+        if threshold:
+            found = compute_committed_share(position[cells], threshold)
         rows.append((int(cells.sum()), *found))
     columns = ["n_cells", "n_beyond", "committed", "low", "high"]
-    return pd.DataFrame(rows, index=pd.Index(list(groups), dtype=object, name="sample"), columns=columns).astype({"n_cells": int})
+    index = pd.Index(list(groups), dtype=object, name="sample")
+    return pd.DataFrame(rows, index=index, columns=columns).astype({"n_cells": int})
 
 
-def _histogram(position: np.ndarray, start: np.ndarray, end: np.ndarray, pairs: np.ndarray, expected: float) -> pd.DataFrame:
-    """Count cells and expected doublets by position; the outer bins hold what lies beyond."""
+def _count_positions(
+    position: np.ndarray, start: np.ndarray, end: np.ndarray, pairs: np.ndarray, expected: float
+) -> pd.DataFrame:
+    """Count cells and expected doublets by position; the outer bins hold what is beyond."""
     import pandas as pd
 
     def count(values: np.ndarray) -> np.ndarray:
         return np.histogram(np.clip(values[np.isfinite(values)], BINS[0], BINS[-1]), BINS)[0]
 
-    table: dict[str, Any] = {"position": BINS[:-1], "cells": count(position), "start": count(position[start]), "end": count(position[end])}
-    return pd.DataFrame(table | {"doublets": count(pairs) * expected / max(len(pairs), 1)})
+    table: dict[str, Any] = {
+        "position": BINS[:-1],
+        "cells": count(position),
+        "start": count(position[start]),
+        "end": count(position[end]),
+        "doublets": count(pairs) * expected / max(len(pairs), 1),
+    }
+    return pd.DataFrame(table)

@@ -1,4 +1,4 @@
-"""The root: the population from which the cells could come, chosen by stated evidence or named by the user."""
+"""The root: the population from which the cells could come, by evidence or named by the user."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff.compute.arrays import as_csr, sort_names, take_subgraph
+from scdiff.compute.blocks import get_values, read_columns, read_rows
 from scdiff.errors import ConfigError
 from scdiff.genes import Lookup
 from scdiff.programs import load_program
-from scdiff.steps._blocks import columns_of, rows_of, values_of
-from scdiff.steps._common import csr, name_order, part_of, species_of
-from scdiff.steps.trajectory.days import days_of
+from scdiff.record import read_species
+from scdiff.steps.trajectory.days import read_days
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,15 +24,33 @@ if TYPE_CHECKING:
 __all__ = ["Root", "choose_root"]
 
 IDENTITY = "msc_identity"
-WEIGHTS = {"identity": 2, "probability": 2, "early": 2, "potency": 1, "share": 0.5, "joined": 0.5}
-"""What the parts of a candidate's score weigh; potency only where no gene of the identity is in the matrix."""
+WEIGHTS = {
+    "identity": 2,
+    "probability": 2,
+    "early": 2,
+    "potency": 1,
+    "share": 0.5,
+    "joined": 0.5,
+}
+"""Weights of the parts of a candidate's score. Chosen, not tuned.
+
+Potency counts only if the matrix holds no gene of the identity.
+"""
 
 LEAST_SHARE = 0.05
-"""A cluster of fewer of the component's cells is no origin: such clusters are often doublets. Its score is NaN."""
+"""Share of the component's cells, 0-1, below which a cluster is not a candidate (score NaN).
+
+Such clusters are often doublets.
+"""
 
 POTENCY_GENES = 200
-SMOOTHING, ROUNDS = 0.9, 50
+"""Genes that define the potency, as in CytoTRACE."""
+SMOOTHING = 0.9
+"""Share of the neighbours in each round of smoothing, 0-1, as in CytoTRACE."""
+ROUNDS = 50
+"""Rounds of smoothing. Chosen, not tuned: what is left to change is 0.9**50, below one percent."""
 N_ROOTS = 20
+"""Cells of the root cluster that show how much the order depends on the root."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class Root:
     cell
         Row of the cell at which pseudotime starts.
     others
-        Rows of further cells of the same cluster, spread from its centre to its rim: as good as starts.
+        Rows of further cells of the same cluster, from its centre to its rim: equally valid starts.
     cluster
         Its cluster.
     candidates
@@ -56,17 +75,23 @@ class Root:
     candidates: pd.DataFrame
 
 
-def choose_root(adata: AnnData, component: np.ndarray, rows: np.ndarray, paga: pd.DataFrame, asked: str | None) -> Root:
-    """Take the user's cluster, cell or gene, else the best candidate.
+def choose_root(
+    adata: AnnData,
+    component: np.ndarray,
+    rows: np.ndarray,
+    paga: pd.DataFrame,
+    asked: str | None,
+) -> Root:
+    """Choose the user's cluster, cell or gene, otherwise the best candidate.
 
     Raises
     ------
     ConfigError
-        If ``asked`` is neither a cluster nor a barcode nor a gene.
+        If ``asked`` is not a cluster, barcode or gene.
     """
-    candidates = _candidates(adata, component == 0, rows, paga)
+    candidates = _score_candidates(adata, component == 0, rows, paga)
     clusters = adata.obs["leiden"].astype(str).to_numpy()
-    cluster = _asked_cluster(adata, asked, clusters) if asked is not None else candidates.index[0]
+    cluster = _find_cluster(adata, asked, clusters) if asked is not None else candidates.index[0]
     cell = None if cluster is not None else int(adata.obs_names.get_loc(asked))
     if cell is not None:
         cluster, place = clusters[cell], component[cell]
@@ -74,18 +99,20 @@ def choose_root(adata: AnnData, component: np.ndarray, rows: np.ndarray, paga: p
         inside = component[clusters == cluster]
         place = 0 if asked is None else np.bincount(inside).argmax()
     members = rows[(clusters[rows] == cluster) & (component[rows] == place)]
-    outward = _outward(np.asarray(adata.obsm["X_pca"], dtype=float), members)
+    outward = _sort_outward(np.asarray(adata.obsm["X_pca"], dtype=float), members)
     spread = outward[np.unique(np.linspace(0, len(outward) - 1, N_ROOTS).astype(int))]
     return Root(int(outward[0]) if cell is None else cell, spread, str(cluster), candidates)
 
 
-def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | None:
-    """Cluster of this name, or the one where the gene of this name is highest; None for a barcode.
+def _find_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | None:
+    """Return the cluster of this name, or the one with the highest level of this gene.
+
+    None for a barcode.
 
     Raises
     ------
     ConfigError
-        If there is no such cluster, cell or gene, or no cell expresses it.
+        If it is not a cluster, cell or gene, or no cell expresses the gene.
     """
     if asked in clusters:
         return asked
@@ -95,35 +122,53 @@ def _asked_cluster(adata: AnnData, asked: str, clusters: np.ndarray) -> str | No
         import pandas as pd
 
         columns = np.flatnonzero(adata.var_names == asked)
-        level = columns_of(values_of(adata), columns).sum(axis=1, dtype=np.float64)
+        level = read_columns(get_values(adata), columns).sum(axis=1, dtype=np.float64)
         if not level.any():
-            raise ConfigError(f"trajectory(): root is the gene {asked!r}, which no cell expresses. Name a gene that the start expresses.")
+            raise ConfigError(
+                f"trajectory(): root is the gene {asked!r}, which no cell expresses. "
+                "Name a gene that the start expresses."
+            )
         return str(pd.Series(level).groupby(clusters).mean().round(9).idxmax())
     names = sorted(set(clusters))
     near = difflib.get_close_matches(asked, [*names, *adata.obs_names, *adata.var_names], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
-        f"trajectory(): root is {asked!r}, which is neither a cluster nor a cell barcode nor a gene.{hint} "
-        f"Clusters: {', '.join(names)}; barcodes look like {adata.obs_names[0]!r}. Leave it out for an automatic root."
+        f"trajectory(): root is {asked!r}, which is not a cluster, cell barcode or gene.{hint} "
+        f"Clusters: {', '.join(names)}; barcodes look like {adata.obs_names[0]!r}. "
+        "Omit root to choose it automatically."
     )
 
 
-def _outward(points: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Cells ``members`` (in the order of their names) from the nearest to their mean outward."""
+def _sort_outward(points: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Sort cells from the nearest to their mean outward.
+
+    ``members`` are in the order of their names.
+    """
     distances = np.linalg.norm(points[members] - points[members].mean(axis=0), axis=1)
     return np.asarray(members[np.argsort(distances.round(9), kind="stable")])
 
 
-def _candidates(adata: AnnData, inside: np.ndarray, rows: np.ndarray, paga: pd.DataFrame) -> pd.DataFrame:
-    """Clusters of the largest component with what speaks for them and their score, best first."""
+def _score_candidates(
+    adata: AnnData, inside: np.ndarray, rows: np.ndarray, paga: pd.DataFrame
+) -> pd.DataFrame:
+    """Score the clusters of the largest component, best first."""
     import pandas as pd
 
     clusters = adata.obs["leiden"].astype(str).to_numpy()[inside]
-    groups = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside]).groupby(clusters)
-    table = pd.DataFrame({"n_cells": groups.size(), "identity": _identity(adata, inside, clusters), "probability": groups.mean().round(9)})
-    known = table["identity"].notna().any()
-    table["potency"] = np.nan if known else _scaled(pd.Series(_potency(adata, rows)[inside]).groupby(clusters).mean())
-    table["early"] = _early(adata, inside, clusters)
+    probability = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside])
+    groups = probability.groupby(clusters)
+    table = pd.DataFrame(
+        {
+            "n_cells": groups.size(),
+            "identity": _measure_identity(adata, inside, clusters),
+            "probability": groups.mean().round(9),
+        }
+    )
+    table["potency"] = np.nan
+    if not table["identity"].notna().any():
+        potency = pd.Series(_measure_potency(adata, rows)[inside])
+        table["potency"] = _scale(potency.groupby(clusters).mean())
+    table["early"] = _measure_earliness(adata, inside, clusters)
     table.index = pd.Index([str(name) for name in table.index], dtype=object, name="cluster")
     table["joined_to"] = paga.loc[table.index, table.index].to_numpy() @ table["n_cells"].to_numpy()
     parts = table[["identity", "potency", "early"]].assign(
@@ -133,66 +178,80 @@ def _candidates(adata: AnnData, inside: np.ndarray, rows: np.ndarray, paga: pd.D
     )
     weights = parts.notna() * pd.Series(WEIGHTS)
     large = parts["share"] >= min(LEAST_SHARE, parts["share"].max())
-    table["score"] = ((parts.fillna(0) * weights).sum(axis=1) / weights.sum(axis=1)).where(large)
-    return table.sort_index(key=lambda index: index.str.zfill(9)).sort_values(["score", "n_cells"], ascending=False, kind="stable")
+    score = (parts.fillna(0) * weights).sum(axis=1) / weights.sum(axis=1)
+    table["score"] = score.where(large)
+    by_name = table.sort_index(key=lambda index: index.str.zfill(9))
+    return by_name.sort_values(["score", "n_cells"], ascending=False, kind="stable")
 
 
-def _scaled(values: pd.Series) -> pd.Series:
-    """Stretch to 0-1; NaN where all are alike."""
+def _scale(values: pd.Series) -> pd.Series:
+    """Scale values to 0-1; NaN if all are equal."""
     reach = values.max() - values.min()
     return ((values - values.min()) / (reach or np.nan)).round(9)
 
 
-def _identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Series:
-    """Mean level of the core markers of MSC identity by cluster, each relative to its highest cluster; 0-1, NaN without a row."""
+def _measure_identity(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Series:
+    """Compute the mean level of the core markers of MSC identity by cluster, 0-1.
+
+    Each marker is relative to its highest cluster. NaN if no marker has a row.
+    """
     import pandas as pd
 
-    species = species_of(adata)
+    species = read_species(adata)
     lookup = Lookup(list(adata.var_names), species)
-    markers = {marker.name: lookup.find(marker.genes(species)) for marker in load_program(IDENTITY).core}
-    values = values_of(adata)
-    levels = {
-        name: np.expm1(columns_of(values, np.array(rows)).astype(float)).sum(axis=1)[inside] for name, rows in markers.items() if rows
-    }
+    values, levels = get_values(adata), {}
+    for marker in load_program(IDENTITY).core:
+        if columns := lookup.find(marker.genes(species)):
+            level = np.expm1(read_columns(values, np.array(columns)).astype(float))
+            levels[marker.name] = level.sum(axis=1)[inside]
     means = pd.DataFrame(levels, index=range(int(inside.sum()))).groupby(clusters).mean()
     return (means / means.max().replace(0, np.nan)).mean(axis=1).round(9)
 
 
-def _early(adata: AnnData, inside: np.ndarray, clusters: np.ndarray) -> pd.Series | float:
-    """Share of the cluster's cells that are of the first day; NaN where no days, or only one, are given."""
+def _measure_earliness(
+    adata: AnnData, inside: np.ndarray, clusters: np.ndarray
+) -> pd.Series | float:
+    """Compute the share of each cluster's cells that belong to the first day, 0-1.
+
+    NaN with fewer than two days.
+    """
     import pandas as pd
 
-    day = days_of(adata)[inside]
+    day = read_days(adata)[inside]
     if len(np.unique(day[np.isfinite(day)])) < 2:
         return np.nan
-    return pd.Series(np.where(np.isfinite(day), day == np.nanmin(day), np.nan)).groupby(clusters).mean().round(9)
+    is_first = pd.Series(np.where(np.isfinite(day), day == np.nanmin(day), np.nan))
+    return is_first.groupby(clusters).mean().round(9)
 
 
-def _potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
-    """Level of the genes that go with the number of genes seen, smoothed over the neighbours; shape (n_cells,).
+def _measure_potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
+    """Compute the level of the genes that correlate with the number of genes seen.
 
-    Cells that can still become many things transcribe more genes.
+    Shape (n_cells,). It is smoothed over the neighbours. Cells that can still become many cell
+    types transcribe more genes.
 
     Source
     ------
     10.1126/science.aax0249 (CytoTRACE)
     """
-    genes = name_order(adata.var_names)
-    values = rows_of(values_of(adata), rows)[:, genes].astype(np.float64)
+    genes = sort_names(adata.var_names)
+    values = read_rows(get_values(adata), rows)[:, genes].astype(np.float64)
     number = np.diff(values.indptr).astype(float)
-    mean, square = (np.asarray(part.mean(axis=0)).ravel() for part in (values, values.multiply(values)))
+    mean, square = (
+        np.asarray(part.mean(axis=0)).ravel() for part in (values, values.multiply(values))
+    )
     spread = np.sqrt(np.maximum(square - mean**2, 0)) * number.std()
     covariance = np.asarray(values.T @ (number - number.mean())).ravel() / len(rows)
-    together = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0).round(9)
-    chosen = np.sort(np.argsort(-together, kind="stable")[:POTENCY_GENES])
+    correlation = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
+    chosen = np.sort(np.argsort(-correlation.round(9), kind="stable")[:POTENCY_GENES])
     level = np.asarray(values[:, chosen].mean(axis=1)).ravel()
     smoothed = np.empty(len(rows))
-    smoothed[rows] = _smoothed(part_of(csr(adata.obsp["connectivities"]), rows), level)
+    smoothed[rows] = _smooth(take_subgraph(as_csr(adata.obsp["connectivities"]), rows), level)
     return smoothed
 
 
-def _smoothed(graph: csr_matrix, level: np.ndarray) -> np.ndarray:
-    """Mix the level of each cell with that of its neighbours, again and again; shape (n_cells,)."""
+def _smooth(graph: csr_matrix, level: np.ndarray) -> np.ndarray:
+    """Mix the level of each cell with that of its neighbours repeatedly; shape (n_cells,)."""
     from scipy import sparse
 
     degree = np.asarray(graph.sum(axis=1, dtype=np.float64)).ravel()

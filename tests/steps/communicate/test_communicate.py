@@ -9,14 +9,15 @@ import scanpy as sc
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import as_loaded
 from scipy import sparse
 from scipy.stats import beta
 
 from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.programs.receivers import receiver_names
-from scdiff.steps.communicate import COLUMNS, communicate
 from scdiff.steps.communicate.interactions import COLUMNS as INTERACTIONS
-from scdiff.steps.communicate.readout import _level, _measured
+from scdiff.steps.communicate.readout import _guess_level, _measure_row
+from scdiff.steps.communicate.step import COLUMNS, communicate
 
 
 def _row(adata, gene: str, sample: str = "all"):
@@ -41,7 +42,14 @@ def test_one_row_per_axis_side_gene_and_sample_then_one_per_receiver(batch):
     assert not table.duplicated(["axis", "side", "gene", "sample"]).any()
     assert table["sample"].unique().tolist() == ["s0", "s1", "all", "t_cell", "endothelium"]
     assert table["where"].unique().tolist() == ["batch", "t_cell", "endothelium"]
-    assert table.loc[table["axis"] == "VEGFA-KDR/FLT1", "gene"].unique().tolist() == ["VEGFA", "KDR", "FLT1", "Vegfa", "Kdr", "Flt1"]
+    assert table.loc[table["axis"] == "VEGFA-KDR/FLT1", "gene"].unique().tolist() == [
+        "VEGFA",
+        "KDR",
+        "FLT1",
+        "Vegfa",
+        "Kdr",
+        "Flt1",
+    ]
     assert adata.uns["scdiff"]["interactions"].columns.tolist() == list(INTERACTIONS)
     assert adata.uns["scdiff"]["interactions"].empty
 
@@ -63,7 +71,11 @@ def test_counts_of_cells_are_the_truth(batch):
     values[60, column] = 1
     adata.layers["counts"] = sparse.csr_matrix(values)
     communicate(adata)
-    assert [_row(adata, "CXCR4", sample)["n_expressing"] for sample in ("s0", "s1", "all")] == [7, 1, 8]
+    assert [_row(adata, "CXCR4", sample)["n_expressing"] for sample in ("s0", "s1", "all")] == [
+        7,
+        1,
+        8,
+    ]
     assert _row(adata, "CXCR4")["fraction"] == pytest.approx(0.08)
     assert _row(adata, "CXCR4")["fraction_low"] == pytest.approx(beta.ppf(0.025, 8, 93))
     assert _row(adata, "CXCR4")["fraction_high"] == pytest.approx(beta.ppf(0.975, 9, 92))
@@ -78,7 +90,12 @@ def test_zero_has_an_upper_bound_and_a_limit(batch):
     adata.layers["counts"] = sparse.csr_matrix(values)
     communicate(adata, axes=["IL10-IL10RA/B"], receivers=["t_cell"])
     row = _row(adata, "IL10")
-    assert (row["verdict"], row["n_expressing"], row["fraction"], row["fraction_low"]) == ("not detected", 0, 0, 0)
+    assert (row["verdict"], row["n_expressing"], row["fraction"], row["fraction_low"]) == (
+        "not detected",
+        0,
+        0,
+        0,
+    )
     assert row["fraction_high"] == pytest.approx(1 - 0.025 ** (1 / 50))
     assert row["lod"] == pytest.approx(1 - 0.05 ** (1 / 50))
     assert row["reason"] == "no count in 50 cells"
@@ -108,7 +125,7 @@ def test_mouse_and_other_names_resolve(batch):
 
 @given(n_cells=st.integers(1, 5_000), share=st.floats(0, 1))
 def test_interval_holds_the_fraction_and_the_limit_means_what_it_says(n_cells, share):
-    row = _measured(int(share * n_cells), n_cells)
+    row = _measure_row(int(share * n_cells), n_cells)
     assert 0 <= row["fraction_low"] <= row["fraction"] <= row["fraction_high"] <= 1
     assert 1 - (1 - row["lod"]) ** n_cells == pytest.approx(0.95)
 
@@ -148,16 +165,35 @@ def test_result_can_be_written(batch, tmp_path):
 
 def test_a_receiver_is_read_from_its_profile(batch, tmp_path):
     path = tmp_path / "mine.csv"
-    lines = ["t,human,CXCR4,200,50,0.3", "t,human,CXCL12,200,0,0.1", "u,human,CXCR4,200,50,0.1", "v,human,CXCR4,200,50,"]
+    lines = [
+        "t,human,CXCR4,200,50,0.3",
+        "t,human,CXCL12,200,0,0.1",
+        "u,human,CXCR4,200,50,0.1",
+        "v,human,CXCR4,200,50,",
+    ]
     path.write_text("\n".join(["receiver,species,gene,n_cells,n_expressing,background", *lines]))
     communicate(adata := batch(20, 40), axes=["CXCL12-CXCR4"], receivers=[str(path)])
     assert _at(adata, "t", "CXCR4")["fraction"] == 0.25
     assert _at(adata, "t", "CXCR4")["fraction_low"] == pytest.approx(beta.ppf(0.025, 50, 151))
-    assert [_at(adata, name, "CXCR4")["above_background"] for name in "tuv"] == ["no", "yes", "unknown"]
-    assert "background alone may explain it (at most 30 % of cells)" in _at(adata, "t", "CXCR4")["reason"]
-    assert (_at(adata, "t", "CXCL12")["verdict"], _at(adata, "t", "CXCL12")["reason"]) == ("not detected", "no count in 200 cells")
+    assert [_at(adata, name, "CXCR4")["above_background"] for name in "tuv"] == [
+        "no",
+        "yes",
+        "unknown",
+    ]
+    assert (
+        "background alone may explain it (at most 30 % of cells)"
+        in _at(adata, "t", "CXCR4")["reason"]
+    )
+    assert (_at(adata, "t", "CXCL12")["verdict"], _at(adata, "t", "CXCL12")["reason"]) == (
+        "not detected",
+        "no count in 200 cells",
+    )
     absent = _at(adata, "u", "CXCL12")
-    assert (absent["verdict"], absent["reason"], absent["n_cells"]) == ("not measurable", "no row for CXCL12 in the profile", 200)
+    assert (absent["verdict"], absent["reason"], absent["n_cells"]) == (
+        "not measurable",
+        "no row for CXCL12 in the profile",
+        200,
+    )
 
 
 def test_a_mouse_batch_meets_a_human_receiver_through_the_ortholog(batch):
@@ -166,7 +202,9 @@ def test_a_mouse_batch_meets_a_human_receiver_through_the_ortholog(batch):
     adata.uns["scdiff"]["input"]["species"] = "mouse"
     communicate(adata, axes=["CXCL12-CXCR4", "HLA-G-LILRB1/2"], receivers=["t_cell", "macrophage"])
     assert _at(adata, "t_cell", "CXCR4")["species"] == "human"
-    assert _at(adata, "t_cell", "CXCR4")["reason"].endswith("; human cells, read through the ortholog")
+    assert _at(adata, "t_cell", "CXCR4")["reason"].endswith(
+        "; human cells, read through the ortholog"
+    )
     assert "ortholog" not in _at(adata, "macrophage", "Cxcr4")["reason"]
     assert _at(adata, "macrophage", "LILRB1")["reason"] == "no mouse ortholog of LILRB1"
     assert _at(adata, "batch", "HLA-G")["reason"] == "no mouse ortholog of HLA-G"
@@ -202,20 +240,39 @@ def test_one_cell_has_a_fraction_and_no_prevalence(batch):
     assert row["above_background"] in ("no", "unknown")
 
 
-def _mixed(share: float, level: float, soup: float, *, n_cells: int = 1500, depth: int = 5000, seed: int = 0) -> AnnData:
+def _mixed(
+    share: float,
+    level: float,
+    soup: float,
+    *,
+    n_cells: int = 1500,
+    depth: int = 5000,
+    seed: int = 0,
+) -> AnnData:
     """Draw a batch in which ``share`` of the cells express HGF at ``level`` per 10,000, on contamination of ``soup`` per 10,000."""
     rng = np.random.default_rng(seed)
     on, size = rng.random(n_cells) < share, depth * rng.lognormal(0, 0.4, n_cells)
-    hgf = rng.poisson((on * level * rng.gamma(3, 1 / 3, n_cells) + soup * rng.lognormal(0, 0.5, n_cells)) * size / 1e4)
-    counts = sparse.csr_matrix(np.column_stack([hgf, np.maximum(size.round() - hgf, 1)]).astype(np.float32))
-    cells, genes = pd.DataFrame({"sample": "s"}, index=[f"c{i}" for i in range(n_cells)]), pd.DataFrame(index=["HGF", "ACTB"])
+    hgf = rng.poisson(
+        (on * level * rng.gamma(3, 1 / 3, n_cells) + soup * rng.lognormal(0, 0.5, n_cells))
+        * size
+        / 1e4
+    )
+    counts = sparse.csr_matrix(
+        np.column_stack([hgf, np.maximum(size.round() - hgf, 1)]).astype(np.float32)
+    )
+    cells, genes = (
+        pd.DataFrame({"sample": "s"}, index=[f"c{i}" for i in range(n_cells)]),
+        pd.DataFrame(index=["HGF", "ACTB"]),
+    )
     adata = AnnData(obs=cells, var=genes, layers={"counts": counts})
-    adata.uns["scdiff"] = {"input": {"species": "human"}}
+    as_loaded(adata)
     communicate(adata, axes=["HGF-MET"], receivers=["t_cell"])
     return adata
 
 
-@pytest.mark.parametrize(("share", "level", "soup"), [(0.2, 3, 0.05), (0.6, 40, 1.0), (0.9, 3, 0.02)])
+@pytest.mark.parametrize(
+    ("share", "level", "soup"), [(0.2, 3, 0.05), (0.6, 40, 1.0), (0.9, 3, 0.02)]
+)
 def test_prevalence_holds_the_truth_where_the_raw_fraction_does_not(share, level, soup):
     row = _row(_mixed(share, level, soup), "HGF")
     assert row["above_background"] == "yes"
@@ -236,8 +293,14 @@ def test_contamination_alone_is_detected_but_not_above_background(soup, depth):
 
 def test_the_soup_of_empty_droplets_tells_contamination_that_all_cells_share():
     adata = _mixed(0.0, 1.0, 2.0)
-    assert _row(adata, "HGF")["prevalence_low"] > 0.5, "without the unfiltered matrix it looks like expression"
-    soup = {"counts": np.array([[2_000.0], [98_000.0]]), "genes": np.array(["HGF", "ACTB"]), "samples": np.array(["s"])}
+    assert _row(adata, "HGF")["prevalence_low"] > 0.5, (
+        "without the unfiltered matrix it looks like expression"
+    )
+    soup = {
+        "counts": np.array([[2_000.0], [98_000.0]]),
+        "genes": np.array(["HGF", "ACTB"]),
+        "samples": np.array(["s"]),
+    }
     adata.uns["scdiff"]["input"]["soup"] = soup
     communicate(adata, axes=["HGF-MET"], receivers=["t_cell"])
     assert _row(adata, "HGF")["prevalence_low"] == 0
@@ -245,21 +308,26 @@ def test_the_soup_of_empty_droplets_tells_contamination_that_all_cells_share():
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
 def test_level_lies_between_the_typical_and_half_of_the_counts(counts):
-    assert 1e-4 <= _level(np.array(counts, dtype=float), np.full(len(counts), 100.0)) <= 0.5
+    assert 1e-4 <= _guess_level(np.array(counts, dtype=float), np.full(len(counts), 100.0)) <= 0.5
 
 
 def test_small_samples_have_no_prevalence_of_their_own(batch):
     adata = batch(90, 40)
     adata.obs["sample"] = pd.Categorical(["large"] * 70 + ["small"] * 20)
     communicate(adata, axes=["CXCL12-CXCR4"], receivers=["t_cell"])
-    assert [np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("large", "small", "all")] == [False, True, False]
+    assert [
+        np.isnan(_row(adata, "CXCL12", sample)["prevalence"])
+        for sample in ("large", "small", "all")
+    ] == [False, True, False]
 
 
 def test_of_many_samples_only_all_of_them_have_a_prevalence(batch):
     adata = batch(250, 100)
     adata.obs["sample"] = pd.Categorical(np.repeat(["a", "b", "c", "d", "e"], 50))
     communicate(adata, axes=["CXCL12-CXCR4"], receivers=["t_cell"])
-    assert [np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("a", "e", "all")] == [True, True, False]
+    assert [
+        np.isnan(_row(adata, "CXCL12", sample)["prevalence"]) for sample in ("a", "e", "all")
+    ] == [True, True, False]
 
 
 @pytest.mark.slow
@@ -267,7 +335,7 @@ def test_real_msc_show_vegfa_little_hgf_and_no_il10(shared_data):
     adata = sc.read_h5ad(shared_data / "msc_mouse_bone_marrow.h5ad")
     adata.layers["counts"] = adata.X
     adata.obs["sample"] = "bone marrow"
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     communicate(adata, axes=FIRST)
     assert 0.4 < _row(adata, "Vegfa")["fraction"] < 0.6
     assert _row(adata, "Vegfa")["above_background"] == "yes"

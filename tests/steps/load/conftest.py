@@ -71,15 +71,22 @@ def write_mtx(tmp_path: Path) -> Callable[..., Path]:
         out = tmp_path / folder
         out.mkdir(parents=True, exist_ok=True)
         types = kinds or ["Gene Expression"] * adata.n_vars
-        rows = [(f"ENSG{i:011d}", gene, kind) for i, (gene, kind) in enumerate(zip(adata.var_names, types, strict=True))]
+        rows = [
+            (f"ENSG{i:011d}", gene, kind)
+            for i, (gene, kind) in enumerate(zip(adata.var_names, types, strict=True))
+        ]
         picked = [row[1:2] if columns == 1 else row[:columns] for row in rows]
         texts = {
             "barcodes.tsv": "".join(f"{name}\n" for name in adata.obs_names),
-            ("features.tsv" if columns == 3 else "genes.tsv"): "".join("\t".join(row) + "\n" for row in picked),
+            ("features.tsv" if columns == 3 else "genes.tsv"): "".join(
+                "\t".join(row) + "\n" for row in picked
+            ),
         }
         for name, text in texts.items():
             data = text.encode()
-            (out / f"{prefix}{name}{'.gz' if zipped else ''}").write_bytes(gzip.compress(data, mtime=0) if zipped else data)
+            (out / f"{prefix}{name}{'.gz' if zipped else ''}").write_bytes(
+                gzip.compress(data, mtime=0) if zipped else data
+            )
         _mtx(out / f"{prefix}matrix.mtx{'.gz' if zipped else ''}", sparse.csr_matrix(adata.X).T)
         return out
 
@@ -98,7 +105,12 @@ def _mtx(path: Path, matrix: Any) -> None:
 def write_10x_h5(tmp_path: Path) -> Callable[..., Path]:
     """Write an object as a version 3 10x h5."""
 
-    def to_file(adata: anndata.AnnData, *, kinds: Sequence[str] | None = None, genomes: Sequence[str] | None = None) -> Path:
+    def to_file(
+        adata: anndata.AnnData,
+        *,
+        kinds: Sequence[str] | None = None,
+        genomes: Sequence[str] | None = None,
+    ) -> Path:
         path = tmp_path / "cells.h5"
         matrix = sparse.csr_matrix(adata.X)
         with h5py.File(path, "w") as handle:
@@ -130,7 +142,11 @@ def write_loom(tmp_path: Path) -> Callable[..., Path]:
         with h5py.File(path, "w") as handle:
             handle["matrix"] = adata.X.toarray().T
             handle.create_dataset(f"row_attrs/{gene}", data=list(adata.var_names), dtype=text)
-            handle.create_dataset("row_attrs/Accession", data=[f"ENSG{i:011d}.3" for i in range(adata.n_vars)], dtype=text)
+            handle.create_dataset(
+                "row_attrs/Accession",
+                data=[f"ENSG{i:011d}.3" for i in range(adata.n_vars)],
+                dtype=text,
+            )
             handle.create_dataset(f"col_attrs/{cell}", data=list(adata.obs_names), dtype=text)
             handle["col_attrs/ClusterID"] = np.arange(adata.n_obs)
             handle["col_attrs/_X"] = np.zeros((adata.n_obs, 2))

@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import sparse
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 __all__ = ["CONTRACTS", "Contract", "Verdict", "judge"]
 
@@ -64,19 +64,31 @@ def bases(n_cells: int, seed: int, length: int = 16) -> list[str]:
 def simulated(genes: Mapping[str, str], seed: int) -> np.ndarray:
     """Counts of a part, cells x genes: markers rare, other genes of many levels."""
     rng = np.random.default_rng(seed)
-    level = np.where([gene.upper() in ("INS", "INS1", "INS2", "PDX1", "NKX6-1", "NEUROG3", "GCG") for gene in genes], 0.4, 1.0)
+    level = np.where(
+        [
+            gene.upper() in ("INS", "INS1", "INS2", "PDX1", "NKX6-1", "NEUROG3", "GCG")
+            for gene in genes
+        ],
+        0.4,
+        1.0,
+    )
     return rng.poisson(level * rng.gamma(2.0, 1.0, len(genes)), (N_CELLS, len(genes)))
 
 
 CELLS = bases(N_CELLS, 1)
-PARTS = {name: pd.DataFrame(simulated(HUMAN, seed), CELLS, list(HUMAN)) for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))}
+PARTS = {
+    name: pd.DataFrame(simulated(HUMAN, seed), CELLS, list(HUMAN))
+    for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))
+}
 TOTAL = PARTS["spliced"] + PARTS["unspliced"] + PARTS["ambiguous"]
 OF_CELLS = PARTS["spliced"] + PARTS["ambiguous"]
 OF_MOUSE = pd.DataFrame(simulated(MOUSE, 7) + simulated(MOUSE, 8), CELLS, list(MOUSE))
 MORE = TOTAL + np.random.default_rng(9).poisson(0.2, TOTAL.shape)
 """The same cells by another way of counting."""
 
-_EMPTY = pd.DataFrame(np.random.default_rng(3).poisson(0.03, (150, len(HUMAN))), bases(150, 4), list(HUMAN))
+_EMPTY = pd.DataFrame(
+    np.random.default_rng(3).poisson(0.03, (150, len(HUMAN))), bases(150, 4), list(HUMAN)
+)
 RAW = pd.concat([TOTAL, _EMPTY[_EMPTY.sum(axis=1) > 0]])
 """Cells and droplets without one."""
 
@@ -135,7 +147,15 @@ class Contract:
 CONTRACTS: list[Contract] = []
 
 
-def contract(name: str, page: str, right: Frames | None = None, *, refusal: str = "", said: str = "", **options: Any) -> Any:
+def contract(
+    name: str,
+    page: str,
+    right: Frames | None = None,
+    *,
+    refusal: str = "",
+    said: str = "",
+    **options: Any,
+) -> Any:
     """Enter a layout; the function writes it."""
 
     def enter(write: Callable[[Path], Any]) -> Callable[[Path], Any]:
@@ -167,13 +187,19 @@ def judge(of: Contract, folder: Path) -> Verdict:
             adata = load(given, **of.options)
         except ScdiffError as error:
             said = str(error).replace(str(folder), "")
-            return Verdict("refused rightly" if of.refusal and re.search(of.refusal, said) else "refused", said)
+            return Verdict(
+                "refused rightly" if of.refusal and re.search(of.refusal, said) else "refused", said
+            )
     record = adata.uns["scdiff"]["input"]
     said = " | ".join([*record["notes"], *record["repairs"]])
     if of.right is None:
         return Verdict("wrong", f"accepted {adata.n_obs} cells")
     verdict = compared(adata, of.right)
-    return Verdict("wrong", f"no note says {of.said!r}: {said}") if verdict.holds and not re.search(of.said, said) else verdict
+    return (
+        Verdict("wrong", f"no note says {of.said!r}: {said}")
+        if verdict.holds and not re.search(of.said, said)
+        else verdict
+    )
 
 
 def compared(adata: anndata.AnnData, right: Frames) -> Verdict:
@@ -184,16 +210,25 @@ def compared(adata: anndata.AnnData, right: Frames) -> Verdict:
     counts = pd.DataFrame(adata.layers["counts"].toarray(), adata.obs_names, adata.var_names)
     for sample, frame in right.items():
         here = counts[samples == sample]
-        here = here.set_axis([name if name in frame.index else name.removeprefix(f"{sample}:") for name in here.index])
+        here = here.set_axis(
+            [
+                name if name in frame.index else name.removeprefix(f"{sample}:")
+                for name in here.index
+            ]
+        )
         if sorted(here.index) != sorted(frame.index):
             return Verdict(
-                "samples lost", f"{sample}: {len(here)} cells ({list(here.index[:2])}) for {len(frame)} ({list(frame.index[:2])})"
+                "samples lost",
+                f"{sample}: {len(here)} cells ({list(here.index[:2])}) for {len(frame)} ({list(frame.index[:2])})",
             )
         if set(here.columns) != set(frame.columns):
             odd = sorted(set(here.columns) ^ set(frame.columns))
             return Verdict("wrong", f"{here.shape[1]} genes for {frame.shape[1]} ({odd[:4]})")
         if not np.array_equal(here.loc[frame.index, frame.columns].to_numpy(), frame.to_numpy()):
-            return Verdict("wrong", f"{sample}: the sum is {here.to_numpy().sum() / frame.to_numpy().sum():.3f} of the right one")
+            return Verdict(
+                "wrong",
+                f"{sample}: the sum is {here.to_numpy().sum() / frame.to_numpy().sum():.3f} of the right one",
+            )
     return Verdict("right")
 
 
@@ -216,17 +251,30 @@ def lines(values: Sequence[Any]) -> str:
 def mtx(values: Any, kind: str = "integer") -> str:
     """Text of a matrix in the Matrix Market format, as it stands."""
     matrix = sparse.coo_matrix(np.asarray(values))
-    body = lines([f"{row + 1} {column + 1} {value}" for row, column, value in zip(matrix.row, matrix.col, matrix.data, strict=True)])
+    body = lines(
+        [
+            f"{row + 1} {column + 1} {value}"
+            for row, column, value in zip(matrix.row, matrix.col, matrix.data, strict=True)
+        ]
+    )
     return f"%%MatrixMarket matrix coordinate {kind} general\n%\n{matrix.shape[0]} {matrix.shape[1]} {matrix.nnz}\n{body}"
 
 
-def features(frame: pd.DataFrame, kind: str = "Gene Expression", genes: Mapping[str, str] = HUMAN) -> list[str]:
+def features(
+    frame: pd.DataFrame, kind: str = "Gene Expression", genes: Mapping[str, str] = HUMAN
+) -> list[str]:
     """Lines of features.tsv: id, name, type."""
     return [f"{genes.get(gene, gene)}\t{gene}\t{kind}" for gene in frame]
 
 
 def mex(
-    at: Path, frame: pd.DataFrame, listed: Sequence[str] | None = None, *, gz: str = ".gz", genes: str = "features.tsv", prefix: str = ""
+    at: Path,
+    frame: pd.DataFrame,
+    listed: Sequence[str] | None = None,
+    *,
+    gz: str = ".gz",
+    genes: str = "features.tsv",
+    prefix: str = "",
 ) -> Path:
     """Matrix (genes x cells), barcodes and features, as Cell Ranger and STARsolo write them."""
     put(at / f"{prefix}matrix.mtx{gz}", mtx(frame.to_numpy().T))
@@ -236,7 +284,11 @@ def mex(
 
 
 def tenx_h5(
-    path: Path, frame: pd.DataFrame, kinds: Sequence[str] | None = None, genome: str = "GRCh38", genes: Mapping[str, str] = HUMAN
+    path: Path,
+    frame: pd.DataFrame,
+    kinds: Sequence[str] | None = None,
+    genome: str = "GRCh38",
+    genes: Mapping[str, str] = HUMAN,
 ) -> Path:
     """HDF5 of Cell Ranger 3 and later: group matrix with features."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +296,11 @@ def tenx_h5(
     with h5py.File(path, "w") as handle:
         group = handle.create_group("matrix")
         group["barcodes"] = np.array(list(frame.index), dtype="S")
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+        group["data"], group["indices"], group["indptr"] = (
+            matrix.data,
+            matrix.indices.astype(np.int64),
+            matrix.indptr.astype(np.int64),
+        )
         group["shape"] = np.array(matrix.shape, dtype=np.int32)
         listed = group.create_group("features")
         listed["_all_tag_keys"] = np.array([b"genome"])
@@ -255,10 +311,14 @@ def tenx_h5(
     return path
 
 
-def annotated(x: pd.DataFrame | None, frame: pd.DataFrame = TOTAL, **layers: pd.DataFrame) -> anndata.AnnData:
+def annotated(
+    x: pd.DataFrame | None, frame: pd.DataFrame = TOTAL, **layers: pd.DataFrame
+) -> anndata.AnnData:
     """Object with symbols as index of the genes."""
     values = None if x is None else sparse.csr_matrix(x.to_numpy().astype(np.float32))
-    made = anndata.AnnData(values, pd.DataFrame(index=list(frame.index)), pd.DataFrame(index=list(frame.columns)))
+    made = anndata.AnnData(
+        values, pd.DataFrame(index=list(frame.index)), pd.DataFrame(index=list(frame.columns))
+    )
     for name, part in layers.items():
         made.layers[name] = sparse.csr_matrix(part.to_numpy().astype(np.float32))
     return made
@@ -283,7 +343,13 @@ def logged(frame: pd.DataFrame) -> pd.DataFrame:
     return np.log1p(frame.div(frame.sum(axis=1), axis=0) * 1e4)
 
 
-def loom(path: Path, frame: pd.DataFrame, layers: Frames | None = None, rows: Any = None, columns: Any = None) -> Path:
+def loom(
+    path: Path,
+    frame: pd.DataFrame,
+    layers: Frames | None = None,
+    rows: Any = None,
+    columns: Any = None,
+) -> Path:
     """Loom file of version 3: genes x cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = h5py.string_dtype()
@@ -295,7 +361,11 @@ def loom(path: Path, frame: pd.DataFrame, layers: Frames | None = None, rows: An
         for group, attributes in (("row_attrs", rows), ("col_attrs", columns)):
             made = handle.create_group(group)
             for name, values in attributes.items():
-                made.create_dataset(name, data=list(values), dtype=text if isinstance(next(iter(values)), str) else None)
+                made.create_dataset(
+                    name,
+                    data=list(values),
+                    dtype=text if isinstance(next(iter(values)), str) else None,
+                )
         for name in ("row_graphs", "col_graphs", "attrs"):
             handle.create_group(name)
         handle["attrs"].create_dataset("LOOM_SPEC_VERSION", data="3.0.0", dtype=text)
@@ -329,9 +399,18 @@ def _(at: Path) -> Path:
     mex(outs / "raw_feature_bc_matrix", lane(RAW))
     tenx_h5(outs / "filtered_feature_bc_matrix.h5", lane(TOTAL))
     tenx_h5(outs / "raw_feature_bc_matrix.h5", lane(RAW))
-    put(outs / "metrics_summary.csv", 'Estimated Number of Cells,Mean Reads per Cell,Q30\n"1,204","51,000",96.1%\n')
-    put(outs / "analysis/clustering/gene_expression_graphclust/clusters.csv", "Barcode,Cluster\nAAAC-1,1\n")
-    put(outs / "analysis/pca/gene_expression_10_components/projection.csv", "Barcode,PC-1\nAAAC-1,0.5\n")
+    put(
+        outs / "metrics_summary.csv",
+        'Estimated Number of Cells,Mean Reads per Cell,Q30\n"1,204","51,000",96.1%\n',
+    )
+    put(
+        outs / "analysis/clustering/gene_expression_graphclust/clusters.csv",
+        "Barcode,Cluster\nAAAC-1,1\n",
+    )
+    put(
+        outs / "analysis/pca/gene_expression_10_components/projection.csv",
+        "Barcode,PC-1\nAAAC-1,0.5\n",
+    )
     put(outs / "web_summary.html", "<html></html>")
     put(outs / "cloupe.cloupe", b"\x00\x01")
     with h5py.File(outs / "molecule_info.h5", "w") as handle:
@@ -344,7 +423,9 @@ def _(at: Path) -> Path:
     return mex(at / "s1/outs/filtered_feature_bc_matrix", lane(TOTAL))
 
 
-@contract("Cell Ranger 2 count: filtered_gene_bc_matrices/GRCh38/", f"{CR_OLD}2.2/output/matrices", ONE)
+@contract(
+    "Cell Ranger 2 count: filtered_gene_bc_matrices/GRCh38/", f"{CR_OLD}2.2/output/matrices", ONE
+)
 def _(at: Path) -> Path:
     folder = at / "s1/outs/filtered_gene_bc_matrices/GRCh38"
     mex(folder, lane(TOTAL), [f"{HUMAN[gene]}\t{gene}" for gene in TOTAL], gz="", genes="genes.tsv")
@@ -356,7 +437,9 @@ def _(at: Path) -> Path:
     return tenx_h5(at / "s1/outs/filtered_feature_bc_matrix.h5", lane(TOTAL))
 
 
-@contract("Cell Ranger 2 count: filtered_gene_bc_matrices_h5.h5", f"{CR_OLD}2.2/advanced/h5_matrices", ONE)
+@contract(
+    "Cell Ranger 2 count: filtered_gene_bc_matrices_h5.h5", f"{CR_OLD}2.2/advanced/h5_matrices", ONE
+)
 def _(at: Path) -> Path:
     path = at / "s1/outs/filtered_gene_bc_matrices_h5.h5"
     path.parent.mkdir(parents=True)
@@ -364,21 +447,31 @@ def _(at: Path) -> Path:
     with h5py.File(path, "w") as handle:
         group = handle.create_group("GRCh38")
         group["barcodes"] = np.array(list(lane(TOTAL).index), dtype="S")
-        group["genes"], group["gene_names"] = (np.array(list(names), dtype="S") for names in (HUMAN.values(), HUMAN))
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+        group["genes"], group["gene_names"] = (
+            np.array(list(names), dtype="S") for names in (HUMAN.values(), HUMAN)
+        )
+        group["data"], group["indices"], group["indptr"] = (
+            matrix.data,
+            matrix.indices.astype(np.int64),
+            matrix.indptr.astype(np.int64),
+        )
         group["shape"] = np.array(matrix.shape, dtype=np.int32)
     return path
 
 
 @contract("Cell Ranger count: mouse", f"{CR}cr-outputs-mex-matrices", {"m1": lane(OF_MOUSE)})
 def _(at: Path) -> Path:
-    return mex(at / "m1/outs/filtered_feature_bc_matrix", lane(OF_MOUSE), features(OF_MOUSE, genes=MOUSE))
+    return mex(
+        at / "m1/outs/filtered_feature_bc_matrix", lane(OF_MOUSE), features(OF_MOUSE, genes=MOUSE)
+    )
 
 
 BARNYARD = "https://www.10xgenomics.com/support/software/cell-ranger/latest/analysis/inputs/cr-3p-references"
 
 
-@contract("Cell Ranger count: GRCh38_and_mm10", BARNYARD, ONE, said="several genomes", species="human")
+@contract(
+    "Cell Ranger count: GRCh38_and_mm10", BARNYARD, ONE, said="several genomes", species="human"
+)
 def _(at: Path) -> Path:
     both = pd.concat([lane(TOTAL), lane(OF_MOUSE) // 2], axis=1)
     listed = [f"GRCh38_{i}\tGRCh38_{s}\tGene Expression" for s, i in HUMAN.items()]
@@ -386,10 +479,20 @@ def _(at: Path) -> Path:
     return mex(at / "s1/outs/filtered_feature_bc_matrix", both, listed)
 
 
-TAGS = pd.DataFrame(np.random.default_rng(5).poisson(80, (N_CELLS, 3)), CELLS, ["CMO301", "CMO302", "CMO303"])
-ADT = pd.DataFrame(np.random.default_rng(6).poisson(60, (N_CELLS, 4)), CELLS, ["CD3", "CD19", "CD4", "CD8"])
-GUIDES = pd.DataFrame(np.random.default_rng(7).poisson(9, (N_CELLS, 3)), CELLS, ["PDX1-1", "NTC-1", "NTC-2"])
-PEAKS = pd.DataFrame(np.random.default_rng(8).poisson(1, (N_CELLS, 60)), CELLS, [f"chr1:{n}00-{n}90" for n in range(60)])
+TAGS = pd.DataFrame(
+    np.random.default_rng(5).poisson(80, (N_CELLS, 3)), CELLS, ["CMO301", "CMO302", "CMO303"]
+)
+ADT = pd.DataFrame(
+    np.random.default_rng(6).poisson(60, (N_CELLS, 4)), CELLS, ["CD3", "CD19", "CD4", "CD8"]
+)
+GUIDES = pd.DataFrame(
+    np.random.default_rng(7).poisson(9, (N_CELLS, 3)), CELLS, ["PDX1-1", "NTC-1", "NTC-2"]
+)
+PEAKS = pd.DataFrame(
+    np.random.default_rng(8).poisson(1, (N_CELLS, 60)),
+    CELLS,
+    [f"chr1:{n}00-{n}90" for n in range(60)],
+)
 
 
 def with_others(others: pd.DataFrame, kind: str, name: str) -> tuple[pd.DataFrame, list[str]]:
@@ -399,7 +502,11 @@ def with_others(others: pd.DataFrame, kind: str, name: str) -> tuple[pd.DataFram
     return lane(both), listed
 
 
-@contract("Cell Ranger multi: per_sample_outs/ with CellPlex", f"{CR}cr-multi-outputs-overview", halves(lane(TOTAL)))
+@contract(
+    "Cell Ranger multi: per_sample_outs/ with CellPlex",
+    f"{CR}cr-multi-outputs-overview",
+    halves(lane(TOTAL)),
+)
 def _(at: Path) -> Path:
     both, listed = with_others(TAGS, "Multiplexing Capture", "{}")
     outs = at / "pool/outs"
@@ -415,7 +522,10 @@ def _(at: Path) -> Path:
             "Category,Library Type,Metric Name,Metric Value\nCells,Gene Expression,Cells,24\n",
         )
     mex(outs / "multi/count/raw_feature_bc_matrix", lane(RAW))
-    put(outs / "multi/multiplexing_analysis/assignment_confidence_table.csv", "CMO301,CMO302,Barcode\n0.9,0.1,AAAC-1\n")
+    put(
+        outs / "multi/multiplexing_analysis/assignment_confidence_table.csv",
+        "CMO301,CMO302,Barcode\n0.9,0.1,AAAC-1\n",
+    )
     put(outs / "config.csv", "[gene-expression]\nreference,/r\n")
     return at / "pool"
 
@@ -426,7 +536,9 @@ FLEX = f"{CR}cr-flex-multi-outputs-overview"
 def flexed() -> pd.DataFrame:
     """Cells of a Flex run: 16 bases of the droplet, 8 of the probe barcode, ``-1``."""
     probes = {"ctrl": "ACTTTAGG", "treated": "AACGGGAA"}
-    return TOTAL.set_axis([f"{cell}{probes[sample]}-1" for cell, sample in zip(CELLS, OF_SAMPLES, strict=True)])
+    return TOTAL.set_axis(
+        [f"{cell}{probes[sample]}-1" for cell, sample in zip(CELLS, OF_SAMPLES, strict=True)]
+    )
 
 
 @contract("Cell Ranger multi: Flex, probe barcodes", FLEX, halves(flexed()))
@@ -437,15 +549,24 @@ def _(at: Path) -> Path:
         mex(count / "sample_filtered_feature_bc_matrix", frame)
         tenx_h5(count / "sample_filtered_feature_bc_matrix.h5", frame)
         tenx_h5(count / "sample_raw_probe_bc_matrix.h5", frame)
-        put(count / "probe_set.csv", "#panel_name=Human\ngene_id,probe_seq,probe_id,included,region\nENSG1,ACGT,p1,TRUE,spliced\n")
-        put(outs / f"per_sample_outs/{name}/metrics_summary.csv", "Category,Metric Name,Metric Value\nCells,Cells,24\n")
+        put(
+            count / "probe_set.csv",
+            "#panel_name=Human\ngene_id,probe_seq,probe_id,included,region\nENSG1,ACGT,p1,TRUE,spliced\n",
+        )
+        put(
+            outs / f"per_sample_outs/{name}/metrics_summary.csv",
+            "Category,Metric Name,Metric Value\nCells,Cells,24\n",
+        )
     tenx_h5(outs / "multi/count/raw_feature_bc_matrix.h5", flexed())
     return at / "flex/outs"
 
 
 @contract("Cell Ranger multi: one sample's folder", FLEX, {"ctrl": halves(flexed())["ctrl"]})
 def _(at: Path) -> Path:
-    return mex(at / "outs/per_sample_outs/ctrl/count/sample_filtered_feature_bc_matrix", halves(flexed())["ctrl"])
+    return mex(
+        at / "outs/per_sample_outs/ctrl/count/sample_filtered_feature_bc_matrix",
+        halves(flexed())["ctrl"],
+    )
 
 
 AGGR = "https://www.10xgenomics.com/support/software/cell-ranger/latest/analysis/running-pipelines/cr-3p-aggr"
@@ -455,7 +576,10 @@ WELLS = [1] * (N_CELLS // 2) + [2] * (N_CELLS // 2)
 def aggregated(at: Path, h5: bool) -> Path:
     """Output of cellranger aggr."""
     outs = at / "aggr/outs"
-    put(outs / "aggregation.csv", "sample_id,molecule_h5,donor\nctrl,/a/molecule_info.h5,d1\ntreated,/b/molecule_info.h5,d2\n")
+    put(
+        outs / "aggregation.csv",
+        "sample_id,molecule_h5,donor\nctrl,/a/molecule_info.h5,d1\ntreated,/b/molecule_info.h5,d2\n",
+    )
     put(outs / "count/summary.json", "{}")
     if h5:
         return tenx_h5(outs / "count/filtered_feature_bc_matrix.h5", lane(TOTAL, WELLS))
@@ -486,7 +610,9 @@ def _(at: Path) -> Path:
 @contract("Cell Ranger ARC: h5", ARC, ONE)
 def _(at: Path) -> Path:
     both, listed = with_others(PEAKS, "Peaks", "{}")
-    return tenx_h5(at / "s1/outs/filtered_feature_bc_matrix.h5", both, [line.split("\t")[2] for line in listed])
+    return tenx_h5(
+        at / "s1/outs/filtered_feature_bc_matrix.h5", both, [line.split("\t")[2] for line in listed]
+    )
 
 
 CITE = "https://support.10xgenomics.com/single-cell-gene-expression/software/pipelines/3.0/output/matrices"
@@ -501,7 +627,9 @@ def _(at: Path) -> Path:
 @contract("Cell Ranger count: guides (CRISPR), h5", CITE, ONE)
 def _(at: Path) -> Path:
     both, listed = with_others(GUIDES, "CRISPR Guide Capture", "{}")
-    return tenx_h5(at / "s1/outs/filtered_feature_bc_matrix.h5", both, [line.split("\t")[2] for line in listed])
+    return tenx_h5(
+        at / "s1/outs/filtered_feature_bc_matrix.h5", both, [line.split("\t")[2] for line in listed]
+    )
 
 
 @contract("Cell Ranger count: hashtags", CITE, ONE)
@@ -511,7 +639,11 @@ def _(at: Path) -> Path:
     return mex(at / "s1/outs/filtered_feature_bc_matrix", both, listed)
 
 
-@contract("Cell Ranger: molecule_info.h5 alone", f"{CR}cr-outputs-molecule-info", refusal="filtered_feature_bc_matrix")
+@contract(
+    "Cell Ranger: molecule_info.h5 alone",
+    f"{CR}cr-outputs-molecule-info",
+    refusal="filtered_feature_bc_matrix",
+)
 def _(at: Path) -> Path:
     path = at / "molecule_info.h5"
     with h5py.File(path, "w") as handle:
@@ -547,13 +679,22 @@ STAR = "https://github.com/alexdobin/STAR/blob/master/docs/STARsolo.md"
 BARE = {"s1": TOTAL}
 
 
-def solo(at: Path, feature: str, frame: pd.DataFrame = TOTAL, raw: pd.DataFrame | None = RAW, prefix: str = "") -> Path:
+def solo(
+    at: Path,
+    feature: str,
+    frame: pd.DataFrame = TOTAL,
+    raw: pd.DataFrame | None = RAW,
+    prefix: str = "",
+) -> Path:
     """One feature of STARsolo: filtered and raw."""
     gene = at / f"s1/{prefix}Solo.out/{feature}"
     mex(gene / "filtered", frame, gz="")
     if raw is not None:
         mex(gene / "raw", raw, gz="")
-    put(gene / "Summary.csv", "Number of Reads,1200000\nReads With Valid Barcodes,0.97\nEstimated Number of Cells,48\n")
+    put(
+        gene / "Summary.csv",
+        "Number of Reads,1200000\nReads With Valid Barcodes,0.97\nEstimated Number of Cells,48\n",
+    )
     put(gene / "Features.stats", "   noUnmapped  1200\n   yesWLmatch  800000\n")
     put(gene / "UMIperCellSorted.txt", lines(sorted(frame.sum(axis=1), reverse=True)))
     put(at / f"s1/{prefix}Solo.out/Barcodes.stats", "   nNoAdapter  0\n")
@@ -580,7 +721,11 @@ def _(at: Path) -> Path:
     return solo(at, "Gene", prefix="run7_")
 
 
-@contract("STARsolo: Gene beside GeneFull_Ex50pAS", STAR, refusal=r"(?s)Gene/filtered.*name the one to load|Give each cell once")
+@contract(
+    "STARsolo: Gene beside GeneFull_Ex50pAS",
+    STAR,
+    refusal=r"(?s)Gene/filtered.*Give the path of the one to load|Give each cell once",
+)
 def _(at: Path) -> Path:
     solo(at, "GeneFull_Ex50pAS", MORE, None)
     return solo(at, "Gene")
@@ -599,7 +744,9 @@ def _(at: Path) -> Path:
     return raw
 
 
-@contract("STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="give matrix.mtx, which stands beside it")
+@contract(
+    "STARsolo: UniqueAndMult-EM.mtx itself", STAR, refusal="Give matrix.mtx in the same folder"
+)
 def _(at: Path) -> Path:
     raw = mex(at / "s1/Solo.out/Gene/raw", TOTAL, gz="")
     return put(raw / "UniqueAndMult-EM.mtx", shared_reads(TOTAL))
@@ -620,8 +767,16 @@ def velocyto(at: Path, *, old: bool, states: Sequence[str] = ("raw",)) -> Path:
             continue
         rows, columns = np.nonzero(TOTAL.to_numpy().T)
         values = [part.to_numpy().T[rows, columns] for part in PARTS.values()]
-        body = lines([" ".join(map(str, entry)) for entry in zip(rows + 1, columns + 1, *values, strict=True)])
-        put(folder / "matrix.mtx", f"%%MatrixMarket matrix coordinate integer general\n%\n{len(HUMAN)} {N_CELLS} {len(rows)}\n{body}")
+        body = lines(
+            [
+                " ".join(map(str, entry))
+                for entry in zip(rows + 1, columns + 1, *values, strict=True)
+            ]
+        )
+        put(
+            folder / "matrix.mtx",
+            f"%%MatrixMarket matrix coordinate integer general\n%\n{len(HUMAN)} {N_CELLS} {len(rows)}\n{body}",
+        )
     return at / "s1"
 
 
@@ -636,7 +791,12 @@ def _(at: Path) -> Path:
     return velocyto(at, old=False)
 
 
-@contract("STARsolo before 2.7.9: Velocyto with three values a line", VELOCYTO, BARE, said=r"spliced \+ unspliced \+ ambiguous")
+@contract(
+    "STARsolo before 2.7.9: Velocyto with three values a line",
+    VELOCYTO,
+    BARE,
+    said=r"spliced \+ unspliced \+ ambiguous",
+)
 def _(at: Path) -> Path:
     return velocyto(at, old=True) / "Solo.out/Velocyto/raw"
 
@@ -666,16 +826,29 @@ def fry(at: Path, *, usa: bool = True) -> Path:
     """Folder that alevin-fry quant writes."""
     folder = at / "s1/af_quant"
     ends = {"": "spliced", "-U": "unspliced", "-A": "ambiguous"} if usa else {"": ""}
-    parts = np.hstack([PARTS[part].to_numpy() if part else TOTAL.to_numpy() for part in ends.values()])
+    parts = np.hstack(
+        [PARTS[part].to_numpy() if part else TOTAL.to_numpy() for part in ends.values()]
+    )
     put(folder / "alevin/quants_mat.mtx", mtx(parts, "real"))
     put(folder / "alevin/quants_mat_rows.txt", lines(CELLS))
-    put(folder / "alevin/quants_mat_cols.txt", lines([f"{stable}{end}" for end in ends for stable in HUMAN.values()]))
-    put(folder / "quant.json", json.dumps({"usa_mode": usa, "num_genes": parts.shape[1], "num_quantified_cells": N_CELLS}))
+    put(
+        folder / "alevin/quants_mat_cols.txt",
+        lines([f"{stable}{end}" for end in ends for stable in HUMAN.values()]),
+    )
+    put(
+        folder / "quant.json",
+        json.dumps({"usa_mode": usa, "num_genes": parts.shape[1], "num_quantified_cells": N_CELLS}),
+    )
     put(folder / "featureDump.txt", "CB\tCorrectedReads\tMappedReads\nACGT\t10\t9\n")
     return folder
 
 
-@contract("alevin-fry: USA mode, cells (S+A)", FRY, {"s1": OF_CELLS}, said=r"for nuclei, set load.matrix=S\+U\+A")
+@contract(
+    "alevin-fry: USA mode, cells (S+A)",
+    FRY,
+    {"s1": OF_CELLS},
+    said=r"For nuclei, set load.matrix=S\+U\+A",
+)
 def _(at: Path) -> Path:
     return fry(at)
 
@@ -714,7 +887,11 @@ def _(at: Path) -> Path:
     return simpleaf(at)
 
 
-@contract("simpleaf: first quants.h5ad, names beside the index", "https://github.com/COMBINE-lab/af-anndata", BARE)
+@contract(
+    "simpleaf: first quants.h5ad, names beside the index",
+    "https://github.com/COMBINE-lab/af-anndata",
+    BARE,
+)
 def _(at: Path) -> Path:
     made = annotated(TOTAL * 0, **PARTS)
     made.obs["barcodes"] = list(made.obs_names)
@@ -768,13 +945,18 @@ KB = "https://www.kallistobus.tools/kb_usage/kb_count/"
 KB_NAC = "https://doi.org/10.1038/s41596-024-01057-0"
 
 
-def kb(at: Path, matrices: Frames, state: str = "counts_unfiltered", cells: Sequence[str] = CELLS) -> Path:
+def kb(
+    at: Path, matrices: Frames, state: str = "counts_unfiltered", cells: Sequence[str] = CELLS
+) -> Path:
     """Matrices of kb count, cells x genes, with the lists of all."""
     folder = at / "s1" / state
     for name, frame in matrices.items():
         put(folder / f"cells_x_genes{name}.mtx", mtx(frame.loc[list(cells)].to_numpy(), "real"))
     put(folder / "cells_x_genes.barcodes.txt", lines(cells))
-    put(folder / "cells_x_genes.genes.txt", lines([f"{stable}.{n % 9 + 1}" for n, stable in enumerate(HUMAN.values())]))
+    put(
+        folder / "cells_x_genes.genes.txt",
+        lines([f"{stable}.{n % 9 + 1}" for n, stable in enumerate(HUMAN.values())]),
+    )
     put(folder / "cells_x_genes.genes.names.txt", lines(HUMAN))
     put(at / "s1/run_info.json", "{}")
     put(at / "s1/inspect.json", "{}")
@@ -782,7 +964,10 @@ def kb(at: Path, matrices: Frames, state: str = "counts_unfiltered", cells: Sequ
     return folder
 
 
-NAC = {f".{name}": part for name, part in zip(("mature", "nascent", "ambiguous"), PARTS.values(), strict=True)}
+NAC = {
+    f".{name}": part
+    for name, part in zip(("mature", "nascent", "ambiguous"), PARTS.values(), strict=True)
+}
 LAMANNO = {name: PARTS[name] for name in ("spliced", "unspliced")}
 OF_LAMANNO = {"s1": PARTS["spliced"] + PARTS["unspliced"]}
 
@@ -831,15 +1016,29 @@ def _(at: Path) -> Path:
     return kb(at, {**NAC, ".total": TOTAL}) / "cells_x_genes.total.mtx"
 
 
-@contract("kb count: nac --sum=nucleus, the matrix nucleus", KB_NAC, {"s1": PARTS["unspliced"] + PARTS["ambiguous"]})
+@contract(
+    "kb count: nac --sum=nucleus, the matrix nucleus",
+    KB_NAC,
+    {"s1": PARTS["unspliced"] + PARTS["ambiguous"]},
+)
 def _(at: Path) -> Path:
-    return kb(at, {**NAC, ".nucleus": PARTS["unspliced"] + PARTS["ambiguous"]}) / "cells_x_genes.nucleus.mtx"
+    return (
+        kb(at, {**NAC, ".nucleus": PARTS["unspliced"] + PARTS["ambiguous"]})
+        / "cells_x_genes.nucleus.mtx"
+    )
 
 
-@contract("kb count: nac, adata.h5ad (X is mature)", "https://github.com/pachterlab/kb_python/issues/265", BARE)
+@contract(
+    "kb count: nac, adata.h5ad (X is mature)",
+    "https://github.com/pachterlab/kb_python/issues/265",
+    BARE,
+)
 def _(at: Path) -> Path:
     layers = {name[1:]: part for name, part in NAC.items()}
-    return save(by_id(annotated(PARTS["spliced"], **layers), "gene_name", ".3"), at / "s1/counts_unfiltered/adata.h5ad")
+    return save(
+        by_id(annotated(PARTS["spliced"], **layers), "gene_name", ".3"),
+        at / "s1/counts_unfiltered/adata.h5ad",
+    )
 
 
 @contract("kb count: lamanno", KB, OF_LAMANNO)
@@ -855,36 +1054,53 @@ def _(at: Path) -> Path:
 
 @contract("kb count: lamanno, adata.h5ad", KB, OF_LAMANNO)
 def _(at: Path) -> Path:
-    return save(by_id(annotated(PARTS["spliced"], **LAMANNO), "gene_name", ".2"), at / "s1/counts_unfiltered/adata.h5ad")
+    return save(
+        by_id(annotated(PARTS["spliced"], **LAMANNO), "gene_name", ".2"),
+        at / "s1/counts_unfiltered/adata.h5ad",
+    )
 
 
 @contract("kb count: --loom", KB, BARE)
 def _(at: Path) -> Path:
     rows = {"target_name": list(HUMAN.values()), "gene_name": list(HUMAN)}
-    return loom(at / "s1/counts_unfiltered/adata.loom", TOTAL, rows=rows, columns={"barcode": CELLS})
+    return loom(
+        at / "s1/counts_unfiltered/adata.loom", TOTAL, rows=rows, columns={"barcode": CELLS}
+    )
 
 
 # ---------------------------------------------------------------- Parse, ScaleBio
 
 PARSE = "https://support.parsebiosciences.com/hc/en-us/articles/17166220335636-Pipeline-Outputs"
-WELL_CELLS = [f"{n % 48 + 1:02d}_{n * 7 % 96 + 1:02d}_{n * 11 % 96 + 1:02d}__s1" for n in range(N_CELLS)]
+WELL_CELLS = [
+    f"{n % 48 + 1:02d}_{n * 7 % 96 + 1:02d}_{n * 11 % 96 + 1:02d}__s1" for n in range(N_CELLS)
+]
 PARSED = TOTAL.set_axis(WELL_CELLS)
 
 
-def parse(at: Path, frame: pd.DataFrame, samples: Sequence[str], matrix: str = "count_matrix.mtx") -> Path:
+def parse(
+    at: Path, frame: pd.DataFrame, samples: Sequence[str], matrix: str = "count_matrix.mtx"
+) -> Path:
     """Folder DGE_filtered of split-pipe: cells x genes."""
     put(at / matrix, mtx(frame.to_numpy()))
-    put(at / "all_genes.csv", "gene_id,gene_name,genome\n" + lines([f"{stable},{gene},hg38" for gene, stable in HUMAN.items()]))
+    put(
+        at / "all_genes.csv",
+        "gene_id,gene_name,genome\n"
+        + lines([f"{stable},{gene},hg38" for gene, stable in HUMAN.items()]),
+    )
     told = [
         f"{cell},{sample},hg38,{30 + n},{90 + n},{120 + n},A1,B2,C3"
         for n, (cell, sample) in enumerate(zip(frame.index, samples, strict=True))
     ]
-    heading = "bc_wells,sample,species,gene_count,tscp_count,mread_count,bc1_well,bc2_well,bc3_well\n"
+    heading = (
+        "bc_wells,sample,species,gene_count,tscp_count,mread_count,bc1_well,bc2_well,bc3_well\n"
+    )
     put(at / "cell_metadata.csv", heading + lines(told))
     return at
 
 
-@contract("Parse: all-sample/DGE_filtered", PARSE, halves(PARSED), said="cell_metadata.csv column sample")
+@contract(
+    "Parse: all-sample/DGE_filtered", PARSE, halves(PARSED), said="cell_metadata.csv column sample"
+)
 def _(at: Path) -> Path:
     return parse(at / "exp1/all-sample/DGE_filtered", PARSED, OF_SAMPLES)
 
@@ -896,19 +1112,30 @@ def _(at: Path) -> Path:
 
 @contract("Parse: folders of two samples", PARSE, halves(PARSED))
 def _(at: Path) -> list[Path]:
-    return [parse(at / f"exp1/{name}/DGE_filtered", frame, [name] * len(frame)) for name, frame in halves(PARSED).items()]
+    return [
+        parse(at / f"exp1/{name}/DGE_filtered", frame, [name] * len(frame))
+        for name, frame in halves(PARSED).items()
+    ]
 
 
 @contract("Parse: filtered and unfiltered", PARSE, halves(PARSED))
 def _(at: Path) -> Path:
     parse(at / "exp1/all-sample/DGE_filtered", PARSED, OF_SAMPLES)
     empty = _EMPTY.iloc[:20].set_axis([f"{n:02d}_95_96__s1" for n in range(20)])
-    parse(at / "exp1/all-sample/DGE_unfiltered", pd.concat([PARSED, empty]), [*OF_SAMPLES, *["ctrl"] * 20])
+    parse(
+        at / "exp1/all-sample/DGE_unfiltered",
+        pd.concat([PARSED, empty]),
+        [*OF_SAMPLES, *["ctrl"] * 20],
+    )
     put(at / "exp1/all-sample/report/analysis_summary.csv", "statistic,value\ncells,48\n")
     return at / "exp1/all-sample"
 
 
-@contract("Parse: the whole output, combined and by sample", PARSE, refusal="name the one to load|Give each cell once")
+@contract(
+    "Parse: the whole output, combined and by sample",
+    PARSE,
+    refusal="Give the path of the one to load|Give each cell once",
+)
 def _(at: Path) -> Path:
     parse(at / "exp1/all-sample/DGE_filtered", PARSED, OF_SAMPLES)
     for name, frame in halves(PARSED).items():
@@ -935,7 +1162,11 @@ SCALED = halves(PARSED, ("ctrl.QSR-P", "treated.QSR-P"))
 def _(at: Path) -> Path:
     for name, frame in SCALED.items():
         mex(at / f"samples/{name}.filtered.matrix", frame)
-        put(at / f"samples/{name}.allCells.csv", "cell_id,counts,genes,sample\n" + lines([f"{cell},90,30,{name}" for cell in frame.index]))
+        put(
+            at / f"samples/{name}.allCells.csv",
+            "cell_id,counts,genes,sample\n"
+            + lines([f"{cell},90,30,{name}" for cell in frame.index]),
+        )
     return at / "samples"
 
 
@@ -944,7 +1175,12 @@ def _(at: Path) -> Path:
 BD = "https://bd-rhapsody-bioinfo-docs.genomics.bd.com/outputs/outputs_datatables.html"
 BD_TAGS = "https://bd-rhapsody-bioinfo-docs.genomics.bd.com/steps/steps_sample_tag.html"
 BD_TOOLS = "https://bd-rhapsody-bioinfo-docs.genomics.bd.com/outputs/outputs_sctools.html"
-INDEX = [str(number) for number in np.sort(np.random.default_rng(4).choice(np.arange(1_000, 800_000), N_CELLS, replace=False))]
+INDEX = [
+    str(number)
+    for number in np.sort(
+        np.random.default_rng(4).choice(np.arange(1_000, 800_000), N_CELLS, replace=False)
+    )
+]
 OF_BD = TOTAL.set_axis(INDEX)
 HEADER = (
     "####################\n## BD Targeted Multiplex Rhapsody Analysis Pipeline Version 1.11\n"
@@ -954,7 +1190,9 @@ CALLED = [*["ctrl"] * 22, *["treated"] * 20, *["Multiplet"] * 4, *["Undetermined
 TAGGED = {name: OF_BD[np.array(CALLED) == name] for name in ("ctrl", "treated")}
 
 
-def rhapsody_zip(at: Path, frame: pd.DataFrame = OF_BD, name: str = "exp_RSEC_MolsPerCell_MEX.zip") -> Path:
+def rhapsody_zip(
+    at: Path, frame: pd.DataFrame = OF_BD, name: str = "exp_RSEC_MolsPerCell_MEX.zip"
+) -> Path:
     """MEX zip: cell indexes, symbols twice, types."""
     listed = [f"{gene}\t{gene}\tGene Expression" for gene in frame]
     antibodies = ADT.set_axis(frame.index).add_suffix(":Clone|Ab|pAbO")
@@ -970,9 +1208,16 @@ def rhapsody_csv(at: Path) -> Path:
 def sample_tags(at: Path) -> None:
     """Table of the sample of each cell, in another order."""
     tags = {"ctrl": "SampleTag01_hs", "treated": "SampleTag02_hs"}
-    told = [f"{cell},{tags.get(name, name)},{name}" for cell, name in zip(INDEX, CALLED, strict=True)][::-1]
-    put(at / "exp_Sample_Tag_Calls.csv", f"{HEADER}Cell_Index,Sample_Tag,Sample_Name\n{lines(told)}")
-    put(at / "exp_Sample_Tag_Metrics.csv", f"{HEADER}Sample_Tag,Sample_Name,Raw_Reads\nSampleTag01_hs,ctrl,900\n")
+    told = [
+        f"{cell},{tags.get(name, name)},{name}" for cell, name in zip(INDEX, CALLED, strict=True)
+    ][::-1]
+    put(
+        at / "exp_Sample_Tag_Calls.csv", f"{HEADER}Cell_Index,Sample_Tag,Sample_Name\n{lines(told)}"
+    )
+    put(
+        at / "exp_Sample_Tag_Metrics.csv",
+        f"{HEADER}Sample_Tag,Sample_Name,Raw_Reads\nSampleTag01_hs,ctrl,900\n",
+    )
 
 
 @contract("BD Rhapsody: RSEC_MolsPerCell_MEX.zip", BD, {"exp": OF_BD})
@@ -1000,9 +1245,18 @@ def _(at: Path) -> Path:
     return rhapsody_csv(at)
 
 
-@contract("BD Rhapsody: unpacked MEX beside Sample_Tag_Calls.csv, the folder", BD_TAGS, TAGGED, said=LEFT_OUT)
+@contract(
+    "BD Rhapsody: unpacked MEX beside Sample_Tag_Calls.csv, the folder",
+    BD_TAGS,
+    TAGGED,
+    said=LEFT_OUT,
+)
 def _(at: Path) -> Path:
-    mex(at / "run/exp_RSEC_MolsPerCell_MEX", OF_BD, [f"{gene}\t{gene}\tGene Expression" for gene in OF_BD])
+    mex(
+        at / "run/exp_RSEC_MolsPerCell_MEX",
+        OF_BD,
+        [f"{gene}\t{gene}\tGene Expression" for gene in OF_BD],
+    )
     sample_tags(at / "run")
     return at / "run"
 
@@ -1011,11 +1265,18 @@ def _(at: Path) -> Path:
 def _(at: Path) -> Path:
     sample_tags(at / "run")
     rhapsody_csv(at / "run")
-    put(at / "run/exp_Metrics_Summary.csv", f"{HEADER}#Sequencing Quality#\nTotal_Reads,Pct\n900,80\n")
+    put(
+        at / "run/exp_Metrics_Summary.csv",
+        f"{HEADER}#Sequencing Quality#\nTotal_Reads,Pct\n900,80\n",
+    )
     return at / "run"
 
 
-@contract("BD Rhapsody: filtered and Unfiltered MEX.zip, the folder", BD, refusal="name the one to load")
+@contract(
+    "BD Rhapsody: filtered and Unfiltered MEX.zip, the folder",
+    BD,
+    refusal="Give the path of the one to load",
+)
 def _(at: Path) -> Path:
     rhapsody_zip(at / "run")
     rhapsody_zip(at / "run", name="exp_RSEC_MolsPerCell_Unfiltered_MEX.zip")
@@ -1060,13 +1321,24 @@ def bent(path: Path, frame: pd.DataFrame, version: int) -> Path:
     with h5py.File(path, "a") as handle:
         if version == 2:
             group = handle["matrix"]
-            group["latent_cell_probability"], group["latent_RT_efficiency"] = rng.random(len(frame)), rng.random(len(frame))
-            group["ambient_expression"], group["latent_gene_encoding"] = rng.random(frame.shape[1]), np.zeros((len(frame), 5))
+            group["latent_cell_probability"], group["latent_RT_efficiency"] = (
+                rng.random(len(frame)),
+                rng.random(len(frame)),
+            )
+            group["ambient_expression"], group["latent_gene_encoding"] = (
+                rng.random(frame.shape[1]),
+                np.zeros((len(frame), 5)),
+            )
             group["contamination_fraction_params"] = np.array([1.5, 20.0])
         else:
             cells = handle.create_group("droplet_latents")
-            cells["cell_probability"], cells["barcode_indices_for_latents"] = np.ones(len(frame)), np.arange(len(frame))
-            handle.create_group("global_latents")["ambient_expression"] = np.full(frame.shape[1], 1 / frame.shape[1])
+            cells["cell_probability"], cells["barcode_indices_for_latents"] = (
+                np.ones(len(frame)),
+                np.arange(len(frame)),
+            )
+            handle.create_group("global_latents")["ambient_expression"] = np.full(
+                frame.shape[1], 1 / frame.shape[1]
+            )
             handle.create_group("metadata")["estimator"] = np.array([b"mckp"])
     return path
 
@@ -1096,14 +1368,21 @@ def _(at: Path) -> Path:
     return bent(at / "s1_filtered.h5", TOTAL, 2)
 
 
-@contract("CellBender beside Cell Ranger: the same cells twice", BENDER, refusal="Give each cell once")
+@contract(
+    "CellBender beside Cell Ranger: the same cells twice", BENDER, refusal="Give each cell once"
+)
 def _(at: Path) -> list[Path]:
-    return [bent(at / "s1_cellbender.h5", TOTAL, 3), mex(at / "s1/outs/filtered_feature_bc_matrix", lane(MORE))]
+    return [
+        bent(at / "s1_cellbender.h5", TOTAL, 3),
+        mex(at / "s1/outs/filtered_feature_bc_matrix", lane(MORE)),
+    ]
 
 
 # ---------------------------------------------------------------- other tools
 
-DROPSEQ = "https://github.com/broadinstitute/Drop-seq/blob/master/doc/Drop-seq_Alignment_Cookbook.pdf"
+DROPSEQ = (
+    "https://github.com/broadinstitute/Drop-seq/blob/master/doc/Drop-seq_Alignment_Cookbook.pdf"
+)
 DROPS = TOTAL.set_axis(bases(N_CELLS, 12, 12))
 
 
@@ -1127,7 +1406,10 @@ def _(at: Path) -> Path:
 
 
 INDROP = TOTAL.set_axis(
-    [f"lib1.bc{''.join(np.array(list('EHGKLMNP'))[np.random.default_rng(n).integers(0, 8, 6)])}" for n in range(N_CELLS)]
+    [
+        f"lib1.bc{''.join(np.array(list('EHGKLMNP'))[np.random.default_rng(n).integers(0, 8, 6)])}"
+        for n in range(N_CELLS)
+    ]
 )
 
 
@@ -1141,10 +1423,17 @@ UMI_TOOLS = "https://umi-tools.readthedocs.io/en/latest/reference/count.html"
 
 @contract("UMI-tools count: --wide-format-cell-counts", UMI_TOOLS, {"s1": TOTAL})
 def _(at: Path) -> Path:
-    return put(at / "s1.counts.tsv.gz", TOTAL.set_axis(list(HUMAN.values()), axis=1).T.rename_axis("gene").to_csv(sep="\t"))
+    return put(
+        at / "s1.counts.tsv.gz",
+        TOTAL.set_axis(list(HUMAN.values()), axis=1).T.rename_axis("gene").to_csv(sep="\t"),
+    )
 
 
-@contract("UMI-tools count: a line for each gene and cell", UMI_TOOLS, refusal="umi_tools count --wide-format-cell-counts")
+@contract(
+    "UMI-tools count: a line for each gene and cell",
+    UMI_TOOLS,
+    refusal="umi_tools count --wide-format-cell-counts",
+)
 def _(at: Path) -> Path:
     long = TOTAL.rename_axis("cell").reset_index().melt("cell", var_name="gene", value_name="count")
     told = [f"{HUMAN[gene]}\t{cell}\t{n}" for cell, gene, n in long[long["count"] > 0].to_numpy()]
@@ -1157,8 +1446,15 @@ OPTIMUS = "https://broadinstitute.github.io/warp/docs/Pipelines/Optimus_Pipeline
 @contract("Optimus: h5ad", OPTIMUS, BARE)
 def _(at: Path) -> Path:
     made = annotated(TOTAL)
-    made.obs["cell_names"], made.obs["input_id"], made.obs["n_reads"] = list(made.obs_names), "uuid-1", 900
-    made.var["gene_names"], made.var["ensembl_ids"] = list(HUMAN), [f"{stable}.3" for stable in HUMAN.values()]
+    made.obs["cell_names"], made.obs["input_id"], made.obs["n_reads"] = (
+        list(made.obs_names),
+        "uuid-1",
+        900,
+    )
+    made.var["gene_names"], made.var["ensembl_ids"] = (
+        list(HUMAN),
+        [f"{stable}.3" for stable in HUMAN.values()],
+    )
     made.var["n_reads"] = 40
     made.uns["expression_data_type"], made.uns["pipeline_version"] = "exonic", "Optimus_v8.0.0"
     return save(made, at / "s1.h5ad")
@@ -1172,7 +1468,12 @@ def _(at: Path) -> Path:
         "ensembl_ids": [f"{stable}.3" for stable in HUMAN.values()],
         "n_reads": [4] * len(HUMAN),
     }
-    columns = {"CellID": CELLS, "cell_names": CELLS, "input_id": ["uuid-1"] * N_CELLS, "n_reads": [90] * N_CELLS}
+    columns = {
+        "CellID": CELLS,
+        "cell_names": CELLS,
+        "input_id": ["uuid-1"] * N_CELLS,
+        "n_reads": [90] * N_CELLS,
+    }
     return loom(at / "s1.loom", TOTAL, rows=rows, columns=columns)
 
 
@@ -1199,7 +1500,8 @@ def dragen(at: Path, genes: str = "genes.tsv.gz") -> Path:
     put(at / f"s1.scRNA.{genes}", lines([f"{stable}\t{gene}" for gene, stable in HUMAN.items()]))
     put(
         at / "s1.scRNA.barcodeSummary.tsv",
-        "ID\tBarcode\tTotalReads\tFilter\n" + lines([f"{n}\t{cell}\t90\tPASS" for n, cell in enumerate(CELLS)]),
+        "ID\tBarcode\tTotalReads\tFilter\n"
+        + lines([f"{n}\t{cell}\t90\tPASS" for n, cell in enumerate(CELLS)]),
     )
     put(at / "s1.scRNA_metrics.csv", "RUN,,Invalid barcode read,12\nRUN,,Filtered cell-barcode,8\n")
     return at
@@ -1235,7 +1537,11 @@ def _(at: Path) -> Path:
     return mex(at / "s1/filtered_matrix/sensitivity_3", TOTAL)
 
 
-@contract("PIPseeker: all sensitivities", PIPS, refusal="sensitivity_1.*name the one to load|Give each cell once")
+@contract(
+    "PIPseeker: all sensitivities",
+    PIPS,
+    refusal="sensitivity_1.*Give the path of the one to load|Give each cell once",
+)
 def _(at: Path) -> Path:
     for level, n_cells in enumerate((20, 30, 40, 44, 48), start=1):
         mex(at / f"s1/filtered_matrix/sensitivity_{level}", TOTAL.iloc[:n_cells])
@@ -1246,11 +1552,16 @@ def _(at: Path) -> Path:
 CELESCOPE = "https://github.com/singleron-RD/CeleScope/blob/master/docs/tools/count.md"
 
 
-@contract("CeleScope 2: outs/filtered and outs/raw", "https://github.com/singleron-RD/CeleScope", BARE)
+@contract(
+    "CeleScope 2: outs/filtered and outs/raw", "https://github.com/singleron-RD/CeleScope", BARE
+)
 def _(at: Path) -> Path:
     mex(at / "s1/outs/filtered", TOTAL)
     mex(at / "s1/outs/raw", RAW)
-    put(at / "s1/outs/counts.tsv", "barcode\tUMI\tcountedU\tmark\n" + lines([f"{cell}\t90\t80\tCB" for cell in CELLS]))
+    put(
+        at / "s1/outs/counts.tsv",
+        "barcode\tUMI\tcountedU\tmark\n" + lines([f"{cell}\t90\t80\tCB" for cell in CELLS]),
+    )
     return at / "s1/outs"
 
 
@@ -1263,11 +1574,16 @@ def _(at: Path) -> Path:
 @contract(
     "CITE-seq-Count: umi_count of tags",
     "https://hoohm.github.io/CITE-seq-Count/Reading-the-output/",
-    refusal="give the matrix of the genes",
+    refusal="Give the gene expression",
 )
 def _(at: Path) -> Path:
     tags = pd.DataFrame(np.random.default_rng(2).poisson(60, (N_CELLS, 4)), CELLS)
-    listed = ["Hashtag1-ACCCACCAGTAAGAC", "Hashtag2-GGTCGAGAGCATTCA", "Hashtag3-CTTGCCGCATGTCAT", "unmapped"]
+    listed = [
+        "Hashtag1-ACCCACCAGTAAGAC",
+        "Hashtag2-GGTCGAGAGCATTCA",
+        "Hashtag3-CTTGCCGCATGTCAT",
+        "unmapped",
+    ]
     return mex(at / "umi_count", tags, listed)
 
 
@@ -1280,7 +1596,12 @@ def nfcore(frame: pd.DataFrame, sample: Any) -> anndata.AnnData:
     return made
 
 
-@contract("nf-core/scrnaseq: mtx_conversions by sample and combined", NFCORE, halves(), said="combined_filtered_matrix.h5ad")
+@contract(
+    "nf-core/scrnaseq: mtx_conversions by sample and combined",
+    NFCORE,
+    halves(),
+    said="combined_filtered_matrix.h5ad",
+)
 def _(at: Path) -> Path:
     folder = at / "results/alevin/mtx_conversions"
     for name, frame in halves().items():
@@ -1312,31 +1633,52 @@ def _(at: Path) -> Path:
     made.var["feature_reference"] = "NCBITaxon:9606"
     made.raw = made.copy()
     made.X = sparse.csr_matrix(logged(TOTAL).to_numpy().astype(np.float32))
-    made.obs["donor_id"], made.obs["cell_type"], made.obs["assay"] = pd.Categorical(OF_SAMPLES), "stromal cell", "10x 3' v3"
+    made.obs["donor_id"], made.obs["cell_type"], made.obs["assay"] = (
+        pd.Categorical(OF_SAMPLES),
+        "stromal cell",
+        "10x 3' v3",
+    )
     made.uns["title"], made.uns["schema_version"] = "an atlas", "5.2.0"
     return save(made, at / "atlas.h5ad")
 
 
-@contract("HCA matrix service: csv", "https://github.com/HumanCellAtlas/matrix-service", {"expression": TOTAL})
+@contract(
+    "HCA matrix service: csv",
+    "https://github.com/HumanCellAtlas/matrix-service",
+    {"expression": TOTAL},
+)
 def _(at: Path) -> Path:
     folder = at / "unpacked/project"
     ids = TOTAL.set_axis([f"{stable}.3" for stable in HUMAN.values()], axis=1)
     put(folder / "expression.csv", ids.rename_axis("cellkey").to_csv())
-    put(folder / "cells.csv", "cellkey,genes_detected,total_umis,barcode\n" + lines([f"{cell},30,90,{cell}" for cell in CELLS]))
+    put(
+        folder / "cells.csv",
+        "cellkey,genes_detected,total_umis,barcode\n"
+        + lines([f"{cell},30,90,{cell}" for cell in CELLS]),
+    )
     put(
         folder / "genes.csv",
-        "featurekey,featurename,featuretype,chromosome\n" + lines([f"{i}.3,{s},protein_coding,1" for s, i in HUMAN.items()]),
+        "featurekey,featurename,featuretype,chromosome\n"
+        + lines([f"{i}.3,{s},protein_coding,1" for s, i in HUMAN.items()]),
     )
     return folder / "expression.csv"
 
 
 def of_seurat(made: anndata.AnnData) -> anndata.AnnData:
     """Columns that Seurat writes about cells."""
-    made.obs["orig.ident"], made.obs["nCount_RNA"], made.obs["nFeature_RNA"] = OF_SAMPLES, TOTAL.sum(axis=1).to_numpy(), 30
+    made.obs["orig.ident"], made.obs["nCount_RNA"], made.obs["nFeature_RNA"] = (
+        OF_SAMPLES,
+        TOTAL.sum(axis=1).to_numpy(),
+        30,
+    )
     return made
 
 
-@contract("SeuratDisk: h5ad, counts in raw", "https://mojaveazure.github.io/seurat-disk/reference/Convert.html", halves())
+@contract(
+    "SeuratDisk: h5ad, counts in raw",
+    "https://mojaveazure.github.io/seurat-disk/reference/Convert.html",
+    halves(),
+)
 def _(at: Path) -> Path:
     made = of_seurat(annotated(TOTAL))
     made.var["features"] = list(HUMAN)
@@ -1359,13 +1701,21 @@ ZELL = "https://bioconductor.org/packages/release/bioc/html/zellkonverter.html"
 @contract("zellkonverter: h5ad, X is counts, layer logcounts", ZELL, BARE)
 def _(at: Path) -> Path:
     made = annotated(TOTAL, logcounts=logged(TOTAL))
-    made.var["ID"], made.var["Symbol"], made.var["Type"] = list(HUMAN.values()), list(HUMAN), "Gene Expression"
+    made.var["ID"], made.var["Symbol"], made.var["Type"] = (
+        list(HUMAN.values()),
+        list(HUMAN),
+        "Gene Expression",
+    )
     made.var_names = list(HUMAN.values())
     made.uns["X_name"] = "counts"
     return save(made, at / "s1.h5ad")
 
 
-@contract("anndataR: h5ad of a Seurat object, X is empty", "https://anndatar.data-intuitive.com/articles/usage_seurat.html", halves())
+@contract(
+    "anndataR: h5ad of a Seurat object, X is empty",
+    "https://anndatar.data-intuitive.com/articles/usage_seurat.html",
+    halves(),
+)
 def _(at: Path) -> Path:
     return save(of_seurat(annotated(None, counts=TOTAL, data=logged(TOTAL))), at / "s1.h5ad")
 
@@ -1373,36 +1723,53 @@ def _(at: Path) -> Path:
 DOTTED = TOTAL.set_axis([f"{cell}.1" for cell in CELLS])
 
 
-@contract("Seurat: table of GetAssayData", "https://satijalab.org/seurat/articles/essential_commands", {"s1": DOTTED})
+@contract(
+    "Seurat: table of GetAssayData",
+    "https://satijalab.org/seurat/articles/essential_commands",
+    {"s1": DOTTED},
+)
 def _(at: Path) -> Path:
     return put(at / "s1.csv.gz", DOTTED.T.to_csv())
 
 
-@contract("MuData: h5mu of genes and proteins", "https://mudata.readthedocs.io/latest/io/spec.html", BARE)
+@contract(
+    "MuData: h5mu of genes and proteins", "https://mudata.readthedocs.io/latest/io/spec.html", BARE
+)
 def _(at: Path) -> Path:
     return mudata(at / "s1.h5mu", rna=annotated(TOTAL), prot=proteins())
 
 
-@contract("SpatialData: table in a zarr store", "https://spatialdata.scverse.org/en/stable/design_doc.html", BARE)
+@contract(
+    "SpatialData: table in a zarr store",
+    "https://spatialdata.scverse.org/en/stable/design_doc.html",
+    BARE,
+)
 def _(at: Path) -> Path:
     import zarr
 
     store = at / "s1.zarr"
     zarr.open_group(store, mode="w", zarr_format=2).create_group("images")
     made = annotated(TOTAL)
-    made.obs["region"], made.obs["instance_id"] = pd.Categorical(["cells"] * N_CELLS), range(N_CELLS)
+    made.obs["region"], made.obs["instance_id"] = (
+        pd.Categorical(["cells"] * N_CELLS),
+        range(N_CELLS),
+    )
     made.write_zarr(store / "tables/table")
     (store / "tables/.zgroup").write_text('{"zarr_format": 2}')
     return store
 
 
-@contract("AnnData: zarr store", "https://anndata.readthedocs.io/en/stable/fileformat-prose.html", BARE)
+@contract(
+    "AnnData: zarr store", "https://anndata.readthedocs.io/en/stable/fileformat-prose.html", BARE
+)
 def _(at: Path) -> Path:
     annotated(TOTAL).write_zarr(at / "s1.zarr")
     return at / "s1.zarr"
 
 
-@contract("AnnData: zarr.zip", "https://zarr.readthedocs.io/en/stable/user-guide/storage.html", BARE)
+@contract(
+    "AnnData: zarr.zip", "https://zarr.readthedocs.io/en/stable/user-guide/storage.html", BARE
+)
 def _(at: Path) -> Path:
     annotated(TOTAL).write_zarr(at / "s1.zarr")
     return zipped(at / "s1.zarr.zip", at / "s1.zarr")
@@ -1421,15 +1788,23 @@ def _(at: Path) -> Path:
 
 
 @contract(
-    "velocyto run10x: loom", "https://velocyto.org/velocyto.py/tutorial/cli.html", {"s1": TOTAL.set_axis([f"s1:{cell}x" for cell in CELLS])}
+    "velocyto run10x: loom",
+    "https://velocyto.org/velocyto.py/tutorial/cli.html",
+    {"s1": TOTAL.set_axis([f"s1:{cell}x" for cell in CELLS])},
 )
 def _(at: Path) -> Path:
-    rows = {"Gene": list(HUMAN), "Accession": list(HUMAN.values()), "Chromosome": ["1"] * len(HUMAN)}
+    rows = {
+        "Gene": list(HUMAN),
+        "Accession": list(HUMAN.values()),
+        "Chromosome": ["1"] * len(HUMAN),
+    }
     return loom(at / "s1.loom", TOTAL, PARTS, rows, {"CellID": [f"s1:{cell}x" for cell in CELLS]})
 
 
 @contract(
-    "scVelo: h5ad with layers spliced and unspliced (X is spliced)", "https://scvelo.readthedocs.io/en/stable/getting_started.html", BARE
+    "scVelo: h5ad with layers spliced and unspliced (X is spliced)",
+    "https://scvelo.readthedocs.io/en/stable/getting_started.html",
+    BARE,
 )
 def _(at: Path) -> Path:
     return save(annotated(PARTS["spliced"], **PARTS), at / "s1.h5ad")
@@ -1465,7 +1840,9 @@ def _(at: Path) -> Path:
 
 
 @contract(
-    "TileDB-SOMA: experiment", "https://tiledbsoma.readthedocs.io/en/latest/python-tiledbsoma-io.html", refusal=r"tiledbsoma\.io\.to_h5ad"
+    "TileDB-SOMA: experiment",
+    "https://tiledbsoma.readthedocs.io/en/latest/python-tiledbsoma-io.html",
+    refusal=r"tiledbsoma\.io\.to_h5ad",
 )
 def _(at: Path) -> Path:
     put(at / "exp/__group/__1_1_abc", b"\x01")
@@ -1480,7 +1857,11 @@ def _(at: Path) -> Path:
     return put(at / "s1.qs", b"\x0b\x0e\x0a\x0c")
 
 
-@contract("a spreadsheet of counts", "https://www.ncbi.nlm.nih.gov/geo/info/seq.html", refusal="save the sheet as csv")
+@contract(
+    "a spreadsheet of counts",
+    "https://www.ncbi.nlm.nih.gov/geo/info/seq.html",
+    refusal="save the sheet as csv",
+)
 def _(at: Path) -> Path:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -34,7 +34,17 @@ import scipy.io
 from scipy import sparse
 
 SECONDS, BYTES = 30, 2_000_000_000
-GENES = ("PDX1", "INS", "ACTB", "GAPDH", "COL1A1", "RPL3", "VIM", "MALAT1", *(f"COL{n}A1" for n in range(2, 24)))
+GENES = (
+    "PDX1",
+    "INS",
+    "ACTB",
+    "GAPDH",
+    "COL1A1",
+    "RPL3",
+    "VIM",
+    "MALAT1",
+    *(f"COL{n}A1" for n in range(2, 24)),
+)
 
 
 # --- intact inputs ------------------------------------------------------------------------------------------------
@@ -76,10 +86,16 @@ def tenx_h5(adata: anndata.AnnData, folder: Path) -> Path:
     with h5py.File(path, "w") as handle:
         group = handle.create_group("matrix")
         for name in ("data", "indices", "indptr"):
-            group.create_dataset(name, data=getattr(adata.X, name).astype(np.int64), compression="gzip")
+            group.create_dataset(
+                name, data=getattr(adata.X, name).astype(np.int64), compression="gzip"
+            )
         group["shape"] = np.array(adata.shape[::-1])
         group["barcodes"] = np.array(adata.obs_names, dtype="S")
-        for name, values in {"id": GENES, "name": GENES, "feature_type": ["Gene Expression"] * len(GENES)}.items():
+        for name, values in {
+            "id": GENES,
+            "name": GENES,
+            "feature_type": ["Gene Expression"] * len(GENES),
+        }.items():
             group[f"features/{name}"] = np.array(values, dtype="S")
     return path
 
@@ -143,7 +159,9 @@ def sheet(adata: anndata.AnnData, folder: Path) -> Path:
 def workbook(adata: anndata.AnnData, folder: Path) -> Path:
     """The same as a workbook."""
     table(adata, folder)
-    pd.DataFrame({"sample": ["one"], "path": ["table.csv"], "donor": ["D1"]}).to_excel(folder / "sheet.xlsx", index=False)
+    pd.DataFrame({"sample": ["one"], "path": ["table.csv"], "donor": ["D1"]}).to_excel(
+        folder / "sheet.xlsx", index=False
+    )
     return folder / "sheet.xlsx"
 
 
@@ -175,7 +193,9 @@ INTACT: tuple[Callable[[anndata.AnnData, Path], Path], ...] = (
 
 def one_file(path: Path, rng: np.random.Generator) -> Path:
     """The file itself, or one of a folder."""
-    files = sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
+    files = (
+        sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
+    )
     return files[rng.integers(len(files))]
 
 
@@ -243,7 +263,9 @@ def huge(path: Path, rng: np.random.Generator) -> None:
             about["shape"] = [abs(size) for _ in about["shape"]]
             file.write_text(json.dumps(about))
     elif path.suffix == ".csv":
-        path.write_bytes(path.read_bytes().replace(b"\n", b"," * int(rng.integers(1, 200_000)) + b"\n", 1))
+        path.write_bytes(
+            path.read_bytes().replace(b"\n", b"," * int(rng.integers(1, 200_000)) + b"\n", 1)
+        )
     else:
         path.write_bytes(path.read_bytes()[:-8] + struct.pack("<Q", abs(size) % 2**63))
 
@@ -257,10 +279,18 @@ def _huge_hdf5(handle: h5py.File, size: int, rng: np.random.Generator) -> None:
         if isinstance(group, h5py.Dataset):
             shape = (int(min(max(size, 64), 2**31)), 2**20)
             del handle[name]
-            handle.create_dataset(name, shape=shape, chunks=(64, 64), dtype="f4", compression="gzip")
+            handle.create_dataset(
+                name, shape=shape, chunks=(64, 64), dtype="f4", compression="gzip"
+            )
         else:
             del group["data"]
-            group.create_dataset("data", shape=(max(1024, abs(size) % 2**50),), chunks=(1024,), dtype="f4", compression="gzip")
+            group.create_dataset(
+                "data",
+                shape=(max(1024, abs(size) % 2**50),),
+                chunks=(1024,),
+                dtype="f4",
+                compression="gzip",
+            )
     elif kind == 1 and "shape" in group.attrs:
         group.attrs["shape"] = np.array([size, size])
     elif kind == 2:
@@ -282,7 +312,11 @@ def odd_values(path: Path, rng: np.random.Generator) -> None:
         return
     with h5py.File(path, "r+") as handle:
         names: list[str] = []
-        handle.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.size else None)
+        handle.visititems(
+            lambda name, item: (
+                names.append(name) if isinstance(item, h5py.Dataset) and item.size else None
+            )
+        )
         name = names[rng.integers(len(names))]
         attributes, shape, dtype = dict(handle[name].attrs), handle[name].shape, handle[name].dtype
         del handle[name]
@@ -296,7 +330,9 @@ def odd_values(path: Path, rng: np.random.Generator) -> None:
         else:
             made = np.zeros((0, *shape[1:]), dtype=dtype if dtype.kind in "fiu" else "f4")
         handle[name] = made
-        handle[name].attrs.update({key: value for key, value in attributes.items() if rng.integers(2)})
+        handle[name].attrs.update(
+            {key: value for key, value in attributes.items() if rng.integers(2)}
+        )
 
 
 class Bomb:
@@ -312,7 +348,10 @@ def pickled(path: Path, rng: np.random.Generator) -> None:
     kind = rng.integers(3)
     if kind == 0 and path.suffix in {".h5ad", ".loom"}:
         with h5py.File(path, "r+") as handle:
-            handle.create_dataset("uns/pickle" if path.suffix == ".h5ad" else "attrs/pickle", data=np.frombuffer(payload, dtype=np.uint8))
+            handle.create_dataset(
+                "uns/pickle" if path.suffix == ".h5ad" else "attrs/pickle",
+                data=np.frombuffer(payload, dtype=np.uint8),
+            )
     elif kind == 1:
         array = io.BytesIO()
         np.save(array, np.array([Bomb()], dtype=object), allow_pickle=True)
@@ -345,7 +384,11 @@ def removed(path: Path, rng: np.random.Generator) -> None:
             name = names[rng.integers(len(names))]
             del handle[name]
             if rng.integers(2):
-                handle[name] = h5py.ExternalLink("/etc/passwd", "/") if rng.integers(2) else h5py.SoftLink("/" + name)
+                handle[name] = (
+                    h5py.ExternalLink("/etc/passwd", "/")
+                    if rng.integers(2)
+                    else h5py.SoftLink("/" + name)
+                )
         return
     file = one_file(path, rng)
     file.unlink()
@@ -381,7 +424,7 @@ def _late(*_: object) -> None:
 def read(path: Path) -> str:
     """Read as ``scdiff check`` and as a run do; return ``read``, the sentence that refuses, or what else happened."""
     from scdiff.errors import ScdiffError
-    from scdiff.steps.load import load, look_at, plan_inputs
+    from scdiff.steps.load.step import load, look_at, plan_inputs
 
     given = {"samples": path} if path.name.startswith("sheet") else {"inputs": path}
     try:
@@ -399,7 +442,9 @@ def read(path: Path) -> str:
 def peak() -> int:
     """Most memory that this process has held, bytes."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")
+    )
 
 
 def main() -> None:
@@ -415,7 +460,9 @@ def main() -> None:
     canary = given.folder / "canary"
     os.environ["SCDIFF_FUZZ_CANARY"] = str(canary)
     sys.stdin.close()
-    for number, case in enumerate(range(given.first, given.first + given.cases * given.step, given.step)):
+    for number, case in enumerate(
+        range(given.first, given.first + given.cases * given.step, given.step)
+    ):
         folder = given.folder / f"case{case}"
         folder.mkdir()
         what, path = make(case, folder)
@@ -427,7 +474,13 @@ def main() -> None:
         signal.alarm(SECONDS)
         said = read(path)
         signal.alarm(0)
-        about = {"case": case, "what": what, "seconds": round(time.monotonic() - begun, 2), "peak": peak(), "said": said}
+        about = {
+            "case": case,
+            "what": what,
+            "seconds": round(time.monotonic() - begun, 2),
+            "peak": peak(),
+            "said": said,
+        }
         wrote = sorted(folder.rglob("*")) != before
         sys.stdout.write(json.dumps(about | {"wrote": wrote, "unpickled": canary.exists()}) + "\n")
         sys.stdout.flush()

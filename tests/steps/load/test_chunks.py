@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load
-from scdiff.steps.load.chunks import whole_array
+from scdiff.steps.load.readers.chunks import read_whole_array
+from scdiff.steps.load.step import load
 
 FILTERS = [
     {},
@@ -26,20 +26,28 @@ FILTERS = [
 @pytest.mark.parametrize("dtype", ["f4", "i8", ">i4", "u2", "f8"])
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize("n_values", [1, 100, 1_234])
-def test_the_array_is_the_one_of_the_library(tmp_path: Path, dtype: str, filters: dict, n_values: int) -> None:
+def test_the_array_is_the_one_of_the_library(
+    tmp_path: Path, dtype: str, filters: dict, n_values: int
+) -> None:
     values = np.random.default_rng(0).poisson(3, n_values).astype(dtype)
     with h5py.File(tmp_path / "a.h5", "w") as handle:
-        chunks = {"chunks": (min(filters["chunks"][0], n_values),)} if "chunks" in filters and "maxshape" not in filters else {}
-        found = whole_array(handle.create_dataset("a", data=values, **(filters | chunks)))
+        chunks = (
+            {"chunks": (min(filters["chunks"][0], n_values),)}
+            if "chunks" in filters and "maxshape" not in filters
+            else {}
+        )
+        found = read_whole_array(handle.create_dataset("a", data=values, **(filters | chunks)))
     assert found.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found, values)
 
 
 def test_chunks_that_were_never_written_hold_the_fill_value(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as handle:
-        dataset = handle.create_dataset("a", shape=(1_000,), dtype="i4", chunks=(100,), compression="gzip", fillvalue=7)
+        dataset = handle.create_dataset(
+            "a", shape=(1_000,), dtype="i4", chunks=(100,), compression="gzip", fillvalue=7
+        )
         dataset[:100] = 1
-        np.testing.assert_array_equal(whole_array(dataset), dataset[:])
+        np.testing.assert_array_equal(read_whole_array(dataset), dataset[:])
 
 
 def test_a_chunk_that_was_left_unpacked_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -47,10 +55,17 @@ def test_a_chunk_that_was_left_unpacked_is_taken_as_it_is(tmp_path: Path) -> Non
     with h5py.File(tmp_path / "a.h5", "w") as handle:
         dataset = handle.create_dataset("a", data=values, chunks=(100,), compression="gzip")
         dataset.id.write_direct_chunk((100,), values[100:200].tobytes(), filter_mask=1)
-        np.testing.assert_array_equal(whole_array(dataset), values)
+        np.testing.assert_array_equal(read_whole_array(dataset), values)
 
 
-@pytest.mark.parametrize("harm", [lambda packed: packed[:-30], lambda packed: packed[:40] + b"\0\0\0\0" + packed[44:], lambda _: b"\0"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda packed: packed[:-30],
+        lambda packed: packed[:40] + b"\0\0\0\0" + packed[44:],
+        lambda _: b"\0",
+    ],
+)
 def test_a_damaged_chunk_is_refused_in_a_sentence(batch, tmp_path: Path, harm) -> None:
     path = tmp_path / "batch.h5ad"
     batch().write_h5ad(path, compression="gzip")

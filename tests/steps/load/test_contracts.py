@@ -11,14 +11,18 @@ import pandas as pd
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
-SPEC = importlib.util.spec_from_file_location("scdiff_contracts", Path(__file__).with_name("contracts.py"))
+SPEC = importlib.util.spec_from_file_location(
+    "scdiff_contracts", Path(__file__).with_name("contracts.py")
+)
 contracts = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = contracts  # dataclasses look their module up
 SPEC.loader.exec_module(contracts)
 
-pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Variable names are not unique")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Consolidated metadata", "ignore:Variable names are not unique"
+)
 CONTRACTS = contracts.CONTRACTS
 BY_NAME = {contract.name: contract for contract in CONTRACTS}
 
@@ -53,7 +57,11 @@ def table(name: str, folder: Path) -> pd.DataFrame:
     folder.mkdir()
     adata = load(BY_NAME[name].write(folder), **SAME[name])
     cells = [cell.rpartition(":")[2].removesuffix("-1") for cell in adata.obs_names]
-    return pd.DataFrame(adata.layers["counts"].toarray(), cells, list(adata.var_names)).sort_index().sort_index(axis=1)
+    return (
+        pd.DataFrame(adata.layers["counts"].toarray(), cells, list(adata.var_names))
+        .sort_index()
+        .sort_index(axis=1)
+    )
 
 
 def test_all_forms_of_the_same_cells_give_the_same_counts(tmp_path: Path) -> None:
@@ -63,7 +71,12 @@ def test_all_forms_of_the_same_cells_give_the_same_counts(tmp_path: Path) -> Non
         pd.testing.assert_frame_equal(other, first)
 
 
-LAYERED = ["STARsolo: Gene and Velocyto", "STARsolo before 2.7.9: Gene and Velocyto", "kb count: nac", "velocyto run10x: loom"]
+LAYERED = [
+    "STARsolo: Gene and Velocyto",
+    "STARsolo before 2.7.9: Gene and Velocyto",
+    "kb count: nac",
+    "velocyto run10x: loom",
+]
 
 
 @pytest.mark.parametrize("name", LAYERED)
@@ -74,7 +87,9 @@ def test_parts_are_kept_as_layers(name: str, tmp_path: Path) -> None:
         assert total[list(contracts.HUMAN)].tolist() == contracts.PARTS[part].sum().tolist()
 
 
-@pytest.mark.parametrize("contract", [contract for contract in CONTRACTS if "Sample_Tag" in contract.name], ids=str)
+@pytest.mark.parametrize(
+    "contract", [contract for contract in CONTRACTS if "Sample_Tag" in contract.name], ids=str
+)
 def test_check_tells_the_samples_of_tags(contract, tmp_path: Path) -> None:
     looks, faults = look_at(plan_inputs(contract.write(tmp_path)))
     assert not faults
@@ -92,8 +107,12 @@ def test_an_entry_of_four_fields_is_refused(tmp_path: Path) -> None:
     """More values a line than one were read as one, and nothing said so."""
     folder = contracts.mex(tmp_path / "s1", contracts.TOTAL, gz="")
     heading, comment, sizes, *entries = (folder / "matrix.mtx").read_text().splitlines()
-    (folder / "matrix.mtx").write_text("\n".join([heading, comment, sizes, *(f"{entry} 1" for entry in entries), ""]))
-    with pytest.raises(InputError, match="an entry of the matrix has 4 fields, not row, column and value"):
+    (folder / "matrix.mtx").write_text(
+        "\n".join([heading, comment, sizes, *(f"{entry} 1" for entry in entries), ""])
+    )
+    with pytest.raises(
+        InputError, match="an entry of the matrix has 4 fields, not row, column and value"
+    ):
         load(folder)
 
 

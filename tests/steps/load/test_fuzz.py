@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from scdiff.errors import InputError
-from scdiff.steps.load import probe
+from scdiff.steps.load.readers import probe
 
 SCRIPT = Path(__file__).with_name("fuzz.py")
 SECONDS, BYTES = 30, 2_000_000_000
@@ -27,8 +27,24 @@ def outcomes(folder: Path, n_cases: int) -> list[dict]:
     started = []
     for first in range(2):
         (folder / str(first)).mkdir()
-        words = ["--cases", str((n_cases + 1 - first) // 2), "--step", "2", "--first", str(first), "--folder", str(folder / str(first))]
-        started.append(subprocess.Popen([sys.executable, str(SCRIPT), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        words = [
+            "--cases",
+            str((n_cases + 1 - first) // 2),
+            "--step",
+            "2",
+            "--first",
+            str(first),
+            "--folder",
+            str(folder / str(first)),
+        ]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(SCRIPT), *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
     ended = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0, 0], [err[-1_000:] for _, err in ended]
     return [json.loads(line) for out, _ in ended for line in out.splitlines()]
@@ -37,19 +53,36 @@ def outcomes(folder: Path, n_cases: int) -> list[dict]:
 @pytest.mark.parametrize("n_cases", [63, pytest.param(504, marks=pytest.mark.slow)])
 def test_whatever_is_damaged_is_read_or_refused_in_a_sentence(tmp_path, n_cases: int) -> None:
     found = outcomes(tmp_path, n_cases)
-    assert [one["case"] for one in found if one["said"] != "read" and not one["said"].startswith("refused: ")] == []
-    assert [one["said"] for one in found if one["said"].startswith("refused: ") and "case" not in one["said"]] == []  # each names its file
+    assert [
+        one["case"]
+        for one in found
+        if one["said"] != "read" and not one["said"].startswith("refused: ")
+    ] == []
+    assert [
+        one["said"]
+        for one in found
+        if one["said"].startswith("refused: ") and "case" not in one["said"]
+    ] == []  # each names its file
     assert max(one["seconds"] for one in found) < SECONDS
     assert max(one["peak"] for one in found) < BYTES
     assert not any(one["wrote"] or one["unpickled"] for one in found)
     assert len(found) == n_cases
-    assert 0.02 < sum(one["said"] == "read" for one in found) / n_cases < 0.3  # some damage harms nothing
+    assert (
+        0.02 < sum(one["said"] == "read" for one in found) / n_cases < 0.3
+    )  # some damage harms nothing
 
 
-@pytest.mark.parametrize(("fate", "said"), [("crash", "crashes the HDF5 library"), ("circle", "did not end within 0 s")])
-def test_what_kills_or_traps_the_library_is_refused(batch, write, monkeypatch: pytest.MonkeyPatch, fate: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("fate", "said"), [("crash", "crashes the HDF5 library"), ("circle", "did not end within 0 s")]
+)
+def test_what_kills_or_traps_the_library_is_refused(
+    batch, write, monkeypatch: pytest.MonkeyPatch, fate: str, said: str
+) -> None:
     path = write(batch())
-    died = {"crash": lambda *_: os.kill(os.getpid(), signal.SIGSEGV), "circle": lambda *_: time.sleep(60)}
+    died = {
+        "crash": lambda *_: os.kill(os.getpid(), signal.SIGSEGV),
+        "circle": lambda *_: time.sleep(60),
+    }
     monkeypatch.setattr(probe, "_walk", died[fate])
     monkeypatch.setattr(probe, "SECONDS", 0.3)
     begun = time.monotonic()

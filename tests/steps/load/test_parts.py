@@ -13,10 +13,15 @@ from identified import IDS, said
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
-CELLS = [f"{'ACGT'[n % 4]}{'TTGACA'[n % 6]}ACGTTGCATGAC{'ACGT'[n // 4]}{'CA'[n % 2]}" for n in range(16)]
-PARTS = {name: np.random.default_rng(seed).poisson(2.0, (16, 6)) for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))}
+CELLS = [
+    f"{'ACGT'[n % 4]}{'TTGACA'[n % 6]}ACGTTGCATGAC{'ACGT'[n // 4]}{'CA'[n % 2]}" for n in range(16)
+]
+PARTS = {
+    name: np.random.default_rng(seed).poisson(2.0, (16, 6))
+    for seed, name in enumerate(("spliced", "unspliced", "ambiguous"))
+}
 TOTAL = sum(PARTS.values())
 OF_CELLS = PARTS["spliced"] + PARTS["ambiguous"]
 
@@ -48,9 +53,15 @@ def counts(adata: anndata.AnnData, layer: str = "counts") -> np.ndarray:
 def usa(folder: Path) -> Path:
     """alevin-fry.readthedocs.io, quant: cells x features; pyroe.readthedocs.io: S, then U with -U, then A with -A."""
     at = folder / "af_quant" / "alevin"
-    put(at / "quants_mat.mtx", mtx(np.hstack([PARTS["spliced"], PARTS["unspliced"], PARTS["ambiguous"]]), "real"))
+    put(
+        at / "quants_mat.mtx",
+        mtx(np.hstack([PARTS["spliced"], PARTS["unspliced"], PARTS["ambiguous"]]), "real"),
+    )
     put(at / "quants_mat_rows.txt", "\n".join(CELLS) + "\n")
-    put(at / "quants_mat_cols.txt", "".join(f"{name}{end}\n" for end in ("", "-U", "-A") for name in IDS.values()))
+    put(
+        at / "quants_mat_cols.txt",
+        "".join(f"{name}{end}\n" for end in ("", "-U", "-A") for name in IDS.values()),
+    )
     return at
 
 
@@ -60,7 +71,10 @@ def test_usa_rows_are_added_as_for_cells(tmp_path) -> None:
     np.testing.assert_array_equal(counts(adata, "spliced"), PARTS["spliced"])
     np.testing.assert_array_equal(counts(adata, "unspliced"), PARTS["unspliced"])
     assert adata.n_vars == 6
-    assert "counts are spliced + ambiguous, as for cells: for nuclei, set load.matrix=S+U+A" in said(adata)
+    assert (
+        "counts are spliced + ambiguous, as for cells. For nuclei, set load.matrix=S+U+A"
+        in said(adata)
+    )
 
 
 def test_usa_rows_are_added_as_asked(tmp_path) -> None:
@@ -83,7 +97,11 @@ def kb(folder: Path, names: tuple[str, str, str], *, sums: bool = False) -> Path
     at = folder / "s1" / "counts_unfiltered"
     for name, values in zip(names, PARTS.values(), strict=True):
         put(at / f"cells_x_genes.{name}.mtx", mtx(values))
-    for name, values in {"total": TOTAL, "cell": OF_CELLS, "nucleus": TOTAL - PARTS["spliced"]}.items() if sums else ():
+    for name, values in (
+        {"total": TOTAL, "cell": OF_CELLS, "nucleus": TOTAL - PARTS["spliced"]}.items()
+        if sums
+        else ()
+    ):
         put(at / f"cells_x_genes.{name}.mtx", mtx(values))
     put(at / "cells_x_genes.barcodes.txt", "\n".join(CELLS) + "\n")
     put(at / "cells_x_genes.genes.txt", "".join(f"{name}.3\n" for name in IDS.values()))
@@ -109,7 +127,7 @@ def test_one_matrix_that_is_named_is_taken_alone(tmp_path) -> None:
     np.testing.assert_array_equal(counts(load([at / "cells_x_genes.total.mtx"])), TOTAL)
     one = load([at / "cells_x_genes.mature.mtx"])
     np.testing.assert_array_equal(counts(one), PARTS["spliced"])
-    assert "it holds a part of the counts" in said(one)
+    assert "it holds only a part of the counts" in said(one)
 
 
 def test_parts_with_other_cells_are_added_cell_by_cell(tmp_path) -> None:
@@ -119,7 +137,10 @@ def test_parts_with_other_cells_are_added_cell_by_cell(tmp_path) -> None:
         put(at / f"{name}.mtx", mtx(PARTS[name][list(cells)]))
         put(at / f"{name}.barcodes.txt", "".join(f"{CELLS[n]}\n" for n in cells))
         put(at / f"{name}.genes.txt", "".join(f"{stable}\n" for stable in IDS.values()))
-    right = PARTS["spliced"] * (np.arange(16) < 12)[:, None] + PARTS["unspliced"] * (np.arange(16) > 3)[:, None]
+    right = (
+        PARTS["spliced"] * (np.arange(16) < 12)[:, None]
+        + PARTS["unspliced"] * (np.arange(16) > 3)[:, None]
+    )
     adata = load([at])
     np.testing.assert_array_equal(counts(adata), right)
     assert set(adata.obs["sample"]) == {"s2"}
@@ -129,13 +150,20 @@ def test_sums_without_a_total_are_refused(tmp_path) -> None:
     at = kb(tmp_path, ("mature", "nascent", "ambiguous"), sums=True)
     for name in ("mature", "nascent", "ambiguous", "total"):
         (at / f"cells_x_genes.{name}.mtx").unlink()
-    with pytest.raises(InputError, match=r"several inputs of one name \(cells_x_genes.cell.mtx, cells_x_genes.nucleus.mtx\)"):
+    with pytest.raises(
+        InputError,
+        match=r"several inputs of one name \(cells_x_genes.cell.mtx, cells_x_genes.nucleus.mtx\)",
+    ):
         load([at])
 
 
 def stored(x: np.ndarray, **layers: np.ndarray) -> anndata.AnnData:
     """An object with symbols, X and layers."""
-    made = anndata.AnnData(sparse.csr_matrix(x.astype(np.float32)), pd.DataFrame(index=CELLS), pd.DataFrame(index=list(IDS)))
+    made = anndata.AnnData(
+        sparse.csr_matrix(x.astype(np.float32)),
+        pd.DataFrame(index=CELLS),
+        pd.DataFrame(index=list(IDS)),
+    )
     for name, values in layers.items():
         made.layers[name] = sparse.csr_matrix(values.astype(np.float32))
     return made
@@ -151,10 +179,13 @@ def test_x_that_is_a_part_is_not_the_counts(tmp_path, layers, engine) -> None:
     stored(PARTS["spliced"], **layers).write_h5ad(tmp_path / "a.h5ad")
     adata = load([tmp_path / "a.h5ad"], engine=engine)
     adata = adata.to_memory() if engine == "dask" else adata
-    adata.layers = {name: values.compute() if hasattr(values, "compute") else values for name, values in adata.layers.items()}
+    adata.layers = {
+        name: values.compute() if hasattr(values, "compute") else values
+        for name, values in adata.layers.items()
+    }
     np.testing.assert_array_equal(counts(adata), TOTAL)
     np.testing.assert_array_equal(counts(adata, "spliced"), PARTS["spliced"])
-    assert "X holds a part of the counts, not all" in said(adata)
+    assert "X holds only a part of the counts" in said(adata)
 
 
 def test_a_whole_layer_goes_before_the_sum(tmp_path) -> None:
@@ -182,11 +213,13 @@ def test_parts_are_added_where_x_is_missing_or_holds_no_counts(tmp_path) -> None
 
 def test_unspliced_counts_beside_x_alone_are_said(tmp_path) -> None:
     stored(PARTS["spliced"], unspliced=PARTS["unspliced"]).write_h5ad(tmp_path / "a.h5ad")
-    assert "X may hold these, a part of the counts" in said(load([tmp_path / "a.h5ad"]))
+    assert "X may hold only the spliced part of the counts" in said(load([tmp_path / "a.h5ad"]))
 
 
 def test_layers_that_hold_no_counts_are_left_out(tmp_path) -> None:
-    stored(TOTAL, spliced=PARTS["spliced"] / 3, unspliced=PARTS["unspliced"]).write_h5ad(tmp_path / "a.h5ad")
+    stored(TOTAL, spliced=PARTS["spliced"] / 3, unspliced=PARTS["unspliced"]).write_h5ad(
+        tmp_path / "a.h5ad"
+    )
     adata = load([tmp_path / "a.h5ad"])
     assert set(adata.layers) == {"counts", "unspliced"}
     assert "Layer spliced holds no counts and was left out" in said(adata)
@@ -203,7 +236,10 @@ def test_layers_that_not_every_input_has_are_left_out(tmp_path) -> None:
 
 def test_a_sum_of_parts_needs_parts(tmp_path) -> None:
     stored(TOTAL).write_h5ad(tmp_path / "a.h5ad")
-    with pytest.raises(ConfigError, match=r"load.matrix is 'S\+A', but the input has no spliced and unspliced counts"):
+    with pytest.raises(
+        ConfigError,
+        match=r"load.matrix is 'S\+A', but the input has no spliced and unspliced counts",
+    ):
         load([tmp_path / "a.h5ad"], matrix="S+A")
 
 
@@ -232,7 +268,10 @@ def solo(folder: Path, *, gene: bool = True) -> Path:
         for matrix, values in matrices.items() if gene or name == "Velocyto" else ():
             put(at / f"{matrix}.mtx", mtx(values.T))
             put(at / "barcodes.tsv", "".join(f"{name}-1\n" for name in CELLS))
-            put(at / "features.tsv", "".join(f"{stable}\t{symbol}\tGene Expression\n" for symbol, stable in IDS.items()))
+            put(
+                at / "features.tsv",
+                "".join(f"{stable}\t{symbol}\tGene Expression\n" for symbol, stable in IDS.items()),
+            )
     return folder / "s3"
 
 

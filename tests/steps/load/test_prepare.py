@@ -11,7 +11,8 @@ from scipy import sparse
 
 import scdiff
 from scdiff.errors import ConfigError, InputError, MissingKeyError
-from scdiff.steps.load import load_object
+from scdiff.palette import colours
+from scdiff.steps.load.step import load_object
 
 FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 
@@ -19,7 +20,13 @@ FAST = {"programs": ["pancreatic_progenitor"], "null_sets": 0}
 @pytest.fixture(scope="module")
 def drawn() -> ad.AnnData:
     """A simulated batch with counts in X; not to be changed."""
-    made = scdiff.simulate.simulate(n_cells=300, fraction=0.2, depth=3_000, design=scdiff.simulate.BatchDesign(n_genes=500), seed=3)
+    made = scdiff.simulate.simulate(
+        n_cells=300,
+        fraction=0.2,
+        depth=3_000,
+        design=scdiff.simulate.BatchDesign(n_genes=500),
+        seed=3,
+    )
     made.obs = made.obs[["sample"]].copy()
     made.uns.clear()
     made.layers.clear()
@@ -45,15 +52,24 @@ def explored(drawn: ad.AnnData) -> ad.AnnData:
 
 def assert_hers_is_as_it_was(before: ad.AnnData, after: ad.AnnData) -> None:
     for slot in ("obs", "var"):
-        pd.testing.assert_frame_equal(getattr(after, slot)[list(getattr(before, slot))], getattr(before, slot))
+        pd.testing.assert_frame_equal(
+            getattr(after, slot)[list(getattr(before, slot))], getattr(before, slot)
+        )
     for slot in ("obsm", "obsp", "layers"):
         for name in getattr(before, slot):
             mine, hers = getattr(after, slot)[name], getattr(before, slot)[name]
-            assert np.array_equal(*(values.toarray() if sparse.issparse(values) else np.asarray(values) for values in (mine, hers)))
+            assert np.array_equal(
+                *(
+                    values.toarray() if sparse.issparse(values) else np.asarray(values)
+                    for values in (mine, hers)
+                )
+            )
     assert np.array_equal(after.X.toarray(), before.X.toarray())
     assert np.array_equal(after.raw.X.toarray(), before.raw.X.toarray())
     new = [
-        name for slot in ("obs", "var", "obsm", "obsp", "layers", "uns") for name in set(getattr(after, slot)) - set(getattr(before, slot))
+        name
+        for slot in ("obs", "var", "obsm", "obsp", "layers", "uns")
+        for name in set(getattr(after, slot)) - set(getattr(before, slot))
     ]
     assert [name for name in new if not name.startswith("scdiff")] == []
 
@@ -88,7 +104,17 @@ def test_clusters_and_maps_of_ours_stand_beside_hers(explored) -> None:
 def test_the_result_is_drawn_stored_and_cut_by_scanpy(explored, tmp_path) -> None:
     scdiff.pp.prepare(explored)
     scdiff.tl.call(explored, **FAST)
-    for draw in (sc.pl.dotplot, sc.pl.matrixplot, sc.pl.stacked_violin, sc.pl.violin, sc.pl.heatmap):
+    states = explored.obs["scdiff_state"].cat.categories
+    assert dict(zip(states, explored.uns["scdiff_state_colors"], strict=True)) == colours(
+        list(states)
+    )
+    for draw in (
+        sc.pl.dotplot,
+        sc.pl.matrixplot,
+        sc.pl.stacked_violin,
+        sc.pl.violin,
+        sc.pl.heatmap,
+    ):
         draw(explored, ["INS", "PDX1"], groupby="scdiff_state", show=False)
     sc.pl.umap(explored, color=["scdiff_state", "scdiff_probability"], show=False)
     sc.tl.rank_genes_groups(explored, "scdiff_state")
@@ -105,7 +131,9 @@ def test_columns_that_are_named_give_samples_and_donors(explored) -> None:
     scdiff.tl.fraction(explored)
     table = explored.uns["scdiff"]["fractions"]
     assert set(table["sample"]) == {"all", "007", "7"}
-    assert table.loc[table["sample"] == "all", "n_cells"].iloc[0] == 150  # the control is no part of the batch
+    assert (
+        table.loc[table["sample"] == "all", "n_cells"].iloc[0] == 150
+    )  # the control is no part of the batch
 
 
 def test_qc_drops_cells_and_nothing_else(explored) -> None:
@@ -135,17 +163,23 @@ def test_what_cannot_be_used_is_refused(explored, options, said: str) -> None:
 
 
 def test_cells_of_no_sample_are_refused_and_stay(explored) -> None:
-    explored.obs["sample_id"] = np.where(np.arange(explored.n_obs) < 5, "Multiplet", explored.obs["patient"].astype(str))
+    explored.obs["sample_id"] = np.where(
+        np.arange(explored.n_obs) < 5, "Multiplet", explored.obs["patient"].astype(str)
+    )
     del explored.obs["sample"]
-    with pytest.raises(InputError, match="5 cells are of several samples or of none"):
+    with pytest.raises(InputError, match="5 cells belong to several samples or to no sample"):
         scdiff.pp.prepare(explored)
     assert explored.n_obs == 300
 
 
 def test_missing_symbols_stay_missing(explored) -> None:
-    explored.var["gene_symbols"] = pd.Series(explored.var_names, index=explored.var_names).where(np.arange(explored.n_vars) != 20)
+    explored.var["gene_symbols"] = pd.Series(explored.var_names, index=explored.var_names).where(
+        np.arange(explored.n_vars) != 20
+    )
     explored.var_names = [f"ENSG{number:011d}" for number in range(explored.n_vars)]
-    made = load_object(explored, counts="auto", sample=None, donor=None, species="human", control=[])
+    made, _ = load_object(
+        explored, counts="auto", sample=None, donor=None, species="human", control=[]
+    )
     assert "nan" not in made.var_names
     assert made.n_vars == explored.n_vars
 
@@ -159,6 +193,93 @@ def test_tables_of_results_read_no_counts(explored, monkeypatch: pytest.MonkeyPa
     assert len(scdiff.tl.scorecard(explored, name="stages"))
 
 
+def test_later_steps_read_only_the_matrix_that_prepare_took(
+    explored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explored.layers["scaled"] = explored.X.toarray() - 1
+    scdiff.pp.prepare(explored)
+    assert explored.uns["scdiff"]["prepared"]["matrix"] == "umis"
+    assert np.array_equal(
+        explored.obs["scdiff_depth"], np.asarray(explored.layers["umis"].sum(axis=1)).ravel()
+    )
+    read = []
+    monkeypatch.setattr(
+        "scdiff.steps.load.readers.object.read_group", lambda *_: read.append("all matrices")
+    )
+    scdiff.tl.call(explored, **FAST)
+    assert read == []
+
+
+def test_counts_that_are_not_in_order_stay_as_they_are(explored) -> None:
+    counts = sparse.csr_matrix(explored.layers["umis"])
+    data, indices = counts.data.copy(), counts.indices.copy()
+    data[0] = 0  # a zero that is stored
+    for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+        data[start:end], indices[start:end] = (
+            data[start:end][::-1].copy(),
+            indices[start:end][::-1].copy(),
+        )
+    explored.layers["umis"] = sparse.csr_matrix(
+        (data, indices, counts.indptr.copy()), shape=counts.shape
+    )
+    kept = [explored.layers["umis"].data.copy(), explored.layers["umis"].indices.copy()]
+    scdiff.pp.prepare(explored, counts="umis")
+    scdiff.tl.call(explored, **FAST)
+    assert all(
+        np.array_equal(one, two)
+        for one, two in zip(
+            kept, (explored.layers["umis"].data, explored.layers["umis"].indices), strict=True
+        )
+    )
+
+
+def lose(adata: ad.AnnData) -> ad.AnnData:
+    del adata.layers["umis"]
+    return adata
+
+
+def normalise(adata: ad.AnnData) -> ad.AnnData:
+    sc.pp.normalize_total(adata, layer="umis")
+    return adata
+
+
+def thin(adata: ad.AnnData) -> ad.AnnData:
+    adata.layers["umis"].data[:] = np.where(
+        adata.layers["umis"].data == 2, 3, adata.layers["umis"].data
+    )
+    return adata
+
+
+def pool(adata: ad.AnnData) -> ad.AnnData:
+    adata.obs["patient"] = pd.Categorical(["x"] * adata.n_obs)
+    return adata
+
+
+def forget(adata: ad.AnnData) -> ad.AnnData:
+    del adata.obs["scdiff_depth"]
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lose, r"layers\['umis'\], from which prepare read the counts, is missing"),
+        (normalise, "no integer counts: umis looks"),
+        (
+            thin,
+            r"the counts in layers\['umis'\] changed after prepare: \d+ of 300 cells have a different sum",
+        ),
+        (lambda adata: adata[:, 50:].copy(), "changed after prepare"),
+        (pool, "sample 'x' is new since the object was prepared"),
+        (forget, "scdiff_depth.*is missing"),
+    ],
+)
+def test_counts_that_changed_after_prepare_are_refused(explored, change, said: str) -> None:
+    scdiff.pp.prepare(explored, sample="patient")
+    with pytest.raises(InputError, match=said):
+        scdiff.tl.call(change(explored), **FAST)
+
+
 def test_names_that_cells_share_are_refused(explored) -> None:
     explored.obs_names = ["a"] * explored.n_obs
     with pytest.raises(InputError, match="obs_names_make_unique"):
@@ -166,5 +287,8 @@ def test_names_that_cells_share_are_refused(explored) -> None:
 
 
 def test_an_object_that_was_not_prepared_says_what_to_do(explored) -> None:
-    with pytest.raises(MissingKeyError, match=r"run scdiff\.pp\.prepare\(adata\) first, or load files with scdiff\.io\.load"):
+    with pytest.raises(
+        MissingKeyError,
+        match=r"run scdiff\.pp\.prepare\(adata\) first, or load files with scdiff\.io\.load",
+    ):
         scdiff.tl.call(explored)

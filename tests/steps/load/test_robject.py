@@ -15,26 +15,45 @@ import zoo
 from zoo import R
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, plan_inputs, robject, stream
+from scdiff.steps.load import stream
+from scdiff.steps.load.readers import robject
+from scdiff.steps.load.step import load, plan_inputs
 
-needs_rdata = pytest.mark.skipif(importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed")
+needs_rdata = pytest.mark.skipif(
+    importlib.util.find_spec("rdata") is None, reason="the package rdata is not installed"
+)
 
 
-def test_without_the_package_the_sentence_says_how_to_install_it_and_how_to_export(tmp_path: Path, monkeypatch) -> None:
+def test_without_the_package_the_sentence_says_how_to_install_it_and_how_to_export(
+    tmp_path: Path, monkeypatch
+) -> None:
     (tmp_path / "a.rds").write_bytes(b"x")
     monkeypatch.setattr(robject.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(
-        InputError, match=r"a\.rds: files of R are read by the package rdata.*pip install .*In R: .*writeMM\(SeuratObject"
+        InputError,
+        match=r"a\.rds: the package rdata, which reads files of R, is not installed.*pip install .*In R: .*writeMM\(SeuratObject",
     ) as caught:
         plan_inputs(tmp_path / "a.rds")
     assert "\n" not in str(caught.value)
 
 
 @needs_rdata
-@pytest.mark.parametrize("data", [b"x", b"X\n", b"RDX3\nX\n", b"\x80\x04N.", gzip.compress(b"nothing of R", mtime=0), bz2.compress(b"")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x",
+        b"X\n",
+        b"RDX3\nX\n",
+        b"\x80\x04N.",
+        gzip.compress(b"nothing of R", mtime=0),
+        bz2.compress(b""),
+    ],
+)
 def test_what_is_no_r_object_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.rds").write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.rds: (this cannot be read as R object|the file is truncated)"):
+    with pytest.raises(
+        InputError, match=r"a\.rds: (this cannot be read as R object|the file is truncated)"
+    ):
         load(tmp_path / "a.rds")
 
 
@@ -43,14 +62,19 @@ def about(of: zoo.Truth, kind: str) -> bytes:
     n = len(of.cells)
     columns = {
         "donor": R.texts([f"D{place % 3}" for place in range(n)]),
-        "batch": R.numbers([1 + place % 2 for place in range(n)], {"levels": R.texts(["one", "two"]), "class": R.texts(["factor"])}),
+        "batch": R.numbers(
+            [1 + place % 2 for place in range(n)],
+            {"levels": R.texts(["one", "two"]), "class": R.texts(["factor"])},
+        ),
         "age": R.numbers([-(2**31), *range(1, n)]),
         "share": R.numbers(np.linspace(0.0, 1.0, n)),
         "kept": R.numbers([0, *[1] * (n - 1)], kind=10),
         "nested": R.vector(19, 0, b""),
     }
     if kind == "seurat":
-        return R.items(columns, **{"row.names": R.texts(of.cells), "class": R.texts(["data.frame"])})
+        return R.items(
+            columns, **{"row.names": R.texts(of.cells), "class": R.texts(["data.frame"])}
+        )
     listed = {"rownames": R.texts(of.cells), "nrows": R.numbers([n]), "listData": R.items(columns)}
     return R.s4("DFrame", "S4Vectors", listed)
 
@@ -60,7 +84,11 @@ def about(of: zoo.Truth, kind: str) -> bytes:
 def test_what_is_said_of_the_cells_is_kept(tmp_path: Path, kind: str) -> None:
     of = zoo.truth()
     said = about(of, kind)
-    made = zoo.seurat({"RNA": zoo.assay(of)}, about=said) if kind == "seurat" else zoo.experiment(of, about=said)
+    made = (
+        zoo.seurat({"RNA": zoo.assay(of)}, about=said)
+        if kind == "seurat"
+        else zoo.experiment(of, about=said)
+    )
     obs = load(zoo.write_r(tmp_path / "a.rds", made)).obs
     assert list(obs.columns) == ["sample", "control", "donor", "batch", "age", "share", "kept"]
     assert list(obs["donor"][:4]) == ["D0", "D1", "D2", "D0"]
@@ -75,7 +103,11 @@ def test_what_is_said_of_the_cells_is_kept(tmp_path: Path, kind: str) -> None:
 def test_what_is_said_of_other_cells_is_left_missing(tmp_path: Path) -> None:
     of = zoo.truth()
     some = of.part(slice(5, None))
-    obs = load(zoo.write_r(tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay(of)}, about=about(some, "seurat")))).obs
+    obs = load(
+        zoo.write_r(
+            tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay(of)}, about=about(some, "seurat"))
+        )
+    ).obs
     assert obs["donor"].isna().tolist() == [True] * 5 + [False] * (len(of.cells) - 5)
 
 
@@ -97,9 +129,17 @@ saveRDS(t(m), "turned.rds"); save(seurat, file = "seurat.rda"); save(m, about, f
 def test_what_r_itself_writes_is_read(tmp_path: Path) -> None:
     of, rscript = zoo.truth(), shutil.which("Rscript")
     of.frame().T.to_csv(tmp_path / "counts.csv")
-    made = subprocess.run([rscript, "-e", WRITE], check=False, cwd=tmp_path, capture_output=True, text=True) if rscript else None
+    made = (
+        subprocess.run(
+            [rscript, "-e", WRITE], check=False, cwd=tmp_path, capture_output=True, text=True
+        )
+        if rscript
+        else None
+    )
     if made is None or made.returncode:
-        pytest.skip(f"R with SeuratObject and SingleCellExperiment is not installed {made.stderr[-200:] if made else ''}")
+        pytest.skip(
+            f"R with SeuratObject and SingleCellExperiment is not installed {made.stderr[-200:] if made else ''}"
+        )
     files = sorted(tmp_path.glob("*.rd[sa]"))
     assert len(files) == 9
     for file in files:
@@ -141,7 +181,9 @@ def test_a_file_packed_again_and_again_is_refused(tmp_path: Path) -> None:
 
 
 @needs_rdata
-def test_the_line_of_r_in_a_refusal_writes_what_load_reads(tmp_path: Path, batch, write_mtx) -> None:
+def test_the_line_of_r_in_a_refusal_writes_what_load_reads(
+    tmp_path: Path, batch, write_mtx
+) -> None:
     folder = write_mtx(batch(), "counts", zipped=False, columns=1)
     names = {"matrix.mtx", "barcodes.tsv", "genes.tsv"}
     assert {file.name for file in folder.iterdir()} == names

@@ -12,9 +12,9 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.pipeline import _files, _sources
-from scdiff.steps.load import load, plan_inputs
-from scdiff.steps.load.soup import empty_droplets, raw_beside
+from scdiff.run.pipeline import _files, _sources
+from scdiff.steps.load.soup import find_raw_matrix, sum_empty_droplets
+from scdiff.steps.load.step import load, plan_inputs
 from scdiff.steps.load.table import Table
 
 N_EMPTY = 3000
@@ -29,9 +29,21 @@ def unfiltered(batch):
         droplets = np.zeros((n_empty, filtered.n_vars), dtype=np.float32)
         for gene, counts in {"INS": 5, "ACTB": 3}.items():
             droplets[:, filtered.var_names.get_loc(gene)] = counts
-        fragments = np.full((20, filtered.n_vars), 30, dtype=np.float32)  # deeper than any empty droplet
-        names = [*filtered.obs_names, *(f"EMPTY{index}-1" for index in range(n_empty)), *(f"FRAGMENT{index}-1" for index in range(20))]
-        matrix = sparse.vstack([sparse.csr_matrix(filtered.X), sparse.csr_matrix(droplets), sparse.csr_matrix(fragments)]).tocsr()
+        fragments = np.full(
+            (20, filtered.n_vars), 30, dtype=np.float32
+        )  # deeper than any empty droplet
+        names = [
+            *filtered.obs_names,
+            *(f"EMPTY{index}-1" for index in range(n_empty)),
+            *(f"FRAGMENT{index}-1" for index in range(20)),
+        ]
+        matrix = sparse.vstack(
+            [
+                sparse.csr_matrix(filtered.X),
+                sparse.csr_matrix(droplets),
+                sparse.csr_matrix(fragments),
+            ]
+        ).tocsr()
         return anndata.AnnData(matrix, obs=pd.DataFrame(index=names), var=filtered.var.copy())
 
     return make
@@ -49,8 +61,13 @@ def test_the_raw_folder_beside_a_filtered_one_gives_the_soup(batch, unfiltered, 
     adata = load(filtered)
     assert adata.n_obs == cells.n_obs
     found = soup_of(adata)[adata.obs["sample"].iloc[0]]
-    assert found.to_dict() == {gene: {"INS": 5.0, "ACTB": 3.0}.get(gene, 0.0) * N_EMPTY for gene in cells.var_names}
-    assert any("empty droplets" in note and "3,000" in note for note in adata.uns["scdiff"]["input"]["notes"])
+    assert found.to_dict() == {
+        gene: {"INS": 5.0, "ACTB": 3.0}.get(gene, 0.0) * N_EMPTY for gene in cells.var_names
+    }
+    assert any(
+        "empty droplets" in note and "3,000" in note
+        for note in adata.uns["scdiff"]["input"]["notes"]
+    )
     assert adata.uns["scdiff"]["input"]["files"]["raw"].iloc[0].endswith("raw_feature_bc_matrix")
     above = load(filtered.parent)
     pd.testing.assert_frame_equal(soup_of(above), soup_of(adata))
@@ -75,14 +92,17 @@ def test_the_sheet_names_the_raw_matrix_of_each_sample(batch, unfiltered, write,
     adata = load(samples=sheet)
     assert list(soup_of(adata)) == ["b"]
     assert "raw" not in adata.obs
-    assert adata.uns["scdiff"]["input"]["files"]["raw"].to_dict() == {"a": "", "b": str(tmp_path / "everything_of_b.h5ad")}
+    assert adata.uns["scdiff"]["input"]["files"]["raw"].to_dict() == {
+        "a": "",
+        "b": str(tmp_path / "everything_of_b.h5ad"),
+    }
 
 
 def test_a_changed_raw_matrix_is_a_changed_input(batch, unfiltered, write_mtx):
     cells = batch()
     filtered = write_mtx(cells, "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(cells), "outs/raw_feature_bc_matrix")
-    config = SimpleNamespace(inputs=(filtered,), samples=None, control=())
+    config = SimpleNamespace(inputs=(filtered,), sheet=None, samples_given=None, control=())
     assert {path.parent for path in _files(config, _sources(config))} == {filtered, raw}
 
 
@@ -90,7 +110,9 @@ def test_genes_are_matched_by_name(batch, unfiltered, write_mtx):
     cells = batch()
     raw = unfiltered(cells)
     filtered = write_mtx(cells[:, ::-1].copy(), "outs/filtered_feature_bc_matrix")
-    write_mtx(raw[:, [gene != "ACTB" for gene in raw.var_names]].copy(), "outs/raw_feature_bc_matrix")
+    write_mtx(
+        raw[:, [gene != "ACTB" for gene in raw.var_names]].copy(), "outs/raw_feature_bc_matrix"
+    )
     found = soup_of(load(filtered)).iloc[:, 0]
     assert found["INS"] == 5.0 * N_EMPTY
     assert found["ACTB"] == 0
@@ -102,13 +124,19 @@ def test_too_few_empty_droplets_are_said_and_not_used(batch, unfiltered, write_m
     write_mtx(unfiltered(cells, 10), "outs/raw_feature_bc_matrix")
     adata = load(filtered)
     assert "soup" not in adata.uns["scdiff"]["input"]
-    assert any("learned from the cells" in note for note in adata.uns["scdiff"]["input"]["notes"])
+    assert any(
+        "the ambient RNA is estimated from the cells" in note
+        for note in adata.uns["scdiff"]["input"]["notes"]
+    )
 
 
 def test_the_raw_matrix_of_another_sample_is_refused(batch, unfiltered, write_mtx):
     filtered = write_mtx(batch(seed=1), "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(batch(seed=2)), "outs/raw_feature_bc_matrix")
-    with pytest.raises(InputError, match=f"{raw}: only 0 of the 12 cells .* give the one of the same sample"):
+    with pytest.raises(
+        InputError,
+        match=f"{raw}: this unfiltered matrix has the barcodes of only 0 of the 12 cells.* Give the unfiltered matrix of the same sample",
+    ):
         load(filtered)
 
 
@@ -126,21 +154,33 @@ def test_a_folder_of_several_raw_matrices_is_refused(batch, write, write_mtx, tm
         write_mtx(batch(), "many", prefix)
     sheet = tmp_path / "samples.csv"
     sheet.write_text("sample,path,raw\na,batch.h5ad,many\n")
-    with pytest.raises(ConfigError, match="there are 2: name the one"):
+    with pytest.raises(ConfigError, match=r"there are 2 here\. Give the path of the right one"):
         plan_inputs((), samples=sheet)
 
 
 def test_cells_and_deep_droplets_are_no_soup_whatever_the_lane_suffix():
-    entries = sparse.csr_matrix(np.array([[50, 0], [7, 3], [0, 0], [101, 0], [60, 40]] * 400, dtype=float))
-    names = np.array([f"{kind}{index}-1" for index in range(400) for kind in ("cell", "empty", "void", "deep", "edge")])
+    entries = sparse.csr_matrix(
+        np.array([[50, 0], [7, 3], [0, 0], [101, 0], [60, 40]] * 400, dtype=float)
+    )
+    names = np.array(
+        [
+            f"{kind}{index}-1"
+            for index in range(400)
+            for kind in ("cell", "empty", "void", "deep", "edge")
+        ]
+    )
     genes = np.array(["A", "B"])
-    counts, said = empty_droplets(Table(entries, names, genes, genes), np.array([f"cell{index}-7" for index in range(400)]), Path("raw.h5"))
+    counts, said = sum_empty_droplets(
+        Table(entries, names, genes, genes),
+        np.array([f"cell{index}-7" for index in range(400)]),
+        Path("raw.h5"),
+    )
     np.testing.assert_array_equal(counts, [400 * 67, 400 * 43])
     assert said.startswith("800 empty droplets")
 
 
 def test_only_a_filtered_name_has_a_raw_beside(tmp_path):
     (tmp_path / "raw_x").mkdir()
-    assert raw_beside(tmp_path / "filtered_x") == tmp_path / "raw_x"
-    assert raw_beside(tmp_path / "filtered_y") is None
-    assert raw_beside(tmp_path / "raw_x") is None
+    assert find_raw_matrix(tmp_path / "filtered_x") == tmp_path / "raw_x"
+    assert find_raw_matrix(tmp_path / "filtered_y") is None
+    assert find_raw_matrix(tmp_path / "raw_x") is None

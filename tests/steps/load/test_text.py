@@ -12,7 +12,7 @@ import scipy.io
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 
 def same(path: Path, expected) -> bool:
@@ -28,7 +28,9 @@ def same(path: Path, expected) -> bool:
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("columns", [1, 2, 3])
-def test_triple_with_any_number_of_gene_columns(batch, write_mtx, zipped: bool, columns: int) -> None:
+def test_triple_with_any_number_of_gene_columns(
+    batch, write_mtx, zipped: bool, columns: int
+) -> None:
     folder = write_mtx(batch(), zipped=zipped, columns=columns)
     assert same(folder, batch())
     expected = list(batch().var_names) if columns == 1 else [f"ENSG{i:011d}" for i in range(8)]
@@ -44,7 +46,10 @@ def test_turned_matrix_is_turned_back_and_said(batch, write_mtx) -> None:
     folder = write_mtx(batch(), zipped=False)
     scipy.io.mmwrite(folder / "matrix.mtx", sparse.coo_matrix(batch().X).astype(int))
     assert same(folder, batch())
-    assert "stood cells x genes and was turned" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    assert (
+        "had cells in rows and was transposed"
+        in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    )
 
 
 def test_heading_line_in_the_lists_is_passed_over_and_said(batch, write_mtx) -> None:
@@ -53,7 +58,10 @@ def test_heading_line_in_the_lists_is_passed_over_and_said(batch, write_mtx) -> 
         text = (folder / name).read_text()
         (folder / name).write_text(f"heading\tof\tcolumns\n{text}")
     assert same(folder, batch())
-    assert "first line of barcodes.tsv and features.tsv was taken for a heading" in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    assert (
+        "first line of barcodes.tsv and features.tsv was read as a header"
+        in load([folder]).uns["scdiff"]["input"]["repairs"][0]
+    )
 
 
 @pytest.mark.parametrize("name", ["barcodes.tsv", "features.tsv"])
@@ -61,7 +69,10 @@ def test_lists_that_do_not_fit_the_matrix_are_refused(batch, write_mtx, name: st
     folder = write_mtx(batch(), zipped=False)
     lines = (folder / name).read_text().splitlines(keepends=True)
     (folder / name).write_text("".join(lines[:-1]))
-    with pytest.raises(InputError, match=r"the matrix has 8 x 12 entries, but features\.tsv lists \d genes and barcodes\.tsv 1\d cells"):
+    with pytest.raises(
+        InputError,
+        match=r"the matrix has 8 x 12 entries, but features\.tsv lists \d genes and barcodes\.tsv 1\d cells",
+    ):
         load([folder])
 
 
@@ -82,8 +93,13 @@ def test_windows_line_ends_in_the_lists(batch, write_mtx) -> None:
 
 
 @pytest.mark.parametrize("turned", [True, False])
-@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t"), (".txt", " "), (".csv", ";"), (".txt.gz", "\t")])
-def test_dense_table_in_either_orientation(tmp_path, batch, turned: bool, suffix: str, separator: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "separator"),
+    [(".csv", ","), (".tsv", "\t"), (".txt", " "), (".csv", ";"), (".txt.gz", "\t")],
+)
+def test_dense_table_in_either_orientation(
+    tmp_path, batch, turned: bool, suffix: str, separator: str
+) -> None:
     frame = batch().to_df().astype(int)
     (frame.T if turned else frame).to_csv(tmp_path / f"a{suffix}", sep=separator)
     assert same(tmp_path / f"a{suffix}", batch())
@@ -97,12 +113,17 @@ def test_heading_may_lack_the_corner_as_r_writes_it(tmp_path, batch) -> None:
 
 def test_quotes_comments_and_a_byte_order_mark_are_passed_over(tmp_path, batch) -> None:
     text = batch().to_df().T.astype(int).to_csv(quoting=1)
-    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf# made by hand\n# twice\n" + text.replace("\n", "\r\n").encode())
+    (tmp_path / "a.csv").write_bytes(
+        b"\xef\xbb\xbf# made by hand\n# twice\n" + text.replace("\n", "\r\n").encode()
+    )
     assert same(tmp_path / "a.csv", batch())
 
 
 def test_more_rows_than_one_chunk(tmp_path, batch) -> None:
-    adata = batch(n_cells=4, genes=["INS", "PDX1", "ACTB", "VIM", "GAPDH", "CD63", *(f"RPL{i}X" for i in range(2500))])
+    adata = batch(
+        n_cells=4,
+        genes=["INS", "PDX1", "ACTB", "VIM", "GAPDH", "CD63", *(f"RPL{i}X" for i in range(2500))],
+    )
     adata.to_df().T.astype(int).to_csv(tmp_path / "a.csv")
     assert same(tmp_path / "a.csv", adata)
 
@@ -132,8 +153,13 @@ def test_barcodes_alone_decide_where_genes_are_unheard_of(tmp_path, batch) -> No
 
 
 def test_undecidable_orientation_is_refused(tmp_path) -> None:
-    pd.DataFrame(np.ones((3, 3), dtype=int), index=list("abc"), columns=list("xyz")).to_csv(tmp_path / "a.csv")
-    with pytest.raises(InputError, match=r"a\.csv: the names do not tell genes from cells \(rows: a, b, \.\.\.; columns: x, y, \.\.\.\)"):
+    pd.DataFrame(np.ones((3, 3), dtype=int), index=list("abc"), columns=list("xyz")).to_csv(
+        tmp_path / "a.csv"
+    )
+    with pytest.raises(
+        InputError,
+        match=r"a\.csv: the names do not distinguish genes from cells \(rows: a, b, \.\.\.; columns: x, y, \.\.\.\)",
+    ):
         load([tmp_path / "a.csv"])
 
 
@@ -157,10 +183,13 @@ def test_empty_field_is_no_zero(tmp_path, batch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("just one line\n", "this is no table of values: the second line has 0 fields"),
-        ("a,b,c\nx\n", "this is no table of values: the second line has 1 fields"),
-        (",a,b,c,d\nx,1,2\n", "the heading names 5 columns, but the first line of values has 3"),
-        (",AAACCTGAGAAACCAT,AAACCTGAGAAACCAG\nINS,1,2\nVIM,1,2,3,4\n", r"this cannot be read as dense table \(ParserError"),
+        ("just one line\n", "this is not a table of values: the second line has 0 fields"),
+        ("a,b,c\nx\n", "this is not a table of values: the second line has 1 fields"),
+        (",a,b,c,d\nx,1,2\n", "the header names 5 columns, but the first line of values has 3"),
+        (
+            ",AAACCTGAGAAACCAT,AAACCTGAGAAACCAG\nINS,1,2\nVIM,1,2,3,4\n",
+            r"this cannot be read as dense table \(ParserError",
+        ),
     ],
 )
 def test_text_that_is_no_table(tmp_path, text: str, said: str) -> None:
@@ -171,5 +200,7 @@ def test_text_that_is_no_table(tmp_path, text: str, said: str) -> None:
 
 def test_zipped_text_is_read_as_utf8(tmp_path, batch) -> None:
     adata = batch(genes=["INS", "VIM", "GENE\u03b1"])
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(adata.to_df().T.astype(int).to_csv().encode("utf-8")))
+    (tmp_path / "a.csv.gz").write_bytes(
+        gzip.compress(adata.to_df().T.astype(int).to_csv().encode("utf-8"))
+    )
     assert same(tmp_path / "a.csv.gz", adata)

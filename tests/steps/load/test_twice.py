@@ -11,25 +11,44 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import InputError
-from scdiff.steps.load import load, look_at, plan_inputs
+from scdiff.steps.load.step import load, look_at, plan_inputs
 
 N_CELLS, N_GENES = 60, 200
-SYMBOLS = ["PDX1", "INS", "ACTB", "GAPDH", "COL1A1", "RPL3", "VIM", *[f"GENE{number}" for number in range(N_GENES - 7)]]
-TWICE = "stand in 'a' .*count twice.*name one of the two"
+SYMBOLS = [
+    "PDX1",
+    "INS",
+    "ACTB",
+    "GAPDH",
+    "COL1A1",
+    "RPL3",
+    "VIM",
+    *[f"GENE{number}" for number in range(N_GENES - 7)],
+]
+TWICE = "are also in 'a' .*count twice.*leave out one of the two"
 
 
 def bases(n_cells: int, seed: int = 0, length: int = 16) -> list[str]:
     """Barcodes of a large space."""
     letters = np.array(list("ACGT"))
-    return ["".join(letters[np.random.default_rng((seed, number)).integers(0, 4, length)]) for number in range(n_cells)]
+    return [
+        "".join(letters[np.random.default_rng((seed, number)).integers(0, 4, length)])
+        for number in range(n_cells)
+    ]
 
 
 def cells(names: list[str], seed: int = 0, mean: float = 1.0) -> anndata.AnnData:
     """Counts of one kind of cells, whose depth differs."""
     rng = np.random.default_rng(seed)
-    depth, profile = rng.lognormal(0, 0.5, (len(names), 1)), np.random.default_rng(99).lognormal(0, 1.0, (1, N_GENES))
+    depth, profile = (
+        rng.lognormal(0, 0.5, (len(names), 1)),
+        np.random.default_rng(99).lognormal(0, 1.0, (1, N_GENES)),
+    )
     counts = rng.poisson(mean * depth * profile) + (np.arange(N_GENES) == 2)
-    return anndata.AnnData(sparse.csr_matrix(counts.astype(np.float32)), pd.DataFrame(index=names), pd.DataFrame(index=SYMBOLS))
+    return anndata.AnnData(
+        sparse.csr_matrix(counts.astype(np.float32)),
+        pd.DataFrame(index=names),
+        pd.DataFrame(index=SYMBOLS),
+    )
 
 
 def counted_otherwise(adata: anndata.AnnData, seed: int = 5) -> anndata.AnnData:
@@ -84,7 +103,7 @@ def test_one_sample_of_several_is_enough(tmp_path) -> None:
     first = cells(bases(N_CELLS))
     second = anndata.concat([counted_otherwise(first), cells(bases(3 * N_CELLS, seed=1), seed=1)])
     second.obs["sample"] = ["copy"] * N_CELLS + ["new"] * 3 * N_CELLS
-    with pytest.raises(InputError, match="60 of 60 cells of 'copy' stand in 'a'"):
+    with pytest.raises(InputError, match="60 of 60 cells of 'copy' are also in 'a'"):
         load(written(tmp_path, first, second))
 
 
@@ -93,10 +112,15 @@ def test_two_ways_of_counting_in_one_folder_are_refused(tmp_path, write_mtx) -> 
     first = cells(bases(N_CELLS))
     for name, made in (("Gene", first), ("GeneFull_Ex50pAS", counted_otherwise(first))):
         write_mtx(made, f"s1/Solo.out/{name}/filtered", zipped=False)
-    with pytest.raises(InputError, match=r"several inputs .*Gene/filtered.*GeneFull_Ex50pAS/filtered.*name the one"):
+    with pytest.raises(
+        InputError,
+        match=r"several inputs .*Gene/filtered.*GeneFull_Ex50pAS/filtered.*Give the path of the one",
+    ):
         load([tmp_path / "s1"])
     with pytest.raises(InputError, match="count twice"):
-        load([tmp_path / "s1/Solo.out" / name / "filtered" for name in ("Gene", "GeneFull_Ex50pAS")])
+        load(
+            [tmp_path / "s1/Solo.out" / name / "filtered" for name in ("Gene", "GeneFull_Ex50pAS")]
+        )
 
 
 # ---------------------------------------------------------------- different cells

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scdiff.errors import ScdiffError
-from scdiff.steps.load import load
+from scdiff.steps.load.step import load
 
 SPEC = importlib.util.spec_from_file_location("scdiff_zoo", Path(__file__).with_name("zoo.py"))
 zoo = importlib.util.module_from_spec(SPEC)
@@ -19,7 +19,8 @@ SPEC.loader.exec_module(zoo)
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")  # of zarr 3
 VARIANTS = zoo.variants()
 NO_RDATA = pytest.mark.skipif(
-    importlib.util.find_spec("rdata") is None, reason="the package rdata, which parses what R saves, is not installed"
+    importlib.util.find_spec("rdata") is None,
+    reason="the package rdata, which parses what R saves, is not installed",
 )
 LOADABLE = [variant for variant in VARIANTS if not variant.refusal]
 REFUSED = [variant for variant in VARIANTS if variant.refusal]
@@ -27,8 +28,14 @@ REFUSED = [variant for variant in VARIANTS if variant.refusal]
 
 def cases(variants):
     """Variants as parameters, each third of them in the fast suite; those of R are left out where nothing reads them."""
-    marks = [[NO_RDATA] * variant.family.startswith("R") + [pytest.mark.slow] * (number % 3 > 0) for number, variant in enumerate(variants)]
-    return [pytest.param(variant, id=str(variant), marks=of) for variant, of in zip(variants, marks, strict=True)]
+    marks = [
+        [NO_RDATA] * variant.family.startswith("R") + [pytest.mark.slow] * (number % 3 > 0)
+        for number, variant in enumerate(variants)
+    ]
+    return [
+        pytest.param(variant, id=str(variant), marks=of)
+        for variant, of in zip(variants, marks, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("variant", cases(LOADABLE))
@@ -63,13 +70,18 @@ def test_a_wrong_matrix_does_not_pass(wrong: str, tmp_path: Path) -> None:
         "renamed": lambda: right,
     }[wrong]().copy()
     if wrong in ("shifted", "swapped"):
-        changed.obs_names, changed.var["name_in_file"] = right.obs_names, right.var["name_in_file"].to_numpy()
+        changed.obs_names, changed.var["name_in_file"] = (
+            right.obs_names,
+            right.var["name_in_file"].to_numpy(),
+        )
     changed.obs["sample"] = ["g" if wrong == "renamed" else "f"] * changed.n_obs
     assert zoo.fault(right, zoo.one("f")()) == ""
     assert zoo.fault(changed, zoo.one("f")()) != ""
 
 
-def test_the_simulated_counts_stand_in_where_the_real_ones_are_absent(monkeypatch, tmp_path: Path) -> None:
+def test_the_simulated_counts_stand_in_where_the_real_ones_are_absent(
+    monkeypatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(zoo, "SHARED_DATA", tmp_path / "absent")
     drawn = zoo.truth.__wrapped__()
     assert drawn.counts.shape == (zoo.N_CELLS, zoo.N_GENES)

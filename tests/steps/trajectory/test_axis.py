@@ -7,10 +7,12 @@ import pytest
 from scipy import sparse
 
 from scdiff.steps.trajectory import axis as axis_module
-from scdiff.steps.trajectory.axis import Cells, place_on_axis, without_strays
+from scdiff.steps.trajectory.axis import Cells, drop_strays, place_on_axis
 
 
-def _two(n_start: int = 300, n_end: int = 60, depth: float = 3_000.0, seed: int = 0) -> tuple[Cells, np.ndarray, np.ndarray]:
+def _two(
+    n_start: int = 300, n_end: int = 60, depth: float = 3_000.0, seed: int = 0
+) -> tuple[Cells, np.ndarray, np.ndarray]:
     """Two populations that differ in a fifth of 400 genes, and a hundred cells half between them."""
     rng = np.random.default_rng(seed)
     low = rng.gamma(0.5, size=400) + 0.01
@@ -19,14 +21,18 @@ def _two(n_start: int = 300, n_end: int = 60, depth: float = 3_000.0, seed: int 
     shares = np.repeat([low, high, (low + high) / 2], [n_start, n_end, 100], axis=0)
     counts = sparse.csr_matrix(rng.poisson(shares * depth).astype(np.float32))
     rows = np.arange(n_start + n_end + 100)
-    cells = Cells(counts, np.asarray(counts.sum(axis=1), dtype=float).ravel(), np.ones(400, dtype=bool), rows)
+    cells = Cells(
+        counts, np.asarray(counts.sum(axis=1), dtype=float).ravel(), np.ones(400, dtype=bool), rows
+    )
     return cells, rows < n_start, (rows >= n_start) & (rows < n_start + n_end)
 
 
 def test_ends_lie_at_0_and_1_and_half_way_in_between():
     cells, start, end = _two()
     axis = place_on_axis(cells, start, end)
-    assert [np.median(axis.position[part]) for part in (start, end, ~start & ~end)] == pytest.approx([0, 1, 0.5], abs=0.05)
+    assert [
+        np.median(axis.position[part]) for part in (start, end, ~start & ~end)
+    ] == pytest.approx([0, 1, 0.5], abs=0.05)
     assert axis.apart == 1
 
 
@@ -53,7 +59,9 @@ def test_genes_that_are_left_out_have_no_say():
     changed = cells.counts.toarray()
     changed[:, 200:] = 0
     other = Cells(sparse.csr_matrix(changed), cells.depth, silent.genes, cells.order)
-    np.testing.assert_array_equal(place_on_axis(silent, start, end).position, place_on_axis(other, start, end).position)
+    np.testing.assert_array_equal(
+        place_on_axis(silent, start, end).position, place_on_axis(other, start, end).position
+    )
 
 
 def test_order_of_cells_and_genes_does_not_matter():
@@ -61,7 +69,10 @@ def test_order_of_cells_and_genes_does_not_matter():
     rng = np.random.default_rng(3)
     rows, columns = rng.permutation(len(start)), rng.permutation(400)
     other = Cells(cells.counts[rows][:, columns], cells.depth[rows], cells.genes, np.argsort(rows))
-    np.testing.assert_array_equal(place_on_axis(cells, start, end).position[rows], place_on_axis(other, start[rows], end[rows]).position)
+    np.testing.assert_array_equal(
+        place_on_axis(cells, start, end).position[rows],
+        place_on_axis(other, start[rows], end[rows]).position,
+    )
 
 
 def test_gained_only_uses_no_lost_gene():
@@ -71,7 +82,9 @@ def test_gained_only_uses_no_lost_gene():
     third = ~start & ~end
     less[np.ix_(third, lost)] = 0  # a third population without those genes
     other = Cells(sparse.csr_matrix(less), cells.depth, cells.genes, cells.order)
-    both, gained = (place_on_axis(other, start, end, gained_only=only).position[third] for only in (False, True))
+    both, gained = (
+        place_on_axis(other, start, end, gained_only=only).position[third] for only in (False, True)
+    )
     assert np.median(gained) < np.median(both)
 
 
@@ -88,7 +101,7 @@ def test_strays_of_the_end_are_left_out():
     with_strays = end.copy()
     with_strays[:5] = True
     axis = place_on_axis(cells, start & ~with_strays, with_strays)
-    np.testing.assert_array_equal(without_strays(axis, with_strays), end)
+    np.testing.assert_array_equal(drop_strays(axis, with_strays), end)
 
 
 def test_at_most_so_many_cells_are_drawn_whatever_their_order():
@@ -98,4 +111,4 @@ def test_at_most_so_many_cells_are_drawn_whatever_their_order():
     assert len(cells.some(50, 0)) == 50
     np.testing.assert_array_equal(shuffled.some(50, 0), names[cells.some(50, 0)])
     assert cells.some(10_000, 0) is cells.order
-    assert axis_module.FEWEST_CELLS >= 4
+    assert axis_module.FEWEST_CELLS_OF_END >= 4

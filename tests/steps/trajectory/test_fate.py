@@ -17,7 +17,9 @@ from scdiff.steps.trajectory.fate import FATES, absorption, forward_walk
 def _walk(n_cells: int, seed: int) -> sparse.csr_matrix:
     rng = np.random.default_rng(seed)
     weights = np.triu(rng.random((n_cells, n_cells)) * (rng.random((n_cells, n_cells)) < 0.3), 1)
-    weights += weights.T + np.diag(np.full(n_cells - 1, 0.1), 1) + np.diag(np.full(n_cells - 1, 0.1), -1)
+    weights += (
+        weights.T + np.diag(np.full(n_cells - 1, 0.1), 1) + np.diag(np.full(n_cells - 1, 0.1), -1)
+    )
     return forward_walk(sparse.csr_matrix(weights), rng.random(n_cells))
 
 
@@ -27,7 +29,9 @@ def test_absorption_is_that_of_dense_algebra(seed, n_cells, n_ends):
     ends[np.random.default_rng(seed).permutation(n_cells)[:n_ends]] = np.arange(n_ends)
     found, dense, free = absorption(walk, ends, n_ends), walk.toarray(), ends < 0
     wanted = np.column_stack([dense[free][:, ends == end].sum(axis=1) for end in range(n_ends)])
-    np.testing.assert_allclose(found[free], np.linalg.solve(np.eye(free.sum()) - dense[free][:, free], wanted), atol=1e-8)
+    np.testing.assert_allclose(
+        found[free], np.linalg.solve(np.eye(free.sum()) - dense[free][:, free], wanted), atol=1e-8
+    )
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
@@ -44,12 +48,17 @@ def test_time_drives_the_walk_forward():
     line = sparse.diags([np.ones(20), np.ones(20)], [-1, 1], format="csr")
     ends = np.full(21, -1)
     ends[[0, 20]] = 0, 1
-    even, driven = (absorption(forward_walk(line, time), ends, 2)[:, 1] for time in (np.zeros(21), np.linspace(0, 1, 21)))
+    even, driven = (
+        absorption(forward_walk(line, time), ends, 2)[:, 1]
+        for time in (np.zeros(21), np.linspace(0, 1, 21))
+    )
     assert (driven[1:-1] > even[1:-1]).all()
 
 
 def test_rows_of_the_walk_sum_to_one_and_steps_back_are_rarer():
-    walk = forward_walk(sparse.csr_matrix(np.ones((3, 3)) - np.eye(3)), np.array([0.0, 0.5, 1.0])).toarray()
+    walk = forward_walk(
+        sparse.csr_matrix(np.ones((3, 3)) - np.eye(3)), np.array([0.0, 0.5, 1.0])
+    ).toarray()
     np.testing.assert_allclose(walk.sum(axis=1), 1)
     assert walk[1, 2] > 5 * walk[1, 0] > 0
     assert walk[0, 1] == walk[0, 2]
@@ -82,7 +91,10 @@ def test_absorption_is_what_walks_do(seed):
 def test_a_method_whose_package_is_missing_says_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     line = sparse.diags([np.ones(5), np.ones(5)], [-1, 1], format="csr")
-    with pytest.raises(ConfigError, match=rf"fates is '{name}', which needs a package .*scdiff-markers\[trajectory\]"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"fates is '{name}', which needs a package .*scdiff-markers\[trajectory\]",
+    ):
         FATES[name].function(line, np.linspace(0, 1, 6), np.array([1, -1, -1, -1, -1, 0]), 2)
 
 
@@ -98,7 +110,11 @@ def test_every_method_sends_the_cells_near_an_end_there(name):
     apart = ((place[:, None] - place[None]) ** 2).sum(axis=-1)
     graph = sparse.csr_matrix(np.exp(-apart / 0.02) * (apart < 0.05) * (1 - np.eye(600)))
     time = place[:, 0] - place[:, 0].min()
-    ends = np.select([(place[:, 0] > 1.9) & (place[:, 1] < 0), (place[:, 0] > 1.9) & (place[:, 1] > 0)], [0, 1], -1)
+    ends = np.select(
+        [(place[:, 0] > 1.9) & (place[:, 1] < 0), (place[:, 0] > 1.9) & (place[:, 1] > 0)],
+        [0, 1],
+        -1,
+    )
     fate = FATES[name].function(graph, time / time.max(), ends, 2)
     arm = (place[:, 0] > 1.6) & (ends < 0)
     assert fate[arm & (place[:, 1] < 0), 0].mean() > 0.8

@@ -6,13 +6,29 @@ import numpy as np
 import pytest
 
 from scdiff.steps.trajectory.axis import Axis
-from scdiff.steps.trajectory.gap import CONTINUUM, SEPARATE, UNDECIDED, Doublets, Gap, find_gap
+from scdiff.steps.trajectory.gap import Doublets, Gap, find_gap
+from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 
-def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int = 150, scatter: float = 0.06, seed: int = 0) -> tuple:
+def _axis(
+    n_between: int,
+    n_doublets: int,
+    *,
+    n_start: int = 2_000,
+    n_end: int = 150,
+    scatter: float = 0.06,
+    seed: int = 0,
+) -> tuple:
     """Positions of two ends, of cells evenly between them, and of doublets of the two ends."""
     rng = np.random.default_rng(seed)
-    place = np.concatenate([np.zeros(n_start), np.ones(n_end), rng.random(n_between), rng.uniform(0.3, 0.7, n_doublets)])
+    place = np.concatenate(
+        [
+            np.zeros(n_start),
+            np.ones(n_end),
+            rng.random(n_between),
+            rng.uniform(0.3, 0.7, n_doublets),
+        ]
+    )
     position = place + rng.normal(scale=scatter, size=len(place))
     depth = rng.lognormal(np.log(4_000), 0.4, len(place))
     scores = np.column_stack([position * depth] * 2)
@@ -23,7 +39,7 @@ def _axis(n_between: int, n_doublets: int, *, n_start: int = 2_000, n_end: int =
 
 def _doublets(axis: Axis, rate: float) -> Doublets:
     n_cells = len(axis.position)
-    return Doublets.drawn(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
+    return Doublets.draw(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
 
 
 def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) -> list[str]:
@@ -34,7 +50,9 @@ def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) ->
     return found
 
 
-@pytest.mark.parametrize(("n_between", "n_doublets", "rate"), [(150, 0, 0.0), (150, 13, 0.05), (300, 27, 0.1)])
+@pytest.mark.parametrize(
+    ("n_between", "n_doublets", "rate"), [(150, 0, 0.0), (150, 13, 0.05), (300, 27, 0.1)]
+)
 def test_filled_and_empty_ways_are_told_apart(n_between, n_doublets, rate):
     assert _verdicts(n_between, n_doublets, rate).count(CONTINUUM) >= 19
     empty = _verdicts(0, n_doublets, rate)
@@ -67,14 +85,16 @@ def test_ends_that_overlap_are_undecided():
 
 def test_pairs_stay_within_their_sample_and_follow_its_rate():
     samples = np.repeat([0, 1, 2], [100, 300, 50])
-    drawn = Doublets.drawn(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
+    drawn = Doublets.draw(samples, np.array([0.1, 0.02, 0.0]), np.arange(450), n_pairs=4_000)
     np.testing.assert_array_equal(samples[drawn.first], samples[drawn.second])
     assert drawn.expected == pytest.approx(16)
-    assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx([10 / 16, 6 / 16, 0], abs=0.03)
+    assert np.bincount(samples[drawn.first], minlength=3) / 4_000 == pytest.approx(
+        [10 / 16, 6 / 16, 0], abs=0.03
+    )
 
 
 def test_no_rate_no_pairs():
-    drawn = Doublets.drawn(np.zeros(10, dtype=int), np.array([0.0]), np.arange(10))
+    drawn = Doublets.draw(np.zeros(10, dtype=int), np.array([0.0]), np.arange(10))
     assert (len(drawn.first), drawn.expected) == (0, 0.0)
 
 

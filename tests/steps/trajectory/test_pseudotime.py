@@ -29,12 +29,15 @@ def _oracle(graph: sparse.csr_matrix, root: int) -> np.ndarray:
     return np.sqrt(((total - total[root]) ** 2 / limit).sum(axis=1))
 
 
-@pytest.mark.parametrize(("n_cells", "n_comps", "tolerance"), [(12, 12, 1e-6), (39, 40, 1e-6), (60, 58, 1e-3), (60, 10, 0.02)])
+@pytest.mark.parametrize(
+    ("n_cells", "n_comps", "tolerance"),
+    [(12, 12, 1e-6), (39, 40, 1e-6), (60, 58, 1e-3), (60, 10, 0.02)],
+)
 def test_distances_are_those_of_all_walks(n_cells, n_comps, tolerance):
     graph = _graph(n_cells)
     expected = _oracle(graph, 3)
     found = diffusion_pseudotime(graph, np.array([3]), n_comps, 0)[0]
-    kept = min(pseudotime.SUPPORT, n_cells // pseudotime.FEWEST_CELLS)
+    kept = min(pseudotime.SUPPORT, n_cells // pseudotime.FEWEST_CELLS_TO_ORDER)
     scaled = np.minimum(expected / np.sort(expected)[-kept], 1)
     np.testing.assert_allclose(found, scaled, atol=tolerance)
 
@@ -51,7 +54,9 @@ def test_a_few_outliers_do_not_stretch_the_scale():
 
 @pytest.mark.parametrize("n_cells", [1, 2, 4])
 def test_too_few_cells_have_no_order(n_cells):
-    time = diffusion_pseudotime(sparse.csr_matrix(np.ones((n_cells, n_cells))), np.array([0]), 10, 0)
+    time = diffusion_pseudotime(
+        sparse.csr_matrix(np.ones((n_cells, n_cells))), np.array([0]), 10, 0
+    )
     np.testing.assert_array_equal(time, [[0.0] + [np.nan] * (n_cells - 1)])
 
 
@@ -70,5 +75,8 @@ def test_nearly_split_graphs_pass():
 
 def test_the_map_does_not_depend_on_the_start_of_the_solver():
     graph = _graph(150)
-    one, two = (np.linalg.norm(points - points[0], axis=1) for points in (diffusion_map(graph, 10, 0), diffusion_map(graph, 10, 7)))
+    one, two = (
+        np.linalg.norm(points - points[0], axis=1)
+        for points in (diffusion_map(graph, 10, 0), diffusion_map(graph, 10, 7))
+    )
     np.testing.assert_allclose(one, two, rtol=1e-8)

@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 import scanpy as sc
 from anndata import AnnData
+from recorded import as_loaded
 from scipy import sparse
 from scipy.stats import spearmanr
 
 from scdiff import keys
 from scdiff.errors import ConfigError, MissingKeyError, UnknownNameError
 from scdiff.simulate import BatchDesign, simulate
-from scdiff.steps.call import call
-from scdiff.steps.embed import embed
+from scdiff.steps.call.step import call
+from scdiff.steps.embed.step import embed
 from scdiff.steps.normalise import normalise
-from scdiff.steps.trajectory import _paga, trajectory
+from scdiff.steps.trajectory.graph import abstract_graph
+from scdiff.steps.trajectory.step import trajectory
 
 
 def _record(adata: AnnData) -> dict:
@@ -50,15 +52,41 @@ def test_pseudotime_follows_the_course_from_the_msc_end(batch, mark):
 
 def test_writes_what_is_promised_and_nothing_else(ready):
     adata = ready(60, 100)
-    before = {slot: set(getattr(adata, slot)) for slot in ("obs", "var", "obsm", "obsp", "uns", "layers")}
+    before = {
+        slot: set(getattr(adata, slot)) for slot in ("obs", "var", "obsm", "obsp", "uns", "layers")
+    }
     trajectory(adata)
     new = {slot: set(getattr(adata, slot)) - names for slot, names in before.items()}
     times = {"dpt_pseudotime", "dpt_pseudotime_low", "dpt_pseudotime_high"}
     obs = times | {"scdiff_component", "scdiff_position", "scdiff_fate"}
-    assert new == {"obs": obs, "var": set(), "obsm": set(), "obsp": set(), "uns": set(), "layers": set()}
-    assert all(keys.has(adata, key) for key in keys.written_by("trajectory"))
-    tables = {"root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"}
-    assert set(_record(adata)) == tables | {"root_cluster", "root_cell", "verdict", "together", "gap", "notes"}
+    assert new == {
+        "obs": obs,
+        "var": set(),
+        "obsm": set(),
+        "obsp": set(),
+        "uns": set(),
+        "layers": set(),
+    }
+    assert all(keys.has(adata, key) for key in keys.list_written("trajectory"))
+    tables = {
+        "root_candidates",
+        "components",
+        "paga",
+        "ends",
+        "committed",
+        "path",
+        "days",
+        "trends",
+        "drivers",
+    }
+    assert set(_record(adata)) == tables | {
+        "root_cluster",
+        "root_cell",
+        "verdict",
+        "together",
+        "gap",
+        "notes",
+    }
 
 
 def test_root_time_is_zero_and_the_range_is_one(ready):
@@ -78,9 +106,21 @@ def test_order_of_cells_and_genes_does_not_matter(batch, mark, shuffled):
     assert _record(adata)["root_cell"] == _record(other)["root_cell"]
     assert _record(adata)["verdict"] == _record(other)["verdict"] != "undecided"
     assert _record(adata)["gap"] == _record(other)["gap"]
-    columns = [key.name for key in keys.written_by("trajectory") if key.slot == "obs"]
-    pd.testing.assert_frame_equal(adata.obs[columns], other.obs.loc[adata.obs_names, columns], check_exact=True)
-    for name in ("root_candidates", "components", "paga", "ends", "committed", "path", "days", "trends", "drivers"):
+    columns = [key.name for key in keys.list_written("trajectory") if key.slot == "obs"]
+    pd.testing.assert_frame_equal(
+        adata.obs[columns], other.obs.loc[adata.obs_names, columns], check_exact=True
+    )
+    for name in (
+        "root_candidates",
+        "components",
+        "paga",
+        "ends",
+        "committed",
+        "path",
+        "days",
+        "trends",
+        "drivers",
+    ):
         pd.testing.assert_frame_equal(_record(adata)[name], _record(other)[name], check_exact=True)
 
 
@@ -118,7 +158,9 @@ def test_positive_cells_out_of_reach_are_counted(ready):
     adata = ready(120, 200, n_groups=2, positive=np.arange(120) % 2 == 1)
     trajectory(adata, root=adata.obs["leiden"][adata.obs["group"] == "0"].iloc[0])
     assert _record(adata)["components"]["n_positive"].sum() == 60
-    assert any(note.startswith("60 of 60 positive cells have no path") for note in _record(adata)["notes"])
+    assert any(
+        note.startswith("60 of 60 positive cells have no path") for note in _record(adata)["notes"]
+    )
 
 
 @pytest.mark.parametrize("n_cells", [2, 3, 4, 5, 6, 12, 50])
@@ -132,7 +174,9 @@ def test_few_cells_pass(ready, n_cells):
 
 def test_identical_cells_pass(batch, mark):
     adata = batch(40, 60)
-    adata.layers["counts"] = sparse.csr_matrix(np.tile(adata.layers["counts"].toarray()[0], (40, 1)))
+    adata.layers["counts"] = sparse.csr_matrix(
+        np.tile(adata.layers["counts"].toarray()[0], (40, 1))
+    )
     normalise(adata)
     embed(adata)
     trajectory(mark(adata))
@@ -174,7 +218,15 @@ def test_root_is_the_best_candidate_and_never_the_positive_cluster(batch, mark):
     candidates = _record(adata)["root_candidates"]
     assert candidates.index[0] == _record(adata)["root_cluster"]
     assert candidates["score"].dropna().is_monotonic_decreasing
-    assert candidates.columns.tolist() == ["n_cells", "identity", "probability", "potency", "early", "joined_to", "score"]
+    assert candidates.columns.tolist() == [
+        "n_cells",
+        "identity",
+        "probability",
+        "potency",
+        "early",
+        "joined_to",
+        "score",
+    ]
     assert _record(adata)["root_cluster"] != adata.obs["leiden"][adata.obs["time"] > 0.9].mode()[0]
 
 
@@ -194,13 +246,16 @@ def test_the_users_root_wins(ready):
 def test_unknown_root_gets_a_near_match(ready):
     adata = ready(40, 80)
     with pytest.raises(
-        ConfigError, match=r"root is 'cell0001x', which is neither a cluster nor a cell barcode nor a gene. Did you mean 'cell0"
+        ConfigError,
+        match=r"root is 'cell0001x', which is not a cluster, cell barcode or gene. Did you mean 'cell0",
     ):
         trajectory(adata, root="cell0001x")
 
 
 def test_unknown_method_of_fates_gets_a_near_match(ready):
-    with pytest.raises(UnknownNameError, match=r"unknown fate method 'absorbtion'\. Did you mean 'absorption'"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown fate method 'absorbtion'\. Did you mean 'absorption'"
+    ):
         trajectory(ready(40, 80), fates="absorbtion")
 
 
@@ -209,7 +264,9 @@ def test_paga_is_that_of_scanpy(ready):
     assert len(adata.obs["leiden"].cat.categories) > 1
     sc.tl.paga(adata, groups="leiden")
     np.testing.assert_allclose(
-        _paga(adata.obsp["distances"], adata.obs["leiden"]), adata.uns["paga"]["connectivities"].toarray(), atol=1e-12
+        abstract_graph(adata.obsp["distances"], adata.obs["leiden"]),
+        adata.uns["paga"]["connectivities"].toarray(),
+        atol=1e-12,
     )
 
 
@@ -236,7 +293,9 @@ def test_time_lies_within_its_range_over_the_roots(batch, mark):
 def test_needs_the_calls(ready):
     adata = ready(20, 60)
     del adata.obs["scdiff_state"]
-    with pytest.raises(MissingKeyError, match=r'trajectory reads obs\["scdiff_state"\].*run call first'):
+    with pytest.raises(
+        MissingKeyError, match=r'trajectory reads obs\["scdiff_state"\].*run call first'
+    ):
         trajectory(adata)
 
 
@@ -255,7 +314,9 @@ def test_a_tiny_cluster_is_no_root(ready):
     clusters[:6] = "99"
     adata.obs["leiden"] = pd.Categorical(clusters)
     values = adata.X.toarray()
-    values[:6, adata.var_names.get_indexer(["NT5E", "THY1", "ENG"])] = 9  # the strongest identity of all
+    values[:6, adata.var_names.get_indexer(["NT5E", "THY1", "ENG"])] = (
+        9  # the strongest identity of all
+    )
     adata.X = sparse.csr_matrix(values)
     trajectory(adata)
     candidates = _record(adata)["root_candidates"]
@@ -269,7 +330,7 @@ def test_a_tiny_cluster_is_no_root(ready):
 
 def _run(adata: AnnData, rate: float) -> AnnData:
     """Normalise to trajectory, with the calls of the assay."""
-    adata.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(adata)
     normalise(adata)
     embed(adata)
     call(adata, programs=["pancreatic_progenitor"], null_sets=0, doublet_rate=rate)
@@ -280,13 +341,20 @@ def _run(adata: AnnData, rate: float) -> AnnData:
 @pytest.fixture(scope="module")
 def joined() -> AnnData:
     """A tenth positive cells, a tenth on the way to them, and doublets."""
-    return _run(simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05), seed=3), 0.05)
+    return _run(
+        simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05), seed=3), 0.05
+    )
 
 
 @pytest.fixture(scope="module")
 def apart() -> AnnData:
     """A tenth positive cells, none on the way, and doublets that look as if."""
-    return _run(simulate(n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05, continuum=0), seed=4), 0.05)
+    return _run(
+        simulate(
+            n_cells=1_500, fraction=0.1, design=BatchDesign(doublet_rate=0.05, continuum=0), seed=4
+        ),
+        0.05,
+    )
 
 
 @pytest.mark.slow
@@ -311,7 +379,12 @@ def test_committed_fraction_counts_the_cells_on_the_way(joined):
 def test_position_and_fate_rise_along_the_path(joined):
     inside = joined.obs["truth_pseudotime"] > 0
     for name in ("scdiff_position", "scdiff_fate", "dpt_pseudotime"):
-        assert spearmanr(joined.obs["truth_pseudotime"][inside], joined.obs[name][inside], nan_policy="omit").statistic > 0.75
+        assert (
+            spearmanr(
+                joined.obs["truth_pseudotime"][inside], joined.obs[name][inside], nan_policy="omit"
+            ).statistic
+            > 0.75
+        )
     msc = joined.obs["truth_pseudotime"] == 0
     assert joined.obs["scdiff_fate"][msc].median() < 0.1
     assert joined.obs["scdiff_fate"][joined.obs["truth_positive"]].median() > 0.8
@@ -356,7 +429,10 @@ def test_a_gene_can_name_the_root(ready):
     adata = ready(150, 200)
     trajectory(adata, root="CXCL12")
     level = adata[:, "CXCL12"].X.toarray().ravel()
-    assert _record(adata)["root_cluster"] == pd.Series(level).groupby(adata.obs["leiden"].astype(str).to_numpy()).mean().idxmax()
+    assert (
+        _record(adata)["root_cluster"]
+        == pd.Series(level).groupby(adata.obs["leiden"].astype(str).to_numpy()).mean().idxmax()
+    )
 
 
 def test_a_gene_that_no_cell_expresses_is_no_root(ready):
@@ -389,14 +465,16 @@ def test_e15_pancreas_starts_in_ductal_cells_and_rises_in_their_order(shared_dat
     adata = sc.read_h5ad(shared_data / "endocrinogenesis_mouse_e15_hvg.h5ad")
     adata.layers["counts"] = adata.X.copy()
     adata.obs["sample"] = pd.Categorical(["e15"] * adata.n_obs)
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     normalise(adata)
     embed(adata)
     call(adata, programs=["pancreatic_progenitor"], null_sets=0)
     trajectory(adata)
     kind = adata.obs["cell_type"].astype(str)
     assert kind[_record(adata)["root_cell"]] == "Ductal"
-    order = kind.map({"Ductal": 0, "Ngn3 low EP": 1, "Ngn3 high EP": 2, "Pre-endocrine": 3}).fillna(4)
+    order = kind.map({"Ductal": 0, "Ngn3 low EP": 1, "Ngn3 high EP": 2, "Pre-endocrine": 3}).fillna(
+        4
+    )
     assert spearmanr(order, adata.obs["dpt_pseudotime"]).statistic >= 0.945
     fate = adata.obs["scdiff_fate"].groupby(kind).mean()
     assert fate.idxmax() == "Beta"

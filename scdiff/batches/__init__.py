@@ -1,0 +1,1 @@
+"""Quality control over batches: release, validation, history and trend."""

@@ -1,0 +1,148 @@
+"""The charts of the page, declared: which columns they draw, on which scale, with which limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scdiff.batches.drift import RANGE_LIMIT
+from scdiff.registry import Registry
+
+__all__ = ["CHARTS", "charts_of"]
+
+CHARTS: Registry[Any] = Registry("chart")
+"""Each gives what ``trend.js`` draws; ``facts`` names the series, ``process`` or ``assay``."""
+
+_LIMITS = (
+    ("limit_high_3", "limit"),
+    ("limit_high_2", "warn"),
+    ("centre", "centre"),
+    ("limit_low_2", "warn"),
+    ("limit_low_3", "limit"),
+)
+
+
+def charts_of(series: str) -> list[dict[str, Any]]:
+    """Give the charts of a series in the order of the page."""
+    cards = [CHARTS[name] for name in CHARTS]
+    return [
+        {"id": card.name, "series": series, "caption": card.summary, **card.function()}
+        for card in cards
+        if card.facts["series"] == series
+    ]
+
+
+@CHARTS.register(
+    "individuals",
+    summary="Each batch with its 95 % interval, and limits that follow its number of cells: inner "
+    "lines hold 95 %, outer ones 99.7 % of "
+    "the batches of a process that has not changed. An arrow points down from the bound of what "
+    "was not detected.",
+    source="Laney 2002, https://doi.org/10.1081/QEN-120006555; with variances added, not "
+    "multiplied",
+    facts={"series": "process"},
+)
+def individuals() -> dict[str, Any]:
+    """Fractions on the logit."""
+    lines = [{"column": name, "look": look} for name, look in _LIMITS]
+    return {
+        "title": "Batches", "unit": "% of cells", "scale": "share",
+        "y": "value", "bars": ["low", "high"], "bound": "bound",
+        "lines": lines, "rules": ["1-3s", "specification"], "specification": True,
+    }  # fmt: skip
+
+
+@CHARTS.register(
+    "range",
+    summary="Difference of each batch from the one before, in standard deviations. A large one is "
+    "a jump, not a drift.",
+    source="field convention",
+    facts={"series": "process"},
+)
+def moving_range() -> dict[str, Any]:
+    """Draw the moving range of the scores."""
+    return {
+        "title": "Moving range", "unit": "SD", "scale": "linear",
+        "y": "range", "rules": ["range"], "least": 0,
+        "lines": [{"value": RANGE_LIMIT, "look": "limit"}],
+    }  # fmt: skip
+
+
+@CHARTS.register(
+    "ewma",
+    summary="Weighted average of the scores, the last batch with 20 %: a small shift that lasts "
+    "shows here first.",
+    source="Lucas and Saccucci 1990, https://doi.org/10.1080/00401706.1990.10484583",
+    facts={"series": "process"},
+)
+def average() -> dict[str, Any]:
+    """EWMA with its limits on both sides."""
+    lines = [
+        {"column": "ewma_limit", "look": "limit"},
+        {"column": "ewma_limit", "look": "limit", "sign": -1},
+        {"value": 0, "look": "centre"},
+    ]
+    return {
+        "title": "EWMA",
+        "unit": "SD",
+        "scale": "linear",
+        "y": "ewma",
+        "joined": True,
+        "lines": lines,
+        "rules": ["ewma"],
+    }
+
+
+@CHARTS.register(
+    "cusum",
+    summary="Sum of what the scores exceed half a standard deviation by, upwards and (below zero) "
+    "downwards. The shift began where the sum left zero.",
+    source="Page 1954, https://doi.org/10.1093/biomet/41.1-2.100",
+    facts={"series": "process"},
+)
+def sum_up() -> dict[str, Any]:
+    """CUSUM, the downward sum drawn below zero."""
+    lines = [
+        {"column": "cusum_limit", "look": "limit"},
+        {"column": "cusum_limit", "look": "limit", "sign": -1},
+        {"value": 0, "look": "centre"},
+    ]
+    return {
+        "title": "CUSUM",
+        "unit": "SD",
+        "scale": "linear",
+        "y": "cusum_up",
+        "second": "cusum_down",
+        "joined": True,
+        "lines": lines,
+        "rules": ["cusum"],
+    }
+
+
+@CHARTS.register(
+    "levey-jennings",
+    summary="Each control run in standard deviations from its baseline, the error of its number of "
+    "cells included, with Westgard's rules.",
+    source="https://doi.org/10.1093/clinchem/27.3.493",
+    facts={"series": "assay"},
+)
+def levey_jennings() -> dict[str, Any]:
+    """Scores of the control material."""
+    looks = {3: "limit", 2: "warn", 1: "one", 0: "centre", -1: "one", -2: "warn", -3: "limit"}
+    lines = [{"value": value, "look": look} for value, look in looks.items()]
+    return {
+        "title": "Levey-Jennings", "unit": "SD", "scale": "linear",
+        "y": "score", "bound": "score_high", "joined": True, "lines": lines,
+        "rules": ["1-2s", "1-3s", "2-2s", "R-4s", "4-1s", "10x"], "reach": 3.6,
+    }  # fmt: skip
+
+
+@CHARTS.register(
+    "controls",
+    summary="The same control runs as fractions of cells, each with its 95 % interval and limits. "
+    "Runs of a phase without a baseline are shown here only.",
+    source="as the chart of the batches",
+    facts={"series": "assay"},
+)
+def controls() -> dict[str, Any]:
+    """Fractions of the control material on the logit."""
+    return individuals() | {"title": "Control runs", "rules": ["1-3s"], "specification": False}

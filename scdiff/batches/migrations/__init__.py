@@ -1,0 +1,1 @@
+"""Versions of the tables of the history; :mod:`scdiff.batches.database` runs them."""

@@ -1,0 +1,66 @@
+"""What MultiQC gathers of the trend: a table of the product batches."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from scdiff.batches.trend_page import rules_of
+from scdiff.report.verdict import state_phrase
+
+if TYPE_CHECKING:
+    from scdiff.batches.trend_findings import Trend
+
+__all__ = ["multiqc_content"]
+
+_PERCENT = {"suffix": "%", "format": "{:,.3f}", "min": 0}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "verdict": {"title": "Verdict"},
+    "value": {"title": "Prevalence", "scale": "Oranges", **_PERCENT},
+    "bound": {"title": "At most", "description": "where not detected", **_PERCENT},
+    "score": {
+        "title": "Score",
+        "format": "{:,.2f}",
+        "description": "standard deviations from the baseline",
+    },
+    "ewma": {"title": "EWMA", "format": "{:,.2f}"},
+    "signals": {
+        "title": "Signals",
+        "description": "rules of the control chart that the batch breaks",
+    },
+}
+
+_FACTORS = {"value": 100.0, "bound": 100.0, "score": 1.0, "ewma": 1.0}
+
+
+def multiqc_content(trend: Trend) -> dict[str, Any]:
+    """Give the product batches as MultiQC custom content of the kind ``table``."""
+    phrase = state_phrase(trend.program, trend.state)
+    return {
+        "id": "scdiff_trend",
+        "section_name": "scdiff: trend",
+        "description": f"{phrase} cells of the product batches, held to their baseline. "
+        "Research use only: transcripts are measured, not function.",
+        "plot_type": "table",
+        "pconfig": {
+            "id": "scdiff_trend_table",
+            "title": "scdiff: trend",
+            "namespace": "scdiff",
+        },
+        "headers": HEADERS,
+        "data": _rows(trend),
+    }
+
+
+def _rows(trend: Trend) -> dict[str, dict[str, Any]]:
+    """One row per batch; what has no number is left out, as JSON knows no NaN."""
+    process = trend.points[trend.points["chart"] == "process"]
+    rows = {}
+    points = zip(process.to_dict("records"), rules_of(trend, process, "process"), strict=True)
+    for point, broken in points:
+        numbers = {name: factor * float(point[name]) for name, factor in _FACTORS.items()}
+        known = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        said = {"verdict": str(point["verdict"]), "signals": ", ".join(broken) or "none"}
+        rows[str(point["batch"])] = said | known
+    return rows

@@ -1,0 +1,142 @@
+"""The page of a decision.
+
+One A4 sheet for each result and specification, with a field for the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scdiff.batches.record import Judgement, Release, Sheet
+from scdiff.batches.specification import Written
+from scdiff.report.text import DASH
+
+__all__ = ["render_release", "say_number", "template_environment"]
+
+_FOLDER = Path(__file__).parent
+MOST_INPUTS = 6
+"""Input files that a sheet lists; the record holds all."""
+
+NONE = 1e-5
+"""A figure below it prints as 0: one cell in ten million."""
+
+MEANINGS = {
+    "PASS": "Every release criterion is met by the end of the interval that protects the patient.",
+    "FAIL": "At least one release criterion is not met, with its whole interval.",
+    "CANNOT TELL": "The data cannot decide at least one release criterion.",
+    "INVALID": (
+        "The result is not suitable for a decision: at least one suitability criterion is not met."
+    ),
+}
+
+
+def template_environment() -> Any:
+    """Give the environment of the templates of this package."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_release(release: Release, written: Sequence[Written]) -> str:
+    """Pour a record into the page.
+
+    Parameters
+    ----------
+    release
+        The record.
+    written
+        Its specifications, for their notes and for what they cannot measure.
+    """
+    contents = {(one.content.name, one.content.version): one for one in written}
+    sheets = [
+        _sheet(release, sheet, contents[sheet.specification, sheet.version])
+        for sheet in release.sheets
+    ]
+    return str(
+        template_environment()
+        .get_template("release.html.j2")
+        .render(release=release, sheets=sheets, meanings=MEANINGS)
+    )
+
+
+def _sheet(release: Release, sheet: Sheet, written: Written) -> dict[str, Any]:
+    """Gather what one sheet shows."""
+    result = next(result for result in release.results if result.batch == sheet.batch)
+    seen = list({(row["path"], row["sha256"]) for row in result.inputs})
+    return {
+        "sheet": sheet,
+        "result": result,
+        "specification": written.content,
+        "sha256": written.sha256,
+        "kind": sheet.decision.lower().replace(" ", "-"),
+        "inputs": sorted(seen)[:MOST_INPUTS],
+        "more_inputs": max(0, len(seen) - MOST_INPUTS),
+        "tables": result.files.get("tables/fractions.csv", ""),
+        "groups": [
+            (title, [_line(line) for line in sheet.judgements if line.part == part])
+            for part, title in _PARTS
+        ],
+    }
+
+
+_PARTS = (("suitability", "Suitability of the result"), ("criterion", "Criteria"))
+
+
+def _line(line: Judgement) -> dict[str, Any]:
+    """Say one line of the table as texts."""
+    unit = "" if line.unit in ("text", "number") else f" {line.unit}"
+    value = line.text or (f"{say_number(line.figure)}{unit}" if line.figure is not None else DASH)
+    has_ends = line.low is not None and line.high is not None and line.low != line.high
+    return {
+        "title": line.title + (f", {line.sample}" if line.sample not in ("", "all") else ""),
+        "value": value,
+        "interval": f"{say_number(line.low)} to {say_number(line.high)}{unit}"
+        if has_ends
+        else DASH,
+        "limit": _limit(line, unit),
+        "lod": f"{say_number(line.lod)}{unit}" if line.lod is not None else DASH,
+        "decision": line.decision,
+        "kind": line.decision.lower().replace(" ", "-"),
+        "role": "" if line.kind == "release" else line.kind,
+        "why": _why(line),
+        "advice": line.advice,
+        "source": line.source,
+    }
+
+
+def _why(line: Judgement) -> str:
+    """Say why, where the columns do not show it and nothing is said of what would decide."""
+    shown = line.decision in ("PASS", "FAIL", "REPORTED") or line.advice
+    return "" if shown else line.why
+
+
+def _limit(line: Judgement, unit: str) -> str:
+    """Say the limits of a line."""
+    if line.allowed:
+        return ", ".join(line.allowed)
+    ends = ((line.at_least, "at least"), (line.at_most, "at most"))
+    return (
+        ", ".join(f"{word} {say_number(limit)}{unit}" for limit, word in ends if limit is not None)
+        or DASH
+    )
+
+
+def say_number(value: float | None) -> str:
+    """Say a number with three digits, a large one in full.
+
+    >>> say_number(3.54754), say_number(12345.6), say_number(2000.0)
+    ('3.55', '12,346', '2,000')
+    """
+    if value is None:
+        return DASH
+    if abs(value) < NONE:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,133 @@
+"""Cells of known kind that batches are mixed from: the lab's own, or those that scdiff draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scdiff.errors import InputError
+from scdiff.programs import Program
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["REST", "SIMULATED", "Pool", "Pools", "as_object", "read_pool"]
+
+REST = "rest"
+"""Name of the column that holds all genes but the markers."""
+
+SIMULATED = "simulated"
+"""Names cells that :func:`scdiff.simulate.simulate` draws."""
+
+DRAWN_CELLS, DRAWN_DEPTH = 4_000, 12_000.0
+"""Cells and median counts of a drawn pool: deep enough to be thinned to what a lab sequences."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Cells of one kind, reduced to what the assay reads.
+
+    Parameters
+    ----------
+    counts
+        Counts of the markers, shape (n_cells, n_markers).
+    depth
+        All counts of each cell, shape (n_cells,).
+    origin
+        Where they are from.
+    """
+
+    counts: Floats
+    depth: Floats
+    origin: str
+
+    def __len__(self) -> int:
+        """Cells."""
+        return len(self.depth)
+
+    def take(self, rows: Any) -> Pool:
+        """Take some cells."""
+        return Pool(self.counts[rows], self.depth[rows], self.origin)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """All kinds of cells of a study: negatives, positives, and further lineages by name."""
+
+    markers: tuple[str, ...]
+    negatives: Pool
+    positives: Pool
+    off_target: Mapping[str, Pool] = field(default_factory=dict)
+
+
+def as_object(pool: Pool, markers: tuple[str, ...], prefix: str) -> AnnData:
+    """Give a pool as an object whose genes are the markers and all the rest.
+
+    Same marker counts, same depths, far faster to mix.
+    """
+    import anndata as ad
+    import pandas as pd
+
+    rest = pool.depth - pool.counts.sum(axis=1)
+    matrix = sparse.csr_matrix(np.column_stack([pool.counts, rest]).astype(np.float32))
+    names = [f"{prefix}{number}" for number in range(len(pool))]
+    return ad.AnnData(
+        matrix, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=[*markers, REST])
+    )
+
+
+def read_pool(source: str, program: Program, *, positive: bool = False, seed: int = 0) -> Pool:
+    """Read cells from a file, or draw them.
+
+    Parameters
+    ----------
+    source
+        Any input of ``scdiff run``, or ``simulated``.
+    program
+        Whose markers are counted.
+    positive
+        Whether drawn cells are positive ones.
+    seed
+        Start of the random generator of drawn cells.
+
+    Raises
+    ------
+    InputError
+        If cells are missing, or a marker has no row.
+    """
+    from scdiff.steps.load.step import load
+    from scdiff.steps.shared.markers import read_markers
+
+    adata = _draw(positive, seed) if source == SIMULATED else load(Path(source))
+    found = read_markers(adata, [program])
+    absent = [name for name, rows in found.genes(program.core).items() if not rows]
+    if absent or not len(found.depth):
+        what = f"{', '.join(absent)} has no row" if absent else "it holds no cells"
+        raise InputError(f"{source}: cannot serve for a validation of {program.name}: {what}.")
+    return Pool(found.of(program.core), found.depth, source)
+
+
+def _draw(positive: bool, seed: int) -> AnnData:
+    """Draw cells of one kind, without soup and doublets."""
+    from scdiff.simulate import BatchDesign, simulate
+    from scdiff.steps.load.step import load_object
+
+    design = BatchDesign(n_genes=450, nuisance=0.0, continuum=0.0, donor_cv=0.0)
+    drawn = simulate(
+        n_cells=DRAWN_CELLS,
+        fraction=float(positive),
+        depth=DRAWN_DEPTH,
+        contamination=0.0,
+        design=design,
+        seed=seed,
+    )
+    kept = drawn[drawn.obs["truth_positive"].to_numpy(dtype=bool) == positive].copy()
+    return load_object(kept, counts="auto", sample=None, donor=None, species="human", control=())

@@ -1,0 +1,274 @@
+"""Sections of a validation on scatter.
+
+Precision, linearity, limits, total error and uncertainty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.batches.decide import Figure
+from scdiff.batches.limits import (
+    Bounded,
+    find_blank_limit,
+    find_detection_limit,
+    find_quantification_limit,
+    fit_profile,
+    total_error,
+)
+from scdiff.batches.linearity import fit_linearity
+from scdiff.batches.precision import REPEATABILITY, fit_components
+from scdiff.batches.study import FACTORS, WET
+from scdiff.batches.summaries import (
+    Finding,
+    make_table,
+    require_rows,
+    select_decided,
+    select_sections,
+    split_levels,
+)
+from scdiff.errors import InputError
+from scdiff.vocabulary import FOUND
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COVERAGE_FACTOR", "find_limits", "find_linearity", "find_precision", "find_total_error"]
+
+COVERAGE_FACTOR = 2.0
+"""k of the expanded uncertainty: about 95 % for a normal distribution."""
+
+
+def find_precision(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Variance components by level, nested; CV of replicates and under all factors.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    table: list[dict[str, Any]] = []
+    figures: dict[str, Figure] = {}
+    for level, part in split_levels(
+        require_rows(select_sections(rows, "precision"), "nested design")
+    ):
+        if len(part) >= 3:
+            row, figures = _precision_of(level, part)
+            table.append(row)
+    if not table:
+        raise InputError("the study holds no level with three or more measurements.")
+    last = figures["within_laboratory_cv"]
+    sentence = (
+        f"At the highest level the CV under all factors is {last.value:.1%} "
+        f"({last.low:.1%} to {last.high:.1%}), by restricted maximum likelihood."
+    )
+    return Finding("Precision", sentence, make_table(table).fillna(0.0), figures)
+
+
+def _precision_of(level: float, part: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Figure]]:
+    """Fit the components of one level: its row of the table, and its CVs with their intervals."""
+    factors = {
+        name: part[name].tolist() for name in FACTORS if name in part and len(set(part[name])) > 1
+    }
+    fitted = fit_components(part["prevalence"].to_numpy(dtype=float), factors)
+    mean = max(fitted.mean, 1e-300)
+    sds = {f"sd_{name}": float(np.sqrt(value)) for name, value in fitted.variance.items()}
+    cvs = {
+        "repeatability_cv": (fitted.repeatability, fitted.interval[REPEATABILITY]),
+        "within_laboratory_cv": (fitted.within_laboratory, fitted.total_interval),
+    }
+    figures = {
+        name: Figure(sd / mean, low / mean, high / mean) for name, (sd, (low, high)) in cvs.items()
+    }
+    total = figures["within_laboratory_cv"]
+    row = {"expected": level, "n": fitted.n, "mean": fitted.mean, **sds}
+    row |= {name: figure.value for name, figure in figures.items()} | {
+        "low": total.low,
+        "high": total.high,
+    }
+    return row, figures
+
+
+def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Line through the levels, deviation of each level, and the test of deviation.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    part = require_rows(select_sections(rows, "recovery"), "levels")
+    part = part[part["expected"] > 0]
+    line = fit_linearity(part["expected"], part["prevalence"])
+    ends = zip(line.levels, line.deviation, line.deviation_low, line.deviation_high, strict=True)
+    table = [
+        {"expected": level, "deviation": gap, "low": low, "high": high}
+        for level, gap, low, high in ends
+    ]
+    verdict = "no deviation" if line.p_deviation >= 0.05 else "a deviation"
+    sentence = (
+        f"Slope {line.slope:.3f} ({line.slope_interval[0]:.3f} to "
+        f"{line.slope_interval[1]:.3f}), intercept {line.intercept:.5f}. The test finds {verdict} "
+        f"from the line (P = {line.p_deviation:.2g}; of a curve, {line.p_curve:.2g}); the "
+        f"largest is {line.worst:.1%} of what the line gives."
+    )
+    return Finding(
+        "Linearity",
+        sentence,
+        make_table(table),
+        {"linearity": Figure(line.worst, line.worst, line.worst)},
+    )
+
+
+def find_limits(rows: pd.DataFrame, goal: float) -> Finding:
+    """Limits of blank, detection and quantification as found, next to those printed.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Goal of the total error, of the level.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    blanks = _nominal_blanks(rows)
+    lob = find_blank_limit(blanks["n_called"] / blanks["n_cells"])
+    lod = _detection(rows)
+    printed = float(rows.loc[rows["section"].isin(["detection", WET]), "lod"].median())
+    loq = _quantification(rows, lod.value, goal)
+    limits = {
+        "blank (rank)": (lob, float(blanks["lob"].median())),
+        "detection (probit)": (lod, printed),
+        "quantification (total error)": (loq, float(rows["lloq"].median())),
+    }
+    table = [
+        {"limit": name, "found": one.value, "low": one.low, "high": one.high, "printed": claim}
+        for name, (one, claim) in limits.items()
+    ]
+    figures = {
+        name: Figure(one.value, one.low, one.high)
+        for name, one in (("lob", lob), ("lod", lod), ("loq", loq))
+    }
+    figures["lod_of_claim"] = Figure(lod.value / printed, lod.low / printed, lod.high / printed)
+    sentence = (
+        f"95 of 100 batches find {lod.value:.3%} ({lod.low:.3%} to {lod.high:.3%}); the assay "
+        f"prints {printed:.3%}. "
+        f"From {loq.value:.3%} on the total error is within {goal:.0%}."
+    )
+    return Finding("Limits", sentence, make_table(table), figures)
+
+
+def _nominal_blanks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Blanks under the conditions of use."""
+    blanks = select_sections(rows, "blanks")
+    nominal = blanks["section"].eq(WET) | blanks["condition"].eq("nominal")
+    return require_rows(blanks[(blanks["expected"] == 0) & nominal], "blanks")
+
+
+def _detection(rows: pd.DataFrame) -> Bounded:
+    """Limit of detection by the levels that state something."""
+    levels = split_levels(require_rows(select_sections(rows, "detection"), "levels"))
+    kept = [(level, part) for level, one in levels if len(part := select_decided(one))]
+    hits = [int(part["verdict"].isin(FOUND).sum()) for _, part in kept]
+    return find_detection_limit([level for level, _ in kept], hits, [len(part) for _, part in kept])
+
+
+def _quantification(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
+    """Limit of quantification by the nominal levels from the limit of detection on."""
+    levels = [
+        (level, part["prevalence"])
+        for level, part in split_levels(select_sections(rows, "recovery", "detection"))
+        if len(part) > 1 and not level < lod
+    ]
+    if not levels or not np.isfinite(lod):
+        raise InputError(
+            "the limit of detection was not found, so no limit of quantification follows."
+        )
+    place = [level for level, _ in levels]
+    profile = fit_profile(
+        place,
+        [float(values.var(ddof=1)) for _, values in levels],
+        [len(values) - 1 for _, values in levels],
+    )
+    weight = [len(values) for _, values in levels]
+    bias = float(
+        np.average([values.mean() / level - 1 for level, values in levels], weights=weight)
+    )
+    return find_quantification_limit(
+        profile, (max(lod, min(place)), max(place)), bias=bias, goal=goal
+    )
+
+
+def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
+    """Bias, CV and total error by level, and the expanded uncertainty.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Goal of the total error, of the level.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+
+    Source
+    ------
+    Eurachem/CITAC Guide CG 4 (expanded uncertainty)
+    """
+    table = []
+    for level, part in split_levels(
+        require_rows(select_sections(rows, "recovery", "detection", "precision"), "levels")
+    ):
+        if len(part) < 2:
+            continue
+        values = part["prevalence"].to_numpy(dtype=float)
+        bias, sd = float(values.mean()) - level, float(values.std(ddof=1))
+        error = float(total_error(bias, sd, level))
+        table.append(
+            {
+                "expected": level,
+                "n": len(part),
+                "bias": bias / level,
+                "cv": sd / level,
+                "total_error": error,
+                "within_goal": error <= goal,
+            }
+        )
+    if not table:
+        raise InputError("the study holds no level with two or more measurements.")
+    figures, sentence = {}, ""
+    precision = find_precision(rows, goal)
+    top = precision.table.iloc[-1]
+    bias = float(top["mean"]) / float(top["expected"]) - 1
+    spread = float(np.hypot(precision.figures["within_laboratory_cv"].value, bias))
+    expanded = COVERAGE_FACTOR * spread
+    figures["expanded_uncertainty"] = Figure(expanded, expanded, expanded)
+    sentence = (
+        f"Expanded uncertainty (k = 2) at {float(top['expected']):.1%}: "
+        f"{COVERAGE_FACTOR * spread:.0%} of the result, of precision under all factors and "
+        "bias together."
+    )
+    return Finding("Total error and uncertainty", sentence, make_table(table), figures)

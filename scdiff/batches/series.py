@@ -1,0 +1,182 @@
+"""Points of a control chart: what the history holds of one read-out, in the order of analysis."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scdiff.errors import UnknownNameError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scdiff.batches.history import History
+
+__all__ = ["PHASE", "chart_points", "find_readout", "phase_key"]
+
+PHASE = ("scdiff", "options", "specification", "chemistry")
+"""Columns whose change starts a new phase: measurements before and after share no limits."""
+
+LEAST_CALLED = 3
+"""Called cells below which nothing is detected."""
+
+Z95 = 1.959964
+"""Standard errors from the middle of a 95 % interval to its end."""
+
+_FACTS = (
+    "number",
+    "batch",
+    "role",
+    "donor",
+    "passage",
+    "culture_day",
+    "operator",
+    "lots",
+    "analysed",
+    "collected",
+    "report",
+    *PHASE,
+)
+_NUMBERS = (
+    "prevalence",
+    "prevalence_low",
+    "prevalence_high",
+    "prevalence_low_cells",
+    "prevalence_high_cells",
+    "lob",
+    "n_cells",
+    "n_called",
+)
+
+
+def find_readout(history: History, text: str) -> tuple[str, str]:
+    """Find programme and state of a read-out that is written ``programme`` or ``programme/state``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no run has it.
+    """
+    program, _, state = text.partition("/")
+    pairs = history.readout_names()
+    found = [pair for pair in pairs if pair[0] == program and state in {"", pair[1]}]
+    if not found:
+        names = [f"{one}/{other}" for one, other in pairs]
+        raise UnknownNameError(
+            f"--readout {text!r}: no run of the history has it. {did_you_mean(text, names)}"
+        )
+    preferred = [pair for pair in found if pair[1] in {"progenitor_like", "positive"}]
+    return (preferred or found)[0]
+
+
+def chart_points(
+    history: History, program: str, state: str, *, run_control: str | None = None
+) -> pd.DataFrame:
+    """Gather the points of both charts of a read-out.
+
+    Parameters
+    ----------
+    history
+        An open history.
+    program, state
+        The read-out.
+    run_control
+        Sample that is the control of every run; its rows go to the chart of the assay as
+        well.
+
+    Returns
+    -------
+    One row per point with the facts of its run and ``chart`` (``assay`` or ``process``), ``kind``
+    (``measured``, ``bound`` or ``none``), ``value``, ``low``, ``high``, ``bound``, ``level``,
+    ``size`` and ``phase_key``.
+    """
+    import pandas as pd
+
+    readouts, runs = history.readouts(program, state), history.runs()
+    joined = runs[list(_FACTS)].merge(readouts.drop(columns=["digest"]), on="number", how="inner")
+    pooled, named = joined["sample"] == "all", joined["sample"] == run_control
+    process = joined[pooled & (joined["role"] == "batch")].assign(chart="process")
+    assay = joined[
+        (pooled & (joined["role"] != "batch")) | (named & (joined["role"] == "batch"))
+    ].assign(chart="assay")
+    points = pd.concat([assay, process], ignore_index=True).sort_values(
+        ["chart", "number"], ignore_index=True
+    )
+    for name in _NUMBERS:
+        points[name] = pd.to_numeric(points[name], errors="coerce").astype(float)
+    return _with_phases(_with_sizes(_with_kinds(points)))
+
+
+def _with_kinds(points: pd.DataFrame) -> pd.DataFrame:
+    """Say of each point whether it was measured, is bounded, or has no number."""
+    stated = points["verdict"].isin(["detected", "quantified"])
+    whole = stated & points["prevalence"].between(1e-9, 1 - 1e-9) & (points["prevalence_high"] < 1)
+    bound = points[["prevalence_high", "lob"]].max(axis=1)
+    absent = (points["verdict"] == "not detected") & (bound > 0) & (points["n_cells"] > 0)
+    seen = LEAST_CALLED / points["n_cells"].where(points["n_cells"] > 0)
+    level = points["lob"].fillna(0.0).clip(lower=seen.fillna(0.0)).clip(upper=bound)
+    return points.assign(
+        kind=np.select([whole, absent], ["measured", "bound"], "none"),
+        value=points["prevalence"].where(whole),
+        low=points["prevalence_low"].where(whole),
+        high=points["prevalence_high"].where(whole),
+        bound=bound.where(absent),
+        level=level.where(absent),
+    )
+
+
+def _with_sizes(points: pd.DataFrame) -> pd.DataFrame:
+    """Add the number of cells that by counting alone would give the error of the interval."""
+    low = points["prevalence_low_cells"].fillna(points["prevalence_low"])
+    high = points["prevalence_high_cells"].fillna(points["prevalence_high"])
+    value = points["value"]
+    both = (_logit(high) - _logit(low)) / (2 * Z95)
+    error = both.where(
+        low > 1e-7, (_logit(high) - _logit(value)) / Z95
+    )  # an interval from zero has no lower end on the logit
+    size = (1 / (error.where(error > 0) ** 2 * value * (1 - value))).clip(
+        upper=points["n_cells"], lower=1.0
+    )
+    shares = (size / points["n_cells"]).dropna()
+    spared = points["n_cells"] * (shares.median() if len(shares) else 1.0)
+    return points.assign(size=size.fillna(spared).clip(lower=1.0))
+
+
+def _logit(fractions: pd.Series) -> pd.Series:
+    """Logarithm of the odds."""
+    inside = fractions.clip(1e-12, 1 - 1e-12)
+    return inside.div(1 - inside).map(math.log, na_action="ignore")
+
+
+def phase_key(point: Any) -> str:
+    """Write what must not change within a phase as JSON."""
+    known = {name: point[name] for name in PHASE}
+    texts = {name: str(value) if isinstance(value, str) else None for name, value in known.items()}
+    return json.dumps(texts, sort_keys=True)
+
+
+def _with_phases(points: pd.DataFrame) -> pd.DataFrame:
+    """Count the phases of each chart; say at the first point of one what changed."""
+    keys = [phase_key(point) for point in points[list(PHASE)].to_dict("records")]
+    phases, changes = np.zeros(len(points), dtype=int), [""] * len(points)
+    charts = points["chart"].tolist()
+    for place in range(1, len(points)):
+        if charts[place] != charts[place - 1]:
+            continue
+        if keys[place] != keys[place - 1]:
+            changes[place] = _change(keys[place - 1], keys[place])
+        phases[place] = phases[place - 1] + bool(changes[place])
+    return points.assign(phase_key=keys, phase=phases, change=changes)
+
+
+def _change(before: str, after: str) -> str:
+    """Say what changed between two phases."""
+    old, new = json.loads(before), json.loads(after)
+    said = {
+        name: f"{name} {old[name] or 'not given'} to {new[name] or 'not given'}" for name in PHASE
+    }
+    said["options"] = "other options"  # their hash says nothing to a reader
+    return "; ".join(said[name] for name in PHASE if old[name] != new[name])

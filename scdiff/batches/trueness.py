@@ -1,0 +1,261 @@
+"""Sections of a validation on trueness.
+
+Specificity, recovery, robustness, claims, flow cytometry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scdiff.batches.agreement import compare_differences, fit_deming, fit_passing_bablok
+from scdiff.batches.decide import Figure
+from scdiff.batches.study import WET
+from scdiff.batches.summaries import (
+    Finding,
+    choose_farthest,
+    estimate_mean,
+    estimate_share,
+    make_table,
+    require_rows,
+    select_decided,
+    select_sections,
+    split_levels,
+)
+from scdiff.errors import InputError
+from scdiff.vocabulary import FOUND, INCONCLUSIVE, QUANTIFIED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["find_agreement", "find_claims", "find_recovery", "find_robustness", "find_specificity"]
+
+
+def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections have one signature
+    """Blanks, plain and with cells that resemble positive ones.
+
+    How often positive cells are stated.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    blanks = require_rows(
+        rows[(rows["expected"] == 0) & rows["section"].isin(["blanks", "interference", WET])],
+        "blanks",
+    )
+    parts = [(name, part) for name, part in blanks.groupby(["section", "condition"], sort=False)]
+    table = [_blank_row(str(name[1]), part) for name, part in parts if name[0] != WET] or [
+        _blank_row("blanks", blanks)
+    ]
+    plain, disturbed = (
+        select_decided(select_sections(blanks, "blanks")),
+        select_decided(blanks[blanks["section"] == "interference"]),
+    )
+    figures = {
+        "false_detections": estimate_share(plain["verdict"].isin(FOUND)),
+        "false_detections_interference": estimate_share(disturbed["verdict"].isin(FOUND)),
+    }
+    found = int(blanks["verdict"].isin(FOUND).sum())
+    return Finding(
+        "Specificity",
+        f"Positive cells are stated in {found} of {len(blanks)} blanks.",
+        make_table(table),
+        figures,
+    )
+
+
+def _blank_row(name: str, part: pd.DataFrame) -> dict[str, Any]:
+    counts = {
+        "detected": int(part["verdict"].isin(FOUND).sum()),
+        "inconclusive": int((part["verdict"] == INCONCLUSIVE).sum()),
+    }
+    return {
+        "blanks": name,
+        "n": len(part),
+        **counts,
+        "most_called": int(part["n_called"].max()),
+        "highest_bound": float(part["high"].max()),
+    }
+
+
+def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Mean measured, of what is expected, by level.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    levels = split_levels(require_rows(select_sections(rows, "recovery"), "levels"))
+    found = [(level, part, estimate_mean(part["prevalence"] / level)) for level, part in levels]
+    table = [
+        {
+            "expected": level,
+            "n": len(part),
+            "mean": float(part["prevalence"].mean()),
+            "recovery": one.value,
+            "low": one.low,
+            "high": one.high,
+        }
+        for level, part, one in found
+    ]
+    if not found:
+        raise InputError("the study holds no level above 0.")
+    worst = choose_farthest([one for _, _, one in found])
+    sentence = (
+        f"The level farthest from its expected value is recovered at {worst.value:.1%} "
+        f"({worst.low:.1%} to {worst.high:.1%})."
+    )
+    return Finding("Recovery", sentence, make_table(table), {"recovery": worst})
+
+
+def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Mean measured of what is expected, under deliberate changes.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    part = require_rows(rows[rows["section"] == "robustness"], "deliberate changes")
+    found = [
+        (str(name), group, estimate_mean(group["prevalence"] / group["expected"]))
+        for name, group in part.groupby("condition", sort=False)
+    ]
+    table = [
+        {
+            "change": name,
+            "n": len(group),
+            "recovery": one.value,
+            "low": one.low,
+            "high": one.high,
+            "printed_lod": float(group["lod"].median()),
+        }
+        for name, group, one in found
+    ]
+    worst = choose_farthest([one for _, _, one in found])
+    return Finding(
+        "Robustness",
+        f"The change that matters most moves the result to {worst.value:.1%} of the expected.",
+        make_table(table),
+        {"robustness": worst},
+    )
+
+
+def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Hold what each batch printed, its limits and its interval, to what was true.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    decided = select_decided(rows)
+    positive, blanks = decided[decided["expected"] > 0], decided[decided["expected"] == 0]
+    own = positive[
+        positive["section"] != "precision"
+    ]  # replicates of one library share their cells
+    at_lod, at_lloq = (positive[positive["expected"] >= positive[name]] for name in ("lod", "lloq"))
+    claims = {
+        "detected_at_lod": ("at or above its printed LOD: detected", at_lod["verdict"].isin(FOUND)),
+        "quantified_at_lloq": (
+            "at or above its printed LLOQ: quantified",
+            at_lloq["verdict"] == QUANTIFIED,
+        ),
+        "coverage": (
+            "95 % interval holds the truth",
+            own["expected"].between(own["low"], own["high"]),
+        ),
+        "": (
+            "blank at or below its printed LOB",
+            blanks["n_called"] <= blanks["lob"] * blanks["n_cells"] + 1e-9,
+        ),
+        "inconclusive": ("inconclusive, left out above", rows["verdict"] == INCONCLUSIVE),
+    }
+    shares = {name: estimate_share(hits) for name, (_, hits) in claims.items()}
+    table = [
+        {
+            "claim": words,
+            "batches": len(hits),
+            "share": shares[name].value,
+            "low": shares[name].low,
+            "high": shares[name].high,
+        }
+        for name, (words, hits) in claims.items()
+    ]
+    figures = {name: figure for name, figure in shares.items() if name}
+    sentence = "What every batch printed of itself, held to what was found."
+    return Finding("Claim check", sentence, make_table(table), figures)
+
+
+def find_agreement(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+    """Comparison with flow cytometry, where a sheet gives it.
+
+    Parameters
+    ----------
+    rows
+        The measurements.
+    goal
+        Not used here.
+
+    Raises
+    ------
+    InputError
+        If the study holds nothing to evaluate.
+    """
+    if "flow" not in rows:
+        raise InputError("the study holds no values of flow cytometry.")
+    part = require_rows(rows[rows["flow"].notna()], "values of flow cytometry")
+    x, y = part["flow"].to_numpy(dtype=float), part["prevalence"].to_numpy(dtype=float)
+    deming, robust, gap = fit_deming(x, y), fit_passing_bablok(x, y), compare_differences(x, y)
+    rows_of = [
+        ("Deming, slope", deming.slope, deming.slope_interval),
+        ("Deming, intercept", deming.intercept, deming.intercept_interval),
+        ("Passing-Bablok, slope", robust.slope, robust.slope_interval),
+        ("Passing-Bablok, intercept", robust.intercept, robust.intercept_interval),
+        ("Bland-Altman, mean difference", gap.mean, gap.mean_interval),
+        ("Bland-Altman, lower limit", gap.low, gap.low_interval),
+        ("Bland-Altman, upper limit", gap.high, gap.high_interval),
+    ]
+    table = [
+        {"method": name, "value": value, "low": low, "high": high}
+        for name, value, (low, high) in rows_of
+    ]
+    figures = {
+        "flow_slope": Figure(robust.slope, *robust.slope_interval),
+        "flow_bias": Figure(gap.mean, *gap.mean_interval),
+    }
+    sentence = (
+        f"Against flow cytometry ({gap.n} samples): slope {robust.slope:.2f}, mean "
+        f"difference {gap.mean:.2%}."
+    )
+    return Finding("Comparison with flow cytometry", sentence, make_table(table), figures)

@@ -1,0 +1,89 @@
+"""Commands ``fetch``, which downloads public data, and ``programs``, which lists programmes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scdiff.cli.app import Quiet, app, echo_table
+
+__all__ = ["fetch", "programs"]
+
+
+@app.command()
+def fetch(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="GEO series or samples (GSE114412), URLs (https://...#sha256:...), "
+            "or census:human:CONDITION."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder for the files. An interrupted download in it is resumed."
+        ),
+    ] = Path("data"),
+    pattern: Annotated[
+        str,
+        typer.Option(
+            "--pattern", help="Supplementary GEO files to download, e.g. --pattern '*_RAW.tar'."
+        ),
+    ] = "*",
+    known: Annotated[
+        str,
+        typer.Option(
+            "--hash", help="Expected hash of the file, e.g. --hash sha256:...; for one URL."
+        ),
+    ] = "",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout", min=0.1, help="Seconds without data before the request is repeated."
+        ),
+    ] = 60.0,
+    *,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="List names and sizes without a download.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download public data and verify existing files; a lock file has sizes, hashes and dates."""
+    from scdiff.fetch.sources import describe_files, format_remote_files, list_remote_files
+    from scdiff.fetch.sources import fetch as fetch_files
+    from scdiff.run.progress import Progress
+
+    if only_list:
+        echo_table(
+            format_remote_files(list_remote_files(sources, pattern=pattern, timeout_s=timeout))
+        )
+        return
+    with Progress(quiet=quiet) as progress:
+        files = fetch_files(
+            sources, out, pattern=pattern, known=known, timeout_s=timeout, watch=progress.watch
+        )
+    if not quiet:
+        typer.echo(describe_files(files, out))
+
+
+@app.command()
+def programs(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Programmes; all if no name is given.")
+    ] = None,
+) -> None:
+    """List the programmes with their genes and sources."""
+    from scdiff.programs import load_program, program_names
+
+    for name in names or program_names():
+        program = load_program(name)
+        typer.echo(
+            f"{program.name}: {program.title}\n  {program.summary}\n  source: {program.source}"
+        )
+        for entry in (*program.markers, *program.sets):
+            mouse = ", ".join(entry.genes("mouse")) or "no mouse ortholog"
+            genes = f"{', '.join(entry.human)} (mouse {mouse})"
+            typer.echo(f"  - {entry.name}: {genes}; source: {entry.source}")

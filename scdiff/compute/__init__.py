@@ -1,0 +1,1 @@
+"""Passes over counts: arrays in, arrays out."""

@@ -1,0 +1,214 @@
+"""The hot loops over the counts: one block of cells in, sums or one row per cell out.
+
+Plain arrays, no Python lock held. What is summed over cells is summed as whole numbers (values times a power of two,
+rounded), so that neither the order of the cells, nor the size of the blocks, nor the number of threads shows in a bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+LOW = 32
+"""Counts below this are looked up."""
+
+LATELY = 1 << 12
+"""Values that are remembered."""
+
+__all__ = [
+    "cell_sums",
+    "gene_sums",
+    "group_sums",
+    "log_values",
+    "products",
+    "projections",
+    "ranks",
+    "set_means",
+    "some_columns",
+]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def cell_sums(indptr, indices, data, marked):  # type: ignore[no-untyped-def]
+    """Total, total over the ``marked`` genes, and number of genes seen, of every cell; shape (n_cells, 3)."""
+    sums = np.zeros((len(indptr) - 1, 3))
+    for cell in range(len(sums)):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            count = data[place]
+            sums[cell, 0] += count
+            sums[cell, 1] += count if marked[indices[place]] else 0
+            sums[cell, 2] += count != 0
+    return sums
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def log_values(indptr, data, target):  # type: ignore[no-untyped-def]
+    """ln(1 + count / total * target) of every stored count, shape (n_stored,); 0 in a cell without counts.
+
+    Of the low counts, which are most, the logarithm is taken once per cell.
+    """
+    values = np.zeros(len(data), dtype=np.float32)
+    low = np.empty(LOW, dtype=np.float32)
+    for cell in range(len(indptr) - 1):
+        total = 0.0
+        for place in range(indptr[cell], indptr[cell + 1]):
+            total += data[place]
+        factor = target / total if total > 0 else 0.0
+        for count in range(LOW):
+            low[count] = np.log1p(count * factor)
+        for place in range(indptr[cell], indptr[cell + 1]):
+            count = data[place]
+            is_low = 0 <= count < LOW and count == np.int64(count)
+            values[place] = low[np.int64(count)] if is_low else np.log1p(count * factor)
+    return values
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore[no-untyped-def]
+    """Sum the counts of every gene in each group of cells, shape (n_groups, n_genes); a group below 0 is left out."""
+    sums = np.zeros((n_groups, n_genes), dtype=np.int64)
+    for cell in range(len(indptr) - 1):
+        if group[cell] >= 0:
+            for place in range(indptr[cell], indptr[cell + 1]):
+                sums[group[cell], indices[place]] += np.int64(data[place])
+    return sums
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[no-untyped-def]
+    """Sum of every gene and of its squares, times ``scales``, as whole numbers; shape (2, n_genes).
+
+    ``linear`` takes exp(value) - 1 for the value; values that were met lately are looked up.
+    """
+    sums = np.zeros((2, n_genes), dtype=np.int64)
+    met, first, second = (
+        np.full(LATELY, -1.0),
+        np.zeros(LATELY, dtype=np.int64),
+        np.zeros(LATELY, dtype=np.int64),
+    )
+    for place in range(indptr[0], indptr[-1]):
+        value = np.float64(data[place])
+        slot = np.int64(value * 1e5) & (LATELY - 1)
+        if met[slot] != value:
+            amount = np.expm1(value) if linear else value
+            met[slot] = value
+            first[slot] = np.int64(np.rint(amount * scales[0]))
+            second[slot] = np.int64(np.rint(amount * amount * scales[1]))
+        sums[0, indices[place]] += first[slot]
+        sums[1, indices[place]] += second[slot]
+    return sums
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def products(indptr, indices, data, column_of_gene, n_columns, scale):  # type: ignore[no-untyped-def]
+    """Sum x_a * x_b over cells for chosen genes, where x = value * scale rounded; shape (n_columns + 1, n_columns).
+
+    Upper triangle only; the last row holds the sums of x. A gene that is not chosen has column -1. Fast where the
+    columns rise with the genes.
+    """
+    sums = np.zeros((n_columns + 1, n_columns), dtype=np.int64)
+    columns, values = np.empty(n_columns, dtype=np.int64), np.empty(n_columns, dtype=np.int64)
+    for cell in range(len(indptr) - 1):
+        n = 0
+        for place in range(indptr[cell], indptr[cell + 1]):
+            column = column_of_gene[indices[place]]
+            if column < 0:
+                continue
+            x = np.int64(np.rint(data[place] * scale))
+            slot = n
+            while slot > 0 and columns[slot - 1] > column:
+                columns[slot], values[slot] = columns[slot - 1], values[slot - 1]
+                slot -= 1
+            columns[slot], values[slot] = column, x
+            n += 1
+        for i in range(n):
+            row, x = sums[columns[i]], values[i]
+            sums[n_columns, columns[i]] += x
+            for j in range(i, n):
+                row[columns[j]] += x * values[j]
+    return sums
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add(point, times, vector):  # type: ignore[no-untyped-def]
+    """Add a multiple of ``vector`` to ``point`` in place."""
+    for component in range(len(point)):
+        point[component] += times * vector[component]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def projections(indptr, indices, data, column_of_gene, loadings, origin):  # type: ignore[no-untyped-def]
+    """Coordinates of every cell: its chosen genes times ``loadings``, less ``origin``; shape (n_cells, n_components).
+
+    Summed in the order of the columns, whatever the order of the genes.
+    """
+    points = np.zeros((len(indptr) - 1, loadings.shape[1]))
+    row = np.zeros(len(loadings))
+    for cell in range(len(points)):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            if column_of_gene[indices[place]] >= 0:
+                row[column_of_gene[indices[place]]] = data[place]
+        for column in range(len(row)):
+            if row[column] != 0:
+                _add(points[cell], row[column], loadings[column])
+                row[column] = 0
+        _add(points[cell], -1.0, origin)
+    return points
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def some_columns(indptr, indices, data, column_of_gene, n_columns):  # type: ignore[no-untyped-def]
+    """Values of chosen genes in every cell, shape (n_cells, n_columns); a gene that is not chosen has column -1."""
+    values = np.zeros((len(indptr) - 1, n_columns), dtype=data.dtype)
+    for cell in range(len(values)):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            if column_of_gene[indices[place]] >= 0:
+                values[cell, column_of_gene[indices[place]]] = data[place]
+    return values
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def set_means(values, members, ends):  # type: ignore[no-untyped-def]
+    """Mean of each set's columns of ``values`` in every cell; set s holds ``members[ends[s]:ends[s + 1]]``; shape (n_cells, n_sets)."""
+    means = np.zeros((len(values), len(ends) - 1))
+    for cell in range(len(values)):
+        for s in range(len(ends) - 1):
+            for member in range(ends[s], ends[s + 1]):
+                means[cell, s] += values[cell, members[member]]
+            means[cell, s] /= ends[s + 1] - ends[s]
+    return means
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rank(row, value):  # type: ignore[no-untyped-def]
+    """Average descending rank of a value of ``row``."""
+    above, ties = 0, 0
+    for other in row:
+        above += other > value
+        ties += other == value
+    return above + (ties + 1) / 2
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def ranks(indptr, data, wanted, n_genes):  # type: ignore[no-untyped-def]
+    """Average descending rank of each ``wanted`` value among the ``n_genes`` of its cell, 1 for the highest; shape as ``wanted``."""
+    found = np.empty(wanted.shape)
+    for cell in range(len(wanted)):
+        row = data[indptr[cell] : indptr[cell + 1]]
+        n_positive = 0
+        for value in row:
+            n_positive += value > 0
+        asked, rank = (
+            0.0,
+            n_positive + (n_genes - n_positive + 1) / 2,
+        )  # of zero: all zeros tie behind what is seen
+        of_zero = rank
+        for column in range(wanted.shape[1]):
+            value = wanted[cell, column]
+            if value == 0:
+                found[cell, column] = of_zero
+                continue
+            if value != asked:
+                asked, rank = value, _rank(row, value)
+            found[cell, column] = rank
+    return found

@@ -1,0 +1,32 @@
+"""Results as data frames, in the module where scanpy users expect them.
+
+Each function is imported when it is first used, so importing this module is fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from scdiff.accessor import register
+
+if TYPE_CHECKING:
+    from scdiff.report.columns import fractions, obs_df
+
+__all__ = ["fractions", "obs_df"]
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Import the function ``name``."""
+    if name not in __all__:
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    register()
+    return getattr(import_module("scdiff.report.columns"), name)
+
+
+def __dir__() -> list[str]:
+    """List the functions."""
+    return __all__

@@ -1,0 +1,101 @@
+"""The record of a run in ``uns["scdiff"]``: what each step wrote there, and the programmes as ``call`` read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scdiff.errors import ScdiffError
+from scdiff.genes import detect_species
+from scdiff.keys import Key
+from scdiff.programs import DEFAULT_PROGRAMS, Program, load_program, load_programs
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "DEFINITIONS",
+    "as_text_array",
+    "dump_programs",
+    "find_positive_state",
+    "read_main_program",
+    "read_programs",
+    "read_record",
+    "read_species",
+    "write_record",
+]
+
+DEFINITIONS = "definitions"
+"""Key in ``uns["scdiff"]["call"]`` of the programmes, as JSON."""
+
+
+def read_record(adata: AnnData, name: str) -> Any:
+    """``uns["scdiff"][name]``, an empty mapping where it is missing."""
+    return adata.uns.get("scdiff", {}).get(name, {})
+
+
+def write_record(adata: AnnData, key: Key, value: Any) -> None:
+    """Write ``value`` to the place of ``key`` in ``uns["scdiff"]``."""
+    adata.uns.setdefault("scdiff", {})[key.name] = value
+
+
+def read_species(adata: AnnData) -> Literal["human", "mouse"]:
+    """Species as ``load`` recorded it, else by the gene names, else human."""
+    known = read_record(adata, "input").get("species", "unknown")
+    if known in ("human", "mouse"):
+        return known
+    return detect_species(adata.var_names) or "human"
+
+
+def as_text_array(sentences: Sequence[str]) -> np.ndarray:
+    """Sentences as an array that h5ad can hold, also when there is none."""
+    return np.array(list(sentences), dtype=object)
+
+
+def dump_programs(programs: Iterable[Program]) -> str:
+    """Write programmes as one text, which every file of a result can hold."""
+    return json.dumps(
+        [program.model_dump(mode="json", exclude_defaults=True) for program in programs]
+    )
+
+
+@lru_cache(maxsize=4)  # the steps and sections of a run ask for the same ones again and again
+def _from_text(text: str) -> dict[str, Program]:
+    """Read what :func:`dump_programs` wrote, by name."""
+    return {program.name: program for program in map(Program.model_validate, json.loads(text))}
+
+
+def read_programs(adata: AnnData) -> dict[str, Program]:
+    """Read the programmes of a run by name, as they were when the cells were called.
+
+    A record of an older version holds their names and paths only: these are loaded again, without those whose file is gone.
+    """
+    record = read_record(adata, "call")
+    if text := str(record.get(DEFINITIONS, "")):
+        return dict(_from_text(text))
+    found: dict[str, Program] = {}
+    for name in [str(name) for name in record.get("programs", ())] or [""]:
+        try:
+            found |= {program.name: program for program in load_programs([name] if name else None)}
+        except ScdiffError:
+            continue
+    return found
+
+
+def read_main_program(adata: AnnData) -> Program:
+    """Take the programme that carries the verdict: the first that was called, the first shipped one before the calls."""
+    name = str(read_record(adata, "call").get("main", DEFAULT_PROGRAMS[0]))
+    return read_programs(adata).get(name) or load_program(name)
+
+
+def find_positive_state(adata: AnnData, program: str) -> str:
+    """Name the state that all positive cells of a programme share; empty where neither the run nor the package knows it."""
+    known = read_programs(adata).get(program)
+    try:
+        return (known or load_program(program)).positive
+    except ScdiffError:
+        return ""

@@ -1,0 +1,1 @@
+"""What ``scdiff run`` does: options, steps in order, progress."""

@@ -1,0 +1,4 @@
+"""The embedding: variable genes, components, neighbours, clusters and map.
+
+Read ``step.py`` first.
+"""

@@ -1,0 +1,48 @@
+"""Hashes of the input files, for the record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["Files", "hash_files", "hash_in_background"]
+
+Files = tuple[Path, ...]
+"""The files of one input."""
+
+
+@contextmanager
+def hash_in_background(groups: Sequence[Files]) -> Iterator[Callable[[Files], str]]:
+    """Hash files on a separate thread while they are read.
+
+    Yields a function that waits for the hash of some of them and returns it.
+    """
+    pool = ThreadPoolExecutor(1)
+    begun = {files: pool.submit(hash_files, files) for files in groups}
+    try:
+        yield lambda files: begun[files].result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def hash_files(files: Files) -> str:
+    """Hash one file; for several files, hash their names and hashes."""
+    digests = []
+    inside = [
+        inner
+        for path in files
+        for inner in (path.rglob("*") if path.is_dir() else [path])
+        if inner.is_file()
+    ]
+    for path in sorted(inside):
+        with path.open("rb") as handle:
+            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    lines = "".join(
+        f"{digest}  {path.name}\n" for digest, path in zip(digests, sorted(inside), strict=True)
+    )
+    return hashlib.sha256(lines.encode()).hexdigest()

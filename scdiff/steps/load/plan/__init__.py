@@ -1,0 +1,1 @@
+"""From paths and a sample sheet to sources: which files hold which sample."""

@@ -1,0 +1,1 @@
+"""Readers: one function per format, from a source to its matrices."""

@@ -1,0 +1,1 @@
+"""Functions that several steps use to read an object in the same way."""

@@ -1,0 +1,1 @@
+"""Whatever writes an object or a file safely."""
