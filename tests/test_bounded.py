@@ -35,7 +35,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("seed: " + "x" * 200_000, "option 'seed' is"),
         ("? " + "x" * 100_000 + "\n: 1", "unknown option"),
         ("inputs: [" + "{a: b}, " * 3_000 + "]", "more faults"),
-        ("seed: &a {b: 1}\nsamples: *a", "option 'seed' is"),
+        ("seed: &a {b: 1}\nsamples: *a", "unknown option 'b'"),
     ],
     ids=[
         "bomb",

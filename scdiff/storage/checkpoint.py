@@ -244,15 +244,14 @@ def _write(slots: Mapping[str, Any], path: Path) -> None:
     import anndata
     import h5py
 
-    from scdiff.storage.h5ad import plain
+    from scdiff.storage.h5ad import plain, write_slot
 
     with (
         anndata.settings.override(allow_write_nullable_strings=False),
         h5py.File(path, "w") as file,
     ):
         for slot, value in slots.items():
-            group, _, name = slot.rpartition("/")  # anndata takes no path for a name
-            anndata.io.write_elem(file.require_group(group or "/"), name, plain(value))
+            write_slot(file, slot, plain(value))
 
 
 def _read(path: Path, slots: list[str]) -> dict[str, Any]:

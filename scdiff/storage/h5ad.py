@@ -11,10 +11,11 @@ from scdiff.record import read_record
 from scdiff.storage.matrices import write_matrices
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["plain", "write_h5ad"]
+__all__ = ["plain", "write_h5ad", "write_slot"]
 
 
 def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
@@ -62,6 +63,17 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
             write_matrices(
                 file, adata.layers["counts"], None if target_sum is None else float(target_sum)
             )
+
+
+def write_slot(file: h5py.Group, slot: str, value: Any) -> None:
+    """Write one element of an AnnData at a path such as ``layers/counts``, whose groups are made.
+
+    anndata 0.13 takes no path for the name of an element.
+    """
+    import anndata
+
+    group, _, name = slot.rpartition("/")
+    anndata.io.write_elem(file.require_group(group or "/"), name, value)
 
 
 def _is_blockwise(counts: Any) -> bool:

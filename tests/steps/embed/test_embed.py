@@ -137,7 +137,7 @@ def test_width_makes_the_weights_add_up():
     rng = np.random.default_rng(0)
     beyond = np.sort(rng.gamma(2.0, size=(30, 9)), axis=1)
     beyond -= beyond[:, :1]
-    width = _graph._widths(beyond, np.log2(10))
+    width = _graph._find_widths(beyond, np.log2(10))
     np.testing.assert_allclose(np.exp(-beyond / width[:, None]).sum(axis=1), np.log2(10), rtol=1e-6)
 
 

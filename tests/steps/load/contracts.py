@@ -1754,7 +1754,8 @@ def _(at: Path) -> Path:
         pd.Categorical(["cells"] * N_CELLS),
         range(N_CELLS),
     )
-    made.write_zarr(store / "tables/table")
+    with anndata.settings.override(zarr_write_format=2):
+        made.write_zarr(store / "tables/table")
     (store / "tables/.zgroup").write_text('{"zarr_format": 2}')
     return store
 

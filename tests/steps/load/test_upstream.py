@@ -319,12 +319,15 @@ def test_the_modality_of_genes_is_read_of_mudata(batch, write, tmp_path) -> None
     )
 
 
-def test_the_one_table_of_spatialdata_is_read(batch, tmp_path) -> None:
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_one_table_of_spatialdata_is_read(batch, tmp_path, zarr_format: int) -> None:
     """SpatialData stores keep an AnnData below tables/ (https://spatialdata.scverse.org, design document)."""
     store = tmp_path / "s.zarr"
-    zarr.open_group(store, mode="w", zarr_format=2).create_group("images")
-    batch().write_zarr(store / "tables" / "table")
-    (store / "tables" / ".zgroup").write_text('{"zarr_format": 2}')
+    root = zarr.open_group(store, mode="w", zarr_format=zarr_format)
+    root.create_group("images")
+    root.create_group("tables")
+    with anndata.settings.override(zarr_write_format=zarr_format):
+        batch().write_zarr(store / "tables" / "table")
     np.testing.assert_array_equal(counts_of(load(store)), batch().X.toarray())
 
 

@@ -17,6 +17,7 @@ from scdiff.steps.load.readers.registry import READERS
 from scdiff.steps.load.readers.values import as_csr
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Hold, Table
+from scdiff.storage.h5ad import write_slot
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -119,7 +120,6 @@ def read_object(
     """Yield the matrices that may hold the counts, the likeliest first, or only ``matrix``."""
     import h5py
     import pandas as pd
-    from anndata.io import write_elem
 
     adata, obs = source.held
     if matrix in (known := matrices_of(adata)):
@@ -127,13 +127,13 @@ def read_object(
         yield build_table(_unshared(known[matrix]), obs, _storable(var), matrix)
         return
     with h5py.File("adata", "w", driver="core", backing_store=False) as handle:
-        write_elem(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
-        write_elem(handle, "var", _storable(adata.var))
+        write_slot(handle, "obs", pd.DataFrame(index=adata.obs_names.astype(str)))
+        write_slot(handle, "var", _storable(adata.var))
         for name, values in _matrices(adata):
-            write_elem(handle, name, values)
+            write_slot(handle, name, values)
         if adata.raw is not None:
-            write_elem(handle, "raw/X", adata.raw.X)
-            write_elem(handle, "raw/var", _storable(adata.raw.var))
+            write_slot(handle, "raw/X", adata.raw.X)
+            write_slot(handle, "raw/var", _storable(adata.raw.var))
         for table in read_group(handle, source.path, matrix, "memory"):
             yield replace(table, obs=obs)
 
