@@ -482,36 +482,70 @@ def finished(
     )
 
 
+FAILED = {"scdiff": "0.1.0", "state": "failed", "step": "load", "steps_done": []}
+KILLED_RUN = {"scdiff": "0.1.0", "state": "running", "message": None}
+WITHOUT_MESSAGE = "It ended without a message{}: killed, most likely for its memory or time."
+
+
 @pytest.mark.parametrize(
-    ("log", "reason"),
+    ("log", "status", "reason"),
     [
-        (None, "It did not start; the workflow stopped before."),
+        (None, None, "It did not start; the workflow stopped before."),
+        (None, {}, "It did not start; the workflow stopped before."),
         (
-            "  load ...\nscdiff: error: x.h5ad: holds <no> counts. Give counts.\n",
+            "  load ...\n",
+            FAILED
+            | {
+                "error": "InputError",
+                "message": "x.h5ad: holds <no> counts. Give counts.",
+                "expected": True,
+            },
             "x.h5ad: holds <no> counts. Give counts.",
         ),
         (
-            '  load ...\nTraceback (most recent call last):\n  File "x"\nKeyError: 3\n',
+            "scdiff: error: another one\n",
+            FAILED | {"error": "KeyError", "message": "3", "expected": False},
             "An unexpected error: KeyError: 3",
         ),
         (
-            "  load ...\n  load  0.1 s\n  qc ...\n",
-            "It ended without a message in step qc: killed, most likely for its memory or time.",
+            "",
+            KILLED_RUN | {"step": "qc", "steps_done": ["load"]},
+            WITHOUT_MESSAGE.format(" in step qc"),
         ),
         (
-            "  load ...\n    x.h5ad: Counts were taken from X.\n  load            0.1 s\n",
-            "It ended without a message after step load: killed, most likely for its memory or time.",
+            "",
+            KILLED_RUN | {"step": "load", "steps_done": ["load"]},
+            WITHOUT_MESSAGE.format(" after step load"),
         ),
-        ("", "It ended without a message: killed, most likely for its memory or time."),
+        ("  load ...\n", KILLED_RUN | {"step": "", "steps_done": []}, WITHOUT_MESSAGE.format("")),
+        ("", None, WITHOUT_MESSAGE.format("")),
+        ("sh: scdiff: not found\n\n", None, "scdiff did not start: sh: scdiff: not found"),
+        ("last\n", "damaged {", "scdiff did not start: last"),
+    ],
+    ids=[
+        "no log",
+        "status of before",
+        "expected",
+        "unexpected",
+        "in a step",
+        "after a step",
+        "before a step",
+        "silent",
+        "not found",
+        "damaged",
     ],
 )
 def test_a_batch_that_is_not_finished_has_its_reason(
-    gather: Any, tmp_path: Path, log: str | None, reason: str
+    gather: Any, tmp_path: Path, log: str | None, status: Any, reason: str
 ) -> None:
     finished(tmp_path, "one", trajectory="separate population")
     (tmp_path / "logs").mkdir()
     if log is not None:
         (tmp_path / "logs" / "two.log").write_text(log, encoding="utf-8")
+    if status is not None:
+        (tmp_path / "batches" / "two").mkdir()
+        text = status if isinstance(status, str) else json.dumps(status)
+        (tmp_path / "batches" / "two" / "status.json").write_text(text, encoding="utf-8")
     gather.write_results(tmp_path, ["one", "two"])
     one, two = read(tmp_path / "verdicts.csv")
     assert (one["verdict"], one["trajectory"], one["reason"]) == (

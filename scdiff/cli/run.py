@@ -13,6 +13,7 @@ from scdiff.cli.app import Quiet, app, echo_table
 from scdiff.cli.register import open_early, register_run
 from scdiff.errors import InputError
 from scdiff.run.settings import add_sample_key, join_options
+from scdiff.run.status import RunStatus
 
 __all__ = ["check", "demo", "run"]
 
@@ -105,17 +106,18 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run all steps on one or more samples and write the report."""
-    settings = add_sample_key(settings, sample_key)
-    options = join_options(inputs, config, samples, control, species, settings)
-    options |= {
-        name: value
-        for name, value in (("engine", engine), ("scheduler", scheduler))
-        if value is not None
-    }
-    if history is not None:
-        open_early(history)
-    _run(options, out, start, quiet, where=str(config or "command line"))
-    registered = register_run(history, out, batch) if history is not None else ""
+    with RunStatus(out, batch) as status:
+        settings = add_sample_key(settings, sample_key)
+        options = join_options(inputs, config, samples, control, species, settings)
+        options |= {
+            name: value
+            for name, value in (("engine", engine), ("scheduler", scheduler))
+            if value is not None
+        }
+        if history is not None:
+            open_early(history)
+        _run(options, out, start, quiet, where=str(config or "command line"), status=status)
+        registered = register_run(history, out, batch) if history is not None else ""
     if registered and not quiet:
         typer.echo(registered)
 
@@ -215,7 +217,13 @@ def _format_look(look: Any) -> tuple[str, ...]:
 
 
 def _run(
-    options: dict[str, Any], out: Path, start: str | None, quiet: bool, *, where: str
+    options: dict[str, Any],
+    out: Path,
+    start: str | None,
+    quiet: bool,
+    *,
+    where: str,
+    status: RunStatus | None = None,
 ) -> dict[str, Any]:
     """Run the pipeline with progress, print the verdict, and return the main row."""
     from scdiff.report.verdict import main_row, verdict_sentence
@@ -224,7 +232,8 @@ def _run(
     from scdiff.run.progress import Progress
 
     with Progress(quiet=quiet) as progress:
-        adata = run_pipeline(resolve(options, where=where), out, start=start, watch=progress.watch)
+        config = resolve(options, where=where)
+        adata = run_pipeline(config, out, start=start, watch=progress.watch, status=status)
     row = main_row(adata)
     typer.echo(verdict_sentence(row))
     if not quiet:

@@ -1,4 +1,4 @@
-"""The pipeline: ``STEPS`` in order, and :func:`run`, which folds one object through them.
+"""The pipeline: ``STEPS`` in order, and :func:`run`, which passes one object through them.
 
 ::
 
@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from scdiff.compute.cluster import cluster
 from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
 from scdiff.options import RunOptions, options_model, run_model, validate_options
 from scdiff.run.memory import describe_shortage
+from scdiff.run.status import RunStatus, Watch
 from scdiff.storage.atomic import replace_atomically
 from scdiff.storage.checkpoint import Checkpoints, take_counts
 
@@ -48,30 +50,27 @@ STEPS = (
     "communicate",
     "report",
 )
-"""Names of the steps, in the order of the work; each is a public function."""
+"""Names of the steps in the order in which they run; each is a public function."""
 
 RECORD = "run.yaml"
-"""File of all options as resolved; written first, so that it always tells of the last run."""
+"""File of all resolved options. It is written first, so that it always describes the last run."""
 
 LEAN = {"normalise": {"store": False}}
-"""What a run does otherwise than a notebook: the log-normalised values are computed when a step asks for them, to save memory."""
+"""Options that differ from those of a notebook: to save memory, a run does not store the
+log-normalised values; each step that needs them computes them."""
 
 _HEADING = "# scdiff: all options of this run, as resolved. Use them again with --config.\n"
 
-Watch = Callable[[str, str, float], None]
-"""Told ``(step, "started" | "resumed" | "finished", seconds)``."""
-
-
 ROOMS = ("load", "qc", "embed", "call", "trajectory", "fraction", "communicate")
-"""Steps that are a folder; the function is in its ``step.py``."""
+"""Steps that are a folder, with their function in ``step.py``."""
 
 
-def _silent(step: str, event: str, seconds: float) -> None:
-    """Watch nothing."""
+def _ignore(step: str, event: str, seconds: float) -> None:
+    """Ignore an event."""
 
 
 def step_functions() -> dict[str, Callable[..., Any]]:
-    """Import the step functions; return them by name, in order."""
+    """Import the step functions and return them by name, in order."""
     homes = {
         name: f"scdiff.steps.{name}.step" if name in ROOMS else f"scdiff.steps.{name}"
         for name in STEPS
@@ -87,23 +86,24 @@ def resolve(options: Mapping[str, Any], *, where: str = "configuration") -> Base
     options
         Run-wide options and one mapping per step, as in a YAML file.
     where
-        What to name in an error.
+        Source of the options, for error messages.
 
     Raises
     ------
     ConfigError
-        If an option is unknown, out of range, or there is nothing to read.
+        If an option is unknown or out of range, or there is no input.
     """
     given = {
-        name: {} if value is None and name in STEPS else value for name, value in options.items()
-    }  # `call:` with nothing below
+        name: {} if value is None and name in STEPS else value  # `call:` without any option
+        for name, value in options.items()
+    }
     config = validate_options(run_model(step_functions(), LEAN), given, where=where)
     _check_names(config, where)
     return config
 
 
 def _check_names(config: Any, where: str) -> None:
-    """Check before data are read that the programmes, axes and receivers exist, and what the groups need."""
+    """Check that programmes, axes, receivers and the package for groups exist, before reading."""
     from scdiff.programs import load_programs
     from scdiff.programs.axes import choose_axes
     from scdiff.programs.receivers import load_receivers
@@ -116,63 +116,89 @@ def _check_names(config: Any, where: str) -> None:
         check_liana()
     if not config.inputs and config.sheet is None:
         raise ConfigError(
-            f"{where}: there is nothing to read. Give INPUT files or folders, or a sample sheet."
+            f"{where}: there is nothing to read. Give input files or folders, or a sample sheet."
         )
 
 
-def run(config: Any, out: Path, *, start: str | None = None, watch: Watch = _silent) -> AnnData:
-    """Run all steps, or those that are not finished yet, and write the results to a folder.
+def run(
+    config: Any,
+    out: Path,
+    *,
+    start: str | None = None,
+    watch: Watch = _ignore,
+    status: RunStatus | None = None,
+) -> AnnData:
+    """Run all steps that are not finished yet and write the results to a folder.
 
     Parameters
     ----------
     config
-        What :func:`resolve` returned.
+        Return value of :func:`resolve`.
     out
-        Folder of the results; a run that was killed goes on after its last finished step.
+        Output folder. A killed run in it continues after its last finished step.
     start
-        Step to recompute from although nothing changed.
+        First step to recompute even if nothing changed.
     watch
         Called when a step starts, is taken from an earlier run, or is finished.
+    status
+        Status file that the caller keeps; None keeps one for this call.
 
     Returns
     -------
-    The finished object, as in ``OUT/result.h5ad``; X is not filled (:func:`scdiff.pp.normalise` does).
+    The finished object, as in ``OUT/result.h5ad``. X is not filled; :func:`scdiff.pp.normalise`
+    fills it.
 
     Raises
     ------
     ScdiffError
-        Whatever a step finds wrong; finished steps are kept, and no report is left behind.
+        Any error of a step. Finished steps are kept, and no report is left.
     """
+    from scdiff.report.verdict import main_row
+
     if start is not None and start not in STEPS:
         raise UnknownNameError(f"unknown step {start!r}. {did_you_mean(start, STEPS)}")
-    out, sources = Path(out), _sources(config)
-    files = _files(config, sources)
-    options = {
-        name: _step_options(config, name, function) for name, function in step_functions().items()
-    }
-    prints = _fingerprints(config, options, files, sources)
-    checkpoints = Checkpoints(out)
-    if config.engine == "memory" and (warning := describe_shortage(files)):
-        log.warning(warning)
-    with checkpoints.locked(), cluster(config.engine, config.scheduler):
-        _begin(config, out, files)
-        n_done = checkpoints.n_intact(_n_unchanged(checkpoints, prints, start))
+    out = Path(out)
+    with ExitStack() as stack:
+        status = status or stack.enter_context(RunStatus(out))
+        sources = _find_sources(config)
+        files = _list_files(config, sources)
+        options = {
+            name: _step_options(config, name, function)
+            for name, function in step_functions().items()
+        }
+        prints = _fingerprints(config, options, files, sources)
+        checkpoints = Checkpoints(out)
+        if config.engine == "memory" and (warning := describe_shortage(files)):
+            log.warning(warning)
+        stack.enter_context(checkpoints.locked())
+        stack.enter_context(cluster(config.engine, config.scheduler))
+        _begin(config, out, files, status)
+        watch = status.record_steps(watch)
+        n_done = checkpoints.n_intact(_count_unchanged(checkpoints, prints, start))
         checkpoints.keep(n_done)
-        adata = _resumed(checkpoints, n_done, options["load"], watch)
+        adata = _restore(checkpoints, n_done, options["load"], watch)
         for name in STEPS[n_done:-1]:
             adata = _run_step(adata, name, options[name], prints[name], checkpoints, watch)
         _report(adata, options, checkpoints, out, watch)
+        status.set_verdict(str(main_row(adata)["verdict"]))
         return adata
 
 
-def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
-    """Record the options, and remove the results of an earlier run, so that no old result stands beside a new one."""
+def _begin(config: Any, out: Path, files: Sequence[Path], status: RunStatus) -> None:
+    """Record the options and remove the results of an earlier run, so that old and new never mix.
+
+    Raises
+    ------
+    OutputError
+        If this would replace an input, or a file that scdiff did not write.
+    """
     from scdiff.report.output import previous_files, remove_report
 
     record, written = out / RECORD, {(out / name).resolve() for name in previous_files(out)}
     if clash := [file for file in files if file.resolve() in written]:
         raise OutputError(
-            f"{clash[0]}: this input is a result in the output folder and would be replaced. Give another --out."
+            f"{clash[0]}: this input is a result in the output folder and would be replaced. "
+            "Give another --out."
         )
     if record.is_file() and not record.read_text(encoding="utf-8", errors="replace").startswith(
         _HEADING
@@ -180,6 +206,7 @@ def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
         raise OutputError(
             f"{record}: scdiff did not write this file and would replace it. Choose another --out."
         )
+    status.begin()
     with replace_atomically(record) as partial:
         partial.write_text(
             _HEADING + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
@@ -189,7 +216,7 @@ def _begin(config: Any, out: Path, files: Sequence[Path]) -> None:
 
 
 def _step_options(config: Any, name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """Options of one step: its section, and the run-wide ones that it takes."""
+    """Return the options of one step: its section and the run-wide options that it takes."""
     fields = set(options_model(function).model_fields) | ({"inputs"} if name == "load" else set())
     plain = {"samples": config.samples_given}
     wide = {
@@ -206,7 +233,10 @@ def _fingerprints(
     files: Sequence[Path],
     sources: Sequence[Source],
 ) -> dict[str, str]:
-    """Per step, a hash of all that its result depends on: versions, files, samples, options, programmes, receivers, the steps before."""
+    """Return, per step, a hash of all that its result depends on.
+
+    These are versions, files, samples, options, programmes, receivers and the steps before.
+    """
     from scdiff.programs import load_programs
     from scdiff.report.versions import list_versions
 
@@ -231,32 +261,32 @@ def _fingerprints(
 
 
 def _digest(content: Any) -> str:
-    """Hash of plain values."""
+    """Return the SHA-256 hash of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _sources(config: Any) -> list[Source]:
+def _find_sources(config: Any) -> list[Source]:
     """Find the samples that the run reads.
 
     Raises
     ------
     ScdiffError
-        If an input is missing or the sheet has faults.
+        If an input is missing or the sheet has errors.
     """
     from scdiff.steps.load.step import plan_inputs
 
     return plan_inputs(config.inputs, samples=config.samples_given, control=config.control)
 
 
-def _files(config: Any, sources: Sequence[Source]) -> list[Path]:
-    """All files that the run reads, the sheet and the lists of samples among them."""
+def _list_files(config: Any, sources: Sequence[Source]) -> list[Path]:
+    """List all files that the run reads, with the sample sheet and the lists of samples."""
     read = [*sources, *(source.raw for source in sources if source.raw)]
-    beside = {path for path in (config.sheet, *(source.calls for source in sources)) if path}
-    return sorted({Path(path) for source in read for path in source.files} | beside)
+    tables = {path for path in (config.sheet, *(source.calls for source in sources)) if path}
+    return sorted({Path(path) for source in read for path in source.files} | tables)
 
 
-def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str | None) -> int:
-    """How many finished steps still hold."""
+def _count_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str | None) -> int:
+    """Count the finished steps, from the first, whose fingerprints are unchanged."""
     most = STEPS.index(start) if start else len(STEPS) - 1
     n_done = 0
     for name, entry in zip(STEPS[:most], checkpoints.finished(), strict=False):
@@ -266,10 +296,13 @@ def _n_unchanged(checkpoints: Checkpoints, prints: Mapping[str, str], start: str
     return n_done
 
 
-def _resumed(
+def _restore(
     checkpoints: Checkpoints, n_done: int, load_options: dict[str, Any], watch: Watch
 ) -> AnnData | None:
-    """Restore the object after the finished steps; X is not filled. Counts that are left on disk are opened again."""
+    """Return the object after the finished steps, with X not filled; None if no step is finished.
+
+    Counts that were not stored are read from the input again.
+    """
     if n_done == 0:
         return None
     for entry in checkpoints.finished():
@@ -288,12 +321,15 @@ def _run_step(
     checkpoints: Checkpoints,
     watch: Watch,
 ) -> AnnData:
-    """Run one step and store its result; the first one makes the object, the others change it in place."""
+    """Run one step and store its result.
+
+    The first step creates the object; the others change it in place.
+    """
     watch(name, "started", 0.0)
-    begun = time.perf_counter()
-    made = step_functions()[name](**({} if adata is None else {"adata": adata}), **options)
-    adata = made if adata is None else adata
-    seconds = time.perf_counter() - begun
+    start_time = time.perf_counter()
+    result = step_functions()[name](**({} if adata is None else {"adata": adata}), **options)
+    adata = result if adata is None else adata
+    seconds = time.perf_counter() - start_time
     checkpoints.save(adata, name, fingerprint=fingerprint, seconds=seconds)  # type: ignore[arg-type]
     watch(name, "finished", seconds)
     return adata  # type: ignore[return-value]
@@ -302,12 +338,12 @@ def _run_step(
 def _report(
     adata: AnnData, options: Mapping[str, Any], checkpoints: Checkpoints, out: Path, watch: Watch
 ) -> None:
-    """Enter what was done, then write the report."""
+    """Record options, versions and times in the object, then write the report."""
     from scdiff.report import report
     from scdiff.report.versions import list_versions
 
     watch("report", "started", 0.0)
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     adata.uns["scdiff"]["run"] = {
         "options": {
             name: yaml.safe_dump(
@@ -319,4 +355,4 @@ def _report(
         "seconds": {entry["step"]: float(entry["seconds"]) for entry in checkpoints.finished()},
     }
     report(adata, out=out, **options["report"])
-    watch("report", "finished", time.perf_counter() - begun)
+    watch("report", "finished", time.perf_counter() - start_time)

@@ -40,7 +40,8 @@ def gather_obs(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[str]]:
     for name in obs:
         obs[name] = as_plain_column(obs[name])
     order = pd.Index([source.sample for source in sources], dtype=object)
-    obs.insert(0, keys.SAMPLE.name, pd.Categorical(samples, categories=order))
+    named = pd.Series(samples, dtype=object).where(pd.Index(samples).isin(order))
+    obs.insert(0, keys.SAMPLE.name, pd.Categorical(named, categories=order))
     obs.insert(1, keys.CONTROL.name, declared | earlier)
     obs.index = _name_cells(parts, samples)
     return obs, [*(note for group in notes for note in group), *_note_mixed_donors(obs)]
