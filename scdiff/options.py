@@ -213,9 +213,12 @@ def _describe_fault(model: type[BaseModel], fault: dict[str, Any], where: str) -
         return f"{where}: {format_value(fault['input'])} is not an option name: use words."
     if fault["type"] == "missing":
         return f"{place}: option {path[-1]!r} is required."
-    last = fault["loc"][-1] if path else ""
+    rule = fault["msg"].removeprefix("Value error, ")
+    rule = f"{rule[0].lower()}{rule[1:]}"
+    if not path:  # the options together, not one of them
+        return f"{place}: {rule}."
+    last = fault["loc"][-1]
     name = f"item {last + 1}" if isinstance(last, int) else f"option {last!r}"
-    rule = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
     return f"{place}: {name} is {format_value(fault['input'])}, but {rule}."
 
 

@@ -70,8 +70,8 @@ def test_a_run_again_of_the_same_inputs_says_itself_why(history):
         run_of("B1", n_called=70, options="b" * 64, version="0.2.0"), Facts(), again=True
     )[1]
     runs = history.runs(superseded=True)
-    assert runs["reason"].tolist() == [
-        None,
+    assert runs["reason"].fillna("").tolist() == [
+        "",
         "run again: other options",
         "run again: scdiff 0.1.0 to 0.2.0",
     ]
