@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
+.PHONY: demo test test-slow coverage lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
@@ -15,6 +15,9 @@ test: $(VENV)/.installed-dev ## the fast suite
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
 	$(BIN)/python -m pytest -n 2 -m slow --durations=20
+
+coverage: $(VENV)/.installed-dev ## share of lines and branches that the fast suite runs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .
@@ -31,8 +34,8 @@ validation: $(VENV)/.installed ## validate this version by the shipped protocol:
 	$(BIN)/scdiff validate standard --out docs/validation
 	rm -rf docs/validation/.scdiff
 
-wheel: $(VENV)/.installed-dev ## build the wheel into dist/
-	$(BIN)/python -m build --wheel --outdir dist .
+wheel: $(VENV)/.installed-dev ## build the source distribution and, from it, the wheel into dist/
+	$(BIN)/python -m build --outdir dist .
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV); }

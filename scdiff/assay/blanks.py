@@ -61,7 +61,8 @@ def _log_odds(fit: Fit, counts: Floats, depth: Floats) -> Floats:
     positive, negative = (
         pattern[:, group].sum(axis=1) + TINY for group in (fit.model.positive, ~fit.model.positive)
     )
-    return np.log(positive / negative)[table.cell_row]
+    evidence: Floats = np.log(positive / negative)[table.cell_row]
+    return evidence
 
 
 def call_blanks(

@@ -103,7 +103,8 @@ def on_log_density(parameters: Parameters, index: int, counts: Floats, depth: Fl
     expressed = parameters.level[index] * depth[:, None] * activity_factors(parameters.activity)
     most = _negative_binomial(counts[:, None], expressed, parameters.on_size[index])
     few = _negative_binomial(counts[:, None], TAIL_LEVEL * expressed, TAIL_SIZE)
-    return np.logaddexp(most + np.log1p(-TAIL), few + np.log(TAIL))
+    mixed: Floats = np.logaddexp(most + np.log1p(-TAIL), few + np.log(TAIL))
+    return mixed
 
 
 def off_log_density(parameters: Parameters, index: int, counts: Floats, depth: Floats) -> Floats:

@@ -70,7 +70,8 @@ def donors_for_mean(
 
     def by_t(donors: int) -> bool:
         """Check the half-width by Student's t."""
-        return float(t.ppf(tail, donors - 1)) * np.sqrt(variance / donors) <= half_width * fraction
+        half = float(t.ppf(tail, donors - 1)) * np.sqrt(variance / donors)
+        return bool(half <= half_width * fraction)
 
     def by_interval(donors: int) -> bool:
         """Check the half-width of the interval of typical donors."""
@@ -137,7 +138,7 @@ def donors_for_change(
         """Check the distance of the interval of typical donors from 0, in standard errors."""
         a, b = (_typical_fractions(mean, rho, n_cells, donors) for mean in (first, second))
         low = compare_donors(a, np.full(donors, n_cells), b, np.full(donors, n_cells)).low
-        return low >= float(norm.ppf(power)) * np.sqrt(variance / donors)
+        return bool(low >= float(norm.ppf(power)) * np.sqrt(variance / donors))
 
     return _find_fewest(by_t, by_comparison)
 

@@ -117,12 +117,14 @@ def choose_own_genes(totals: Any, markers: Any) -> NDArray[np.bool_]:
         Genes that must not be chosen.
     """
     bulk, carriers = np.asarray(totals, dtype=float)
-    known = bulk >= FEWEST_COUNTS
+    known: NDArray[np.bool_] = bulk >= FEWEST_COUNTS
     known[markers] = False
     in_carriers = (carriers + 0.5) / max(carriers.sum(), 1.0)
     in_bulk = np.maximum(bulk / max(bulk.sum(), 1.0), 1e-300)
     dilution = np.where(known, in_carriers / in_bulk, np.inf)
-    return known & (dilution <= np.quantile(dilution[known], OWN_SHARE)) if known.any() else known
+    if known.any():
+        known &= dilution <= np.quantile(dilution[known], OWN_SHARE)
+    return known
 
 
 def measure_foreign(counts: Any, depth: Any, own: Any, half: Any, level: float) -> Foreign:

@@ -103,7 +103,7 @@ def _end_of_mean(middle: Any, ends: Any, share: Any, side: float) -> float:
 
     def excess(log_pull: float) -> float:
         """Compute the lost likelihood minus the allowed loss."""
-        return float(n @ divergence(p, fractions(log_pull))) - allowed
+        return float(n @ divergence(p, fractions(log_pull)) - allowed)
 
     least, most = LOG_PULLS
     if excess(most) <= 0:

@@ -57,7 +57,7 @@ class Derivatives(NamedTuple):
     off_tilt: Floats
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def fill_densities(means, activity, contamination, by_tilt, low_level, scale, derivatives):  # type: ignore[no-untyped-def]
     """Fill the densities and derivatives of each pair.
 
@@ -89,7 +89,7 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
             off[p, k] = np.exp(off[p, k] - best)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of an expressed count for each activity; return the highest."""
     counts, expressed, _, _, _, norm, digamma, sizes, log_sizes = means
@@ -120,7 +120,7 @@ def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-unt
     return best
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of a background count for each node; return the highest."""
     counts, _, soup, leak, _, norm, digamma, sizes, log_sizes = means
@@ -140,7 +140,7 @@ def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no
     return best
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def sum_rows(  # type: ignore[no-untyped-def]
     pair, weight, patterns, positive, weights, activity_weight, node_weight, slopes, derivatives
 ):
@@ -212,7 +212,7 @@ def sum_rows(  # type: ignore[no-untyped-def]
     return value, gradient, curvature, posterior
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untyped-def]
     """Add a row's scores and their outer product (lower half) to the sums, in place."""
     for i in range(len(score)):
@@ -222,7 +222,7 @@ def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untype
             curvature[i, j] += scaled * score[j]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _patterns_of_row(  # type: ignore[no-untyped-def]
     pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, room
 ):
@@ -249,7 +249,7 @@ def _patterns_of_row(  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _share_out(target, patterns, p, state, factor, products, row):  # type: ignore[no-untyped-def]
     """Add a multiple of a row of the products to the markers in one state of a pattern.
 
@@ -261,7 +261,7 @@ def _share_out(target, patterns, p, state, factor, products, row):  # type: igno
                 target[g, k] += factor * products[row, k]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped-def]
     """Multiply the weights by the densities of each set of markers.
 
@@ -277,7 +277,7 @@ def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped
         n_sets *= 2
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath={"reassoc", "nsz"})
 def _sum(values, row):  # type: ignore[no-untyped-def]
     """Sum one row of an array."""
     total = 0.0
@@ -286,7 +286,7 @@ def _sum(values, row):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath={"reassoc", "nsz"})
 def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]
     """Derive one row by the parameters of the markers, the activity and the tilt."""
     _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives
@@ -310,7 +310,7 @@ def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: 
     score[5 * n], score[5 * n + 2] = by_spread / total, by_tilt / total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]
     """Derive one row by the logits of the pattern weights; return the derivative by the slope.
 

@@ -32,7 +32,7 @@ LEAST = 1e-300
 """Smallest probability added before a logarithm, so that it is finite."""
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _code(count):  # type: ignore[no-untyped-def]
     """Return the code of a count: itself below 32, above that its 16th-octave bin."""
     if count < EXACT_BELOW:
@@ -43,7 +43,7 @@ def _code(count):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]
     """Sum a CSR matrix in one pass.
 
@@ -62,7 +62,7 @@ def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]
     return depth, totals, squares
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ignore[no-untyped-def]
     """Write the codes of some cells into ``codes``, shape (n_chunk, n_columns).
 
@@ -76,7 +76,7 @@ def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ig
                 codes[row, column] = _code(data[place])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignore[no-untyped-def]
     """Compute the bin of ln odds that at least ``len(count) - 1`` markers are expressed.
 
@@ -99,7 +99,7 @@ def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignor
     return int(min(max(value, 0.0), BINS - 1.0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def tally_sets(  # type: ignore[no-untyped-def]
     codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_markers, empty_bin, tally
 ):
@@ -142,7 +142,7 @@ def tally_sets(  # type: ignore[no-untyped-def]
             tally[side[s], stratum[cell], here] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type: ignore[no-untyped-def]
     """Compute the bins of all rows of ``codes`` and all sets, shape (n_rows, n_sets)."""
     count = np.empty(min_markers + 1)
@@ -153,7 +153,7 @@ def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type
     return bins
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def root_bins(codes, sets, columns_bin, depth_bin, roots, width):  # type: ignore[no-untyped-def]
     """Compute the bins of the sum of ``roots`` over each set, shape (n_rows, n_sets).
 

@@ -86,7 +86,8 @@ class CellTable:
         The pairs of all markers are numbered one marker after the other.
         """
         first = np.cumsum([0, *(len(marker.counts) for marker in self.markers)])[:-1]
-        return np.column_stack([marker.row for marker in self.markers]) + first
+        pair: Ints = np.column_stack([marker.row for marker in self.markers]) + first
+        return pair
 
     @cached_property
     def pairs(self) -> tuple[Ints, Floats, Floats]:
