@@ -69,7 +69,7 @@ _FEWEST_OWN = 3
 
 
 def foreign_species(names: Iterable[str], gene_ids: Iterable[str] = ()) -> str:
-    """Return the species of genes that are of neither human nor mouse; otherwise an empty string.
+    """Return the species of the genes if it is not human or mouse, otherwise an empty string.
 
     The string is also empty if the species cannot be detected.
 
