@@ -154,8 +154,8 @@ def _check_name(name: str, where: str) -> str:
     ):
         raise InputError(
             f"{where}: {name[:LONGEST_NAME]!r} is not allowed as the name of a file. "
-            f"Allowed are up to {LONGEST_NAME} bytes without slashes, backslashes, control characters "
-            "and a dot at the start. Download it in a browser, under another name."
+            f"Allowed are up to {LONGEST_NAME} bytes without slashes, backslashes, control "
+            "characters and a dot at the start. Download it in a browser, under another name."
         )
     return name
 
