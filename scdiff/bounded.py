@@ -1,4 +1,7 @@
-"""Small texts (options, sheets, programmes), read with bounds: a device never ends, and a few bytes of YAML can fill the memory."""
+"""Read small texts (options, sheets, programmes) within bounds.
+
+Reading a device may never end, and a few bytes of YAML can fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,22 @@ __all__ = [
 ]
 
 MOST_BYTES = 1 << 20
-"""Far more than any file of options or programme holds."""
+"""Largest file of options or of a programme, bytes (1 MiB), far more than any needs."""
 
 MOST_TABLE_BYTES = 1 << 26
-"""Of a table, such as one line for each receiver and gene."""
+"""Largest table, bytes (64 MiB), such as one with a line per receiver and gene. Chosen, not
+tuned."""
 
-MOST_VALUES, MOST_NESTED = 20_000, 40
-"""Values of a YAML text, each alias counted as what it stands for; depth of lists and mappings within each other."""
+MOST_VALUES = 20_000
+"""Highest number of values of a YAML text; an alias counts as all values of its anchor. Chosen, not
+tuned."""
+
+MOST_NESTED = 40
+"""Highest depth of nested lists and mappings in a YAML text. Chosen, not tuned."""
 
 _LONGEST = 120
+"""Number of characters of a value that messages show. Chosen, not tuned."""
+
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISCHR, "a device"),
@@ -38,7 +48,9 @@ _KINDS = (
 
 
 def find_special_kind(path: Path) -> str:
-    """Say what keeps a path from being a plain file or a folder, such as ``a FIFO``; empty for those and where there is nothing.
+    """Return the kind of a path that is not a plain file or a folder, such as ``a FIFO``.
+
+    Empty for plain files, folders and missing paths.
 
     >>> find_special_kind(Path("/dev/null"))
     'a device'
@@ -56,11 +68,11 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     Raises
     ------
     OSError
-        If it cannot be read, is no plain file, or holds more than ``most`` bytes; ``strerror`` says which.
+        If it cannot be read, is not a plain file, or has more than ``most`` bytes; ``strerror``
+        states the reason.
     """
-    if kind := find_special_kind(
-        path
-    ):  # opening a FIFO waits for a writer, reading a device need not end
+    # opening a FIFO waits for a writer, and reading a device may never end
+    if kind := find_special_kind(path):
         raise OSError(errno.EINVAL, f"it is {kind}, not a plain file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as handle:
@@ -71,25 +83,25 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_BYTES, *, encoding: str = "utf-8") -> str:
-    r"""Read a small text, its ends of lines as ``\n``.
+    r"""Read a small text, with ``\n`` as line ends.
 
     Raises
     ------
     OSError
         As :func:`read_bytes`.
     UnicodeDecodeError
-        If it is no text.
+        If it is not a text in this encoding.
     """
     return read_bytes(path, most).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_yaml(text: str) -> Any:
-    """Read a YAML text as plain values.
+    """Parse a YAML text into plain values.
 
     Raises
     ------
     ValueError
-        If it is none, holds a value that cannot be read, too many values, or lists too deep within each other.
+        If the text is not YAML, or has an unreadable value, too many values or too deep nesting.
     """
     import yaml
 
@@ -97,42 +109,51 @@ def parse_yaml(text: str) -> Any:
         _refuse_bomb(text)
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(_short(" ".join(str(error).split()))) from None
+        raise ValueError(_shorten(" ".join(str(error).split()))) from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-        raise ValueError(f"a value cannot be read: {_short(str(error))}") from None
+        raise ValueError(f"a value cannot be read: {_shorten(str(error))}") from None
 
 
 def _refuse_bomb(text: str) -> None:
-    """Refuse what would become too many values, or too deep, before any of it is built."""
+    """Raise ValueError if a YAML text has too many values or levels, before it is built."""
     import yaml
 
-    sizes: dict[str, int] = {}
-    open_: list[tuple[str | None, int]] = []
-    seen = 0
+    sizes: dict[str, int] = {}  # number of values of each anchor
+    open_: list[tuple[str | None, int]] = []  # anchors of open collections, and values before
+    n_values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            seen += sizes.get(
-                str(event.anchor), MOST_VALUES
-            )  # an alias of what it stands in has no size
-        elif isinstance(event, yaml.NodeEvent):
-            seen += 1
-            if isinstance(event, yaml.CollectionStartEvent):
-                open_.append((event.anchor, seen))
-            elif event.anchor:
-                sizes[str(event.anchor)] = 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, begun = open_.pop()
-            sizes |= {anchor: seen - begun + 1} if anchor else {}
-        if seen > MOST_VALUES:
-            raise ValueError(f"it stands for more than {MOST_VALUES:,} values")
-        if len(open_) > MOST_NESTED:
-            raise ValueError(
-                f"lists and mappings stand more than {MOST_NESTED} deep within each other"
-            )
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, first = open_.pop()
+            if anchor:
+                sizes[anchor] = n_values - first + 1
+            continue
+        n_values += _count_values(event, sizes)
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, n_values))
+        elif isinstance(event, yaml.ScalarEvent) and event.anchor:
+            sizes[event.anchor] = 1
+        _check_bounds(n_values, len(open_))
+
+
+def _count_values(event: Any, sizes: dict[str, int]) -> int:
+    """Return the number of values that a YAML event adds."""
+    import yaml
+
+    if isinstance(event, yaml.AliasEvent):  # an alias within its own anchor has no size yet
+        return sizes.get(str(event.anchor), MOST_VALUES)
+    return int(isinstance(event, yaml.NodeEvent))
+
+
+def _check_bounds(n_values: int, depth: int) -> None:
+    """Raise ValueError if the numbers of values and of nested levels are too high."""
+    if n_values > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values, counting aliases in full")
+    if depth > MOST_NESTED:
+        raise ValueError(f"lists and mappings are nested more than {MOST_NESTED} levels deep")
 
 
 def format_value(value: Any) -> str:
-    """Represent a value in a sentence, shortened where it is long.
+    """Return a value as text for a message, shortened if it is long.
 
     >>> format_value("few"), len(format_value("x" * 1000)) < 150
     ("'few'", True)
@@ -143,5 +164,6 @@ def format_value(value: Any) -> str:
     return short.repr(value)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
+    """Return a text without what exceeds twice ``_LONGEST`` characters."""
     return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]} ..."

@@ -1,7 +1,7 @@
-"""Every key that scdiff writes into an AnnData: slot, name, dtype, meaning, writer.
+"""Define every key that scdiff writes into an AnnData: slot, name, dtype, meaning and writer.
 
-The one owner of these names: steps refer to them, a test compares promise with deed,
-and :func:`require` turns a missing one into an error that names the step to run first.
+Only this module defines these names, and the steps use them. A test compares the keys with what the
+steps write. :func:`require` reports a missing key and the step to run first.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Key:
-    """One promised entry of an AnnData.
+    """One entry of an AnnData that a step writes.
 
     Parameters
     ----------
     slot
-        ``X``, ``layers``, ``obs``, ``var``, ``obsm``, ``obsp``, ``uns`` (then inside ``uns["scdiff"]``), or ``palette`` (``uns`` itself,
-        where scanpy looks for colours).
+        ``X``, ``layers``, ``obs``, ``var``, ``obsm``, ``obsp``, ``uns`` (for ``uns["scdiff"]``), or
+        ``palette`` (for ``uns`` itself, where scanpy reads colours).
     name
         The key in that slot; empty for ``X``.
     dtype
-        Kind of the values: ``int``, ``float``, ``bool``, ``category``, ``str``, ``dict``, ``frame``.
+        Kind of the values: ``int``, ``float``, ``bool``, ``category``, ``str``, ``dict``,
+        ``frame``.
     meaning
-        What it holds, with its unit or range.
+        Content, with unit or range.
     writer
-        The step that writes it.
+        Step that writes it.
     """
 
     slot: str
@@ -66,13 +67,13 @@ COUNTS = Key("layers", "counts", "int", "UMI (or read) counts per cell and gene"
 SAMPLE = Key("obs", "sample", "category", "sample the cell belongs to", "load")
 CONTROL = Key("obs", "control", "bool", "cell of a declared control sample", "load")
 GENE_ID = Key(
-    "var", "gene_id", "str", "stable gene identifier, the symbol where none is known", "load"
+    "var", "gene_id", "str", "stable gene identifier, or the symbol if it is unknown", "load"
 )
 NAME_IN_FILE = Key(
     "var",
     "name_in_file",
     "str",
-    "what the first file calls the gene, before its approved symbol was put in place",
+    "name of the gene in the first file, before it was replaced by the approved symbol",
     "load",
 )
 INPUT = Key(
@@ -87,7 +88,7 @@ PREPARED = Key(
     "uns",
     "prepared",
     "dict",
-    "options of pp.prepare and the matrix that it took, for an object in memory",
+    "options of pp.prepare and the matrix that it used, for an object in memory",
     "prepare",
 )
 DEPTH = Key(
@@ -99,7 +100,7 @@ DEPTH = Key(
 )
 
 TOTAL_COUNTS = Key("obs", "total_counts", "float", "counts per cell", "qc")
-N_GENES = Key("obs", "n_genes_by_counts", "int", "genes seen per cell", "qc")
+N_GENES = Key("obs", "n_genes_by_counts", "int", "genes with a count above 0 per cell", "qc")
 PERCENT_MITO = Key(
     "obs",
     "pct_counts_mt",
@@ -120,13 +121,13 @@ NORMALISE = Key(
 
 HVG = Key("var", "highly_variable", "bool", "gene used for the embedding", "embed")
 PCA = Key("obsm", "X_pca", "float", "principal components", "embed")
-UMAP = Key("obsm", "X_umap", "float", "two-dimensional map, for the eye only", "embed")
+UMAP = Key("obsm", "X_umap", "float", "two-dimensional map, for viewing only", "embed")
 LEIDEN = Key("obs", "leiden", "category", "cluster", "embed")
 SKETCH = Key(
     "obs",
     "scdiff_sketch",
     "bool",
-    "cell of the neighbour graph: all up to 100,000, of more a draw",
+    "cell of the neighbour graph: all up to 100,000, a random sample of more",
     "embed",
 )
 CONNECTIVITIES = Key("obsp", "connectivities", "float", "neighbour graph weights, 0-1", "embed")
@@ -138,7 +139,7 @@ EVIDENCE = Key(
     "obsm",
     "scdiff_evidence",
     "frame",
-    "cells x '<programme>:<marker>', ln likelihood ratio on : off, NaN if absent",
+    "cells x '<programme>:<marker>', ln likelihood ratio expressed : not expressed, NaN if absent",
     "call",
 )
 PROBABILITIES = Key(
@@ -153,7 +154,7 @@ P_VALUE = Key(
     "obsm",
     "scdiff_p_value",
     "frame",
-    "cells x programmes, empirical p-value against genes as abundant, 0-1, or NaN",
+    "cells x programmes, empirical p-value against genes of similar abundance, 0-1, or NaN",
     "call",
 )
 STATE = Key("obs", "scdiff_state", "category", "sub-state by the main programme's rules", "call")
@@ -186,14 +187,14 @@ PSEUDOTIME_LOW = Key(
     "obs",
     "dpt_pseudotime_low",
     "float",
-    "least from cells of the root's cluster, 0-1 or NaN",
+    "lowest value over roots in the root's cluster, 0-1 or NaN",
     "trajectory",
 )
 PSEUDOTIME_HIGH = Key(
     "obs",
     "dpt_pseudotime_high",
     "float",
-    "largest from cells of the root's cluster, 0-1 or NaN",
+    "highest value over roots in the root's cluster, 0-1 or NaN",
     "trajectory",
 )
 POSITION = Key(
@@ -243,14 +244,14 @@ AXES = Key(
     "uns",
     "axes",
     "frame",
-    "ligand-receptor read-outs, one row per axis, side, gene and sample or receiver",
+    "ligand-receptor values, one row per axis, side, gene and sample or receiver",
     "communicate",
 )
 INTERACTIONS = Key(
     "uns",
     "interactions",
     "frame",
-    "groups all against all: ranks by liana; empty without groups",
+    "ranks by liana for all pairs of groups; empty without groups",
     "communicate",
 )
 
@@ -299,15 +300,18 @@ READS: dict[str, tuple[Key, ...]] = {
 INSTEAD: dict[str, dict[str, tuple[Key, ...]]] = {
     "trajectory": {"cluster_key": (LEIDEN,), "use_rep": (PCA, HVG, CONNECTIVITIES, DISTANCES)},
 }
-"""Option of a step -> keys that it does not read where the option names what to take instead."""
+"""Per step: option -> keys that the step does not read if the option names a replacement."""
 
 
 FIRST = "run scdiff.pp.prepare(adata) first, or load files with scdiff.io.load"
-"""What to do with an object that scdiff has not seen."""
+"""Instruction for an object that scdiff has not prepared."""
 
 
 def has(adata: AnnData, key: Key) -> bool:
-    """Tell whether ``adata`` holds ``key``; ``X`` counts as held when it is log-normalised, or to be computed from the counts."""
+    """Check whether ``adata`` holds ``key``.
+
+    It holds ``X`` if X is log-normalised or can be computed from the counts.
+    """
     if key.slot == "X":
         return "log1p" in adata.uns and (adata.X is not None or has(adata, NORMALISE))
     if key.slot == "uns":
@@ -316,29 +320,34 @@ def has(adata: AnnData, key: Key) -> bool:
 
 
 def slot_of(adata: AnnData, slot: str) -> Any:
-    """Return what holds the keys of a slot: ``uns["scdiff"]`` for ``uns``, ``uns`` itself for ``palette``."""
+    """Return the mapping that holds the keys of a slot.
+
+    It is ``uns["scdiff"]`` for ``uns``, and ``uns`` itself for ``palette``.
+    """
     if slot == "uns":
         return adata.uns.setdefault("scdiff", {})
     return adata.uns if slot == "palette" else getattr(adata, slot)
 
 
 def is_prepared(adata: object) -> bool:
-    """Tell whether an object was made usable by :func:`scdiff.pp.prepare`."""
+    """Check whether :func:`scdiff.pp.prepare` prepared an object."""
     return PREPARED.name in getattr(adata, "uns", {}).get("scdiff", {})
 
 
 def reads_cells(step: str) -> bool:
-    """Tell whether a step reads more than the record in ``uns``."""
+    """Check whether a step reads more than the record in ``uns``."""
     return any(key.slot != "uns" for key in READS.get(step, ()))
 
 
 def require(adata: AnnData, step: str, named: Collection[str] = ()) -> None:
-    """Check that all that ``step`` reads is there; ``named`` are the options that are given.
+    """Raise an error if a key that ``step`` reads is missing.
+
+    ``named`` are the options that the caller gave; they can replace keys.
 
     Raises
     ------
     MissingKeyError
-        Naming the first missing key and the step that writes it.
+        If a key is missing; the message states the first one and the step that writes it.
     """
     instead = INSTEAD.get(step, {})
     spared = {key for option in named for key in instead.get(option, ())}
@@ -356,12 +365,14 @@ def require(adata: AnnData, step: str, named: Collection[str] = ()) -> None:
 
 
 def refuse_overwriting(adata: AnnData, step: str) -> None:
-    """Refuse a step that would overwrite what scdiff did not write: in an object that it neither loaded nor prepared.
+    """Raise an error if a step would overwrite something that scdiff did not write.
+
+    This concerns objects that scdiff has not loaded or prepared.
 
     Raises
     ------
     MissingKeyError
-        Naming what would be lost, and what to do.
+        If something would be overwritten; the message states it and what to do.
     """
     lost = [
         str(key)
@@ -370,11 +381,11 @@ def refuse_overwriting(adata: AnnData, step: str) -> None:
     ]
     if lost and not any(has(adata, key) for key in KEYS if key.slot == "uns"):
         raise MissingKeyError(
-            f"{step} would overwrite {', '.join(lost)}, which scdiff did not write: run scdiff.pp.prepare(adata) first, "
-            "then its results have names of their own that start with scdiff."
+            f"{step} would overwrite {', '.join(lost)}, which scdiff did not write: run "
+            "scdiff.pp.prepare(adata) first. Then the names of all results start with scdiff."
         )
 
 
 def list_written(step: str) -> tuple[Key, ...]:
-    """All keys that ``step`` promises to write."""
+    """List all keys that ``step`` writes."""
     return tuple(key for key in KEYS if key.writer == step)

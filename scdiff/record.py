@@ -1,4 +1,7 @@
-"""The record of a run in ``uns["scdiff"]``: what each step wrote there, and the programmes as ``call`` read them."""
+"""Read and write the record of a run in ``uns["scdiff"]``.
+
+It has the entries of each step, and the programmes as ``call`` read them.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +33,21 @@ __all__ = [
 ]
 
 DEFINITIONS = "definitions"
-"""Key in ``uns["scdiff"]["call"]`` of the programmes, as JSON."""
+"""Key of the programmes, as JSON, in ``uns["scdiff"]["call"]``."""
 
 
 def read_record(adata: AnnData, name: str) -> Any:
-    """``uns["scdiff"][name]``, an empty mapping where it is missing."""
+    """Return ``uns["scdiff"][name]``; an empty mapping if it is missing."""
     return adata.uns.get("scdiff", {}).get(name, {})
 
 
 def write_record(adata: AnnData, key: Key, value: Any) -> None:
-    """Write ``value`` to the place of ``key`` in ``uns["scdiff"]``."""
+    """Write ``value`` under ``key`` in ``uns["scdiff"]``."""
     adata.uns.setdefault("scdiff", {})[key.name] = value
 
 
 def read_species(adata: AnnData) -> Literal["human", "mouse"]:
-    """Species as ``load`` recorded it, else by the gene names, else human."""
+    """Return the species that ``load`` recorded, otherwise the one of the gene names, or human."""
     known = read_record(adata, "input").get("species", "unknown")
     if known in ("human", "mouse"):
         return known
@@ -52,31 +55,32 @@ def read_species(adata: AnnData) -> Literal["human", "mouse"]:
 
 
 def as_text_array(sentences: Sequence[str]) -> np.ndarray:
-    """Sentences as an array that h5ad can hold, also when there is none."""
+    """Return sentences as an array that h5ad can hold, even if it is empty."""
     return np.array(list(sentences), dtype=object)
 
 
 def dump_programs(programs: Iterable[Program]) -> str:
-    """Write programmes as one text, which every file of a result can hold."""
+    """Return programmes as one JSON text, which every result file can hold."""
     return json.dumps(
         [program.model_dump(mode="json", exclude_defaults=True) for program in programs]
     )
 
 
-@lru_cache(maxsize=4)  # the steps and sections of a run ask for the same ones again and again
-def _from_text(text: str) -> dict[str, Program]:
-    """Read what :func:`dump_programs` wrote, by name."""
+@lru_cache(maxsize=4)  # the steps and sections of a run read the same programmes many times
+def _parse_programs(text: str) -> dict[str, Program]:
+    """Return the programmes of a text of :func:`dump_programs`, by name."""
     return {program.name: program for program in map(Program.model_validate, json.loads(text))}
 
 
 def read_programs(adata: AnnData) -> dict[str, Program]:
-    """Read the programmes of a run by name, as they were when the cells were called.
+    """Return the programmes of a run by name, as they were when the cells were called.
 
-    A record of an older version holds their names and paths only: these are loaded again, without those whose file is gone.
+    A record of an older version has only their names and paths. These programmes are loaded again;
+    a programme whose file is missing is left out.
     """
     record = read_record(adata, "call")
     if text := str(record.get(DEFINITIONS, "")):
-        return dict(_from_text(text))
+        return dict(_parse_programs(text))
     found: dict[str, Program] = {}
     for name in [str(name) for name in record.get("programs", ())] or [""]:
         try:
@@ -87,13 +91,19 @@ def read_programs(adata: AnnData) -> dict[str, Program]:
 
 
 def read_main_program(adata: AnnData) -> Program:
-    """Take the programme that carries the verdict: the first that was called, the first shipped one before the calls."""
+    """Return the programme of the verdict.
+
+    It is the first one that was called; before the calls, the first default programme.
+    """
     name = str(read_record(adata, "call").get("main", DEFAULT_PROGRAMS[0]))
     return read_programs(adata).get(name) or load_program(name)
 
 
 def find_positive_state(adata: AnnData, program: str) -> str:
-    """Name the state that all positive cells of a programme share; empty where neither the run nor the package knows it."""
+    """Return the state that all positive cells of a programme share.
+
+    Empty if the programme is unknown.
+    """
     known = read_programs(adata).get(program)
     try:
         return (known or load_program(program)).positive

@@ -23,9 +23,9 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (BOMB, "stands for more than 20,000 values"),
-        ("inputs: " + "[" * 10_000, "more than 40 deep"),
-        ("inputs: " + "{a: " * 10_000, "more than 40 deep"),
+        (BOMB, "has more than 20,000 values, counting aliases in full"),
+        ("inputs: " + "[" * 10_000, "nested more than 40 levels deep"),
+        ("inputs: " + "{a: " * 10_000, "nested more than 40 levels deep"),
         ("a: &a [*a]", "more than 20,000 values"),
         ("seed: " + "9" * 5_000, "."),
         ("seed: 2020-99-99", "."),

@@ -534,7 +534,7 @@ def test_report_takes_another_dose_and_keeps_it(say, finished, tmp_path, no_figu
     [
         (
             "call.fdr=0.1",
-            "--set call: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`.",
+            "--set call: only options of the report can change, such as --set report.weight_kg=70. Other options need `scdiff run`.",
         ),
         ("report.out=x", "--set report.out: give the folder with --out."),
         (

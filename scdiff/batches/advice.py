@@ -1,6 +1,6 @@
-"""What would decide a criterion that is open.
+"""Advise how to decide an undecided criterion.
 
-More cells, more donors, or another measurement.
+The advice is more cells, more donors, or another measurement.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from scdiff.vocabulary import INCONCLUSIVE, NO_NUMBER
 
 __all__ = ["advise"]
 
-MOST_CELLS = 10_000_000
-"""More cells than any experiment sequences."""
+MAX_CELLS = 10_000_000
+"""Maximum number of cells that the advice names: more than any one experiment sequences."""
 
 
 def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> str:
-    """Say what would decide an open criterion.
+    """Return a sentence that says what would decide an undecided criterion.
 
-    The cells that bring the limit of detection to the limit come from the plan; those that bring
-    the interval to one side of it from its width, which shrinks with the square root of the cells,
-    if the fraction stays where it is.
+    Two numbers of cells are computed, and the larger one is used. The number that lowers the limit
+    of detection to the limit comes from the plan. The number that moves the whole interval to one
+    side of the limit comes from its width, which shrinks with the square root of the number of
+    cells; this assumes that the fraction does not change.
 
     Parameters
     ----------
     check, reading
-        The line and its figure.
+        The line of the specification and its figure.
     depth
         Median counts per cell.
     seed
@@ -40,20 +41,20 @@ def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> st
     """
     figure = reading.figure
     if figure.verdict in NO_NUMBER or figure.text in NO_NUMBER:
-        return _other_measurement(figure, reading.row)
+        return _advise_measurement(figure, reading.row)
     if not reading.program or not reading.row or not math.isfinite(figure.value):
-        return "measure it: the run has no such figure"
-    n_cells, (limit, least) = int(float(reading.row["n_cells"])), _open_limit(check, figure)
-    if _donors_decide(reading, check.scale, limit):
+        return "measure it: the run does not have this figure"
+    n_cells, (limit, least) = int(float(reading.row["n_cells"])), _find_open_limit(check, figure)
+    if _needs_donors(reading, check.scale, limit):
         return (
-            f"more donors: the interval of these cells alone lies on one side of {limit:g} "
-            f"{check.unit}, that of donors like these does not"
+            f"more donors: the interval over the cells is on one side of {limit:g} {check.unit}, "
+            "but the interval over donors is not"
         )
     needed = max(
-        _cells_to_narrow(figure, limit, n_cells),
-        _cells_to_see(reading, figure, limit, check.scale, n_cells, depth, seed),
+        _count_cells_to_narrow(figure, limit, n_cells),
+        _count_cells_to_detect(reading, figure, limit, check.scale, n_cells, depth, seed),
     )
-    if needed > MOST_CELLS:
+    if needed > MAX_CELLS:
         return (
             f"no number of cells up to 10 million at {depth:,.0f} UMI: the figure is too "
             "close to the limit, or the limit too low"
@@ -66,8 +67,8 @@ def advise(check: Check, reading: Reading, *, depth: float, seed: int = 0) -> st
     )
 
 
-def _other_measurement(figure: Figure, row: Any) -> str:
-    """Say what the run asks for where it states no number."""
+def _advise_measurement(figure: Figure, row: Any) -> str:
+    """Return the measurement that is needed if the run states no number."""
     if figure.reason:
         return f"another measurement: {figure.reason}"
     if INCONCLUSIVE in (figure.verdict, figure.text):
@@ -80,10 +81,10 @@ def _other_measurement(figure: Figure, row: Any) -> str:
     )
 
 
-def _open_limit(check: Check, figure: Figure) -> tuple[float, bool]:
-    """Take the limit that is open: the one that the interval holds or that lies below the LOD.
+def _find_open_limit(check: Check, figure: Figure) -> tuple[float, bool]:
+    """Return the undecided limit, and whether it is a lower limit (``at_least``).
 
-    Whether it is a least one.
+    The limit is undecided if it is inside the interval or below the limit of detection.
     """
     limits = [
         (limit, least)
@@ -96,8 +97,8 @@ def _open_limit(check: Check, figure: Figure) -> tuple[float, bool]:
     return limits[0]
 
 
-def _donors_decide(reading: Reading, scale: float, limit: float) -> bool:
-    """Whether the cells' own interval decides where that of the donors does not."""
+def _needs_donors(reading: Reading, scale: float, limit: float) -> bool:
+    """Check whether the interval over cells decides, but the interval over donors does not."""
     figure = reading.figure
     try:
         low, high = (
@@ -108,8 +109,8 @@ def _donors_decide(reading: Reading, scale: float, limit: float) -> bool:
     return figure.low < limit < figure.high and not low < limit < high and not figure.lod > limit
 
 
-def _cells_to_narrow(figure: Figure, limit: float, n_cells: int) -> float:
-    """Cells whose interval ends at the limit, if the figure stays."""
+def _count_cells_to_narrow(figure: Figure, limit: float, n_cells: int) -> float:
+    """Return the number of cells at which the interval ends at the limit; the figure is fixed."""
     end = figure.high if limit > figure.value else figure.low
     if not figure.low < limit < figure.high:
         return float(n_cells)
@@ -117,7 +118,7 @@ def _cells_to_narrow(figure: Figure, limit: float, n_cells: int) -> float:
     return n_cells * (abs(end - figure.value) / gap) ** 2 if gap > 0 else math.inf
 
 
-def _cells_to_see(
+def _count_cells_to_detect(
     reading: Reading,
     figure: Figure,
     limit: float,
@@ -126,9 +127,10 @@ def _cells_to_see(
     depth: float,
     seed: int,
 ) -> float:
-    """Cells whose limit of detection is at most the limit.
+    """Return the number of cells at which the limit of detection is at most the limit.
 
-    By the plan, and never fewer than this batch's own limit asks for.
+    This is the number of the plan, but at least the number that follows from the limit of
+    detection of this batch.
     """
     from scdiff.report.planning import plan_table
 
@@ -143,13 +145,13 @@ def _cells_to_see(
                 "cells_to_detect"
             ].iloc[0]
         )
-    except ScdiffError:  # a programme of a lab's own file, of which the folder keeps no levels
+    except ScdiffError:  # a programme from a TOML file: the run folder does not contain its levels
         return own
     return max(own, float(planned)) if planned else math.inf
 
 
 def _round_up(number: float) -> float:
-    """Round a number of cells up to two digits.
+    """Round a number of cells up to two significant digits.
 
     >>> _round_up(30_412), _round_up(7)
     (31000, 7)

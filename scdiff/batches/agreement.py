@@ -1,6 +1,6 @@
-"""Agreement of two methods, such as this assay and flow cytometry.
+"""Compare two methods, such as this assay and flow cytometry.
 
-Deming, Passing-Bablok, Bland-Altman.
+Deming regression, Passing-Bablok regression, and Bland-Altman differences.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 FEWEST_PAIRS = 4
+"""Minimum number of pairs: with fewer the intervals of the lines have no meaning."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Differences:
-    """Mean of the differences ``y - x`` and their limits of agreement, with 95 % intervals."""
+    """Mean difference ``y - x`` and limits of agreement, with 95 % intervals."""
 
     mean: float
     mean_interval: Interval
@@ -45,8 +46,8 @@ class Differences:
     n: int
 
 
-def _pairs(x: Any, y: Any) -> tuple[Floats, Floats]:
-    """Check pairs of measurements."""
+def _check_pairs(x: Any, y: Any) -> tuple[Floats, Floats]:
+    """Return pairs of measurements as arrays; raise InputError if they cannot be compared."""
     one, other = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if (
         len(one) != len(other)
@@ -54,13 +55,13 @@ def _pairs(x: Any, y: Any) -> tuple[Floats, Floats]:
         or not (np.isfinite(one).all() and np.isfinite(other).all())
     ):
         raise InputError(
-            f"a comparison of methods needs {FEWEST_PAIRS} or more pairs of numbers; given "
-            f"are {len(one)} and {len(other)}."
+            f"a method comparison needs {FEWEST_PAIRS} or more pairs of numbers, but there are "
+            f"{len(one)} and {len(other)} numbers, or some are not finite."
         )
     if np.ptp(one) == 0:
         raise InputError(
-            "a comparison of methods needs samples that differ: all have the same value by "
-            "the first method."
+            "a method comparison needs samples with different values, but the first method gives "
+            "the same value for all."
         )
     return one, other
 
@@ -73,7 +74,7 @@ def fit_deming(x: Any, y: Any, *, ratio: float = 1.0) -> Line:
     x, y
         Measurements of the same samples by two methods, shape (n,), four or more.
     ratio
-        Variance of the error of y, of that of x, above 0.
+        Error variance of y divided by the error variance of x, above 0.
 
     Raises
     ------
@@ -84,11 +85,11 @@ def fit_deming(x: Any, y: Any, *, ratio: float = 1.0) -> Line:
     ------
     Linnet (10.1093/clinchem/36.12.2027); intervals by the jackknife
     """
-    one, other = _pairs(x, y)
-    slope, intercept = _deming(one, other, ratio)
+    one, other = _check_pairs(x, y)
+    slope, intercept = _compute_deming(one, other, ratio)
     n = len(one)
     kept = ~np.eye(n, dtype=bool)
-    left_out = np.array([_deming(one[rest], other[rest], ratio) for rest in kept])
+    left_out = np.array([_compute_deming(one[rest], other[rest], ratio) for rest in kept])
     pseudo = n * np.array([slope, intercept]) - (n - 1) * left_out
     error = pseudo.std(axis=0, ddof=1) / np.sqrt(n) * t.ppf(0.975, n - 2)
     ends = [
@@ -98,8 +99,8 @@ def fit_deming(x: Any, y: Any, *, ratio: float = 1.0) -> Line:
     return Line(slope, intercept, *ends)
 
 
-def _deming(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
-    """Slope and intercept."""
+def _compute_deming(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
+    """Return slope and intercept of the Deming line."""
     sxx, syy, sxy = np.var(x), np.var(y), np.cov(x, y, bias=True)[0, 1]
     gap = syy - ratio * sxx
     slope = (gap + np.sqrt(gap**2 + 4 * ratio * sxy**2)) / (2 * sxy) if sxy else 0.0
@@ -107,7 +108,7 @@ def _deming(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
 
 
 def fit_passing_bablok(x: Any, y: Any) -> Line:
-    """Fit a line by the ranks of all slopes between two samples, which no outlier moves far.
+    """Fit a line by the ranks of the slopes of all pairs of samples; outliers have little effect.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def fit_passing_bablok(x: Any, y: Any) -> Line:
     ------
     Passing and Bablok (10.1515/cclm.1983.21.11.709)
     """
-    one, other = _pairs(x, y)
+    one, other = _check_pairs(x, y)
     n = len(one)
     first, second = np.triu_indices(n, 1)
     dx, dy = one[second] - one[first], other[second] - other[first]
@@ -133,7 +134,7 @@ def fit_passing_bablok(x: Any, y: Any) -> Line:
     slopes = np.sort(slopes[slopes != -1])
     shift = int((slopes < -1).sum())
     count = len(slopes)
-    slope = _shifted_median(slopes, shift)
+    slope = _compute_shifted_median(slopes, shift)
     reach = norm.ppf(0.975) * np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     lowest = round((count - reach) / 2)
     ends = [
@@ -143,15 +144,15 @@ def fit_passing_bablok(x: Any, y: Any) -> Line:
     return Line(slope, intercepts[0], (ends[0], ends[1]), (intercepts[1], intercepts[2]))
 
 
-def _shifted_median(ordered: Floats, shift: int) -> float:
-    """Median of ordered slopes, shifted by those below -1."""
+def _compute_shifted_median(ordered: Floats, shift: int) -> float:
+    """Return the median of ordered slopes, shifted by the number of slopes below -1."""
     count = len(ordered)
     ranks = [(count + 1) // 2, (count + 2) // 2]
     return float(np.mean([ordered[min(rank + shift, count) - 1] for rank in ranks]))
 
 
 def compare_differences(x: Any, y: Any) -> Differences:
-    """Mean difference and limits of agreement.
+    """Compute the mean difference and the limits of agreement.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def compare_differences(x: Any, y: Any) -> Differences:
     ------
     Bland and Altman (10.1016/S0140-6736(86)90837-8)
     """
-    one, other = _pairs(x, y)
+    one, other = _check_pairs(x, y)
     gap = other - one
     n, mean, sd = len(gap), float(gap.mean()), float(gap.std(ddof=1))
     reach = float(t.ppf(0.975, n - 1))

@@ -1,10 +1,10 @@
-"""The baseline of a control chart: mean and spread of batches, and how well both are known.
+"""Estimate the baseline of a control chart: mean and standard deviation between batches.
 
-On the logit a batch's value varies for two reasons: batches differ (one spread for all), and each
-was measured with an error of its own, which depends on its number of cells. A p-chart knows the
-second only and gives alarms without end; a chart with one standard deviation is wrong wherever
-numbers of cells differ. Values that were not detected are known to lie below a level; the
-likelihood takes them as that.
+On the logit the value of a batch varies for two reasons. Batches differ (one standard deviation for
+all), and each value has its own counting error, which depends on the number of cells. A p-chart
+uses only the counting error and gives too many false alarms. A chart with one standard deviation
+for all points is wrong if the numbers of cells differ. A value that was not detected is known to be
+below a level; the likelihood treats it as left-censored.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ __all__ = [
 ]
 
 FEWEST = 20
-"""Batches of a baseline that can be locked: the least that laboratories take for limits."""
+"""Minimum number of batches of a locked baseline: the usual minimum for control limits."""
 
 FEWEST_DETECTED = 4
-"""Values that must be measured, not only bounded, for a mean and a spread to be separated."""
+"""Minimum number of detected values: with fewer, mean and standard deviation cannot both be
+estimated."""
 
 N_SPREADS = 121
-"""Values of the spread that are tried; the best is refined between its neighbours."""
+"""Number of grid values of the standard deviation; the best one is refined by a parabola.
+
+Chosen, not tuned.
+"""
 
 LARGEST_SCORE = 8.0
-"""Standard scores beyond it are cut: their probability is below 1e-15."""
+"""Largest standard score, SD: larger ones are cut. Their probability is below 1e-15."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(61)
 _NODES = 5.5 * _NODES
@@ -43,11 +47,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Baseline:
-    """Mean and spread of a process that is in control, on the logit.
+    """Mean and standard deviation between batches of a process in control, on the logit.
 
-    ``centre_error`` is the standard error of the mean, ``spread_error`` that of the square of the
-    spread, ``score_mean`` the mean score of the baseline's own batches, which is 0 where all were
-    detected.
+    ``centre`` is the mean and ``spread`` the standard deviation between batches. ``centre_error``
+    is the standard error of the mean, ``spread_error`` the standard error of the variance
+    (``spread`` squared). ``score_mean`` is the mean score of the batches of the baseline; it is 0
+    if all were detected.
     """
 
     centre: float
@@ -59,7 +64,7 @@ class Baseline:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the variance between batches (Satterthwaite); at least 4."""
+        """Degrees of freedom of the variance between batches (Satterthwaite), at least 4."""
         if not self.spread_error > 0:
             return 1e6
         return float(
@@ -70,26 +75,27 @@ class Baseline:
 
     @property
     def scale(self) -> float:
-        """Standard deviation of the true value of a new batch around the estimated mean."""
+        """Standard deviation of the true logit of a new batch around the estimated mean."""
         return float(np.hypot(self.spread, self.centre_error))
 
 
 def fit_baseline(values: Array, sizes: Array, censored: Array) -> Baseline | None:
-    """Estimate mean and spread by REML, or its like where some values are not detected.
+    """Estimate mean and standard deviation by REML, or by adjusted likelihood if some are censored.
 
     Parameters
     ----------
     values
-        Logit of each batch, or the logit of the level below which it was not detected; shape
-        (batches,).
+        Logit of each batch; for a batch that was not detected, the logit of the level that it is
+        below; shape (batches,).
     sizes
-        Cells that would give the error of each value by counting alone; above 0.
+        Effective number of cells of each value: the number whose counting error equals the error
+        of the value; above 0.
     censored
-        Whether the value is such a level.
+        Whether the value is such a level: the batch was not detected.
 
     Returns
     -------
-    The baseline; None where too few values are detected.
+    The baseline; None if too few values are detected.
 
     Notes
     -----
@@ -104,29 +110,29 @@ def fit_baseline(values: Array, sizes: Array, censored: Array) -> Baseline | Non
     if (~censored).sum() < FEWEST_DETECTED:
         return None
     centre = float(np.mean(values[~censored]))
-    for _ in range(3):  # the errors depend on the mean, hardly
+    for _ in range(3):  # the errors depend on the mean only weakly
         errors = counting_error(centre, sizes)
-        found = _most_likely(values, errors, censored)
+        found = _maximise_likelihood(values, errors, censored)
         centre = found.centre
     return found
 
 
 def counting_error(centre: float, sizes: Array) -> Array:
-    """Give the standard error of a logit measured on so many cells, at the mean of the process.
+    """Return the counting error of a logit for each number of cells, at the mean of the process.
 
-    At the mean, not at the value: low values would else get large errors and pull the limits to one
-    side.
+    The error is computed at the mean, not at the value. Otherwise low values would have large
+    errors and would shift the limits to one side.
     """
     fraction = 1 / (1 + np.exp(-centre))
     return 1 / np.sqrt(np.maximum(sizes, 1e-9) * fraction * (1 - fraction))
 
 
-def _most_likely(values: Array, errors: Array, censored: Array) -> Baseline:
-    """Search the spread; for each of its values the most likely mean is known."""
+def _maximise_likelihood(values: Array, errors: Array, censored: Array) -> Baseline:
+    """Find the most likely standard deviation; each candidate has its most likely mean."""
     unit = max(float(np.std(values[~censored], ddof=1)), 1e-3)
     spreads = np.concatenate([[0.0], np.geomspace(0.02, 4, N_SPREADS - 1) * unit])
-    centres, information, likelihood = _profile(values, errors, censored, spreads)
-    spread = _peak(spreads, likelihood - 0.5 * np.log(information))
+    centres, information, likelihood = _profile_likelihood(values, errors, censored, spreads)
+    spread = _find_peak(spreads, likelihood - 0.5 * np.log(information))
     variance = (spread**2 + errors[~censored] ** 2) ** 2
     n_detected = int((~censored).sum())
     of_square = 0.5 * np.sum(1 / variance) * (n_detected - 1) / n_detected
@@ -139,10 +145,10 @@ def _most_likely(values: Array, errors: Array, censored: Array) -> Baseline:
     )
 
 
-def _profile(
+def _profile_likelihood(
     values: Array, errors: Array, censored: Array, spreads: Array
 ) -> tuple[Array, Array, Array]:
-    """Most likely mean, its information, and the logarithm of the likelihood, for each spread."""
+    """Return for each standard deviation the most likely mean, its information, the likelihood."""
     from scipy import special
 
     variance = spreads[:, None] ** 2 + errors**2
@@ -165,8 +171,8 @@ def _profile(
     return centres, information.sum(axis=1), likelihood
 
 
-def _peak(places: Array, heights: Array) -> float:
-    """Place of the highest value, by a parabola through its neighbours."""
+def _find_peak(places: Array, heights: Array) -> float:
+    """Return the position of the maximum, refined by a parabola through its neighbours."""
     best = int(np.argmax(heights))
     if not 0 < best < len(places) - 1:
         return float(places[best])
@@ -180,25 +186,25 @@ def _peak(places: Array, heights: Array) -> float:
 
 
 def quantile_score(baseline: Baseline, fractions: Array, sizes: Array) -> Array:
-    """Give the standard score of measured fractions: the normal quantile of their place.
+    """Return the standard scores of measured fractions: normal quantiles of their probability.
 
-    The place is exact: a fraction of that number of cells (binomial) of a batch whose logit varies
-    around the mean (Student's t, as mean and spread are estimated). In control the scores are
-    standard normal whatever the number of cells. With the normal distribution of the logit instead,
-    a lower limit of 0.13 % gives 0.37 % false alarms at 2 % of 500 cells.
+    The probability is exact. The count of positive cells is binomial, and the logit of the batch
+    varies around the mean with Student's t, because mean and standard deviation are estimated. In
+    control the scores are standard normal for any number of cells. With a normal distribution of
+    the logit, a lower limit of 0.13 % would give 0.37 % false alarms at 2 % of 500 cells.
 
     Parameters
     ----------
     baseline
-        Mean and spread.
+        Mean and standard deviation of the process.
     fractions
         0-1; shape (batches,).
     sizes
-        Cells that would give their errors by counting alone.
+        Effective numbers of cells, as in :func:`fit_baseline`.
 
     Returns
     -------
-    Scores, cut at 8.
+    Scores, SD, between -8 and 8.
     """
     from scipy import special
 
@@ -206,7 +212,7 @@ def quantile_score(baseline: Baseline, fractions: Array, sizes: Array) -> Array:
     counts = np.clip(np.asarray(fractions, float), 0.0, 1.0) * sizes
     counts = np.minimum(counts, sizes - 1e-6)
     below = np.zeros(counts.shape)
-    for place, weight in zip(*_shares(baseline), strict=True):
+    for place, weight in zip(*_list_fractions(baseline), strict=True):
         at_most = special.betainc(sizes - counts, counts + 1, 1 - place)
         less = np.where(
             counts > 0,
@@ -217,8 +223,8 @@ def quantile_score(baseline: Baseline, fractions: Array, sizes: Array) -> Array:
     return np.clip(special.ndtri(np.clip(below, 0.0, 1.0)), -LARGEST_SCORE, LARGEST_SCORE)
 
 
-def _shares(baseline: Baseline) -> tuple[Array, Array]:
-    """Fractions that a new batch may truly have, and their weights."""
+def _list_fractions(baseline: Baseline) -> tuple[Array, Array]:
+    """Return the true fractions that a new batch may have, and their weights."""
     from scipy import special
 
     weights = _WEIGHTS * np.exp(-0.5 * _NODES**2)
@@ -228,21 +234,20 @@ def _shares(baseline: Baseline) -> tuple[Array, Array]:
 
 
 def values_at(baseline: Baseline, scores: Array, sizes: Array) -> Array:
-    """Find the fractions that have given scores, for drawing limits.
+    """Find the fractions that have given standard scores, to draw control limits.
 
-    Numbers of cells between those of a grid are interpolated, as the limits change smoothly with
-    them.
+    The limits are computed on a grid of numbers of cells and interpolated in between.
     """
     sizes = np.maximum(np.asarray(sizes, float), 1.0)
     low, high = float(sizes.min(initial=1e9)), float(sizes.max(initial=1.0))
     grid = np.geomspace(low, max(high, low * (1 + 1e-9)), 12 if high > low * 1.01 else 1)
-    limits = _invert(baseline, np.asarray(scores, float), grid)
+    limits = _invert_scores(baseline, np.asarray(scores, float), grid)
     columns = [np.interp(np.log(sizes), np.log(grid), column) for column in limits.T]
     return 1 / (1 + np.exp(-np.array(columns).T))
 
 
-def _invert(baseline: Baseline, scores: Array, sizes: Array) -> Array:
-    """Logits at which the score has given values, by bisection."""
+def _invert_scores(baseline: Baseline, scores: Array, sizes: Array) -> Array:
+    """Return the logits at which the score has given values, by bisection."""
     low, high = np.full((len(sizes), len(scores)), -16.0), np.full((len(sizes), len(scores)), 16.0)
     spread_out = np.repeat(sizes, len(scores))
     for _ in range(24):
@@ -252,13 +257,12 @@ def _invert(baseline: Baseline, scores: Array, sizes: Array) -> Array:
         )
         low, high = np.where(found < scores, middle, low), np.where(found < scores, high, middle)
     found = (low + high) / 2
-    return np.where(
-        np.abs(found) < 15.9, found, np.nan
-    )  # few cells: even none of them lies within the limit
+    # with few cells, even a count of zero is inside the limit: there is no limit to draw
+    return np.where(np.abs(found) < 15.9, found, np.nan)
 
 
 def score_below(scores: Array) -> Array:
-    """Give the expected score of a batch in control that is known to lie below these.
+    """Return the expected score of a batch in control whose score is below the given score.
 
     Source: Steiner and MacKay 2000, Journal of Quality Technology 32, 199-208 (conditional expected
     values).

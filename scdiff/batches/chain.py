@@ -1,4 +1,4 @@
-"""The chain: every row of the history carries the hash of its content and of the row before it."""
+"""The hash chain: every row of the history has a hash of its content and of the row before it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from scdiff.batches.schema import (
 
 __all__ = ["Entry", "Fault", "append", "entry_hash", "find_faults", "head_of"]
 
-AT_ONCE = 2_000
-"""Entries that are verified together; bounds the memory."""
+ENTRIES_AT_ONCE = 2_000
+"""Number of entries that are verified together. It limits the memory; chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row that was written."""
+    """A written row: its number and its hash."""
 
     number: int
     hash: str
@@ -37,14 +37,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one entry, in words."""
+    """A fault of one entry: its number, and a sentence that describes the fault."""
 
     number: int
     sentence: str
 
 
 def head_of(connection: Connection) -> Entry:
-    """Read number and hash of the last row; 0 where the history is empty."""
+    """Return number and hash of the last row; number 0 if the history is empty."""
     row = connection.execute(sa.select(HEAD.c.number, HEAD.c.hash)).one_or_none()
     return Entry(0, GENESIS) if row is None else Entry(int(row.number), str(row.hash))
 
@@ -62,20 +62,20 @@ def append(
     Parameters
     ----------
     connection
-        A transaction that no other writer shares (:func:`scdiff.batches.database.alone`).
+        A transaction with exclusive write access (:func:`scdiff.batches.database.alone`).
     kind
         ``run``, ``decision``, ``note`` or ``baseline``.
     row
-        Columns of its table, without the number.
+        Columns of the table of this kind, without the number.
     recorded
-        Time of writing, ISO 8601 in UTC.
+        Time of writing, ISO 8601, UTC.
     readouts
-        Of a run: rows of ``fractions.csv``.
+        Rows of ``fractions.csv``, for a run only.
     """
     last, table = head_of(connection), TABLES[kind]
     number = last.number + 1
     content = plain_row(table, row)
-    below = [_with_digest(plain_row(READOUTS, readout)) for readout in readouts]
+    below = [_add_digest(plain_row(READOUTS, readout)) for readout in readouts]
     text = entry_hash(last.hash, number, kind, recorded, content, [one["digest"] for one in below])
     connection.execute(
         sa.insert(ENTRIES),
@@ -96,27 +96,28 @@ def entry_hash(
     content: Mapping[str, Any],
     digests: Iterable[str],
 ) -> str:
-    """Hash an entry: what came before, its place, its row, its read-outs in any order."""
+    """Return the hash of an entry: previous hash, number, row, and read-outs in any order."""
     return digest(previous, str(number), kind, recorded, canonical(content), *sorted(digests))
 
 
-def _with_digest(readout: dict[str, Any]) -> dict[str, Any]:
-    """Add the digest of a read-out."""
+def _add_digest(readout: dict[str, Any]) -> dict[str, Any]:
+    """Return a read-out with its digest."""
     return readout | {"digest": digest(canonical(readout))}
 
 
 def find_faults(connection: Connection) -> list[Fault]:
-    """Recompute every hash; return what does not hold, in the order of the entries.
+    """Recompute every hash; return the faults in the order of the entries.
 
-    A changed row is named itself; the rows after it are not, as long as they follow what is stored.
+    A changed row is reported once. The rows after it are not reported if they continue the stored
+    chain.
     """
     faults, previous, expected = [], GENESIS, 1
-    for entry, row, readouts in _everything(connection):
+    for entry, row, readouts in _iterate_entries(connection):
         faults += [
             Fault(number, f"entry {number} is missing: a row was removed.")
-            for number in _missing(expected, entry["number"])
+            for number in _list_missing(expected, entry["number"])
         ]
-        faults += _faults_of(
+        faults += _check_entry(
             entry, row, readouts, previous if entry["number"] == expected else None
         )
         previous, expected = entry["hash"], entry["number"] + 1
@@ -124,35 +125,35 @@ def find_faults(connection: Connection) -> list[Fault]:
     if head.number >= expected:
         faults += [
             Fault(number, f"entry {number} is missing: a row was removed from the end.")
-            for number in _missing(expected, head.number + 1)
+            for number in _list_missing(expected, head.number + 1)
         ]
     elif head != Entry(expected - 1, previous):
         faults.append(
             Fault(
                 expected - 1,
-                f"entry {expected - 1} is not the one that was written last: rows were added or "
+                f"entry {expected - 1} is not the entry that was written last: rows were added or "
                 "changed at the end.",
             )
         )
-    return sorted([*faults, *_strays(connection)], key=lambda fault: fault.number)
+    return sorted([*faults, *_find_strays(connection)], key=lambda fault: fault.number)
 
 
-def _missing(start: int, stop: int, most: int = 100) -> range:
-    """Numbers that lack; the first hundred of them."""
+def _list_missing(start: int, stop: int, most: int = 100) -> range:
+    """Return the missing entry numbers, at most ``most`` of them."""
     return range(start, min(stop, start + most))
 
 
-def _faults_of(
+def _check_entry(
     entry: dict[str, Any],
     row: dict[str, Any] | None,
     readouts: list[dict[str, Any]],
     previous: str | None,
 ) -> list[Fault]:
-    """Say what is wrong with one entry."""
+    """Return the faults of one entry."""
     number, kind = entry["number"], entry["kind"]
     if row is None:
         return [Fault(number, f"entry {number} ({kind}): its row was removed.")]
-    name = f"entry {number} ({_label(kind, row)})"
+    name = f"entry {number} ({_name_entry(kind, row)})"
     faults = [Fault(number, f"{name}: {sentence}") for sentence in _check_readouts(readouts)]
     content = {key: value for key, value in row.items() if key != "number"}
     found = entry_hash(
@@ -181,18 +182,18 @@ def _faults_of(
 
 
 def _check_readouts(readouts: list[dict[str, Any]]) -> list[str]:
-    """Say of each read-out that does not fit its digest that it was changed."""
-    said = []
+    """Return a sentence for each read-out whose digest does not match its content."""
+    sentences = []
     for one in readouts:
         row = {key: one[key] for key in one if key not in {"number", "digest"}}
         if one["digest"] != digest(canonical(row)):
             name = f"{one['program']} {one['state']} of sample {one['sample']}"
-            said.append(f"its read-out {name} was changed.")
-    return said
+            sentences.append(f"its read-out {name} was changed.")
+    return sentences
 
 
-def _label(kind: str, row: Mapping[str, Any]) -> str:
-    """Name what an entry is about."""
+def _name_entry(kind: str, row: Mapping[str, Any]) -> str:
+    """Return a label of the content of an entry."""
     return {
         "run": lambda: f"run of batch {row['batch']}",
         "note": lambda: f"note on entry {row['run']}",
@@ -201,21 +202,21 @@ def _label(kind: str, row: Mapping[str, Any]) -> str:
     }[kind]()
 
 
-def _everything(
+def _iterate_entries(
     connection: Connection,
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, list[dict[str, Any]]]]:
-    """Give every entry with its row and its read-outs, some entries at a time."""
-    last, query = -1, sa.select(ENTRIES).order_by(ENTRIES.c.number).limit(AT_ONCE)
+    """Yield every entry with its row and its read-outs, read in portions."""
+    last, query = -1, sa.select(ENTRIES).order_by(ENTRIES.c.number).limit(ENTRIES_AT_ONCE)
     while entries := [
         dict(row) for row in connection.execute(query.where(ENTRIES.c.number > last)).mappings()
     ]:
         low, last = entries[0]["number"], entries[-1]["number"]
         rows = {
-            kind: {row["number"]: dict(row) for row in _between(connection, table, low, last)}
+            kind: {row["number"]: dict(row) for row in _select_rows(connection, table, low, last)}
             for kind, table in TABLES.items()
         }
         readouts: dict[int, list[dict[str, Any]]] = {}
-        for row in _between(connection, READOUTS, low, last):
+        for row in _select_rows(connection, READOUTS, low, last):
             readouts.setdefault(row["number"], []).append(dict(row))
         for entry in entries:
             yield (
@@ -225,13 +226,13 @@ def _everything(
             )
 
 
-def _between(connection: Connection, table: sa.Table, low: int, high: int) -> Iterable[Any]:
-    """Rows of a table in a range of numbers."""
+def _select_rows(connection: Connection, table: sa.Table, low: int, high: int) -> Iterable[Any]:
+    """Return the rows of a table with numbers in a range."""
     return connection.execute(sa.select(table).where(table.c.number.between(low, high))).mappings()
 
 
-def _strays(connection: Connection) -> list[Fault]:
-    """Find rows without an entry: another program wrote them."""
+def _find_strays(connection: Connection) -> list[Fault]:
+    """Return a fault for each row without an entry: another program wrote it."""
     faults = []
     for kind, table in TABLES.items():
         query = sa.select(table.c.number).where(
@@ -239,9 +240,7 @@ def _strays(connection: Connection) -> list[Fault]:
         )
         numbers = sorted(connection.execute(query).scalars())
         faults += [
-            Fault(
-                number, f"row {number} of {table.name} has no entry: it was not written by scdiff."
-            )
+            Fault(number, f"row {number} of {table.name} has no entry: scdiff did not write it.")
             for number in numbers
         ]
     query = (
@@ -250,6 +249,6 @@ def _strays(connection: Connection) -> list[Fault]:
         .distinct()
     )
     return faults + [
-        Fault(number, f"read-outs of row {number} belong to no run.")
+        Fault(number, f"read-outs of row {number} do not belong to a run.")
         for number in sorted(connection.execute(query).scalars())
     ]

@@ -1,4 +1,4 @@
-"""The charts of the page, declared: which columns they draw, on which scale, with which limits."""
+"""Declare the charts of the page: columns, scale and limits of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from scdiff.registry import Registry
 __all__ = ["CHARTS", "charts_of"]
 
 CHARTS: Registry[Any] = Registry("chart")
-"""Each gives what ``trend.js`` draws; ``facts`` names the series, ``process`` or ``assay``."""
+"""Charts: each function returns what ``trend.js`` draws; ``facts`` has the series of points,
+``process`` or ``assay``."""
 
 _LIMITS = (
     ("limit_high_3", "limit"),
@@ -22,7 +23,7 @@ _LIMITS = (
 
 
 def charts_of(series: str) -> list[dict[str, Any]]:
-    """Give the charts of a series in the order of the page."""
+    """Return the charts of a series, ``process`` or ``assay``, in the order of the page."""
     cards = [CHARTS[name] for name in CHARTS]
     return [
         {"id": card.name, "series": series, "caption": card.summary, **card.function()}
@@ -33,16 +34,15 @@ def charts_of(series: str) -> list[dict[str, Any]]:
 
 @CHARTS.register(
     "individuals",
-    summary="Each batch with its 95 % interval, and limits that follow its number of cells: inner "
-    "lines hold 95 %, outer ones 99.7 % of "
-    "the batches of a process that has not changed. An arrow points down from the bound of what "
-    "was not detected.",
-    source="Laney 2002, https://doi.org/10.1081/QEN-120006555; with variances added, not "
+    summary="Each batch with its 95 % interval, and control limits that depend on its number of "
+    "cells: in control, 95 % of the batches are between the inner lines and 99.7 % between the "
+    "outer ones. For a batch that was not detected, an arrow points down from its upper bound.",
+    source="Laney 2002, https://doi.org/10.1081/QEN-120006555; here the variances are added, not "
     "multiplied",
     facts={"series": "process"},
 )
 def individuals() -> dict[str, Any]:
-    """Fractions on the logit."""
+    """Return the chart of individual batches: fractions on the logit scale."""
     lines = [{"column": name, "look": look} for name, look in _LIMITS]
     return {
         "title": "Batches", "unit": "% of cells", "scale": "share",
@@ -53,13 +53,13 @@ def individuals() -> dict[str, Any]:
 
 @CHARTS.register(
     "range",
-    summary="Difference of each batch from the one before, in standard deviations. A large one is "
-    "a jump, not a drift.",
+    summary="Difference between each batch and the batch before, in standard deviations. A large "
+    "difference is a jump, not a drift.",
     source="field convention",
     facts={"series": "process"},
 )
 def moving_range() -> dict[str, Any]:
-    """Draw the moving range of the scores."""
+    """Return the chart of the moving range of the standard scores."""
     return {
         "title": "Moving range", "unit": "SD", "scale": "linear",
         "y": "range", "rules": ["range"], "least": 0,
@@ -69,13 +69,13 @@ def moving_range() -> dict[str, Any]:
 
 @CHARTS.register(
     "ewma",
-    summary="Weighted average of the scores, the last batch with 20 %: a small shift that lasts "
-    "shows here first.",
+    summary="Exponentially weighted moving average (EWMA) of the standard scores; the last batch "
+    "has a weight of 20 %. It detects a small, lasting shift first.",
     source="Lucas and Saccucci 1990, https://doi.org/10.1080/00401706.1990.10484583",
     facts={"series": "process"},
 )
 def average() -> dict[str, Any]:
-    """EWMA with its limits on both sides."""
+    """Return the chart of the EWMA with its limits on both sides."""
     lines = [
         {"column": "ewma_limit", "look": "limit"},
         {"column": "ewma_limit", "look": "limit", "sign": -1},
@@ -94,13 +94,13 @@ def average() -> dict[str, Any]:
 
 @CHARTS.register(
     "cusum",
-    summary="Sum of what the scores exceed half a standard deviation by, upwards and (below zero) "
-    "downwards. The shift began where the sum left zero.",
+    summary="Cumulative sum (CUSUM) of the scores minus half a standard deviation, upward and "
+    "(below zero) downward. A shift began where the sum left zero.",
     source="Page 1954, https://doi.org/10.1093/biomet/41.1-2.100",
     facts={"series": "process"},
 )
 def sum_up() -> dict[str, Any]:
-    """CUSUM, the downward sum drawn below zero."""
+    """Return the chart of the CUSUM; the downward sum is drawn below zero."""
     lines = [
         {"column": "cusum_limit", "look": "limit"},
         {"column": "cusum_limit", "look": "limit", "sign": -1},
@@ -120,13 +120,13 @@ def sum_up() -> dict[str, Any]:
 
 @CHARTS.register(
     "levey-jennings",
-    summary="Each control run in standard deviations from its baseline, the error of its number of "
-    "cells included, with Westgard's rules.",
+    summary="Each control run in standard deviations (SD) from its baseline, with the Westgard "
+    "rules. The SD includes the counting error of the number of cells.",
     source="https://doi.org/10.1093/clinchem/27.3.493",
     facts={"series": "assay"},
 )
 def levey_jennings() -> dict[str, Any]:
-    """Scores of the control material."""
+    """Return the Levey-Jennings chart: standard scores of the control material."""
     looks = {3: "limit", 2: "warn", 1: "one", 0: "centre", -1: "one", -2: "warn", -3: "limit"}
     lines = [{"value": value, "look": look} for value, look in looks.items()]
     return {
@@ -138,11 +138,11 @@ def levey_jennings() -> dict[str, Any]:
 
 @CHARTS.register(
     "controls",
-    summary="The same control runs as fractions of cells, each with its 95 % interval and limits. "
-    "Runs of a phase without a baseline are shown here only.",
-    source="as the chart of the batches",
+    summary="The same control runs as fractions of cells, each with its 95 % interval and control "
+    "limits. Runs of a phase without a baseline are only shown here.",
+    source="as the chart of individual batches",
     facts={"series": "assay"},
 )
 def controls() -> dict[str, Any]:
-    """Fractions of the control material on the logit."""
+    """Return the chart of the control material: fractions on the logit scale."""
     return individuals() | {"title": "Control runs", "rules": ["1-3s"], "specification": False}

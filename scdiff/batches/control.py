@@ -1,4 +1,4 @@
-"""The charts computed: baseline, standard scores, limits and alarms of every point."""
+"""Compute the control charts: baseline, standard scores, control limits and alarms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST_PROVISIONAL", "LIMITS", "Phase", "baseline_of", "evaluate"]
 
 FEWEST_PROVISIONAL = 8
-"""Batches below which no limits are drawn: they would be too wide to find anything."""
+"""Minimum number of batches for provisional limits; chosen, not tuned.
+
+With fewer batches the limits are too wide to detect a change.
+"""
 
 LIMITS = {
     "limit_low_3": -3.0,
@@ -36,7 +39,7 @@ LIMITS = {
     "limit_high_2": 2.0,
     "limit_high_3": 3.0,
 }
-"""Columns of the limits, and the standard score of each."""
+"""Columns of the control limits, and the standard score (SD) of each."""
 
 _SCORES = (
     "score",
@@ -53,7 +56,7 @@ _SCORES = (
 
 @dataclass(frozen=True)
 class Phase:
-    """Points of a chart that share a method, and the baseline that they are held to."""
+    """Points of a chart that share one method, and the baseline that they are compared with."""
 
     chart: str
     number: int
@@ -66,14 +69,14 @@ class Phase:
 
     @property
     def name(self) -> str:
-        """Name the baseline."""
+        """Return the name of the baseline, ``provisional`` or ``none``."""
         if self.locked is not None:
             return f"{self.locked['name']} version {self.locked['version']}"
         return "provisional" if self.baseline is not None else "none"
 
 
 def baseline_of(points: pd.DataFrame) -> Baseline | None:
-    """Estimate the baseline of some points of one phase; None where too few are measured."""
+    """Estimate the baseline of points of one phase; None if too few values are detected."""
     usable = points[points["kind"] != "none"]
     censored = (usable["kind"] == "bound").to_numpy()
     fractions = np.where(censored, usable["level"], usable["value"]).astype(float)
@@ -81,14 +84,14 @@ def baseline_of(points: pd.DataFrame) -> Baseline | None:
     found = fit_baseline(values, usable["size"].to_numpy(), censored)
     if found is None or not censored.any():
         return found
-    measured, _, levels = _score_sets(usable, found)
-    return replace(found, score_mean=float(np.mean(_drift_scores(measured, levels))))
+    measured, _, levels = _compute_scores(usable, found)
+    return replace(found, score_mean=float(np.mean(_compute_drift_scores(measured, levels))))
 
 
-def _score_sets(
+def _compute_scores(
     points: pd.DataFrame, baseline: Baseline
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of what was measured, of the bounds, and of the levels; NaN elsewhere."""
+    """Return the scores of measured values, of bounds and of censoring levels; NaN elsewhere."""
     kind, sizes = points["kind"].to_numpy(), points["size"].to_numpy()
     found = []
     for which, column in (("measured", "value"), ("bound", "bound"), ("bound", "level")):
@@ -100,26 +103,26 @@ def _score_sets(
     return found[0], found[1], found[2]
 
 
-def _drift_scores(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Scores that an average takes: of what was not detected the expected one."""
+def _compute_drift_scores(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return the scores for EWMA and CUSUM; a censored point has its expected score."""
     return np.where(np.isnan(levels), measured, score_below(levels))
 
 
 def evaluate(
     points: pd.DataFrame, locked: Sequence[Mapping[str, Any]] = ()
 ) -> tuple[pd.DataFrame, list[Phase]]:
-    """Hold every point to the baseline of its phase.
+    """Compare every point with the baseline of its phase.
 
     Parameters
     ----------
     points
-        As :func:`scdiff.batches.series.chart_points` gives them.
+        Returned by :func:`scdiff.batches.series.chart_points`.
     locked
-        Rows of the baselines that were locked for this read-out, oldest first.
+        Rows of the locked baselines of this read-out, oldest first.
 
     Returns
     -------
-    The points with scores, limits and averages, and their phases with the alarms of each rule.
+    The points with scores, limits and averages; and the phases with the alarms of each rule.
     """
     import pandas as pd
 
@@ -139,7 +142,7 @@ def evaluate(
 def _evaluate_phase(
     points: pd.DataFrame, chart: str, number: int, locked: Sequence[Mapping[str, Any]]
 ) -> tuple[pd.DataFrame, Phase]:
-    """Compute one phase."""
+    """Compute the columns of one phase, and its baseline and alarms."""
     lock = next(
         (
             row
@@ -151,7 +154,7 @@ def _evaluate_phase(
     usable = points["kind"].ne("none").to_numpy()
     if lock is not None:
         members = points["number"].isin(json.loads(lock["runs"])).to_numpy()
-        baseline: Baseline | None = _restore(lock)
+        baseline: Baseline | None = _restore_baseline(lock)
     else:
         members = usable & (np.cumsum(usable) <= FEWEST)
         baseline = baseline_of(points[members]) if members.sum() >= FEWEST_PROVISIONAL else None
@@ -164,32 +167,34 @@ def _evaluate_phase(
         baseline,
         lock,
     )
-    columns = _columns(points, members, phase)
+    columns = _compute_columns(points, members, phase)
     return points.assign(in_baseline=members, baseline=phase.name, **columns), phase
 
 
-def _restore(row: Mapping[str, Any]) -> Baseline:
-    """Take a baseline as it was locked."""
+def _restore_baseline(row: Mapping[str, Any]) -> Baseline:
+    """Return a locked baseline from its row."""
     names = ("centre", "spread", "centre_error", "spread_error", "score_mean")
     return Baseline(n_detected=int(row["n_detected"]), **{name: float(row[name]) for name in names})
 
 
-def _columns(points: pd.DataFrame, members: np.ndarray, phase: Phase) -> dict[str, np.ndarray]:
-    """Scores, limits and averages of a phase; enters its alarms."""
+def _compute_columns(
+    points: pd.DataFrame, members: np.ndarray, phase: Phase
+) -> dict[str, np.ndarray]:
+    """Return scores, limits and averages of a phase; add the alarms to the phase."""
     baseline, n_points = phase.baseline, len(points)
     if baseline is None:
         return {name: np.full(n_points, np.nan) for name in (*_SCORES, *LIMITS)}
-    measured, bounds, levels = _score_sets(points, baseline)
+    measured, bounds, levels = _compute_scores(points, baseline)
     low, high = (
         np.where(np.isnan(bounds), measured, -np.inf),
         np.where(np.isnan(bounds), measured, bounds),
     )
-    drifting = _drift_scores(measured, levels) - baseline.score_mean
+    drifting = _compute_drift_scores(measured, levels) - baseline.score_mean
     sizes = points["size"].to_numpy()
     limits = dict(
         zip(LIMITS, values_at(baseline, np.array(list(LIMITS.values())), sizes).T, strict=True)
     )
-    averages = _averages(drifting, members, baseline, float(np.median(sizes)))
+    averages = _compute_averages(drifting, members, baseline, float(np.median(sizes)))
     ranges, wide = drift.moving_range(measured)
     if phase.chart == "assay":
         phase.alarms.update(find_broken(low, upper=high))
@@ -214,10 +219,10 @@ def _columns(points: pd.DataFrame, members: np.ndarray, phase: Phase) -> dict[st
     }
 
 
-def _averages(
+def _compute_averages(
     scores: np.ndarray, members: np.ndarray, baseline: Baseline, size: float
 ) -> dict[str, np.ndarray]:
-    """EWMA and CUSUM, once over the baseline and begun again after it."""
+    """Compute EWMA and CUSUM over the baseline, and start both again after it."""
     error = float(counting_error(baseline.centre, np.array([size]))[0])
     variance = baseline.scale**2 + error**2
     shared = baseline.centre_error**2 / variance

@@ -1,6 +1,6 @@
-"""One criterion, one decision.
+"""Decide one criterion: compare a figure with its limits.
 
-The end of the interval that protects the patient, held to the limit.
+The end of the 95 % interval that protects the patient is compared with the limit.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ __all__ = ["DECISIONS", "EXIT_CODES", "Decision", "Figure", "Limits", "decide", 
 Decision = Literal["PASS", "FAIL", "CANNOT TELL", "INVALID"]
 
 DECISIONS: tuple[Decision, ...] = ("PASS", "FAIL", "CANNOT TELL", "INVALID")
-"""In the order of their exit codes."""
+"""Possible decisions, in the order of their exit codes."""
 
 EXIT_CODES: dict[Decision, int] = {decision: code for code, decision in enumerate(DECISIONS)}
+"""Exit code of the command for each decision: 0 to 3."""
 
-_GRAVITY: tuple[Decision, ...] = ("PASS", "CANNOT TELL", "FAIL", "INVALID")
-"""A criterion that fails decides a batch although another is open.
+_SEVERITY: tuple[Decision, ...] = ("PASS", "CANNOT TELL", "FAIL", "INVALID")
+"""Decisions by severity: the most severe criterion decides the batch.
 
-An invalid result is no statement at all.
+A failed criterion decides a batch even if another one is undecided. An invalid result allows no
+statement about the batch.
 """
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What was read: a number with its interval, or a text.
+    """A result: a number with its 95 % interval, or a text.
 
     Parameters
     ----------
     value, low, high
-        The number and the ends of its 95 % interval, in one unit; the ends equal the number where
-        it has no interval; NaN if it was not measured.
+        The number and the ends of its 95 % interval, in one unit. Without an interval both ends
+        equal the number. NaN if it was not measured.
     lod
         Limit of detection in the same unit; NaN for a figure without one.
     verdict
-        What the run says of the row, as in ``fractions.csv``; empty where it says nothing.
+        Verdict of the row, as in ``fractions.csv``; empty if the row has no verdict.
     text
-        The value where it is a text.
+        The value of a text; empty for a number.
     reason
-        Why the run doubts the row; empty where it does not.
+        Why the run marks the row as inconclusive; empty if it does not.
     """
 
     value: float = math.nan
@@ -58,17 +60,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a figure is held to.
+    """Limits of a figure.
 
     Parameters
     ----------
     at_least, at_most
-        In the unit of the figure; None without such a limit.
+        Lowest and highest value that passes, in the unit of the figure; None: no such limit.
     allowed
-        Texts that pass; empty for a number.
+        Texts that pass, for a text; empty for a number.
     by
-        ``bound``: the end of the interval that protects the patient decides; ``estimate``: the
-        number itself.
+        ``bound``: the end of the interval that protects the patient decides. ``estimate``: the
+        number itself decides.
     """
 
     at_least: float | None = None
@@ -78,18 +80,18 @@ class Limits:
 
 
 def decide(figure: Figure, limits: Limits) -> tuple[Decision, str]:
-    """Judge one figure and say why.
+    """Decide one figure; return the decision and the reason.
 
-    ``PASS`` needs the whole interval within the limits and a limit of detection that does not lie
-    above them. ``FAIL`` needs the whole interval outside; a share that lies below its least limit
-    needs, besides, that the assay could have seen the limit.
+    ``PASS`` requires the whole interval within the limits, and a limit of detection that is not
+    above them. ``FAIL`` requires the whole interval outside the limits. A figure below ``at_least``
+    fails only if the limit of detection is not above this limit, too.
 
     Parameters
     ----------
     figure
-        What was read.
+        The number with its interval, or the text.
     limits
-        What it is held to, in the same unit.
+        Its limits, in the same unit.
 
     >>> decide(Figure(0.004, 0.002, 0.009, lod=0.005), Limits(at_most=0.02))
     ('PASS', 'the upper end, 0.009, is at most 0.02')
@@ -99,40 +101,40 @@ def decide(figure: Figure, limits: Limits) -> tuple[Decision, str]:
     if limits.allowed:
         return _decide_text(figure, limits.allowed)
     if figure.verdict in NO_NUMBER:
-        return "CANNOT TELL", f"the run says {figure.verdict}"
+        return "CANNOT TELL", f"the verdict of the run is {figure.verdict}"
     low, high = (
         (figure.value, figure.value) if limits.by == "estimate" else (figure.low, figure.high)
     )
     if not all(map(math.isfinite, (figure.value, low, high))):
-        return "CANNOT TELL", "nothing was measured"
-    sides = [_decide_side(*side, figure.lod, limits.by) for side in _sides(low, high, limits)]
+        return "CANNOT TELL", "no value was measured"
+    sides = [_decide_side(*side, figure.lod, limits.by) for side in _list_sides(low, high, limits)]
     return next(
         (found for found in sides if found[0] == worst(side[0] for side in sides)), sides[0]
     )
 
 
 def worst(decisions: Iterable[Decision]) -> Decision:
-    """Take the decision that decides over all: INVALID before FAIL before CANNOT TELL before PASS.
+    """Return the most severe decision: INVALID before FAIL before CANNOT TELL before PASS.
 
     >>> worst(["PASS", "CANNOT TELL", "FAIL"])
     'FAIL'
     """
-    return max(decisions, key=_GRAVITY.index, default="PASS")
+    return max(decisions, key=_SEVERITY.index, default="PASS")
 
 
 def _decide_text(figure: Figure, allowed: Sequence[str]) -> tuple[Decision, str]:
-    """Judge a text: it must be one of those allowed."""
+    """Decide a text: it must be one of the allowed texts."""
     if not figure.text:
-        return "CANNOT TELL", "nothing was measured"
+        return "CANNOT TELL", "no value was measured"
     if figure.text in allowed:
         return "PASS", f"{figure.text} is allowed"
     if figure.text in NO_NUMBER:
-        return "CANNOT TELL", f"the run says {figure.text}"
-    return "FAIL", f"{figure.text} is not among: {', '.join(allowed)}"
+        return "CANNOT TELL", f"the verdict of the run is {figure.text}"
+    return "FAIL", f"{figure.text} is not allowed; allowed: {', '.join(allowed)}"
 
 
-def _sides(low: float, high: float, limits: Limits) -> list[tuple[float, float, float, bool]]:
-    """List for each limit the guarding end, the other end, the limit, and whether it is a least."""
+def _list_sides(low: float, high: float, limits: Limits) -> list[tuple[float, float, float, bool]]:
+    """Return for each limit the deciding end, the other end, the limit, and whether it is lower."""
     sides = []
     if limits.at_least is not None:
         sides.append((low, high, limits.at_least, True))
@@ -144,7 +146,7 @@ def _sides(low: float, high: float, limits: Limits) -> list[tuple[float, float, 
 def _decide_side(
     guard: float, other: float, limit: float, least: bool, lod: float, by: str
 ) -> tuple[Decision, str]:
-    """Judge one limit by the end that guards it and the other end."""
+    """Decide one limit by the deciding end of the interval and the other end."""
     word, far = ("at least", "below") if least else ("at most", "above")
     end = "the figure" if by == "estimate" else f"the {'lower' if least else 'upper'} end"
     blind = lod > limit
@@ -157,4 +159,4 @@ def _decide_side(
     if passes:
         return "PASS", f"{end}, {guard:.4g}, is {word} {limit:.4g}"
     low, high = sorted((guard, other))
-    return "CANNOT TELL", f"the interval, {low:.4g} to {high:.4g}, holds the limit, {limit:.4g}"
+    return "CANNOT TELL", f"the interval, {low:.4g} to {high:.4g}, includes the limit, {limit:.4g}"

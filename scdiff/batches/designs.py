@@ -1,4 +1,4 @@
-"""The batches of a study in silico: what each is made of, and how it is mixed."""
+"""Design the batches of an in silico study, and mix them."""
 
 from __future__ import annotations
 
@@ -18,40 +18,44 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Design", "detection_designs", "make_batch", "plan_designs"]
 
 PLAIN, SINGLE_MARKER, DEBRIS = "plain", "single-marker cells", "debris of positive cells"
+"""Kinds of negative cells in a batch; other names are lineages of the protocol."""
 
 DEBRIS_SHARE = 0.05
-"""Share of a positive cell's counts that a droplet with debris takes up."""
+"""Share of the counts of a positive cell in a droplet with debris, 0-1; chosen, not tuned."""
 
 EMPTY_COUNTS = 200_000
-"""Counts of all empty droplets of a batch together."""
+"""Total counts of the empty droplets of a batch; chosen, not tuned."""
 
 LIBRARY_DEPTH = 2.0
-"""Counts of a library, of those that a replicate of it shows."""
+"""Counts of a library, relative to the counts of one replicate of it.
+
+Each replicate is a random half of the library, so replicates share cells but not counts.
+"""
 
 
 @dataclass(frozen=True)
 class Design:
-    """One batch.
+    """The design of one batch.
 
     Parameters
     ----------
     section
-        Part of the study.
+        Section of the study.
     fraction
-        True fraction of the population that the cells are drawn from, 0-1.
+        True fraction of positive cells in the suspension, 0-1.
     nominal
-        Cells, depth, soup and doublets.
+        Cells, depth, ambient RNA and doublets.
     seed
-        Start of the random generator.
+        Seed of the random generator.
     condition
-        What is not nominal, in words.
+        Description of what is not nominal.
     background
-        What the negatives are: plain, or plain with a share of something else.
+        Kind of the negative cells: plain, or plain with a share of interfering cells.
     share
-        Of that something, 0-1.
+        Share of the interfering cells, 0-1.
     kept
-        Share of the counts of each marker that is kept, as an annotation that lacks a part of the
-        gene would.
+        Share of the counts of each marker that is kept, 0-1. A value below 1 imitates an annotation
+        that lacks a part of the gene.
     labels
         Day, library and replicate of a nested design.
     """
@@ -67,7 +71,7 @@ class Design:
     labels: Mapping[str, int] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """As the first columns of a table."""
+        """Return the first columns of the row of this batch."""
         settings = {
             "cells": self.nominal.cells,
             "depth": self.nominal.depth,
@@ -86,24 +90,24 @@ class Design:
 
 
 def plan_designs(protocol: Protocol, off_target: tuple[str, ...] = ()) -> list[Design]:
-    """List all batches of a protocol but those for the limit of detection.
+    """List the batches of a protocol, without the batches for the limit of detection.
 
     Parameters
     ----------
     protocol
-        A protocol in silico.
+        An in silico protocol.
     off_target
-        Names of the other lineages that there are cells of.
+        Names of other lineages with cells.
     """
     parts = (
-        _blanks(protocol),
-        _interference(protocol, off_target),
-        _recovery(protocol),
-        _precision(protocol),
-        _robustness(protocol),
+        _design_blanks(protocol),
+        _design_interference(protocol, off_target),
+        _design_recovery(protocol),
+        _design_precision(protocol),
+        _design_robustness(protocol),
     )
     return [
-        _numbered(design, number, protocol.seed)
+        _set_seed(design, number, protocol.seed)
         for number, design in enumerate(design for part in parts for design in part)
     ]
 
@@ -116,18 +120,18 @@ def detection_designs(protocol: Protocol, lod: float) -> list[Design]:
         for multiple, level in zip(protocol.detection.of_lod, levels, strict=True)
         for _ in range(protocol.detection.replicates)
     ]
-    return [_numbered(design, number, protocol.seed + 1) for number, design in enumerate(designs)]
+    return [_set_seed(design, number, protocol.seed + 1) for number, design in enumerate(designs)]
 
 
-def _numbered(design: Design, number: int, seed: int) -> Design:
-    """Give a batch a seed of its own.
+def _set_seed(design: Design, number: int, seed: int) -> Design:
+    """Set the seed of a batch.
 
-    Batches of one library keep the one that they share in ``labels``.
+    The batches of one library also share a seed in ``labels``.
     """
     return replace(design, seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
 
-def _blanks(protocol: Protocol) -> Iterator[Design]:
+def _design_blanks(protocol: Protocol) -> Iterator[Design]:
     plan, nominal = protocol.blanks, protocol.nominal
     for soup in plan.soups:
         changed = nominal.model_copy(update={"soup": soup})
@@ -137,7 +141,7 @@ def _blanks(protocol: Protocol) -> Iterator[Design]:
     yield from (Design("blanks", 0.0, nominal, 0, "nominal") for _ in range(plan.more))
 
 
-def _interference(protocol: Protocol, off_target: tuple[str, ...]) -> Iterator[Design]:
+def _design_interference(protocol: Protocol, off_target: tuple[str, ...]) -> Iterator[Design]:
     plan = protocol.interference
     kinds = [
         (SINGLE_MARKER, plan.single_marker),
@@ -152,7 +156,7 @@ def _interference(protocol: Protocol, off_target: tuple[str, ...]) -> Iterator[D
             yield from (made for _ in range(plan.replicates))
 
 
-def _recovery(protocol: Protocol) -> Iterator[Design]:
+def _design_recovery(protocol: Protocol) -> Iterator[Design]:
     for level in protocol.recovery.levels:
         yield from (
             Design("recovery", level, protocol.nominal, 0)
@@ -160,7 +164,7 @@ def _recovery(protocol: Protocol) -> Iterator[Design]:
         )
 
 
-def _precision(protocol: Protocol) -> Iterator[Design]:
+def _design_precision(protocol: Protocol) -> Iterator[Design]:
     plan, nominal = protocol.precision, protocol.nominal
     for at, level in enumerate(plan.levels):
         for day in range(plan.days):
@@ -184,7 +188,7 @@ def _precision(protocol: Protocol) -> Iterator[Design]:
                 )
 
 
-def _robustness(protocol: Protocol) -> Iterator[Design]:
+def _design_robustness(protocol: Protocol) -> Iterator[Design]:
     plan, nominal = protocol.robustness, protocol.nominal
     changes: list[tuple[str, Nominal, float]] = [("nominal", nominal, 1.0)]
     changes += [
@@ -228,9 +232,9 @@ class Batch:
     depth
         All counts of each cell, shape (n_cells,).
     soup
-        What its empty droplets hold; None where the unfiltered matrix is not known.
+        Counts in its empty droplets; None without ambient RNA or without the unfiltered matrix.
     positives, cells
-        True positive cells, and all cells; of a doublet both are counted.
+        Number of true positive cells, and of all cells; both cells of a doublet count.
     """
 
     counts: Any
@@ -243,13 +247,13 @@ class Batch:
 def make_batch(design: Design, pools: Pools) -> Batch:
     """Mix one batch.
 
-    The number of positive cells is drawn from the true fraction, as that of a sample is from its
+    The number of positive cells is drawn from the true fraction, as when a sample is taken from a
     suspension.
 
     Parameters
     ----------
     design
-        What the batch is made of.
+        Design of the batch.
     pools
         Cells of known kind.
     """
@@ -258,10 +262,10 @@ def make_batch(design: Design, pools: Pools) -> Batch:
         np.random.default_rng(design.labels.get("of", design.seed)),
         np.random.default_rng(design.seed),
     )
-    negatives, positives = _background(design, pools, rng), pools.positives
+    negatives, positives = _mix_background(design, pools, rng), pools.positives
     if "day" in design.labels:
         negatives, positives = (
-            _half(pool, design.labels["day"]) for pool in (negatives, positives)
+            _take_half(pool, design.labels["day"]) for pool in (negatives, positives)
         )
     mixed = _mix(
         design,
@@ -277,7 +281,9 @@ def make_batch(design: Design, pools: Pools) -> Batch:
     counts = counts[counts.sum(axis=1) > 0]
     cells = int(mixed.obs["truth_n_cells"].sum()) if "truth_n_cells" in mixed.obs else mixed.n_obs
     column = "truth_n_positive" if "truth_n_positive" in mixed.obs else "truth_positive"
-    soup = _soup(nominal, negatives, positives, own, design.kept) if nominal.unfiltered else None
+    soup = (
+        _draw_soup(nominal, negatives, positives, own, design.kept) if nominal.unfiltered else None
+    )
     return Batch(
         counts[:, :n_markers],
         counts.sum(axis=1).astype(float),
@@ -290,7 +296,7 @@ def make_batch(design: Design, pools: Pools) -> Batch:
 def _mix(
     design: Design, positives: AnnData, negatives: AnnData, rng: np.random.Generator
 ) -> AnnData:
-    """Mix cells and soup, and pair some of the cells."""
+    """Mix cells and ambient RNA, and pair some of the cells to doublets."""
     from scdiff.simulate import pair_cells, titrate
 
     nominal = design.nominal
@@ -311,10 +317,10 @@ def _mix(
     )
 
 
-def _soup(
+def _draw_soup(
     nominal: Nominal, negatives: Pool, positives: Pool, rng: np.random.Generator, kept: float
 ) -> Any:
-    """Draw what the empty droplets of a batch hold; None without soup."""
+    """Draw the counts of the empty droplets of a batch; None without ambient RNA."""
     from scdiff.assay.mixture import Soup
 
     if not nominal.soup:
@@ -325,19 +331,19 @@ def _soup(
     return Soup(tuple(float(count) for count in drawn[:-1]), float(EMPTY_COUNTS))
 
 
-def _half(pool: Pool, day: int) -> Pool:
-    """Take the half of a pool that a day has, so that days differ in their cells."""
+def _take_half(pool: Pool, day: int) -> Pool:
+    """Return the half of a pool that a day uses, so that days differ in their cells."""
     rows = np.random.default_rng([day, 11]).permutation(len(pool))[: max(1, len(pool) // 2)]
     return pool.take(np.sort(rows))
 
 
-def _background(design: Design, pools: Pools, rng: np.random.Generator) -> Pool:
-    """Negatives of a batch, with a share of something else among them."""
+def _mix_background(design: Design, pools: Pools, rng: np.random.Generator) -> Pool:
+    """Return the negatives of a batch, with a share of interfering cells."""
     if design.background == PLAIN:
         return pools.negatives
     n_cells = len(pools.negatives)
     n_other = max(1, round(design.share * n_cells))
-    other = _others(design.background, pools, n_other, rng)
+    other = _make_interfering(design.background, pools, n_other, rng)
     kept = pools.negatives.take(rng.permutation(n_cells)[n_other:])
     return Pool(
         np.concatenate([kept.counts, other.counts]),
@@ -346,8 +352,8 @@ def _background(design: Design, pools: Pools, rng: np.random.Generator) -> Pool:
     )
 
 
-def _others(kind: str, pools: Pools, number: int, rng: np.random.Generator) -> Pool:
-    """Negative cells that resemble positive ones."""
+def _make_interfering(kind: str, pools: Pools, number: int, rng: np.random.Generator) -> Pool:
+    """Return negative cells that resemble positive cells, or cells of another lineage."""
     positive = pools.positives.take(rng.integers(len(pools.positives), size=number))
     if kind == SINGLE_MARKER:
         alone = np.eye(len(pools.markers))[rng.integers(len(pools.markers), size=number)]
@@ -365,6 +371,9 @@ def _others(kind: str, pools: Pools, number: int, rng: np.random.Generator) -> P
             kind,
         )
     if kind not in pools.off_target:
-        raise InputError(f"the study has no cells of the lineage {kind!r}.")
+        raise InputError(
+            f"the study has no cells of the lineage {kind!r}. Name their file in "
+            "sources.off_target."
+        )
     lineage = pools.off_target[kind]
     return lineage.take(rng.integers(len(lineage), size=number))

@@ -1,7 +1,7 @@
-"""Charts of the process on standard scores: moving range, EWMA and CUSUM.
+"""Compute charts of the process on standard scores: moving range, EWMA and CUSUM.
 
-Limits allow for a mean and a spread that were estimated from the baseline: with 20 batches the
-textbook's limits give two and a half times as many false alarms.
+The limits include the uncertainty of mean and standard deviation, because both are estimated from
+the baseline. With 20 batches the limits of textbooks give 2.5 times too many false alarms.
 """
 
 from __future__ import annotations
@@ -25,24 +25,27 @@ __all__ = [
 Array = np.ndarray
 
 EWMA_WEIGHT, EWMA_LIMIT = 0.2, 2.86
-"""Weight of the newest batch; limit in standard deviations, for one false alarm in 370 batches.
+"""Weight of the newest batch, and limit in SD: one false alarm in 370 batches.
 
 Source: Lucas and Saccucci 1990, https://doi.org/10.1080/00401706.1990.10484583.
 """
 
 CUSUM_SLACK, CUSUM_LIMIT = 0.5, 4.77
-"""Slack and limit in standard deviations: for a shift of one, and one false alarm in 370 batches.
+"""Slack and limit in SD, for a shift of 1 SD: one false alarm in 370 batches.
 
 Source: Siegmund 1985, Sequential Analysis.
 """
 
 RANGE_LIMIT = 3 * 2**0.5
-"""Three standard deviations of a difference of two scores: 0.27 %; the usual 3.69 gives 0.9 %."""
+"""Limit of the moving range: 3 SD of the difference of two scores, 0.27 % false alarms.
+
+The usual limit of 3.69 gives 0.9 %.
+"""
 
 
 @dataclass(frozen=True)
 class Averages:
-    """Weighted averages of scores, and the limit on either side at each."""
+    """Weighted averages of scores, with the limit on both sides and the alarm at each."""
 
     averages: Array
     limits: Array
@@ -51,7 +54,7 @@ class Averages:
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of scores above and below the slack, and their limit."""
+    """Cumulative sums of scores above and below the slack, with their limit and alarms."""
 
     up: Array
     down: Array
@@ -60,7 +63,7 @@ class Sums:
 
 
 def widen(limit: float, freedom: float) -> float:
-    """Widen a limit, at the same probability, for a standard deviation that was estimated.
+    """Widen a limit for an estimated standard deviation; the false alarm rate stays the same.
 
     >>> round(widen(3.0, 19), 2), round(widen(3.0, 1e6), 2)
     (3.45, 3.0)
@@ -71,9 +74,9 @@ def widen(limit: float, freedom: float) -> float:
 
 
 def moving_range(scores: Array) -> tuple[Array, Array]:
-    """Take the difference of each score from the last one, and say whether it is beyond the limit.
+    """Return the difference of each score to the previous one, and whether it exceeds the limit.
 
-    NaN if it is missing.
+    The difference is NaN for the first score and for a missing score.
     """
     scores = np.asarray(scores, float)
     there = np.flatnonzero(np.isfinite(scores))
@@ -83,15 +86,15 @@ def moving_range(scores: Array) -> tuple[Array, Array]:
 
 
 def ewma(scores: Array, *, shared: float = 0.0, freedom: float = 1e6) -> Averages:
-    """Average scores with weights that fall off, to find a small shift that lasts.
+    """Compute the EWMA of scores, to detect a small, lasting shift.
 
     Parameters
     ----------
     scores
-        In order; NaN if a number is missing, which leaves the average as it was.
+        Standard scores in order. NaN: a missing score, which does not change the average.
     shared
-        Share of the variance that all scores have in common, as they stand around the same
-        estimated mean; 0-1.
+        Share of the variance that all scores have in common, because they have the same estimated
+        mean; 0-1.
     freedom
         Degrees of freedom of the estimated variance.
     """
@@ -108,7 +111,7 @@ def ewma(scores: Array, *, shared: float = 0.0, freedom: float = 1e6) -> Average
 
 
 def cusum(scores: Array, *, freedom: float = 1e6) -> Sums:
-    """Sum what scores exceed the slack by, to find when a shift began.
+    """Compute the CUSUM of scores minus the slack, to find when a shift began.
 
     Parameters
     ----------
@@ -130,5 +133,5 @@ def cusum(scores: Array, *, freedom: float = 1e6) -> Sums:
         up[place], down[place] = above, below
         above, below = (
             0.0 if total > limit else total for total in (above, below)
-        )  # a sum begins again after its alarm
+        )  # a sum starts again after its alarm
     return Sums(up, down, limit, ~np.isnan(scores) & (np.maximum(up, down) > limit))

@@ -1,4 +1,4 @@
-"""Are two processes comparable? Two one-sided tests with batches as the unit."""
+"""Test whether two processes are comparable: two one-sided tests, the unit is the batch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from scdiff.batches.baseline import Baseline
 __all__ = ["FEWEST_OF_EACH", "Comparison", "compare_processes"]
 
 FEWEST_OF_EACH = 3
-"""Batches of each process without which nothing is stated."""
+"""Minimum number of batches of each process: with fewer there is no test. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ratio of the odds after a change to those before, and what it allows to say.
+    """Ratio of the odds after a change to the odds before, and the verdict.
 
-    ``ratio_low`` and ``ratio_high`` are the ends of the 90 % interval, which the two one-sided 5 %
-    tests stand for.
+    ``ratio_low`` and ``ratio_high`` are the ends of the 90 % interval. It corresponds to two
+    one-sided tests at 5 %.
     """
 
     n_before: int
@@ -30,28 +30,29 @@ class Comparison:
     verdict: str
 
     def row(self) -> dict[str, float | str]:
-        """Give it as the row of a table."""
+        """Return the comparison as a row of a table."""
         return asdict(self)
 
 
 def compare_processes(
     before: Baseline, after: Baseline, *, n_before: int, n_after: int, margin: float
 ) -> Comparison:
-    """Test whether the odds of a cell to be positive changed by less than a margin.
+    """Test whether the odds of positive cells changed by less than an equivalence margin.
 
     Parameters
     ----------
     before, after
-        Mean of each process on the logit with its standard error, in which batches are the unit.
+        Mean of each process on the logit with its standard error; the unit is the batch.
     n_before, n_after
-        Batches of each.
+        Number of batches of each process.
     margin
-        Largest ratio of odds that does not matter, above 1: with 1.5, from 2 % to 3 %, or to 1.3 %.
+        Equivalence margin: largest ratio of odds that does not matter, above 1. With 1.5, a change
+        from 2 % to 3 % or to 1.3 %.
 
     Returns
     -------
-    The ratio and a verdict: ``equivalent`` (the 90 % interval lies within the margin),
-    ``different`` (it lies beyond), or ``cannot tell``.
+    The ratio and a verdict: ``equivalent`` (the 90 % interval is within the margin), ``different``
+    (it is outside the margin), or ``cannot tell``.
 
     Notes
     -----
@@ -71,12 +72,11 @@ def compare_processes(
     reach = -special.stdtrit(freedom, 0.05) * error
     ends = difference - reach, difference + reach
     edge = np.log(margin)
-    verdict = (
-        "equivalent"
-        if -edge < ends[0] and ends[1] < edge
-        else "different"
-        if ends[0] > edge or ends[1] < -edge
-        else "cannot tell"
-    )
+    if -edge < ends[0] and ends[1] < edge:
+        verdict = "equivalent"
+    elif ends[0] > edge or ends[1] < -edge:
+        verdict = "different"
+    else:
+        verdict = "cannot tell"
     ratio, low, high = (float(np.exp(value)) for value in (difference, *ends))
     return Comparison(n_before, n_after, ratio, low, high, margin, float(max(inside)), verdict)

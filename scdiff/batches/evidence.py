@@ -1,4 +1,4 @@
-"""What a finished run shows: its tables, their hashes, and the figures that are read off them."""
+"""Read a finished run: its tables and their hashes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     DROPPED: ("sample", "n_before"),
     INPUTS: ("sample", "path", "raw", "sha256"),
 }
-"""First columns of the tables that a decision rests on; further ones may follow."""
+"""First columns of the tables that a decision uses; further columns may follow."""
 
 _CELL_COLUMNS = (
     "sample",
@@ -44,7 +44,7 @@ _CELL_COLUMNS = (
 
 @dataclass
 class Evidence:
-    """A finished run as it lies on the disk.
+    """The output folder of a finished run.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class Evidence:
     batch
         Name of the batch.
     files
-        SHA-256 of each file that a decision rests on, by its path inside the folder.
+        SHA-256 of each file that a decision uses, by its path inside the folder.
     version
-        scdiff that made it; empty where it does not say.
+        Version of scdiff that wrote the run; empty if the folder does not state it.
     """
 
     folder: Path
@@ -66,14 +66,14 @@ class Evidence:
     _cells: Any = None
 
     def table(self, name: str) -> list[dict[str, str]]:
-        """Read a table of the run as rows of texts.
+        """Return a table of the run as rows of texts.
 
         Raises
         ------
         UnknownNameError
-            If the run lacks it.
+            If the run does not have the table.
         InputError
-            If it cannot be read.
+            If the table cannot be read.
         """
         if name not in self._tables:
             known = sorted(
@@ -89,7 +89,7 @@ class Evidence:
         return self._tables[name][1]
 
     def header(self, name: str) -> list[str]:
-        """Columns of a table.
+        """Return the column names of a table.
 
         Raises
         ------
@@ -100,17 +100,17 @@ class Evidence:
         return self._tables[name][0]
 
     def has(self, name: str) -> bool:
-        """Whether the run wrote a table."""
+        """Check whether the run wrote a table."""
         return f"tables/{name}" in self.files
 
     @property
     def cells(self) -> Any:
-        """Measures of each cell, a frame; read once.
+        """QC measures of each cell, a data frame; read once.
 
         Raises
         ------
         InputError
-            If the table is not there or cannot be read.
+            If the table is missing or cannot be read.
         """
         if self._cells is None:
             self._cells = _read_cells(self.folder / "tables" / CELLS)
@@ -123,37 +123,37 @@ class Evidence:
 
     @property
     def is_other_version(self) -> bool:
-        """Whether another scdiff made it than this one."""
+        """Whether another version of scdiff wrote the run."""
         return self.version != __version__
 
     def cells_of(self, sample: str) -> Any:
-        """Cells of a sample; of ``all``, those of no control unless there are no others."""
+        """Return the cells of a sample; ``all``: cells of all samples except controls, if any."""
         cells = self.cells
         if sample != POOLED:
             return cells[cells["sample"] == sample]
-        control = _is_control(cells)
+        control = _flag_controls(cells)
         return cells if control.all() else cells[~control]
 
 
 def read_evidence(folder: Path, *, batch: str = "") -> Evidence:
-    """Look at the output folder of a run: hash its tables and check their layout.
+    """Read the output folder of a run: hash its tables and check their columns.
 
     Parameters
     ----------
     folder
         Output folder of ``scdiff run``.
     batch
-        Name of the batch; that of the folder where empty.
+        Name of the batch; empty: the name of the folder.
 
     Raises
     ------
     InputError
-        If the run is not finished, or its tables have another layout.
+        If the run is not finished, or its tables have other columns.
     """
     if not (folder / "tables" / FRACTIONS).is_file():
         raise InputError(
-            f"{folder}: holds no tables/{FRACTIONS}, so it is not the folder of a finished "
-            "run. Give what `scdiff run --out` wrote."
+            f"{folder}: tables/{FRACTIONS} is missing, so this is not the folder of a finished "
+            "run. Give the folder that `scdiff run --out` wrote."
         )
     paths = sorted(
         path
@@ -162,15 +162,15 @@ def read_evidence(folder: Path, *, batch: str = "") -> Evidence:
     )
     paths += [folder / name for name in ("run.yaml", VERSIONS) if (folder / name).is_file()]
     files = {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
-    found = Evidence(folder, batch or folder.resolve().name, files, _version(folder))
+    found = Evidence(folder, batch or folder.resolve().name, files, _read_version(folder))
     for name, columns in SCHEMA.items():
         if found.has(name):
             _check_layout(found, name, columns)
     return found
 
 
-def _version(folder: Path) -> str:
-    """Version of scdiff that made a run, by its ``versions.yml``."""
+def _read_version(folder: Path) -> str:
+    """Return the version of scdiff in ``versions.yml``; empty if it is missing."""
     try:
         content = parse_yaml(read_text(folder / VERSIONS))
         return str(content["scdiff"]["scdiff"])
@@ -179,7 +179,7 @@ def _version(folder: Path) -> str:
 
 
 def _check_layout(found: Evidence, name: str, columns: Sequence[str]) -> None:
-    """Refuse a table whose first columns are not those that this version writes."""
+    """Raise InputError if the first columns of a table differ from those of this version."""
     header = found.header(name)
     if header[: len(columns)] == list(columns):
         return
@@ -190,22 +190,22 @@ def _check_layout(found: Evidence, name: str, columns: Sequence[str]) -> None:
     made = (
         f"scdiff {found.version}"
         if found.version
-        else "a version of scdiff that the folder does not name"
+        else "a version of scdiff that the folder does not state"
     )
     raise InputError(
         f"{found.folder}/tables/{name}: column {place + 1} is {seen}, but scdiff "
-        f"{__version__} reads {expected!r} there. "
-        f"The result was made by {made}: run it again with this version to judge it."
+        f"{__version__} needs {expected!r}. "
+        f"The result was written by {made}. Run the batch again with this version."
     )
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         with path.open("rb") as handle:
@@ -215,12 +215,12 @@ def hash_file(path: Path) -> str:
 
 
 def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Read a CSV file: its heading, and its rows as texts.
+    """Read a CSV file; return its header, and its rows as texts.
 
     Raises
     ------
     InputError
-        If it cannot be read, or a row is longer or shorter than the first.
+        If the file cannot be read, or a row has more or fewer fields than the header.
     """
     try:
         text = read_bytes(path, MOST_TABLE_BYTES).decode("utf-8")
@@ -232,14 +232,14 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     odd = next((at for at, row in enumerate(rows) if len(row) != len(header)), None)
     if odd is not None:
         raise InputError(
-            f"{path}: line {odd + 2} has {len(rows[odd])} cells, but the heading has "
+            f"{path}: line {odd + 2} has {len(rows[odd])} fields, but the header has "
             f"{len(header)}: the file is damaged."
         )
     return header, [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def _read_cells(path: Path) -> Any:
-    """Read the measures of the cells.
+    """Read the QC measures of the cells.
 
     Raises
     ------
@@ -256,13 +256,13 @@ def _read_cells(path: Path) -> Any:
         ) from None
 
 
-def _is_control(cells: Any) -> Any:
-    """Which cells come from a control sample."""
+def _flag_controls(cells: Any) -> Any:
+    """Return for each cell whether its sample is a control."""
     return cells["control"].astype(bool) if "control" in cells else cells["sample"].isna()
 
 
 def number(text: str) -> float:
-    """Read a number of a table; NaN where the cell is empty or holds none.
+    """Convert a field of a table to a number; NaN if it is empty or not a number.
 
     >>> number("0.5"), number("")
     (0.5, nan)
@@ -274,7 +274,7 @@ def number(text: str) -> float:
 
 
 def sample_names(evidence: Evidence, *, controls: bool) -> list[str]:
-    """Names of the control samples, or of the other ones, in the order of the table.
+    """Return the names of the control samples, or of the others, in the order of the table.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def sample_names(evidence: Evidence, *, controls: bool) -> list[str]:
         If the table of cells cannot be read.
     """
     cells = evidence.cells
-    chosen = set(cells["sample"][_is_control(cells) == controls].astype(str))
+    chosen = set(cells["sample"][_flag_controls(cells) == controls].astype(str))
     return [
         name
         for name in dict.fromkeys(row["sample"] for row in evidence.table(FRACTIONS))

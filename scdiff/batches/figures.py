@@ -1,4 +1,4 @@
-"""Figures of quality control that a specification may name as ``qc/NAME``: one function each."""
+"""Compute the QC figures that a specification may name as ``qc/NAME``: one function each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["QC_FIGURES"]
 DROPPED = "qc_dropped.csv"
 
 QC_FIGURES: Registry[Callable[[Evidence, str], float]] = Registry("figure of quality control")
-"""Figures that a specification may name as ``qc/NAME``.
+"""QC figures that a specification may name as ``qc/NAME``.
 
-Each takes the run and a sample. The docstring says what it is.
+Each function takes the run and the name of a sample.
 """
 
 
-def _median(evidence: Evidence, sample: str, column: str) -> float:
-    """Median of a measure of the cells of a sample; NaN without cells."""
+def _compute_median(evidence: Evidence, sample: str, column: str) -> float:
+    """Return the median of a QC measure over the cells of a sample; NaN without cells."""
     cells = evidence.cells_of(sample)
     return float(cells[column].median()) if column in cells and len(cells) else math.nan
 
@@ -33,7 +33,7 @@ def _median(evidence: Evidence, sample: str, column: str) -> float:
     facts={"kind": "cells"},
 )
 def count_cells(evidence: Evidence, sample: str) -> float:
-    """Cells after quality control."""
+    """Return the number of cells after quality control."""
     return float(len(evidence.cells_of(sample)))
 
 
@@ -41,8 +41,8 @@ def count_cells(evidence: Evidence, sample: str) -> float:
     "median_umi", summary="median counts per cell", source="field convention", facts={"kind": "UMI"}
 )
 def median_umi(evidence: Evidence, sample: str) -> float:
-    """Median counts per cell."""
-    return _median(evidence, sample, "total_counts")
+    """Return the median counts per cell."""
+    return _compute_median(evidence, sample, "total_counts")
 
 
 @QC_FIGURES.register(
@@ -52,8 +52,8 @@ def median_umi(evidence: Evidence, sample: str) -> float:
     facts={"kind": "genes"},
 )
 def median_genes(evidence: Evidence, sample: str) -> float:
-    """Median genes per cell."""
-    return _median(evidence, sample, "n_genes_by_counts")
+    """Return the median number of genes per cell."""
+    return _compute_median(evidence, sample, "n_genes_by_counts")
 
 
 @QC_FIGURES.register(
@@ -63,18 +63,18 @@ def median_genes(evidence: Evidence, sample: str) -> float:
     facts={"kind": "fraction"},
 )
 def median_mito(evidence: Evidence, sample: str) -> float:
-    """Median share of mitochondrial counts."""
-    return _median(evidence, sample, "pct_counts_mt") / 100
+    """Return the median share of mitochondrial counts, 0-1."""
+    return _compute_median(evidence, sample, "pct_counts_mt") / 100
 
 
 @QC_FIGURES.register(
     "doublets",
-    summary="share of cells that look like doublets",
+    summary="share of cells that are predicted doublets",
     source="field convention",
     facts={"kind": "fraction"},
 )
 def share_doublets(evidence: Evidence, sample: str) -> float:
-    """Share of cells that look like doublets."""
+    """Return the share of cells that are predicted doublets, 0-1."""
     cells = evidence.cells_of(sample)
     return (
         float(cells["predicted_doublet"].astype(bool).mean())
@@ -85,12 +85,12 @@ def share_doublets(evidence: Evidence, sample: str) -> float:
 
 @QC_FIGURES.register(
     "kept",
-    summary="share of the cells that quality control kept",
+    summary="share of cells that passed quality control",
     source="field convention",
     facts={"kind": "fraction"},
 )
 def share_kept(evidence: Evidence, sample: str) -> float:
-    """Share of the cells that quality control kept."""
+    """Return the share of cells that passed quality control, 0-1."""
     names = (
         {sample}
         if sample != POOLED
@@ -107,12 +107,12 @@ def share_kept(evidence: Evidence, sample: str) -> float:
 
 @QC_FIGURES.register(
     "contamination",
-    summary="highest background of a marker, of its level in positive cells",
+    summary="highest background of a marker, relative to its level in positive cells",
     source="field convention",
     facts={"kind": "fraction"},
 )
-def marker_background(evidence: Evidence, sample: str) -> float:  # noqa: ARG001 - a figure of the whole batch
-    """Highest background of a marker, of its level in positive cells."""
+def marker_background(evidence: Evidence, sample: str) -> float:  # noqa: ARG001 - one figure for the whole batch
+    """Return the highest background of a marker, relative to its level in positive cells."""
     rows = evidence.table("markers.csv") if evidence.has("markers.csv") else []
     shares = [
         number(row["background_cp10k"]) / number(row["level_cp10k"])
@@ -122,29 +122,29 @@ def marker_background(evidence: Evidence, sample: str) -> float:  # noqa: ARG001
     return max((share for share in shares if math.isfinite(share)), default=math.nan)
 
 
-def _null(evidence: Evidence, name: str) -> float:
-    """Share of cells that a null calls at a nominal 5 %."""
+def _read_null(evidence: Evidence, name: str) -> float:
+    """Return the share of cells that are called under a null, at a nominal 5 %."""
     rows = evidence.table("calibration.csv") if evidence.has("calibration.csv") else []
     return next((number(row["overall"]) for row in rows if row["null"] == name), math.nan)
 
 
 @QC_FIGURES.register(
     "null_matched",
-    summary="share of cells that sets of other genes call at a nominal 5 %",
+    summary="share of cells called with matched genes instead of markers, nominal 5 %",
     source="field convention",
     facts={"kind": "fraction"},
 )
 def null_matched(evidence: Evidence, sample: str) -> float:  # noqa: ARG001
-    """Share of cells that genes as abundant as the markers call at a nominal 5 %."""
-    return _null(evidence, "matched")
+    """Return the share of cells called with genes as abundant as the markers, nominal 5 %."""
+    return _read_null(evidence, "matched")
 
 
 @QC_FIGURES.register(
     "null_background",
-    summary="share of cells that redrawn background calls at a nominal 5 %",
+    summary="share of cells called with redrawn background counts, nominal 5 %",
     source="field convention",
     facts={"kind": "fraction"},
 )
 def null_background(evidence: Evidence, sample: str) -> float:  # noqa: ARG001
-    """Share of cells that redrawn background calls at a nominal 5 %."""
-    return _null(evidence, "background")
+    """Return the share of cells called with redrawn background counts, nominal 5 %."""
+    return _read_null(evidence, "background")

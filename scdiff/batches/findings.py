@@ -1,4 +1,4 @@
-"""What the measurements of a validation show, section by section."""
+"""Evaluate the measurements of a validation, section by section."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Section = Callable[["pd.DataFrame", float], Finding]
 
 
 def find_all(rows: pd.DataFrame, *, goal: float) -> list[Finding]:
-    """Analyse all sections that the measurements allow; the others explain why not.
+    """Evaluate all sections; a section without data states why it is not evaluated.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Goal of the total error, of the level.
+        Allowable total error, relative to the level.
     """
-    return [_find(title, section, rows, goal) for title, section in SECTIONS.items()]
+    return [_evaluate_section(title, section, rows, goal) for title, section in SECTIONS.items()]
 
 
-def _find(title: str, section: Section, rows: pd.DataFrame, goal: float) -> Finding:
-    """Analyse one section, or say why it cannot be."""
+def _evaluate_section(title: str, section: Section, rows: pd.DataFrame, goal: float) -> Finding:
+    """Evaluate one section; state the reason if it cannot be evaluated."""
     import pandas as pd
 
     try:

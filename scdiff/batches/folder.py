@@ -1,4 +1,4 @@
-"""What a finished run says of itself: the rows that the history keeps of its output folder."""
+"""Read the output folder of a finished run into the rows that the history stores."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NEEDED = (
     "prevalence_high",
     "verdict",
 )
-"""Columns of ``fractions.csv`` without which a run is not taken."""
+"""Columns of ``fractions.csv`` that a run must have."""
 
 NOT_THE_METHOD = ("inputs", "samples", "control", "engine", "scheduler", "report", "seed")
-"""Options that say what is read, or how it is shown, and change nothing of the method."""
+"""Options of inputs, computing and display. They do not change the method."""
 
-_FIGURES = {
+_MEDIAN_NAMES = {
     "total_counts": "median_counts",
     "n_genes_by_counts": "median_genes",
     "pct_counts_mt": "median_mito_percent",
@@ -45,7 +45,7 @@ _FIGURES = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Columns of a run that its output folder tells, and its read-outs."""
+    """Columns of a run that come from its output folder, and its read-outs."""
 
     name: str
     row: dict[str, Any]
@@ -58,45 +58,45 @@ def read_folder(folder: Path) -> RunFolder:
     Parameters
     ----------
     folder
-        What ``scdiff run --out`` was given.
+        Folder that was given to ``scdiff run --out``.
 
     Raises
     ------
     InputError
-        If it is not the folder of a finished run, or a file of it is damaged.
+        If it is not the folder of a finished run, or one of its files is damaged.
     """
     folder = Path(os.path.realpath(folder))
     report, fractions = folder / "report.html", folder / "tables" / "fractions.csv"
     for path in (report, fractions):
         if not path.is_file():
             raise InputError(
-                f"{folder}: there is no {path.relative_to(folder)}, so this is not the folder of a "
-                "finished `scdiff run`."
+                f"{folder}: {path.relative_to(folder)} is missing, so this is not the folder of a "
+                "finished run. Give the folder that `scdiff run --out` wrote."
             )
-    versions = _versions(folder)
+    versions = _read_versions(folder)
     row = {
         "scdiff": versions.get("scdiff", "unknown"),
         "versions": canonical(versions),
-        "options": _options(folder / "run.yaml"),
-        "inputs": canonical(_inputs(folder / "tables" / "input_files.csv")),
-        "qc": canonical(_figures(folder / "tables")),
+        "options": _hash_options(folder / "run.yaml"),
+        "inputs": canonical(_read_inputs(folder / "tables" / "input_files.csv")),
+        "qc": canonical(_read_figures(folder / "tables")),
         "report": str(report),
-        "fractions_sha256": _sha256(fractions),
-        "result_sha256": _sha256(folder / "result.h5ad"),
-        **_kind(folder / "result.h5ad"),
+        "fractions_sha256": _hash_file(fractions),
+        "result_sha256": _hash_file(folder / "result.h5ad"),
+        **_read_kind(folder / "result.h5ad"),
     }
-    return RunFolder(folder.name, row, _readouts(fractions))
+    return RunFolder(folder.name, row, _read_readouts(fractions))
 
 
-def _readouts(path: Path) -> list[dict[str, Any]]:
-    """Take the rows of the table of fractions."""
-    frame = _table(path)
+def _read_readouts(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``fractions.csv``; raise InputError if they are not valid."""
+    frame = _read_table(path)
     if lacking := [name for name in NEEDED if name not in frame.columns]:
         raise InputError(
             f"{path}: column {lacking[0]!r} is missing: this is not a table of fractions."
         )
     if frame.empty:
-        raise InputError(f"{path}: the table of fractions has no row.")
+        raise InputError(f"{path}: the table has no rows.")
     doubled = frame.duplicated(["program", "state", "sample"])
     if doubled.any():
         first = frame[doubled].iloc[0]
@@ -109,7 +109,7 @@ def _readouts(path: Path) -> list[dict[str, Any]]:
         frame[known]
         .astype(object)
         .where(frame[known].notna(), None)
-        .assign(why=_texts(frame, "reason"))
+        .assign(why=_read_texts(frame, "reason"))
         .to_dict("records")
     )
     for name in (
@@ -121,8 +121,8 @@ def _readouts(path: Path) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in rows]
 
 
-def _texts(frame: pd.DataFrame, name: str) -> Any:
-    """Take a column of texts; nothing where it is empty or not there."""
+def _read_texts(frame: pd.DataFrame, name: str) -> Any:
+    """Return a column of texts; None for empty fields or a missing column."""
     if name not in frame.columns:
         return None
     texts = frame[name].astype(object)
@@ -130,18 +130,20 @@ def _texts(frame: pd.DataFrame, name: str) -> Any:
 
 
 def _check_numbers(frame: pd.DataFrame, name: str, path: Path) -> None:
-    """Refuse a column of numbers that holds something else."""
+    """Raise InputError if a column of numbers contains another value."""
     import pandas as pd
 
     if pd.to_numeric(frame[name], errors="coerce").notna().sum() != frame[name].notna().sum():
         bad = frame[name][
             pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna()
         ].iloc[0]
-        raise InputError(f"{path}: column {name!r} holds {format_value(bad)}, not a number.")
+        raise InputError(
+            f"{path}: column {name!r} contains {format_value(bad)}, which is not a number."
+        )
 
 
-def _table(path: Path) -> pd.DataFrame:
-    """Read a table that a run wrote; sample and programme names stay texts."""
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a run; names of samples and programmes stay texts."""
     import io
 
     import pandas as pd
@@ -155,8 +157,8 @@ def _table(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as a table of a run ({reason}).") from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that a run wrote; empty if it is missing."""
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of a run; empty if the file is missing."""
     if not path.is_file():
         return {}
     try:
@@ -166,9 +168,9 @@ def _yaml(path: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _versions(folder: Path) -> dict[str, str]:
-    """Versions that the run recorded."""
-    found = _yaml(folder / "versions.yml").get("scdiff", {})
+def _read_versions(folder: Path) -> dict[str, str]:
+    """Return the package versions that the run recorded."""
+    found = _read_yaml(folder / "versions.yml").get("scdiff", {})
     return (
         {str(name): str(version) for name, version in found.items()}
         if isinstance(found, Mapping)
@@ -176,18 +178,18 @@ def _versions(folder: Path) -> dict[str, str]:
     )
 
 
-def _options(path: Path) -> str | None:
-    """Hash of the options that can change a number; nothing where the run recorded none."""
-    options = _yaml(path)
+def _hash_options(path: Path) -> str | None:
+    """Return the hash of the options of the method; None if the run recorded no options."""
+    options = _read_yaml(path)
     method = {name: value for name, value in options.items() if name not in NOT_THE_METHOD}
     return digest(json.dumps(method, sort_keys=True, default=str)) if options else None
 
 
-def _inputs(path: Path) -> dict[str, str]:
-    """Hash of the input of each sample, as the run recorded it."""
+def _read_inputs(path: Path) -> dict[str, str]:
+    """Return the recorded SHA-256 of the input of each sample."""
     if not path.is_file():
         return {}
-    frame = _table(path)
+    frame = _read_table(path)
     if not {"sample", "sha256"} <= set(frame.columns):
         return {}
     return {
@@ -196,20 +198,20 @@ def _inputs(path: Path) -> dict[str, str]:
     }
 
 
-def _figures(tables: Path) -> dict[str, float]:
-    """Figures of quality control: cells before and after, dropped by reason, medians."""
+def _read_figures(tables: Path) -> dict[str, float]:
+    """Return the QC figures: cells before and after, dropped cells by reason, medians."""
     figures: dict[str, float] = {}
     if (tables / "qc_dropped.csv").is_file():
-        dropped = _table(tables / "qc_dropped.csv").select_dtypes("number").sum()
+        dropped = _read_table(tables / "qc_dropped.csv").select_dtypes("number").sum()
         figures |= {
             str(name) if str(name).startswith("n_") else f"dropped_{name}": float(value)
             for name, value in dropped.items()
         }
-    return figures | _medians(tables / "cells.csv.gz")
+    return figures | _compute_medians(tables / "cells.csv.gz")
 
 
-def _medians(path: Path) -> dict[str, float]:
-    """Medians over cells."""
+def _compute_medians(path: Path) -> dict[str, float]:
+    """Return medians over the cells, without control samples."""
     import zlib
 
     import pandas as pd
@@ -217,20 +219,22 @@ def _medians(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     try:
-        frame = pd.read_csv(path, usecols=lambda name: name in {*_FIGURES, "control"})
+        frame = pd.read_csv(path, usecols=lambda name: name in {*_MEDIAN_NAMES, "control"})
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path}: cannot be read ({' '.join(str(error).split())[:200]})."
         ) from None
     cells = frame[~frame["control"].astype(str).eq("True")] if "control" in frame else frame
     found = {
-        figure: float(cells[name].median()) for name, figure in _FIGURES.items() if name in cells
+        figure: float(cells[name].median())
+        for name, figure in _MEDIAN_NAMES.items()
+        if name in cells
     }
     return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124 - NaN
 
 
-def _kind(path: Path) -> dict[str, str]:
-    """Species and technology, as the stored object has them."""
+def _read_kind(path: Path) -> dict[str, str]:
+    """Return species and technology from the stored object."""
     import h5py
 
     if not path.is_file():
@@ -249,8 +253,8 @@ def _kind(path: Path) -> dict[str, str]:
         ) from None
 
 
-def _sha256(path: Path) -> str | None:
-    """Hash of a file; nothing if it is missing."""
+def _hash_file(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None if the file is missing."""
     if not path.is_file():
         return None
     with path.open("rb") as handle:

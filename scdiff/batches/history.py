@@ -1,7 +1,7 @@
 """The history of batches: runs, decisions, notes and baselines, appended and never changed.
 
-A row is superseded by a later one that says why; both stay. Every function opens a transaction of
-its own.
+A later row supersedes an earlier one and gives the reason; both stay in the history. Every function
+opens its own transaction.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ROLES", "Facts", "History", "open_history"]
 
 ROLES = ("batch", "run control", "reference")
-"""What a run measures: a product batch, or material that is the same every time."""
+"""What a run measures: a product batch, or control material that is the same in every run."""
 
-LONGEST = 200
-"""Most characters of a batch's name."""
+MAX_NAME_LENGTH = 200
+"""Maximum number of characters of a batch name: the width of its column in the database."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the output folder of a run does not tell.
+    """Facts about a run that its output folder does not contain.
 
     ``culture_day`` is in days, ``lots`` maps a reagent to its lot, times are ISO 8601 with a zone.
     """
@@ -52,23 +52,23 @@ class Facts:
     analysed: str | None = None
 
     def columns(self) -> dict[str, Any]:
-        """Give the columns of the table of runs, times in UTC.
+        """Return the columns of the table of runs, with times in UTC.
 
         Raises
         ------
         ConfigError
-            If a value cannot be.
+            If a number is out of range, or a time cannot be read.
         UnknownNameError
             If the role is unknown.
         """
         role = self.role.replace("_", " ").strip()
         if role not in ROLES:
             raise UnknownNameError(
-                f"--role {self.role!r}: no such role. {did_you_mean(self.role, ROLES)}"
+                f"--role {self.role!r}: this role is unknown. {did_you_mean(self.role, ROLES)}"
             )
         for name, value in (("passage", self.passage), ("culture day", self.culture_day)):
             if value is not None and not 0 <= value < 10_000:
-                raise ConfigError(f"{name} {value}: must be 0 or more, and below 10,000.")
+                raise ConfigError(f"{name} {value}: must be at least 0 and below 10,000.")
         plain = {
             name: getattr(self, name)
             for name in (
@@ -89,12 +89,12 @@ class Facts:
 
 
 class History:
-    """A history that is open.
+    """An open history.
 
     Parameters
     ----------
     engine
-        As :func:`scdiff.batches.database.connect` gives it.
+        Returned by :func:`scdiff.batches.database.connect`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -103,15 +103,16 @@ class History:
     def add_run(
         self, run: RunFolder, facts: Facts, *, reason: str | None = None, again: bool = False
     ) -> tuple[Entry, bool]:
-        """Append one run (:meth:`add_runs`).
+        """Append one run, as :meth:`add_runs` does.
 
         Parameters
         ----------
         run, facts, reason
             As in :meth:`add_runs`.
         again
-            Let a run of the same inputs supersede the one of its batch, for the reason that shows
-            (version or options changed), with the facts of that one.
+            Whether a run of the same inputs may supersede the earlier run of its batch without a
+            given reason. The reason is then found by comparison (changed version or options), and
+            missing facts are copied from the earlier run.
 
         Raises
         ------
@@ -127,39 +128,40 @@ class History:
         reason: str | None = None,
         again: bool = False,
     ) -> list[tuple[Entry, bool]]:
-        """Append runs, all or none; a run with the same numbers as before is not repeated.
+        """Append all runs or none; skip a run that has the same numbers as before.
 
         Parameters
         ----------
         runs
-            Of each, what its folder says and what it does not say, in the order of analysis.
+            For each run its output folder and the facts that the folder does not contain, in the
+            order of analysis.
         reason
-            Why they supersede the runs of their batches that are there; needed where there are any.
-            Facts that are not given stay those of the run that is superseded.
+            Why these runs supersede earlier runs of the same batches; required if there are any.
+            Missing facts are copied from the superseded run.
         again
             As in :meth:`add_run`.
 
         Returns
         -------
-        Of each the entry, and whether it is new.
+        For each run its entry, and whether the entry is new.
 
         Raises
         ------
         ConfigError
-            If a batch is there with other numbers and no reason is given, or its time precedes the
-            last row.
+            If the history has this batch with other numbers and no reason is given, or if the time
+            is earlier than the last row.
         """
         prepared = [
             (
                 run,
-                _batch_name(run.name if facts.batch is None else facts.batch),
+                _check_batch_name(run.name if facts.batch is None else facts.batch),
                 facts.columns(),
                 times.utc(facts.analysed, option="--analysed"),
             )
             for run, facts in runs
         ]
         with database.alone(self.engine) as connection:
-            return [_add(connection, *one, reason=reason, again=again) for one in prepared]
+            return [_add_run(connection, *one, reason=reason, again=again) for one in prepared]
 
     def add_note(self, batch: str, note: Mapping[str, str | None]) -> Entry:
         """Append a note on a run.
@@ -169,33 +171,35 @@ class History:
         batch
             Name of the batch, or number of the entry.
         note
-            ``cause``, ``action``, ``who``, and where it answers a broken rule ``chart`` and
-            ``rule``.
+            ``cause``, ``action`` and ``who``; also ``chart`` and ``rule`` if the note answers a
+            rule violation.
 
         Raises
         ------
         ConfigError
-            If cause, action or name is empty.
+            If ``cause``, ``action`` or ``who`` is empty.
         UnknownNameError
             If the run is unknown.
         """
         for name in ("cause", "action", "who"):
             if not (note.get(name) or "").strip():
-                raise ConfigError(f"--{name}: a note says cause, action and who; {name} is empty.")
+                raise ConfigError(
+                    f"--{name} is empty: a note needs a cause, an action and a name (--who)."
+                )
         with database.alone(self.engine) as connection:
-            run = _run_named(connection, batch)
+            run = _find_run(connection, batch)
             return append(connection, "note", {"run": run, **note}, recorded=times.now())
 
     def add_decision(self, batch: str, decision: Mapping[str, str | None]) -> Entry:
-        """Append the decision of a release on a run.
+        """Append the release decision on a run.
 
         Parameters
         ----------
         batch
             Name of the batch, or number of the entry.
         decision
-            ``specification``, ``decision``, and where known ``version``, ``sha256``, ``page``,
-            ``who``.
+            ``specification`` and ``decision``; also ``version``, ``sha256`` (of ``release.json``),
+            ``page`` and ``who`` if they are known.
 
         Raises
         ------
@@ -206,7 +210,7 @@ class History:
             return append(
                 connection,
                 "decision",
-                {"run": _run_named(connection, batch), **decision},
+                {"run": _find_run(connection, batch), **decision},
                 recorded=times.now(),
             )
 
@@ -215,7 +219,7 @@ class History:
 
         Returns
         -------
-        The entry, and the version.
+        The entry, and the version number.
 
         Raises
         ------
@@ -229,31 +233,31 @@ class History:
             version = (connection.execute(query).scalar() or 0) + 1
             if version > 1 and not row.get("reason"):
                 raise ConfigError(
-                    f"baseline {row['name']!r} is locked as version {version - 1}. Say with "
-                    "--reason why there is a new one, or give another name."
+                    f"baseline {row['name']!r} is already locked as version {version - 1}. Give "
+                    "the reason for a new version with --reason, or choose another name."
                 )
             return append(
                 connection, "baseline", dict(row) | {"version": version}, recorded=times.now()
             ), version
 
     def runs(self, *, superseded: bool = False) -> pd.DataFrame:
-        """Read the runs in their order; those that a later one supersedes only where asked for."""
+        """Return the runs in their order; ``superseded`` includes the superseded ones."""
         return self._frame(RUNS, superseded=superseded)
 
     def notes(self) -> pd.DataFrame:
-        """Read the notes."""
+        """Return all notes."""
         return self._frame(NOTES, superseded=True)
 
     def decisions(self) -> pd.DataFrame:
-        """Read the decisions of releases."""
+        """Return all release decisions."""
         return self._frame(DECISIONS, superseded=True)
 
     def baselines(self) -> pd.DataFrame:
-        """Read the locked baselines."""
+        """Return all locked baselines."""
         return self._frame(BASELINES, superseded=True)
 
     def readouts(self, program: str | None = None, state: str | None = None) -> pd.DataFrame:
-        """Read the read-outs of all runs, or one of them; ``number`` is the entry of the run."""
+        """Return the read-outs of all runs; ``number`` is the entry number of the run."""
         query = sa.select(READOUTS).order_by(
             READOUTS.c.number, READOUTS.c.program, READOUTS.c.state, READOUTS.c.sample
         )
@@ -262,13 +266,13 @@ class History:
         return self._read(query, READOUTS)
 
     def successors(self) -> dict[int, int]:
-        """Map each superseded run to the entry that replaced it."""
+        """Map each superseded run to the entry that supersedes it."""
         query = sa.select(RUNS.c.supersedes, RUNS.c.number).where(RUNS.c.supersedes.is_not(None))
         with database.reading(self.engine) as connection:
             return {int(row.supersedes): int(row.number) for row in connection.execute(query)}
 
     def readout_names(self) -> list[tuple[str, str]]:
-        """Programme and state of every read-out that a run has."""
+        """Return programme and state of every read-out in the history."""
         query = (
             sa.select(READOUTS.c.program, READOUTS.c.state)
             .distinct()
@@ -278,16 +282,16 @@ class History:
             return [(str(row.program), str(row.state)) for row in connection.execute(query)]
 
     def entries(self) -> pd.DataFrame:
-        """Read numbers, kinds, times and hashes of all entries."""
+        """Return number, kind, time and hash of every entry."""
         return self._read(sa.select(ENTRIES).order_by(ENTRIES.c.number), ENTRIES)
 
     def verify(self) -> tuple[Entry, list[Fault]]:
-        """Recompute the chain; return its head and what does not hold."""
+        """Recompute the hash chain; return its head and all faults."""
         with database.reading(self.engine) as connection:
             return head_of(connection), find_faults(connection)
 
     def holds(self, hash_: str) -> int | None:
-        """Find the entry of a hash that was written down before."""
+        """Return the number of the entry with this hash; ``None`` if there is no such entry."""
         with database.reading(self.engine) as connection:
             query = sa.select(ENTRIES.c.number).where(
                 ENTRIES.c.hash.startswith(hash_, autoescape=True)
@@ -295,7 +299,7 @@ class History:
             return connection.execute(query).scalar()
 
     def _frame(self, table: sa.Table, *, superseded: bool) -> pd.DataFrame:
-        """Read a table with the time at which each row was recorded."""
+        """Return a table with the time at which each row was recorded."""
         columns = [*table.columns, ENTRIES.c.recorded]
         query = (
             sa.select(*columns)
@@ -310,7 +314,7 @@ class History:
         )
 
     def _read(self, query: Any, table: sa.Table, *more: str) -> pd.DataFrame:
-        """Run a query; give its rows as a frame."""
+        """Run a query; return its rows as a data frame."""
         import pandas as pd
 
         with database.reading(self.engine) as connection:
@@ -319,7 +323,7 @@ class History:
 
 
 def open_history(url: str, *, create: bool = False) -> History:
-    """Open the history at a URL of SQLAlchemy; make it if ``create`` is set.
+    """Open the history at a SQLAlchemy URL; create it if ``create`` is set.
 
     Raises
     ------
@@ -329,7 +333,7 @@ def open_history(url: str, *, create: bool = False) -> History:
     return History(database.connect(url, create=create))
 
 
-def _add(
+def _add_run(
     connection: Connection,
     run: RunFolder,
     batch: str,
@@ -339,25 +343,22 @@ def _add(
     reason: str | None,
     again: bool,
 ) -> tuple[Entry, bool]:
-    """Append one run within a transaction."""
-    there = _current_run(connection, batch)
+    """Append one run within an open transaction."""
+    there = _find_current_run(connection, batch)
     if there is None and reason is not None:
-        raise ConfigError(
-            f"--supersede: the history has no run of batch {batch!r} that could be superseded."
-        )
+        raise ConfigError(f"--supersede: the history has no run of batch {batch!r} to supersede.")
     replaced: dict[str, Any] = {}
     if there is not None:
         if again:
             columns["role"] = there["role"]
-        if reason is None and _same(there, run.row, columns):
-            return Entry(there["number"], _hash(connection, there["number"])), False
-        reason = reason or (_what_changed(there, run.row) if again else None)
+        if reason is None and _is_unchanged(there, run.row, columns):
+            return Entry(there["number"], _read_hash(connection, there["number"])), False
+        reason = reason or (_explain_change(there, run.row) if again else None)
         if reason is None:
             raise ConfigError(
-                f"batch {batch!r} is in the history with other numbers or facts (entry "
-                f"{there['number']}). Say with "
-                "`scdiff history add --supersede` why this run replaces it, or give another name "
-                "with --batch."
+                f"batch {batch!r} is already in the history with other numbers or facts (entry "
+                f"{there['number']}). Give the reason why this run replaces it with `scdiff "
+                "history add --supersede`, or another name with --batch."
             )
         replaced = {"supersedes": there["number"], "reason": reason}
         columns = {name: there[name] if value is None else value for name, value in columns.items()}
@@ -367,8 +368,8 @@ def _add(
     return append(connection, "run", row, recorded=times.now(), readouts=run.readouts), True
 
 
-def _what_changed(there: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
-    """Say why a run gave other numbers; nothing where its inputs differ, as of another batch."""
+def _explain_change(there: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """Return why a run gave other numbers; ``None`` if its inputs differ: another batch."""
     if there["inputs"] != found.get("inputs") or there["inputs"] is None:
         return None
     if there["scdiff"] != found["scdiff"]:
@@ -380,18 +381,19 @@ def _what_changed(there: Mapping[str, Any], found: Mapping[str, Any]) -> str | N
     )
 
 
-def _batch_name(name: str) -> str:
-    """Check the name of a batch."""
+def _check_batch_name(name: str) -> str:
+    """Return the name of a batch without outer spaces; raise ConfigError if it is not valid."""
     name = name.strip()
-    if not name or len(name) > LONGEST or not name.isprintable():
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise ConfigError(
-            f"--batch {name[:40]!r}: a batch's name has 1 to {LONGEST} printable characters."
+            f"--batch {name[:40]!r}: a batch name must have 1 to {MAX_NAME_LENGTH} printable "
+            "characters."
         )
     return name
 
 
-def _current_run(connection: Connection, batch: str) -> dict[str, Any] | None:
-    """Find the run of a batch that none supersedes."""
+def _find_current_run(connection: Connection, batch: str) -> dict[str, Any] | None:
+    """Return the current run of a batch: the one that no other run supersedes."""
     row = (
         connection.execute(
             sa.select(RUNS).where(RUNS.c.batch == batch).order_by(RUNS.c.number.desc()).limit(1)
@@ -402,8 +404,10 @@ def _current_run(connection: Connection, batch: str) -> dict[str, Any] | None:
     return None if row is None else dict(row)
 
 
-def _same(there: Mapping[str, Any], found: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
-    """Whether a run brings nothing new: same read-outs, options, version and facts."""
+def _is_unchanged(
+    there: Mapping[str, Any], found: Mapping[str, Any], columns: Mapping[str, Any]
+) -> bool:
+    """Check whether a run adds nothing: same read-outs, options, version and facts."""
     keys = ("fractions_sha256", "options", "scdiff")
     facts = {name: value for name, value in columns.items() if value is not None}
     return all(there[key] == found[key] for key in keys) and all(
@@ -411,16 +415,16 @@ def _same(there: Mapping[str, Any], found: Mapping[str, Any], columns: Mapping[s
     )
 
 
-def _hash(connection: Connection, number: int) -> str:
-    """Hash of an entry."""
+def _read_hash(connection: Connection, number: int) -> str:
+    """Return the hash of an entry."""
     return str(
         connection.execute(sa.select(ENTRIES.c.hash).where(ENTRIES.c.number == number)).scalar_one()
     )
 
 
-def _run_named(connection: Connection, batch: str) -> int:
-    """Find the run of a batch, by its name or the number of its entry."""
-    found = _current_run(connection, batch)
+def _find_run(connection: Connection, batch: str) -> int:
+    """Return the entry number of a run, found by batch name or by entry number."""
+    found = _find_current_run(connection, batch)
     if found is not None:
         return int(found["number"])
     if (
@@ -433,11 +437,11 @@ def _run_named(connection: Connection, batch: str) -> int:
         .scalars()
         .all()
     )
-    raise UnknownNameError(f"the history has no batch {batch!r}. {_near(batch, names)}")
+    raise UnknownNameError(f"the history has no batch {batch!r}. {_suggest_batches(batch, names)}")
 
 
-def _near(batch: str, names: Sequence[str]) -> str:
-    """End a sentence on an unknown batch: the near match, and some of the names."""
+def _suggest_batches(batch: str, names: Sequence[str]) -> str:
+    """Return a hint for an unknown batch: the closest name, and some of the others."""
     import difflib
 
     near = difflib.get_close_matches(batch, names, n=1)

@@ -1,6 +1,7 @@
-"""Limits found by experiment.
+"""Estimate LoB, LoD and LoQ from measurements, as CLSI EP17-A2 describes.
 
-Of blank by rank, of detection by probit, of quantification by the precision profile.
+Limit of blank (LoB) by rank, limit of detection (LoD) by probit, limit of quantification (LoQ) by
+the precision profile and the total error.
 """
 
 from __future__ import annotations
@@ -30,29 +31,30 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 STEEPEST = 60.0
-"""Highest slope of the probit line per tenfold level.
+"""Highest slope of the probit line, per factor of ten of the level.
 
-Steeper, all levels are found or none, and the line has no slope of its own.
+If the data allow a steeper line, every level has a hit rate of 0 or 1 and the slope is not defined.
 """
-MOST_ROUNDS, LEAST_VARIANCE = 60, 1e-9
-"""Rounds of the fit of a variance function.
 
-Least variance, of the largest seen, that a weight is taken from.
+MOST_ROUNDS, LEAST_VARIANCE = 60, 1e-9
+"""Limits of the fit of the variance function; chosen, not tuned.
+
+Maximum number of iterations; smallest variance for a weight, relative to the largest variance.
 """
 
 FARTHEST = 2.0
-"""Times the highest level up to which a limit of detection is stated.
+"""A LoD above this multiple of the highest level is not stated: no measurement supports it.
 
-Beyond, no measurement speaks of it.
+Chosen, not tuned.
 """
 
 Z_BOTH = 2.0
-"""Standard deviations that the total error adds to the bias."""
+"""Number of standard deviations that the total error adds to the bias (about 95 %)."""
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A limit with its 95 % interval; NaN where it cannot be found."""
+    """A limit with its 95 % interval; NaN if it cannot be estimated."""
 
     value: float
     low: float
@@ -60,7 +62,7 @@ class Bounded:
 
 
 def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
-    """Limit of blank by rank: the value that 95 % of blanks do not exceed.
+    """Estimate the limit of blank by rank: 95 % of the blanks do not exceed it.
 
     Parameters
     ----------
@@ -72,12 +74,12 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
     Raises
     ------
     InputError
-        If values are missing.
+        If there are no blanks.
 
     Source
     ------
-    CLSI EP17-A2, non-parametric: rank 0.5 + 0.95 n, between two ranks by their weighted mean;
-    interval by binomial ranks
+    CLSI EP17-A2, non-parametric: rank 0.5 + 0.95 n, interpolated between two ranks; interval by
+    binomial ranks
 
     >>> find_blank_limit(range(1, 61)).value
     57.5
@@ -87,42 +89,40 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
     if not n:
         raise InputError("a limit of blank needs at least one blank.")
     low, high = (int(binom.ppf(tail, n, share)) for tail in (0.025, 0.975))
-    value = _at_rank(ordered, 0.5 + share * n)
+    value = _interpolate_rank(ordered, 0.5 + share * n)
     return Bounded(value, float(ordered[max(low - 1, 0)]), float(ordered[min(high, n - 1)]))
 
 
-def _at_rank(ordered: Floats, rank: float) -> float:
-    """Value at a rank, counted from 1, between two ranks by their weighted mean."""
+def _interpolate_rank(ordered: Floats, rank: float) -> float:
+    """Return the value at a rank, counted from 1; interpolate between two ranks."""
     return float(np.interp(rank, np.arange(1, len(ordered) + 1), ordered))
 
 
 def find_detection_limit(
     levels: Any, detected: Any, tested: Any, *, power: float = 0.95
 ) -> Bounded:
-    """Limit of detection.
+    """Estimate the limit of detection by probit regression on the logarithm of the level.
 
-    The level that is found in 95 of 100 measurements, by a probit line on the logarithm of the
-    level.
+    The limit is the level with a hit rate of 95 %.
 
     Parameters
     ----------
     levels
         Levels above 0, shape (n,).
     detected, tested
-        Of each level, how many measurements found it, of how many, shape (n,).
+        Number of measurements with a detection, and of all measurements, at each level; shape (n,).
     power
-        Share that must be found, between 0 and 1.
+        Hit rate at the limit, between 0 and 1.
 
     Returns
     -------
-    The limit with its 95 % interval by profile likelihood. Where every level is found in all
-    measurements, or in none, the value is NaN and the end of the interval that is known stands
-    beside it.
+    The limit with its 95 % interval by profile likelihood. If all measurements or no measurements
+    are detected, the value is NaN and only one end of the interval is known.
 
     Raises
     ------
     InputError
-        If the levels are not above 0.
+        If there are no levels, or a level is not above 0.
 
     Source
     ------
@@ -130,7 +130,7 @@ def find_detection_limit(
     """
     x, found, all_of = (np.asarray(part, dtype=float) for part in (levels, detected, tested))
     if not len(x) or x.min() <= 0:
-        raise InputError("a probit line needs levels above 0.")
+        raise InputError("probit regression needs levels above 0.")
     if not 0 < found.sum() < all_of.sum():
         known = (0.0, float(x.min())) if found.sum() else (float(x.max()), np.inf)
         return Bounded(np.nan, *known)
@@ -141,14 +141,14 @@ def find_detection_limit(
         return Bounded(np.nan, 0.0, np.inf)
     allowed = lowest + chi2.ppf(0.95, 1) / 2
     low, high = (
-        10 ** _end(lambda at: line.profile(at) - allowed, limit, side) for side in (-1.0, 1.0)
+        10 ** _find_end(lambda at: line.profile(at) - allowed, limit, side) for side in (-1.0, 1.0)
     )
     return Bounded(float(10**limit), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A probit line through counts, given by its slope and the logarithm of its limit."""
+    """A probit line through hit rates: its parameters are the slope and log10 of the limit."""
 
     position: Floats
     found: Floats
@@ -156,12 +156,12 @@ class _Line:
     height: float
 
     def loss(self, slope: float, limit: float) -> float:
-        """Negative log-likelihood."""
+        """Return the negative log-likelihood."""
         z = slope * (self.position - limit) + self.height
         return -float(self.found @ norm.logcdf(z) + (self.tested - self.found) @ norm.logsf(z))
 
     def best(self) -> tuple[float, float, float]:
-        """Slope, limit and loss of the best line."""
+        """Return slope, limit and loss of the best line."""
         starts = [
             (slope, at)
             for slope in (2.0, 5.0, 15.0)
@@ -182,7 +182,7 @@ class _Line:
         return float(fit.x[0]), float(fit.x[1]), float(fit.fun)
 
     def profile(self, limit: float) -> float:
-        """Loss of the best line whose limit is given."""
+        """Return the loss of the best line with a given limit."""
         parts = np.array([0.0, 2.0, 6.0, 20.0, STEEPEST])
         fits = [
             minimize_scalar(self.loss, bounds=(a, b), args=(limit,), method="bounded")
@@ -191,8 +191,8 @@ class _Line:
         return float(min(fit.fun for fit in fits))
 
 
-def _end(above: Callable[[float], float], limit: float, side: float) -> float:
-    """Farthest limit on one side that the data allow; up to three decades away."""
+def _find_end(above: Callable[[float], float], limit: float, side: float) -> float:
+    """Return the end of the interval on one side, at most three decades from the limit."""
     step = 0.02
     inner = limit
     while step < 3:
@@ -205,56 +205,54 @@ def _end(above: Callable[[float], float], limit: float, side: float) -> float:
 
 @dataclass(frozen=True)
 class Profile:
-    """Variance as a function of the level.
-
-    ``a + b level + c level**2``, each coefficient 0 or more.
+    """Precision profile: variance ``a + b level + c level**2``, each coefficient 0 or more.
 
     Parameters
     ----------
     coefficients
         a, b, c.
     draws
-        Coefficients fitted to variances drawn from the fit, shape (n, 3): how sure the
-        profile is.
+        Coefficients fitted to variances that were drawn from the fit (parametric bootstrap), shape
+        (n, 3).
     """
 
     coefficients: Floats
     draws: Floats
 
     def sd(self, level: Any) -> Floats:
-        """Give the standard deviation at levels, shape (n,)."""
-        return np.sqrt(_powers(level) @ self.coefficients)
+        """Return the standard deviation at levels, shape (n,)."""
+        return np.sqrt(_compute_powers(level) @ self.coefficients)
 
     def sd_high(self, level: Any, *, confidence: float = 0.95) -> Floats:
-        """Upper one-sided bound of the standard deviation at levels, shape (n,)."""
-        return np.quantile(np.sqrt(_powers(level) @ self.draws.T), confidence, axis=1)
+        """Return the upper one-sided bound of the standard deviation at levels, shape (n,)."""
+        return np.quantile(np.sqrt(_compute_powers(level) @ self.draws.T), confidence, axis=1)
 
 
-def _powers(level: Any) -> Floats:
-    """Powers 0, 1 and 2 of levels, shape (n, 3)."""
+def _compute_powers(level: Any) -> Floats:
+    """Return powers 0, 1 and 2 of levels, shape (n, 3)."""
     return np.vander(np.atleast_1d(np.asarray(level, dtype=float)), 3, increasing=True)
 
 
 def fit_profile(
     levels: Any, variances: Any, freedom: Any, *, draws: int = 200, seed: int = 0
 ) -> Profile:
-    """Fit the precision profile to variances, each distributed as chi squared about its own.
+    """Fit the precision profile to variances, each with a scaled chi-squared distribution.
 
     Parameters
     ----------
     levels, variances
-        Levels and the variances seen there, shape (n,), 0 or more.
+        Levels and the variances at each, shape (n,), 0 or more.
     freedom
         Degrees of freedom of each variance, shape (n,), 1 or more.
     draws
-        Sets of variances that are drawn for the bounds of the profile.
+        Number of bootstrap draws for the bounds of the profile.
     seed
         Start of the random generator.
 
     Raises
     ------
     InputError
-        If levels are missing.
+        If there are no levels.
 
     Source
     ------
@@ -265,18 +263,15 @@ def fit_profile(
         raise InputError("a precision profile needs at least one level.")
     best = _fit_variance(u, seen, df)
     rng = np.random.default_rng(seed)
-    expected = _powers(u) @ best
+    expected = _compute_powers(u) @ best
     again = [_fit_variance(u, expected * rng.chisquare(df) / df, df) for _ in range(draws)]
     return Profile(best, np.array(again))
 
 
 def _fit_variance(u: Floats, seen: Floats, df: Floats) -> Floats:
-    """Most likely coefficients.
-
-    Least squares without negative ones, weighted again by the fitted variances.
-    """
+    """Return the coefficients: non-negative least squares, reweighted by the fitted variances."""
     top, high = max(float(u.max()), 1e-300), max(float(seen.max()), 1e-300)
-    powers, variance = _powers(u / top), seen / high
+    powers, variance = _compute_powers(u / top), seen / high
     coefficient, _ = nnls(powers, variance)
     for _ in range(MOST_ROUNDS):
         weight = np.sqrt(df) / np.maximum(powers @ coefficient, LEAST_VARIANCE)
@@ -288,7 +283,7 @@ def _fit_variance(u: Floats, seen: Floats, df: Floats) -> Floats:
 
 
 def total_error(bias: Any, sd: Any, level: Any) -> Floats:
-    """Total error, of the level: the bias without its sign and two standard deviations.
+    """Return the total error relative to the level: absolute bias plus two standard deviations.
 
     >>> float(total_error(-0.001, 0.002, 0.02))
     0.25
@@ -299,21 +294,22 @@ def total_error(bias: Any, sd: Any, level: Any) -> Floats:
 def find_quantification_limit(
     profile: Profile, span: tuple[float, float], *, bias: float, goal: float
 ) -> Bounded:
-    """Limit of quantification: the least level above which the total error meets its goal.
+    """Estimate the limit of quantification: the lowest level with an allowable total error.
 
-    The value uses the upper bound of the standard deviation, so that the goal is met with
-    confidence; ``low`` on the fitted one. Never below the least level that was tested.
+    All higher levels have an allowable total error, too. The value uses the upper bound of the
+    standard deviation, so the goal is met with confidence; ``low`` uses the fitted standard
+    deviation. The value is never below the lowest tested level.
 
     Parameters
     ----------
     profile
         The precision profile.
     span
-        Least and highest level that were tested.
+        Lowest and highest tested level.
     bias
-        Bias, of the level, as seen over the levels.
+        Mean bias over the levels, relative to the level.
     goal
-        Highest total error, of the level.
+        Allowable total error, relative to the level.
 
     Source
     ------
@@ -324,12 +320,12 @@ def find_quantification_limit(
         total_error(bias * grid, sd, grid) <= goal
         for sd in (profile.sd_high(grid), profile.sd(grid))
     )
-    value, low = (_first_kept(grid, kept) for kept in (upper, fitted))
+    value, low = (_find_first_kept(grid, kept) for kept in (upper, fitted))
     return Bounded(value, low, value)
 
 
-def _first_kept(grid: Floats, kept: Any) -> float:
-    """Least level above which a goal is met; NaN if the highest level misses it."""
+def _find_first_kept(grid: Floats, kept: Any) -> float:
+    """Return the lowest level from which a goal is always met; NaN if the highest misses it."""
     broken = np.flatnonzero(~kept)
     start = int(broken[-1]) + 1 if len(broken) else 0
     return float(grid[start]) if start < len(grid) else np.nan

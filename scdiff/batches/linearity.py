@@ -1,4 +1,4 @@
-"""Linearity: the line through the levels, how far each lies off it, whether a curve is better."""
+"""Test linearity: fit a line through the levels, and test the deviation from the line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Linearity:
-    """A line through the levels.
+    """A line through the levels, with the deviation of each level.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class Linearity:
     slope_interval, intercept_interval
         95 % intervals.
     p_deviation
-        Of the test of deviation: lack of fit of the line against the scatter of the replicates.
+        P value of lack of fit: deviation from the line against the scatter of replicates.
     p_curve
-        Of the highest coefficient of the best polynomial above first order, the least of second
-        and third order.
+        P value of a curve: the smaller one of the highest coefficients of a polynomial of second
+        and of third order.
     levels, deviation, deviation_low, deviation_high
-        By level, the mean measured less what the line gives, with its 95 % interval, in the unit
-        of the measurements.
+        Mean measured value minus the value of the line, by level, with its 95 % interval, in the
+        unit of the measurements.
     """
 
     slope: float
@@ -51,19 +51,21 @@ class Linearity:
 
     @property
     def worst(self) -> float:
-        """Largest deviation, of what the line gives there, without the sign."""
+        """Largest absolute deviation, relative to the value of the line."""
         line = self.intercept + self.slope * self.levels
         return float(np.max(np.abs(self.deviation) / np.maximum(np.abs(line), 1e-12)))
 
 
 def fit_linearity(expected: Any, measured: Any) -> Linearity:
-    """Fit the line, each level weighted by the inverse of its variance by the precision profile.
+    """Fit the line by weighted least squares; weights are inverse variances.
+
+    The variance of each level comes from the precision profile.
 
     Parameters
     ----------
     expected, measured
-        Of each measurement, shape (n,); three or more levels, of which each has two or more
-        measurements.
+        Expected and measured value of each measurement, shape (n,). There must be three or more
+        levels with two or more measurements each.
 
     Raises
     ------
@@ -79,14 +81,14 @@ def fit_linearity(expected: Any, measured: Any) -> Linearity:
     levels, place, count = np.unique(x, return_inverse=True, return_counts=True)
     if len(levels) < 3 or count.min() < 2:
         raise InputError(
-            "linearity needs three or more levels of two or more measurements; given are "
-            f"{len(levels)} levels."
+            "linearity needs three or more levels with two or more measurements each, but there "
+            f"are {len(levels)} levels, or one has a single measurement."
         )
     means = np.bincount(place, y) / count
     within = np.bincount(place, (y - means[place]) ** 2) / (count - 1)
-    variance = _smooth(levels, within, count)
+    variance = _smooth_variances(levels, within, count)
     weight = 1 / variance[place]
-    line, covariance = _weighted(np.column_stack([np.ones_like(x), x]), y, weight)
+    line, covariance = _fit_weighted(np.column_stack([np.ones_like(x), x]), y, weight)
     freedom = len(x) - len(levels)
     reach = float(t.ppf(0.975, freedom))
     ends = [
@@ -99,10 +101,10 @@ def fit_linearity(expected: Any, measured: Any) -> Linearity:
         float(line[0]),
         ends[1],
         ends[0],
-        _lack_of_fit(
+        _test_lack_of_fit(
             deviation, count / variance, float(((count - 1) * within) @ (1 / variance)), freedom
         ),
-        _curvature(x, y, weight, len(levels), freedom),
+        _test_curvature(x, y, weight, len(levels), freedom),
         levels,
         deviation,
         deviation - margin,
@@ -110,37 +112,37 @@ def fit_linearity(expected: Any, measured: Any) -> Linearity:
     )
 
 
-def _weighted(design: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Weighted least squares: coefficients and their covariance, by the variances of the levels."""
+def _fit_weighted(design: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return the coefficients of weighted least squares, and their covariance."""
     scaled = design * weight[:, None]
     inverse = np.linalg.inv(design.T @ scaled)
     return np.asarray(inverse @ (scaled.T @ y)), np.asarray(inverse, dtype=np.float64)
 
 
-def _smooth(levels: Floats, within: Floats, count: Any) -> Floats:
-    """Variance of each level by the precision profile.
+def _smooth_variances(levels: Floats, within: Floats, count: Any) -> Floats:
+    """Return the variance of each level by the precision profile.
 
-    That of a few replicates alone is too unsure for a weight.
+    The variance of a few replicates is too uncertain for a weight.
     """
     profile = fit_profile(levels, within, count - 1, draws=1)
     return np.asarray(np.maximum(profile.sd(levels) ** 2, np.max(within) * 1e-6 + 1e-300))
 
 
-def _lack_of_fit(deviation: Floats, weight: Floats, scatter: float, freedom: int) -> float:
-    """P value of deviations from the line as large as these by the scatter of the replicates."""
+def _test_lack_of_fit(deviation: Floats, weight: Floats, scatter: float, freedom: int) -> float:
+    """Return the P value of the lack of fit, an F test against the scatter of replicates."""
     more = len(deviation) - 2
     ratio = float(weight @ deviation**2) / more / max(scatter / freedom, 1e-300)
     return float(f_distribution.sf(ratio, more, freedom))
 
 
-def _curvature(x: Floats, y: Floats, weight: Floats, n_levels: int, freedom: int) -> float:
-    """Least P value of the highest coefficient of two polynomials, doubled for two looks."""
+def _test_curvature(x: Floats, y: Floats, weight: Floats, n_levels: int, freedom: int) -> float:
+    """Return the P value of a curve: of two polynomials, with Bonferroni correction."""
     centre, width = x.mean(), max(float(np.ptp(x)), 1e-300)
     found = []
     for order in (2, 3):
         if n_levels > order:
             design = np.vander((x - centre) / width, order + 1, increasing=True)
-            coefficient, covariance = _weighted(design, y, weight)
+            coefficient, covariance = _fit_weighted(design, y, weight)
             found.append(
                 2 * float(t.sf(abs(coefficient[-1]) / np.sqrt(covariance[-1, -1]), freedom))
             )

@@ -1,4 +1,4 @@
-"""The history as tables: on the terminal, and as CSV."""
+"""Show the history as tables: on the terminal, and as CSV files."""
 
 from __future__ import annotations
 
@@ -37,35 +37,36 @@ HEADING = (
 def list_rows(
     history: History, *, last: int, superseded: bool = False
 ) -> tuple[list[tuple[str, ...]], int]:
-    """Give the last runs as rows of text, the heading first, and the number of all runs."""
+    """Return the last runs as rows of text with a header, and the number of all runs."""
     runs = history.runs(superseded=superseded)
     readouts = history.readouts(*MAIN)
     main = readouts[readouts["sample"] == "all"].set_index("number")
     rows = [
-        _row(run, main.loc[run["number"]] if run["number"] in main.index else None)
+        _format_run(run, main.loc[run["number"]] if run["number"] in main.index else None)
         for run in runs.tail(last).to_dict("records")
     ]
     return [HEADING, *rows], len(runs)
 
 
-def _row(run: Mapping[Any, Any], readout: pd.Series | None) -> tuple[str, ...]:
-    """Say one run."""
+def _format_run(run: Mapping[Any, Any], readout: pd.Series | None) -> tuple[str, ...]:
+    """Return the row of one run."""
     facts = tuple(
-        _text(run[name]) for name in ("number", "analysed", "batch", "role", "donor", "passage")
+        _format_value(run[name])
+        for name in ("number", "analysed", "batch", "role", "donor", "passage")
     )
     if readout is None:
-        return (*facts, "", "", "no such read-out", _text(run["scdiff"]))
+        return (*facts, "", "", "no read-out", _format_value(run["scdiff"]))
     return (
         *facts,
-        _text(readout["n_cells"]),
+        _format_value(readout["n_cells"]),
         format_readout(readout),
         str(readout["verdict"]),
-        _text(run["scdiff"]),
+        _format_value(run["scdiff"]),
     )
 
 
 def format_readout(readout: pd.Series) -> str:
-    """Format a read-out: the prevalence, its bound if not detected, or nothing."""
+    """Format a read-out: the prevalence, its upper bound if not detected, or empty."""
     if readout["verdict"] == "not detected":
         ends = readout[["prevalence_high", "lob"]].dropna().tolist()
         return f"<= {percent(float(max(ends)))} %" if ends else ""
@@ -74,15 +75,15 @@ def format_readout(readout: pd.Series) -> str:
     return f"{percent(float(value))} %" if stated else ""
 
 
-def _text(value: object) -> str:
-    """Format a value; nothing if it is missing, whole numbers without a point."""
+def _format_value(value: object) -> str:
+    """Format a value; empty if it is missing, whole numbers without a decimal point."""
     if value is None or value != value:  # noqa: PLR0124
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def write_export(history: History, out: Path) -> list[tuple[Path, int]]:
-    """Write all tables as CSV.
+    """Write all tables as CSV files; return path and number of rows of each.
 
     Raises
     ------

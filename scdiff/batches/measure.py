@@ -1,6 +1,6 @@
-"""One batch through the assay core, on the counts of the markers and the depths.
+"""Measure one batch with the core of the assay, from marker counts and depths.
 
-What a whole run would say of one sample.
+The result is what a run would report for one sample.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["Measured", "Measurer", "measure_counts", "model_of"]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the assay prints of a batch.
+    """The result of the assay for one batch.
 
     Parameters
     ----------
     n_cells, n_called
-        Cells, and those that were called.
+        Number of cells, and of called cells.
     prevalence, low, high
         Fraction with its 95 % interval, 0-1.
     lob, lod, lloq
-        Limits of this batch, 0-1.
+        Limits of blank, detection and quantification of this batch, 0-1.
     verdict
         As in ``fractions.csv``.
     """
@@ -42,7 +42,7 @@ class Measured:
     verdict: str
 
     def row(self) -> dict[str, Any]:
-        """As a row of a table."""
+        """Return the result as a row of a table."""
         return asdict(self)
 
 
@@ -51,7 +51,7 @@ Measurer = Callable[[Any, Any, Model, float], Measured]
 
 
 def model_of(program: Program) -> Model:
-    """Typical levels and the rule of a programme."""
+    """Return the model of a programme: typical levels of its markers, and number of markers."""
     return Model(
         tuple((marker.level_cp10k or 1.0) / 1e4 for marker in program.core), program.min_markers
     )
@@ -62,7 +62,7 @@ def measure_counts(
 ) -> Measured:
     """Measure one sample as the steps ``call`` and ``fraction`` do: calls, limits, verdict.
 
-    What a run learns from the other genes (who the contamination is from) is not used.
+    A run also uses the other genes, to find the source of the contamination. This is not done here.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def measure_counts(
     depth
         All counts of each cell, shape (n_cells,).
     model
-        Typical levels and the number of markers needed.
+        Typical levels of the markers, and the required number of expressed markers.
     doublet_rate
         Share of droplets with two cells, 0-0.3.
     fdr
@@ -104,26 +104,26 @@ def measure_counts(
         sensitivity, n_cells, lod, excess=variance_excess(called, n_cells, cv)
     )
     made = Measured(n_cells, called, value, low, high, lob, lod, lloq, "")
-    return _with_verdict(made, fit, cv)
+    return _add_verdict(made, fit, cv)
 
 
-def _with_verdict(made: Measured, fit: Any, cv: float) -> Measured:
-    """Add the verdict: what the calls say, unless the fit cannot be believed."""
+def _add_verdict(made: Measured, fit: Any, cv: float) -> Measured:
+    """Add the verdict of the calls; it is ``inconclusive`` if a check of the fit fails."""
     from dataclasses import replace
 
     from scdiff.assay.criticism import Case, criticise
     from scdiff.assay.limits import verdict
     from scdiff.vocabulary import INCONCLUSIVE, NOT_MEASURABLE
 
-    said = verdict(
+    stated = verdict(
         made.n_called,
         made.n_cells,
         blank=made.lob,
         evidence_of_positives=fit.evidence_of_positives,
         cv=cv,
     )
-    case = Case(fit, made.n_called, made.prevalence, made.low, made.high, 1.0, made.lob, said)
-    doubted = said != NOT_MEASURABLE and any(
+    case = Case(fit, made.n_called, made.prevalence, made.low, made.high, 1.0, made.lob, stated)
+    doubted = stated != NOT_MEASURABLE and any(
         not finding.passed for finding in criticise(case).values()
     )
-    return replace(made, verdict=INCONCLUSIVE if doubted else said)
+    return replace(made, verdict=INCONCLUSIVE if doubted else stated)

@@ -1,4 +1,4 @@
-"""What MultiQC gathers of the trend: a table of the product batches."""
+"""Write the trend for MultiQC: a table of the product batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PERCENT = {"suffix": "%", "format": "{:,.3f}", "min": 0}
 HEADERS: dict[str, dict[str, Any]] = {
     "verdict": {"title": "Verdict"},
     "value": {"title": "Prevalence", "scale": "Oranges", **_PERCENT},
-    "bound": {"title": "At most", "description": "where not detected", **_PERCENT},
+    "bound": {"title": "At most", "description": "upper bound if not detected", **_PERCENT},
     "score": {
         "title": "Score",
         "format": "{:,.2f}",
@@ -27,7 +27,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "ewma": {"title": "EWMA", "format": "{:,.2f}"},
     "signals": {
         "title": "Signals",
-        "description": "rules of the control chart that the batch breaks",
+        "description": "control rules that the batch violates",
     },
 }
 
@@ -35,13 +35,13 @@ _FACTORS = {"value": 100.0, "bound": 100.0, "score": 1.0, "ewma": 1.0}
 
 
 def multiqc_content(trend: Trend) -> dict[str, Any]:
-    """Give the product batches as MultiQC custom content of the kind ``table``."""
+    """Return the product batches as MultiQC custom content, plot type ``table``."""
     phrase = state_phrase(trend.program, trend.state)
     return {
         "id": "scdiff_trend",
         "section_name": "scdiff: trend",
-        "description": f"{phrase} cells of the product batches, held to their baseline. "
-        "Research use only: transcripts are measured, not function.",
+        "description": f"{phrase} cells of the product batches, compared with their baseline. "
+        "Research use only: scdiff measures transcripts, not function.",
         "plot_type": "table",
         "pconfig": {
             "id": "scdiff_trend_table",
@@ -49,18 +49,18 @@ def multiqc_content(trend: Trend) -> dict[str, Any]:
             "namespace": "scdiff",
         },
         "headers": HEADERS,
-        "data": _rows(trend),
+        "data": _build_rows(trend),
     }
 
 
-def _rows(trend: Trend) -> dict[str, dict[str, Any]]:
-    """One row per batch; what has no number is left out, as JSON knows no NaN."""
+def _build_rows(trend: Trend) -> dict[str, dict[str, Any]]:
+    """Return one row per batch; missing numbers are left out, because JSON has no NaN."""
     process = trend.points[trend.points["chart"] == "process"]
     rows = {}
     points = zip(process.to_dict("records"), rules_of(trend, process, "process"), strict=True)
     for point, broken in points:
         numbers = {name: factor * float(point[name]) for name, factor in _FACTORS.items()}
         known = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        said = {"verdict": str(point["verdict"]), "signals": ", ".join(broken) or "none"}
-        rows[str(point["batch"])] = said | known
+        texts = {"verdict": str(point["verdict"]), "signals": ", ".join(broken) or "none"}
+        rows[str(point["batch"])] = texts | known
     return rows

@@ -1,6 +1,6 @@
-"""The page of a decision.
+"""Render the page of a release decision.
 
-One A4 sheet for each result and specification, with a field for the signature.
+The page has one A4 sheet for each result and specification, with fields for the signatures.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from scdiff.report.text import DASH
 __all__ = ["render_release", "say_number", "template_environment"]
 
 _FOLDER = Path(__file__).parent
-MOST_INPUTS = 6
-"""Input files that a sheet lists; the record holds all."""
+MAX_INPUTS = 6
+"""Maximum number of input files on a sheet, so that it fits A4; the record has all."""
 
 NONE = 1e-5
-"""A figure below it prints as 0: one cell in ten million."""
+"""A figure below it prints as 0: one cell in ten million, if the unit is %."""
 
 MEANINGS = {
-    "PASS": "Every release criterion is met by the end of the interval that protects the patient.",
-    "FAIL": "At least one release criterion is not met, with its whole interval.",
-    "CANNOT TELL": "The data cannot decide at least one release criterion.",
+    "PASS": "Every release criterion is met at the end of the interval that protects the patient.",
+    "FAIL": "At least one release criterion is not met: its whole interval is outside the limit.",
+    "CANNOT TELL": "The data do not decide at least one release criterion.",
     "INVALID": (
-        "The result is not suitable for a decision: at least one suitability criterion is not met."
+        "The result is not valid for a decision: at least one suitability criterion is not met."
     ),
 }
 
 
 def template_environment() -> Any:
-    """Give the environment of the templates of this package."""
+    """Return the Jinja environment of the templates of this package."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -46,18 +46,18 @@ def template_environment() -> Any:
 
 
 def render_release(release: Release, written: Sequence[Written]) -> str:
-    """Pour a record into the page.
+    """Return the page of a record as HTML.
 
     Parameters
     ----------
     release
         The record.
     written
-        Its specifications, for their notes and for what they cannot measure.
+        Its specifications, for their notes and the criteria that are not measured.
     """
     contents = {(one.content.name, one.content.version): one for one in written}
     sheets = [
-        _sheet(release, sheet, contents[sheet.specification, sheet.version])
+        _render_sheet(release, sheet, contents[sheet.specification, sheet.version])
         for sheet in release.sheets
     ]
     return str(
@@ -67,8 +67,8 @@ def render_release(release: Release, written: Sequence[Written]) -> str:
     )
 
 
-def _sheet(release: Release, sheet: Sheet, written: Written) -> dict[str, Any]:
-    """Gather what one sheet shows."""
+def _render_sheet(release: Release, sheet: Sheet, written: Written) -> dict[str, Any]:
+    """Return the variables of one sheet."""
     result = next(result for result in release.results if result.batch == sheet.batch)
     seen = list({(row["path"], row["sha256"]) for row in result.inputs})
     return {
@@ -77,11 +77,11 @@ def _sheet(release: Release, sheet: Sheet, written: Written) -> dict[str, Any]:
         "specification": written.content,
         "sha256": written.sha256,
         "kind": sheet.decision.lower().replace(" ", "-"),
-        "inputs": sorted(seen)[:MOST_INPUTS],
-        "more_inputs": max(0, len(seen) - MOST_INPUTS),
+        "inputs": sorted(seen)[:MAX_INPUTS],
+        "more_inputs": max(0, len(seen) - MAX_INPUTS),
         "tables": result.files.get("tables/fractions.csv", ""),
         "groups": [
-            (title, [_line(line) for line in sheet.judgements if line.part == part])
+            (title, [_render_line(line) for line in sheet.judgements if line.part == part])
             for part, title in _PARTS
         ],
     }
@@ -90,8 +90,8 @@ def _sheet(release: Release, sheet: Sheet, written: Written) -> dict[str, Any]:
 _PARTS = (("suitability", "Suitability of the result"), ("criterion", "Criteria"))
 
 
-def _line(line: Judgement) -> dict[str, Any]:
-    """Say one line of the table as texts."""
+def _render_line(line: Judgement) -> dict[str, Any]:
+    """Return one line of the table as texts."""
     unit = "" if line.unit in ("text", "number") else f" {line.unit}"
     value = line.text or (f"{say_number(line.figure)}{unit}" if line.figure is not None else DASH)
     has_ends = line.low is not None and line.high is not None and line.low != line.high
@@ -101,25 +101,25 @@ def _line(line: Judgement) -> dict[str, Any]:
         "interval": f"{say_number(line.low)} to {say_number(line.high)}{unit}"
         if has_ends
         else DASH,
-        "limit": _limit(line, unit),
+        "limit": _format_limit(line, unit),
         "lod": f"{say_number(line.lod)}{unit}" if line.lod is not None else DASH,
         "decision": line.decision,
         "kind": line.decision.lower().replace(" ", "-"),
         "role": "" if line.kind == "release" else line.kind,
-        "why": _why(line),
+        "why": _select_reason(line),
         "advice": line.advice,
         "source": line.source,
     }
 
 
-def _why(line: Judgement) -> str:
-    """Say why, where the columns do not show it and nothing is said of what would decide."""
+def _select_reason(line: Judgement) -> str:
+    """Return the reason if neither the other columns nor the advice show it."""
     shown = line.decision in ("PASS", "FAIL", "REPORTED") or line.advice
     return "" if shown else line.why
 
 
-def _limit(line: Judgement, unit: str) -> str:
-    """Say the limits of a line."""
+def _format_limit(line: Judgement, unit: str) -> str:
+    """Return the limits of a line as text."""
     if line.allowed:
         return ", ".join(line.allowed)
     ends = ((line.at_least, "at least"), (line.at_most, "at most"))
@@ -130,7 +130,7 @@ def _limit(line: Judgement, unit: str) -> str:
 
 
 def say_number(value: float | None) -> str:
-    """Say a number with three digits, a large one in full.
+    """Format a number with three significant digits; a large one without decimals.
 
     >>> say_number(3.54754), say_number(12345.6), say_number(2000.0)
     ('3.55', '12,346', '2,000')

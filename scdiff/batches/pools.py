@@ -1,4 +1,4 @@
-"""Cells of known kind that batches are mixed from: the lab's own, or those that scdiff draws."""
+"""Read or simulate the cells of known kind from which batches are mixed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["REST", "SIMULATED", "Pool", "Pools", "as_object", "read_pool"]
 
 REST = "rest"
-"""Name of the column that holds all genes but the markers."""
+"""Name of the column with the counts of all genes except the markers."""
 
 SIMULATED = "simulated"
-"""Names cells that :func:`scdiff.simulate.simulate` draws."""
+"""Source name for cells that :func:`scdiff.simulate.simulate` simulates."""
 
 DRAWN_CELLS, DRAWN_DEPTH = 4_000, 12_000.0
-"""Cells and median counts of a drawn pool: deep enough to be thinned to what a lab sequences."""
+"""Number of cells and median counts of a simulated pool.
+
+The counts must exceed the depth of a protocol, because batches are thinned to it. Both are chosen,
+not tuned.
+"""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Cells of one kind, reduced to what the assay reads.
+    """Cells of one kind, reduced to marker counts and depth.
 
     Parameters
     ----------
@@ -42,7 +46,7 @@ class Pool:
     depth
         All counts of each cell, shape (n_cells,).
     origin
-        Where they are from.
+        Source of the cells.
     """
 
     counts: Floats
@@ -50,11 +54,11 @@ class Pool:
     origin: str
 
     def __len__(self) -> int:
-        """Cells."""
+        """Return the number of cells."""
         return len(self.depth)
 
     def take(self, rows: Any) -> Pool:
-        """Take some cells."""
+        """Return a pool of the selected cells."""
         return Pool(self.counts[rows], self.depth[rows], self.origin)
 
 
@@ -69,9 +73,9 @@ class Pools:
 
 
 def as_object(pool: Pool, markers: tuple[str, ...], prefix: str) -> AnnData:
-    """Give a pool as an object whose genes are the markers and all the rest.
+    """Return a pool as AnnData with the markers and one column for all other genes.
 
-    Same marker counts, same depths, far faster to mix.
+    Marker counts and depths do not change, and mixing is much faster.
     """
     import anndata as ad
     import pandas as pd
@@ -85,38 +89,38 @@ def as_object(pool: Pool, markers: tuple[str, ...], prefix: str) -> AnnData:
 
 
 def read_pool(source: str, program: Program, *, positive: bool = False, seed: int = 0) -> Pool:
-    """Read cells from a file, or draw them.
+    """Read cells from a file, or simulate them.
 
     Parameters
     ----------
     source
         Any input of ``scdiff run``, or ``simulated``.
     program
-        Whose markers are counted.
+        Programme whose markers are counted.
     positive
-        Whether drawn cells are positive ones.
+        Whether simulated cells are positive.
     seed
-        Start of the random generator of drawn cells.
+        Seed of the random generator of simulated cells.
 
     Raises
     ------
     InputError
-        If cells are missing, or a marker has no row.
+        If the source has no cells, or a marker is missing.
     """
     from scdiff.steps.load.step import load
     from scdiff.steps.shared.markers import read_markers
 
-    adata = _draw(positive, seed) if source == SIMULATED else load(Path(source))
+    adata = _simulate(positive, seed) if source == SIMULATED else load(Path(source))
     found = read_markers(adata, [program])
     absent = [name for name, rows in found.genes(program.core).items() if not rows]
     if absent or not len(found.depth):
-        what = f"{', '.join(absent)} has no row" if absent else "it holds no cells"
-        raise InputError(f"{source}: cannot serve for a validation of {program.name}: {what}.")
+        what = f"it has no row for {', '.join(absent)}" if absent else "it has no cells"
+        raise InputError(f"{source}: cannot be used for a validation of {program.name}: {what}.")
     return Pool(found.of(program.core), found.depth, source)
 
 
-def _draw(positive: bool, seed: int) -> AnnData:
-    """Draw cells of one kind, without soup and doublets."""
+def _simulate(positive: bool, seed: int) -> AnnData:
+    """Simulate cells of one kind, without ambient RNA and doublets."""
     from scdiff.simulate import BatchDesign, simulate
     from scdiff.steps.load.step import load_object
 

@@ -1,8 +1,7 @@
-"""Precision: the variance of days, libraries, lots and operators, as nested components.
+"""Estimate precision: nested variance components of days, libraries, lots and operators.
 
-Restricted maximum likelihood, which for a balanced nested design gives the analysis of variance of
-CLSI EP05 wherever that has no negative component, and takes unbalanced designs, and a level that
-cannot be told from the next, as they are.
+The method is restricted maximum likelihood (REML). For a balanced nested design without negative
+components it equals the analysis of variance of CLSI EP05. It also accepts unbalanced designs.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ __all__ = ["REPEATABILITY", "Components", "fit_components"]
 Floats = NDArray[np.float64]
 
 REPEATABILITY = "replicate"
-"""Name of what is left: replicates under the same conditions."""
+"""Name of the residual component: replicates under the same conditions."""
 
 LEAST_SHARE = 1e-9
-"""Least residual variance, of the total, that keeps the covariance invertible."""
+"""Smallest residual variance, relative to the total; it keeps the covariance invertible."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,15 @@ class Components:
     mean
         Estimate of the mean.
     variance
-        By factor, outermost first, the replicate last.
+        Variance by factor, outermost first, replicates last.
     interval
         95 % interval of each standard deviation, by factor.
     total
-        Variance of one measurement under all factors (within-laboratory precision).
+        Variance of one measurement over all factors (within-laboratory precision).
     total_interval
         95 % interval of its standard deviation.
     n
-        Measurements.
+        Number of measurements.
     """
 
     mean: float
@@ -59,12 +58,12 @@ class Components:
 
     @property
     def repeatability(self) -> float:
-        """Standard deviation of replicates."""
+        """Standard deviation of replicates (repeatability)."""
         return float(np.sqrt(self.variance[REPEATABILITY]))
 
     @property
     def within_laboratory(self) -> float:
-        """Standard deviation of one measurement under all factors."""
+        """Standard deviation of one measurement over all factors (within-laboratory precision)."""
         return float(np.sqrt(self.total))
 
 
@@ -78,14 +77,14 @@ def fit_components(
     values
         Measurements of one level, shape (n,), in any unit.
     factors
-        Labels of each measurement by factor, outermost first; each factor is nested in those
-        before it. A factor with a single label, or one that tells the same groups as the one
-        before or each measurement from every other, is left out.
+        Labels of each measurement by factor, outermost first; each factor is nested in the factors
+        before it. A factor is left out if it has one label, has the same groups as the factor
+        before, or has a different label for each measurement.
 
     Raises
     ------
     InputError
-        If there are fewer than three measurements, or one is not finite.
+        If there are fewer than three measurements, one is not finite, or labels are missing.
 
     Source
     ------
@@ -95,42 +94,46 @@ def fit_components(
     y = np.asarray(values, dtype=float)
     if len(y) < 3 or not np.isfinite(y).all():
         raise InputError(
-            f"precision needs three or more measurements, each a number; given are {len(y)}."
+            f"precision needs three or more measurements with a number, but there are {len(y)}."
         )
-    names, parts = _groups(factors, len(y))
+    names, parts = _find_groups(factors, len(y))
     scale = float(np.var(y, ddof=1))
     if scale == 0:
-        return _constant(float(y[0]), names, len(y))
-    found, covariance = _restricted_likelihood(y / np.sqrt(scale), parts)
+        return _make_constant(float(y[0]), names, len(y))
+    found, covariance = _maximise_likelihood(y / np.sqrt(scale), parts)
     variance = dict(zip([*names, REPEATABILITY], found * scale, strict=True))
     spread = covariance * scale**2
-    ends = {name: _interval(variance[name], spread[at, at]) for at, name in enumerate(variance)}
+    ends = {
+        name: _compute_interval(variance[name], spread[at, at]) for at, name in enumerate(variance)
+    }
     total = float(found.sum() * scale)
     return Components(
-        float(_mean(y, parts, found)),
+        float(_compute_mean(y, parts, found)),
         {name: float(value) for name, value in variance.items()},
         ends,
         total,
-        _interval(total, spread.sum()),
+        _compute_interval(total, spread.sum()),
         len(y),
     )
 
 
-def _constant(value: float, names: Sequence[str], n: int) -> Components:
-    """Give the components of measurements that are all equal."""
+def _make_constant(value: float, names: Sequence[str], n: int) -> Components:
+    """Return the components of measurements that are all equal."""
     variance = dict.fromkeys([*names, REPEATABILITY], 0.0)
     return Components(value, variance, dict.fromkeys(variance, (0.0, 0.0)), 0.0, (0.0, 0.0), n)
 
 
-def _groups(factors: Mapping[str, Sequence[object]], n: int) -> tuple[list[str], list[Floats]]:
-    """Names of the factors that tell something, and for each which measurements share a label."""
+def _find_groups(factors: Mapping[str, Sequence[object]], n: int) -> tuple[list[str], list[Floats]]:
+    """Return the informative factors, and a matrix of shared labels for each."""
     names: list[str] = []
     parts: list[Floats] = []
     path = np.zeros(n, dtype=int)
     for name, labels in factors.items():
         texts = np.array([str(label) for label in labels])
         if len(texts) != n:
-            raise InputError(f"factor {name!r} has {len(texts)} labels for {n} measurements.")
+            raise InputError(
+                f"factor {name!r} has {len(texts)} labels, but there are {n} measurements."
+            )
         _, inside = np.unique(texts, return_inverse=True)
         _, nested = np.unique(np.column_stack([path, inside]), axis=0, return_inverse=True)
         nested = nested.ravel()
@@ -142,8 +145,8 @@ def _groups(factors: Mapping[str, Sequence[object]], n: int) -> tuple[list[str],
     return names, [*parts, np.eye(n)]
 
 
-def _projection(parts: Sequence[Floats], variance: Floats) -> tuple[Floats, Floats, float, float]:
-    """Inverse of the covariance, without and with the mean taken out, and both log determinants."""
+def _project(parts: Sequence[Floats], variance: Floats) -> tuple[Floats, Floats, float, float]:
+    """Return the inverse covariance, the same projected off the mean, and log determinants."""
     total = sum(size * part for size, part in zip(variance, parts, strict=True))
     factor = cho_factor(total, lower=True)
     inverse = cho_solve(factor, np.eye(len(parts[0])))
@@ -157,14 +160,14 @@ def _projection(parts: Sequence[Floats], variance: Floats) -> tuple[Floats, Floa
     )
 
 
-def _restricted_likelihood(y: Floats, parts: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Variances of the most likely components, and their covariance by the expected information.
+def _maximise_likelihood(y: Floats, parts: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Return the REML variances, and their covariance by the expected information.
 
-    Y has variance 1.
+    ``y`` must have variance 1.
     """
 
     def loss(variance: Floats) -> tuple[float, Floats]:
-        _, project, determinant, weight = _projection(parts, variance)
+        _, project, determinant, weight = _project(parts, variance)
         residual = project @ y
         slope = np.array([np.sum(project * part) - residual @ part @ residual for part in parts])
         return determinant + weight + float(y @ residual), slope
@@ -187,20 +190,20 @@ def _restricted_likelihood(y: Floats, parts: Sequence[Floats]) -> tuple[Floats, 
         for start in starts
     ]
     found = np.asarray(min(fits, key=lambda fit: float(fit.fun)).x)
-    project = _projection(parts, found)[1]
+    project = _project(parts, found)[1]
     moved = [project @ part for part in parts]
     information = np.array([[np.sum(one * other.T) / 2 for other in moved] for one in moved])
     return found, np.linalg.pinv(information)
 
 
-def _mean(y: Floats, parts: Sequence[Floats], variance: Floats) -> float:
-    """Weighted mean."""
-    ones = _projection(parts, variance)[0].sum(axis=0)
+def _compute_mean(y: Floats, parts: Sequence[Floats], variance: Floats) -> float:
+    """Return the generalised least squares mean."""
+    ones = _project(parts, variance)[0].sum(axis=0)
     return float(ones @ y / ones.sum())
 
 
-def _interval(variance: float, spread: Any) -> tuple[float, float]:
-    """95 % interval of a standard deviation, from its variance and the variance of that."""
+def _compute_interval(variance: float, spread: Any) -> tuple[float, float]:
+    """Return the 95 % interval of a standard deviation, from a variance and its variance."""
     if variance <= 0 or spread <= 0:
         return 0.0, float(np.sqrt(max(variance, 0.0) + 1.96 * np.sqrt(max(float(spread), 0.0))))
     freedom = 2 * variance**2 / float(spread)

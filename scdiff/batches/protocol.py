@@ -1,6 +1,6 @@
-"""The protocol of a validation.
+"""Read and lock the protocol of a validation.
 
-What will be measured, and what the method must show, written down before any data are read.
+The protocol states the measurements and the acceptance criteria before any data are read.
 """
 
 from __future__ import annotations
@@ -32,35 +32,38 @@ __all__ = [
 ]
 
 LOCK = "protocol.lock"
-"""Holds the hash of the protocol; written before any data are read."""
+"""File with the hash of the protocol; it is written before any data are read."""
 
 FOLDER = Path(__file__).parent / "protocols"
 
 FIGURES = {
-    "false_detections": "share of blanks in which positive cells are stated",
+    "false_detections": "share of blanks with detected positive cells",
     "false_detections_interference": (
-        "the same, of blanks with single-marker cells, debris or other lineages"
+        "the same for blanks with single-marker cells, debris or other lineages"
     ),
-    "recovery": "mean measured of expected, of the level farthest from 1",
-    "repeatability_cv": "CV of replicates, of the highest level",
-    "within_laboratory_cv": "CV under all factors, of the highest level",
-    "linearity": "largest deviation from the line, of what the line gives",
+    "recovery": "mean measured / expected value, at the level farthest from 1",
+    "repeatability_cv": "CV of replicates (repeatability), at the highest level",
+    "within_laboratory_cv": (
+        "CV over all factors (within-laboratory precision), at the highest level"
+    ),
+    "linearity": "largest deviation from the line, relative to the line",
     "lob": "limit of blank by rank, a fraction",
     "lod": "limit of detection by probit, a fraction",
-    "lod_of_claim": "limit of detection found, of the one printed",
+    "lod_of_claim": "limit of detection found / limit of detection that the assay reports",
     "loq": "limit of quantification by precision profile and total error, a fraction",
-    "robustness": "mean measured of nominal, of the change farthest from 1",
+    "robustness": "mean measured / expected value, at the change farthest from 1",
     "expanded_uncertainty": (
-        "expanded uncertainty (k = 2), of the result, at the highest level of the precision study"
+        "expanded uncertainty (k = 2), relative to the result, at the highest level of the "
+        "precision study"
     ),
-    "detected_at_lod": "share of batches at or above the printed LOD that are detected",
-    "quantified_at_lloq": "share of batches at or above the printed LLOQ that are quantified",
-    "coverage": "share of intervals that hold the truth",
+    "detected_at_lod": "share of batches at or above their reported LOD that are detected",
+    "quantified_at_lloq": "share of batches at or above their reported LLOQ that are quantified",
+    "coverage": "share of 95 % intervals that include the true value",
     "inconclusive": "share of batches that are inconclusive",
     "flow_slope": "slope against flow cytometry (Passing-Bablok)",
     "flow_bias": "mean difference from flow cytometry, a fraction",
 }
-"""Figures that a protocol may hold to a limit."""
+"""Figures that a protocol may limit, with their meaning."""
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,7 +73,7 @@ Few = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Acceptance(BaseModel):
-    """One figure and its limits; ``judge`` as in a specification."""
+    """An acceptance criterion: one figure and its limits; ``judge`` as in a specification."""
 
     model_config = _STRICT
 
@@ -95,16 +98,16 @@ class Acceptance(BaseModel):
 
     @property
     def limits(self) -> Limits:
-        """What the figure is held to."""
+        """Limits of the figure."""
         return Limits(
             self.at_least, self.at_most, by="estimate" if self.judge == "estimate" else "bound"
         )
 
 
 class Sources(BaseModel):
-    """Cells that batches are mixed from.
+    """Sources of the cells from which batches are mixed.
 
-    Paths of any input of ``scdiff run``, relative to the protocol, or ``simulated``.
+    Each is the path of any input of ``scdiff run``, relative to the protocol, or ``simulated``.
     """
 
     model_config = _STRICT
@@ -117,11 +120,11 @@ class Sources(BaseModel):
 
 
 class Nominal(BaseModel):
-    """Conditions of use.
+    """Nominal conditions of use.
 
-    Cells, median UMI, soup, its share from positive cells, doublets, unfiltered matrix.
-
-    Where the unfiltered matrix is given, its empty droplets say what the soup holds.
+    Number of cells, median UMI (``depth``), share of ambient RNA (``soup``), its share from
+    positive cells, share of doublets, and whether the unfiltered matrix is available. The empty
+    droplets of the unfiltered matrix show the composition of the ambient RNA.
     """
 
     model_config = _STRICT
@@ -135,9 +138,9 @@ class Nominal(BaseModel):
 
 
 class Blanks(BaseModel):
-    """Blanks: shares of soup, replicates of each.
+    """Blanks: shares of ambient RNA (``soups``), and replicates of each.
 
-    Those at the nominal soup give the limit of blank, with ``more`` of them.
+    ``more`` further blanks under nominal conditions give the limit of blank.
     """
 
     model_config = _STRICT
@@ -150,7 +153,7 @@ class Blanks(BaseModel):
 
 
 class Interference(BaseModel):
-    """Blanks with cells that resemble positive ones, each as a share of the cells."""
+    """Blanks with interfering cells: share of each kind, and replicates."""
 
     model_config = _STRICT
 
@@ -161,7 +164,7 @@ class Interference(BaseModel):
 
 
 class Levels(BaseModel):
-    """True fractions, and replicates of each."""
+    """Levels (true fractions), and replicates of each."""
 
     model_config = _STRICT
 
@@ -170,7 +173,7 @@ class Levels(BaseModel):
 
 
 class Detection(BaseModel):
-    """Levels for the limit of detection, as multiples of what blanks print; replicates of each."""
+    """Levels for the LoD, as multiples of the median LOD that blanks report; replicates of each."""
 
     model_config = _STRICT
 
@@ -181,10 +184,10 @@ class Detection(BaseModel):
 
 
 class Precision(BaseModel):
-    """Nested design.
+    """Nested design of the precision study.
 
-    Days differ in the cells of the pools and in depth and soup, libraries in the cells drawn,
-    replicates in counts.
+    Days differ in the cells of the pools, in depth and in ambient RNA; libraries differ in the
+    sampled cells; replicates differ in the counts.
     """
 
     model_config = _STRICT
@@ -198,9 +201,10 @@ class Precision(BaseModel):
 
 
 class Robustness(BaseModel):
-    """Deliberate changes at one level.
+    """Deliberate changes of the method at one level.
 
-    Cells and UMI of nominal, doublets, and each marker's counts as another annotation counts them.
+    Number of cells and UMI relative to nominal, share of doublets, and share of the marker counts
+    that another annotation keeps.
     """
 
     model_config = _STRICT
@@ -214,30 +218,30 @@ class Robustness(BaseModel):
 
 
 class Protocol(BaseModel):
-    """A protocol.
+    """A validation protocol.
 
     Parameters
     ----------
     schema_version
-        Of this layout: 1.
+        Version of this schema: 1.
     name, version, title, author, effective
-        Of the protocol.
+        Identity of the protocol.
     program
         Name of a shipped programme with markers, or path of a TOML file.
     kind
-        ``in silico``: batches are mixed from cells of known kind. ``wet``: a sheet names measured
-        samples with what is expected.
+        ``in silico``: batches are mixed from cells of known kind. ``wet``: a sheet lists measured
+        samples with their expected values.
     sheet
-        For ``wet``: csv with ``sample,path,expected,replicate,day,operator,lot`` and, where known,
-        ``flow``; ``path`` is the folder of a finished run, or an input of one.
+        For ``wet``: a CSV file with ``sample,path,expected,replicate,day,operator,lot`` and
+        optionally ``flow``; ``path`` is the folder of a finished run, or an input of one.
     sources, nominal, blanks, interference, recovery, detection, precision, robustness
         For ``in silico``.
     total_error
-        Goal of the total error at the limit of quantification, of the level.
+        Allowable total error at the limit of quantification, relative to the level.
     seed
-        Start of all random generators.
+        Seed of all random generators.
     acceptance
-        What the method must show.
+        Acceptance criteria of the method.
     """
 
     model_config = _STRICT
@@ -266,13 +270,13 @@ class Protocol(BaseModel):
     @model_validator(mode="after")
     def _has_data(self) -> Protocol:
         if (self.kind == "wet") != (self.sheet is not None):
-            raise ValueError("a wet protocol names its sheet, a protocol in silico does not")
+            raise ValueError("a wet protocol must name its sheet, an in silico protocol must not")
         return self
 
 
 @dataclass(frozen=True)
 class Locked:
-    """A protocol with its hash and where it lies, which its paths are relative to."""
+    """A protocol with its bytes, its origin, and the folder that its paths start from."""
 
     content: Protocol
     data: bytes
@@ -281,16 +285,16 @@ class Locked:
 
     @property
     def sha256(self) -> str:
-        """Hash of its bytes."""
+        """SHA-256 of the bytes of the protocol."""
         return hashlib.sha256(self.data).hexdigest()
 
     def path(self, name: str) -> Path:
-        """Path of a file that the protocol names."""
+        """Return the path of a file that the protocol names."""
         return self.folder / name
 
 
 def list_protocols() -> tuple[str, ...]:
-    """Names of the shipped protocols, sorted.
+    """Return the names of the shipped protocols, sorted.
 
     >>> list_protocols()
     ('standard',)
@@ -299,14 +303,14 @@ def list_protocols() -> tuple[str, ...]:
 
 
 def load_protocol(name: str | Path) -> Locked:
-    """Read a protocol: the path of a YAML file, or the name of a shipped one.
+    """Read a protocol from the path of a YAML file, or by the name of a shipped protocol.
 
     Raises
     ------
     UnknownNameError
         If it is neither.
     ConfigError
-        If it cannot be read or breaks the schema.
+        If it cannot be read, or does not match the schema.
     """
     shipped = str(name) in list_protocols()
     path = FOLDER / f"{name}.yaml" if shipped else Path(name)
@@ -323,10 +327,10 @@ def load_protocol(name: str | Path) -> Locked:
             f"{path}: the protocol cannot be read ({error.strerror or error})."
         ) from None
     except ValueError as error:
-        raise ConfigError(f"{path}: this is not a YAML text: {error}.") from None
+        raise ConfigError(f"{path}: this is not a YAML file: {error}.") from None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"{path}: a protocol is a mapping with name, version, kind and acceptance."
+            f"{path}: a protocol must be a mapping with name, version, kind and acceptance."
         )
     content = validate_options(
         Protocol, {str(key): value for key, value in found.items()}, where=str(path)
@@ -337,7 +341,7 @@ def load_protocol(name: str | Path) -> Locked:
 def lock_protocol(protocol: Locked, out: Path) -> str:
     """Write the hash of a protocol into a folder, before any data are read.
 
-    A folder serves one protocol.
+    A folder can have only one protocol.
 
     Parameters
     ----------
@@ -367,8 +371,8 @@ def lock_protocol(protocol: Locked, out: Path) -> str:
         if not known.startswith(head):
             raise ConfigError(
                 f"{path}: this folder is locked for another protocol, or for other content of "
-                f"{content.name} {content.version}. "
-                "Give a changed protocol a version, and a folder, of its own."
+                f"{content.name} {content.version}. Give a changed protocol a new version and a "
+                "new folder."
             )
         return known
     text = f"{head}locked: {datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%SZ}\nscdiff: {__version__}\n"

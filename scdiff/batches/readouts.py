@@ -1,6 +1,6 @@
-"""From a line of a specification to the figures of a run.
+"""Read the figures that a line of a specification names from the tables of a run.
 
-Which table, row and column, and in which unit.
+A line names table, row, column and unit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COLUMN_KINDS = dict.fromkeys(_SHARES, "fraction") | {
     "n_called": "cells",
     "verdict": "text",
 }
-"""Columns of ``fractions.csv`` that may be read, and what they measure."""
+"""Columns of ``fractions.csv`` that a specification may read, with their kind of figure."""
 
 _INTERVALS = {
     "prevalence": ("prevalence_low", "prevalence_high"),
@@ -51,18 +51,18 @@ _INTERVALS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure with where it stands.
+    """A figure with its source.
 
     Parameters
     ----------
     figure
-        In the unit of the line.
+        The figure in the unit of the line.
     sample
-        Its sample; empty if the run lacks it.
+        Its sample; empty if the run does not have it.
     program
-        Its programme; empty for other figures.
+        Its programme; empty for figures of other tables.
     row
-        The row of the table; empty for a figure of quality control.
+        The row of the table; None for a QC figure.
     """
 
     figure: Figure
@@ -72,30 +72,30 @@ class Reading:
 
 
 def check_read_outs(checks: list[Check], evidence: Evidence) -> None:
-    """Check that every line names what the run has and a unit that fits, before anything is judged.
+    """Raise an error if a line names an unknown read-out or a unit that does not fit it.
 
     Raises
     ------
     UnknownNameError
-        If a read-out is unknown, with the near match, or a run has not called its programme.
+        If a read-out is unknown, or the run did not call its programme.
     ConfigError
         If a unit does not fit its read-out.
     """
     for check in checks:
-        kind = _kind_of(check, evidence)
+        kind = _find_kind(check, evidence)
         wanted = UNITS[check.unit][0]
         if kind not in (wanted, "any"):
             fitting = [unit for unit, (measured, _) in UNITS.items() if measured == kind]
             raise ConfigError(
-                f"{check.id}: {check.read_out} is no figure in {check.unit!r}. Units that "
-                f"fit: {', '.join(fitting)}."
+                f"{check.id}: {check.read_out} cannot have the unit {check.unit!r}. Allowed units: "
+                f"{', '.join(fitting)}."
             )
         if check.required or check.sample not in (EACH_SAMPLE, EACH_CONTROL):
             _check_sample(check, evidence)
 
 
-def _kind_of(check: Check, evidence: Evidence) -> str:
-    """Give what a read-out measures; ``any`` for other tables, which do not say."""
+def _find_kind(check: Check, evidence: Evidence) -> str:
+    """Return the kind of figure of a read-out; ``any`` for tables that do not declare it."""
     first, *rest = check.read_out.split("/")
     if first == "qc" and len(rest) == 1:
         return str(QC_FIGURES[rest[0]].facts["kind"])
@@ -105,8 +105,8 @@ def _kind_of(check: Check, evidence: Evidence) -> str:
         return "any"
     if len(rest) not in (1, 2):
         raise UnknownNameError(
-            f"{check.id}: read-out {check.read_out!r} is not programme/state/column, "
-            "qc/figure and tables/NAME.csv/column."
+            f"{check.id}: read-out {check.read_out!r} is not valid. Write programme/state/column, "
+            "qc/figure or tables/NAME.csv/column."
         )
     _check_fraction(check, evidence, first, rest[0])
     column = rest[1] if len(rest) == 2 else "prevalence"
@@ -115,7 +115,7 @@ def _kind_of(check: Check, evidence: Evidence) -> str:
 
 
 def _check_fraction(check: Check, evidence: Evidence, program: str, state: str) -> None:
-    """Check that the run has a programme and its state."""
+    """Raise UnknownNameError if the run does not have a programme and its state."""
     rows = evidence.table(FRACTIONS)
     programs = list(dict.fromkeys(row["program"] for row in rows))
     if program not in programs and any(
@@ -127,9 +127,9 @@ def _check_fraction(check: Check, evidence: Evidence, program: str, state: str) 
             if program == name or program.startswith(f"{name}_")
         )
         raise UnknownNameError(
-            f"{evidence.folder}: the run has not called programme {program!r}. Run it with "
+            f"{evidence.folder}: the run did not call programme {program!r}. Run it again with "
             f"--set programs=[{programs[0] if programs else ''},{card}]; "
-            f"nothing was judged. Called: {', '.join(programs)}."
+            f"no decision was made. Called: {', '.join(programs)}."
         )
     _check_names([program], programs, f"{check.id}: programme", f" in {evidence.folder}")
     states = list(dict.fromkeys(row["state"] for row in rows if row["program"] == program))
@@ -137,31 +137,31 @@ def _check_fraction(check: Check, evidence: Evidence, program: str, state: str) 
 
 
 def _check_names(names: list[str], known: list[str], what: str, where: str) -> None:
-    """Refuse the first name that is not known."""
+    """Raise UnknownNameError at the first unknown name."""
     for name in names:
         if name not in known:
             raise UnknownNameError(
-                f"{what} {name!r}{where} is unknown. {did_you_mean(name, known)} Nothing was "
-                "judged."
+                f"{what} {name!r}{where} is unknown. {did_you_mean(name, known)} No decision "
+                "was made."
             )
 
 
 def _check_sample(check: Check, evidence: Evidence) -> None:
-    """Refuse the name of a sample that the run has not."""
+    """Raise UnknownNameError if the run does not have the sample of a line."""
     known = list(dict.fromkeys(row["sample"] for row in evidence.table(FRACTIONS)))
     if check.required and check.sample not in (EACH_SAMPLE, EACH_CONTROL):
         _check_names([check.sample], known, f"{check.id}: sample", f" in {evidence.folder}")
 
 
 def read_figures(check: Check, evidence: Evidence) -> list[Reading]:
-    """Read the figures of one line, one for each sample that it names.
+    """Return the figures of one line, one for each sample that it names.
 
-    An empty one if the run lacks them.
+    The list has one empty figure if the run has no such sample.
 
     Raises
     ------
     ScdiffError
-        If a table cannot be read, or ``where`` does not name one row.
+        If a table cannot be read, or ``where`` selects several rows.
     """
     names = [check.sample]
     if check.sample in (EACH_SAMPLE, EACH_CONTROL):
@@ -173,10 +173,10 @@ def read_figures(check: Check, evidence: Evidence) -> list[Reading]:
 
 
 def _read_one(check: Check, evidence: Evidence, sample: str) -> Reading | None:
-    """Read the figure of one sample; None where it is not there."""
+    """Return the figure of one sample; None if it is missing."""
     first, *rest = check.read_out.split("/")
     if first == "qc":
-        value = _in_unit(QC_FIGURES[rest[0]].function(evidence, sample), check.scale)
+        value = _convert_unit(QC_FIGURES[rest[0]].function(evidence, sample), check.scale)
         return Reading(Figure(value, value, value), sample) if math.isfinite(value) else None
     if first == "tables":
         return _read_table_row(check, evidence, rest[0], rest[1], sample)
@@ -187,19 +187,19 @@ def _read_one(check: Check, evidence: Evidence, sample: str) -> Reading | None:
         if (row["program"], row["state"], row["sample"]) == (first, rest[0], sample)
     ]
     return (
-        Reading(_fraction_figure(found[0], column, check.scale), sample, first, found[0])
+        Reading(_make_figure(found[0], column, check.scale), sample, first, found[0])
         if found
         else None
     )
 
 
-def _fraction_figure(row: dict[str, str], column: str, scale: float) -> Figure:
-    """Make the figure of a column of ``fractions.csv``, in the unit of the line."""
+def _make_figure(row: dict[str, str], column: str, scale: float) -> Figure:
+    """Return the figure of a column of ``fractions.csv``, in the unit of the line."""
     if COLUMN_KINDS[column] == "text":
         return Figure(text=row[column], verdict=row["verdict"], reason=row["reason"])
     low, high = _INTERVALS.get(column, (column, column))
-    value, lower, upper = (_in_unit(number(row[name]), scale) for name in (column, low, high))
-    lod = _in_unit(number(row["lod"]), scale) if column in _INTERVALS else math.nan
+    value, lower, upper = (_convert_unit(number(row[name]), scale) for name in (column, low, high))
+    lod = _convert_unit(number(row["lod"]), scale) if column in _INTERVALS else math.nan
     verdict = row["verdict"] if COLUMN_KINDS[column] == "fraction" else ""
     return Figure(value, lower, upper, lod=lod, verdict=verdict, reason=row["reason"])
 
@@ -207,9 +207,9 @@ def _fraction_figure(row: dict[str, str], column: str, scale: float) -> Figure:
 def _read_table_row(
     check: Check, evidence: Evidence, name: str, column: str, sample: str
 ) -> Reading:
-    """Read the figure of any other table.
+    """Return the figure of any other table.
 
-    Of the one row that ``where`` names, and the sample where the table has samples.
+    ``where`` selects the row; a table with samples is also filtered by sample.
     """
     wanted = dict(check.where)
     if "sample" in evidence.header(name):
@@ -221,8 +221,8 @@ def _read_table_row(
     ]
     if len(found) > 1:
         raise ConfigError(
-            f"{check.id}: {len(found)} rows of {name} hold {wanted}: name more columns in "
-            "`where`, so that one does."
+            f"{check.id}: {len(found)} rows of {name} match {wanted}, but one must. Add more "
+            "columns to `where`."
         )
     if not found:
         return Reading(Figure(), sample)
@@ -230,15 +230,16 @@ def _read_table_row(
     if check.unit == "text":
         return Reading(Figure(text=row[column]), sample, row=row)
     value, low, high = (
-        _in_unit(number(row[key or column]), check.scale) for key in (column, check.low, check.high)
+        _convert_unit(number(row[key or column]), check.scale)
+        for key in (column, check.low, check.high)
     )
     return Reading(Figure(value, low, high, verdict=row.get("verdict", "")), sample, row=row)
 
 
-def _in_unit(value: float, scale: float) -> float:
-    """Give a number of the tables in another unit, without the digits that division adds.
+def _convert_unit(value: float, scale: float) -> float:
+    """Convert a number of the tables to another unit, rounded to nine significant digits.
 
-    >>> _in_unit(0.0354754, 0.01)
+    >>> _convert_unit(0.0354754, 0.01)
     3.54754
     """
     return float(f"{value / scale:.9g}")

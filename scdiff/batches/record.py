@@ -1,6 +1,6 @@
-"""The record of a decision, ``release.json``.
+"""Define the record of a decision, ``release.json``.
 
-What was judged, by what, with which hashes and which outcome.
+The record has the results, the specifications, their hashes, and the decisions.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ __all__ = [
 SCHEMA_FILE = Path(__file__).parent / "release.schema.json"
 """JSON schema of ``release.json``, for other programs."""
 
-UNDECIDED = ("NOT MEASURED", "REPORTED")
-"""Lines that decide nothing."""
+NOT_COUNTED = ("NOT MEASURED", "REPORTED")
+"""Lines that do not count for the decision."""
 
 _STRICT = ConfigDict(extra="forbid")
 
 
 class Judgement(BaseModel):
-    """One line of a specification on one sample of one result; numbers in ``unit``."""
+    """One line of a specification for one sample of one result; numbers are in ``unit``."""
 
     model_config = _STRICT
 
@@ -69,10 +69,7 @@ class Judgement(BaseModel):
 
 
 class Source(BaseModel):
-    """A specification.
-
-    Its name, version and hash, where it came from, and its copy in the folder.
-    """
+    """A specification: name, version, hash, origin, and its copy in the folder."""
 
     model_config = _STRICT
 
@@ -85,7 +82,7 @@ class Source(BaseModel):
 
 
 class Result(BaseModel):
-    """A judged run: its folder as seen from the record, its version, files with hashes, inputs."""
+    """A run: its folder relative to the record, its version, files with hashes, inputs."""
 
     model_config = _STRICT
 
@@ -98,7 +95,7 @@ class Result(BaseModel):
 
 
 class Sheet(BaseModel):
-    """One result by one specification."""
+    """The decision on one result by one specification."""
 
     model_config = _STRICT
 
@@ -115,17 +112,17 @@ class Release(BaseModel):
     Parameters
     ----------
     schema_version
-        Of this layout: 1.
+        Version of this schema: 1.
     scdiff
-        Version that judged.
+        Version of scdiff that made the decision.
     judged
-        Time, UTC.
+        Time of the decision, UTC.
     decision, exit_code
-        Of all sheets together.
+        Overall decision of all sheets.
     specifications, results, sheets
-        What was judged by what.
+        Specifications, results, and one sheet for each pair of them.
     replaces
-        SHA-256 of the earlier record in the folder; empty without one.
+        SHA-256 of the earlier record in the folder; empty if there was no record.
     """
 
     model_config = _STRICT
@@ -142,15 +139,14 @@ class Release(BaseModel):
 
 
 def decision_of(judgements: list[Judgement]) -> Decision:
-    """Decide a sheet.
+    """Return the decision of a sheet.
 
-    INVALID where a suitability line is not met, else the worst of the release criteria.
-
-    Lines of the kinds ``report`` and ``alert`` decide nothing; a sheet whose criteria were all not
-    measured cannot tell.
+    It is INVALID if a suitability criterion is not met, and otherwise the most severe decision of
+    the release criteria. Lines of the kinds ``report`` and ``alert`` do not count. It is
+    CANNOT TELL if no release criterion was measured.
     """
     counted = [
-        line for line in judgements if line.kind == "release" and line.decision not in UNDECIDED
+        line for line in judgements if line.kind == "release" and line.decision not in NOT_COUNTED
     ]
     if any(line.part == "suitability" and line.decision != "PASS" for line in counted):
         return "INVALID"
@@ -159,7 +155,7 @@ def decision_of(judgements: list[Judgement]) -> Decision:
 
 
 def release_json(release: Release) -> str:
-    """Write a record as JSON; the same record gives the same bytes."""
+    """Return a record as JSON; equal records give equal bytes."""
     return (
         json.dumps(release.model_dump(mode="json"), indent=1, allow_nan=False, ensure_ascii=False)
         + "\n"
@@ -172,7 +168,7 @@ def read_release(path: Path) -> Release:
     Raises
     ------
     InputError
-        If it cannot be read or breaks the schema.
+        If it cannot be read, or does not match the schema.
     """
     try:
         return Release.model_validate_json(path.read_bytes())
@@ -185,12 +181,12 @@ def read_release(path: Path) -> Release:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"])) or "the file"
         raise InputError(
-            f"{path}: is not a record of a decision: {place}: {fault['msg']}."
+            f"{path}: this is not a record of a decision ({place}: {fault['msg']})."
         ) from None
 
 
 def json_schema() -> str:
-    """Write the JSON schema of ``release.json``."""
+    """Return the JSON schema of ``release.json``."""
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema"
     } | Release.model_json_schema()
@@ -202,9 +198,7 @@ CSV_COLUMNS = ("batch", "specification", "version", *Judgement.model_fields)
 
 
 def release_csv(release: Release) -> str:
-    """Write one row per judged line, so that each decision can be done again by hand."""
-    from scdiff.report.tables import harmless
-
+    """Return a CSV table with one row per line, to repeat each decision by hand."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -212,14 +206,14 @@ def release_csv(release: Release) -> str:
         for line in sheet.judgements:
             values = line.model_dump() | {"allowed": "; ".join(line.allowed)}
             row = [sheet.batch, sheet.specification, sheet.version, *values.values()]
-            writer.writerow(
-                [
-                    ""
-                    if value is None
-                    else harmless(value)
-                    if isinstance(value, str)
-                    else repr(value)
-                    for value in row
-                ]
-            )
+            writer.writerow([_format_field(value) for value in row])
     return text.getvalue()
+
+
+def _format_field(value: Any) -> str:
+    """Return a field of the table: no number as empty, a text without formulas."""
+    from scdiff.report.tables import harmless
+
+    if value is None:
+        return ""
+    return str(harmless(value)) if isinstance(value, str) else repr(value)

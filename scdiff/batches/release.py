@@ -1,4 +1,4 @@
-"""Judge finished runs by specifications, and write the record that a QC lead signs."""
+"""Decide finished runs against specifications, and write the record that a QC lead signs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from scdiff.vocabulary import POOLED
 __all__ = ["RECORD", "SUMS", "judge_sheet", "release_batches"]
 
 RECORD, TABLE, PAGE, SUMS = "release.json", "release.csv", "release.html", "release.sha256"
+"""Files in the folder of a decision."""
 
 
 def release_batches(
@@ -44,11 +45,10 @@ def release_batches(
     batches: Sequence[str] = (),
     seed: int = 0,
 ) -> Release:
-    """Judge results by specifications.
+    """Decide results against specifications, and write the record.
 
-    Write ``release.html``, ``release.json``, ``release.csv`` and their hashes.
-
-    Nothing is judged, and nothing written, unless every specification and every result can be read.
+    The files are ``release.html``, ``release.json``, ``release.csv`` and ``release.sha256``.
+    Nothing is decided or written unless every specification and every result can be read.
 
     Parameters
     ----------
@@ -59,27 +59,28 @@ def release_batches(
     out
         Folder of the record.
     batches
-        Names of the batches, one for each result; those of the folders where empty.
+        Names of the batches, one for each result; empty: the names of the folders.
     seed
-        Start of the random generator of the plan.
+        Seed of the random generator of the plan.
 
     Raises
     ------
     ConfigError
-        If names are missing, given twice, or two specifications share name and version and differ.
+        If results or specifications are missing, a batch name is used twice, or two different
+        specifications have the same name and version.
     ScdiffError
         If a specification or a result cannot be used.
     """
     written = [load_specification(name) for name in specifications]
-    evidence = _gather(results, batches)
+    evidence = _read_results(results, batches)
     if not written or not evidence:
         raise ConfigError("give at least one result and one specification (--spec).")
     before = read_release(out / RECORD) if (out / RECORD).exists() else None
-    refuse_double(written, _known(before))
+    refuse_double(written, _list_hashes(before))
     for found in evidence:
         for one in written:
             check_read_outs([*one.content.suitability, *one.content.criteria], found)
-    release = _judge(
+    release = _judge_all(
         evidence, written, out, replaces=hash_file(out / RECORD) if before else "", seed=seed
     )
     with Checkpoints(out).locked():
@@ -87,12 +88,12 @@ def release_batches(
     return release
 
 
-def _gather(results: Sequence[Path], batches: Sequence[str]) -> list[Evidence]:
-    """Read the results; each needs a name of its own."""
+def _read_results(results: Sequence[Path], batches: Sequence[str]) -> list[Evidence]:
+    """Read the results; raise ConfigError if two have the same batch name."""
     if batches and len(batches) != len(results):
         raise ConfigError(
-            f"{len(batches)} batch names are given for {len(results)} results: give one for "
-            "each, in their order."
+            f"--batch is given {len(batches)} times for {len(results)} results: give one name for "
+            "each result, in the same order."
         )
     found = [
         read_evidence(Path(folder), batch=name)
@@ -102,14 +103,14 @@ def _gather(results: Sequence[Path], batches: Sequence[str]) -> list[Evidence]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(
-            f"two results have the batch name {twice!r}: name each with --batch, in the order "
-            "of the results."
+            f"two results have the batch name {twice!r}: give each a name with --batch, in the "
+            "order of the results."
         )
     return found
 
 
-def _known(before: Release | None) -> dict[str, str]:
-    """Hashes of the specifications of an earlier record, by name and version."""
+def _list_hashes(before: Release | None) -> dict[str, str]:
+    """Return the hashes of the specifications of an earlier record, by name and version."""
     return (
         {f"{source.name} {source.version}": source.sha256 for source in before.specifications}
         if before
@@ -117,10 +118,10 @@ def _known(before: Release | None) -> dict[str, str]:
     )
 
 
-def _judge(
+def _judge_all(
     evidence: Sequence[Evidence], written: Sequence[Written], out: Path, *, replaces: str, seed: int
 ) -> Release:
-    """Judge every result by every specification."""
+    """Decide every result against every specification."""
     unique = {one.label: one for one in written}
     sheets = [judge_sheet(found, one, seed=seed) for found in evidence for one in unique.values()]
     decision = worst(sheet.decision for sheet in sheets)
@@ -129,15 +130,15 @@ def _judge(
         judged=datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         decision=decision,
         exit_code=EXIT_CODES[decision],
-        specifications=[_source(one) for one in unique.values()],
-        results=[_result(found, out) for found in evidence],
+        specifications=[_describe_specification(one) for one in unique.values()],
+        results=[_describe_result(found, out) for found in evidence],
         sheets=sheets,
         replaces=replaces,
     )
 
 
-def _source(written: Written) -> Source:
-    """Describe a specification in the record."""
+def _describe_specification(written: Written) -> Source:
+    """Return a specification as it is in the record."""
     content = written.content
     return Source(
         name=content.name,
@@ -149,10 +150,10 @@ def _source(written: Written) -> Source:
     )
 
 
-def _result(found: Evidence, out: Path) -> Result:
-    """Describe a result in the record.
+def _describe_result(found: Evidence, out: Path) -> Result:
+    """Return a result as it is in the record.
 
-    Its folder as seen from the record, so that both can be moved together.
+    Its folder is relative to the record, so that both can be moved together.
     """
     inputs = [{name: row[name] for name in ("sample", "path", "sha256")} for row in found.inputs]
     return Result(
@@ -166,18 +167,18 @@ def _result(found: Evidence, out: Path) -> Result:
 
 
 def judge_sheet(found: Evidence, written: Written, *, advice: bool = True, seed: int = 0) -> Sheet:
-    """Judge one result by one specification.
+    """Decide one result against one specification.
 
     Parameters
     ----------
     found
         The result.
     written
-        The specification; :func:`scdiff.batches.readouts.check_read_outs` has passed it.
+        The specification, after :func:`scdiff.batches.readouts.check_read_outs`.
     advice
-        Whether to plan what would decide the open lines.
+        Whether to add advice to the undecided lines.
     seed
-        Start of the random generator of the plan.
+        Seed of the random generator of the plan.
     """
     content, lines = written.content, []
     for part, checks in (("suitability", content.suitability), ("criterion", content.criteria)):
@@ -195,25 +196,22 @@ def judge_sheet(found: Evidence, written: Written, *, advice: bool = True, seed:
 
 
 def _judge_line(check: Check, reading: Reading, part: str) -> Judgement:
-    """Judge one figure; a suitability line that is not met makes the result invalid."""
+    """Return the line of one figure in the record."""
     figure = reading.figure
-    said, why = _said(check, figure, part)
-    numbers = {name: _finite(getattr(figure, word)) for name, word in _NUMBERS.items()}
+    decision, why = _decide_line(check, figure, part)
+    numbers = {name: _drop_infinite(getattr(figure, word)) for name, word in _NUMBERS.items()}
     copied = check.model_dump(include=_COPIED)
-    said_of = {"sample": reading.sample, "verdict": figure.verdict, "text": figure.text}
-    decided = {"part": part, "decision": said, "why": why, "advice": ""}
-    return Judgement.model_validate(copied | numbers | said_of | decided)
+    texts = {"sample": reading.sample, "verdict": figure.verdict, "text": figure.text}
+    decided = {"part": part, "decision": decision, "why": why, "advice": ""}
+    return Judgement.model_validate(copied | numbers | texts | decided)
 
 
-def _said(check: Check, figure: Figure, part: str) -> tuple[str, str]:
-    """Say the decision on a figure as the record has it, and why."""
+def _decide_line(check: Check, figure: Figure, part: str) -> tuple[str, str]:
+    """Return decision and reason of a figure; an unmet suitability criterion is INVALID."""
     if not check.allowed and check.at_least is None and check.at_most is None:
         return "REPORTED", "the specification sets no limit"
     if not check.required and not figure.text and not math.isfinite(figure.value):
-        return (
-            "NOT MEASURED",
-            "the run has no such figure, and the specification does not require it",
-        )
+        return "NOT MEASURED", "the run has no such figure, and it is not required"
     decision, why = decide(figure, check.limits)
     return ("INVALID" if part == "suitability" and decision != "PASS" else decision), why
 
@@ -234,7 +232,7 @@ _COPIED = {
 
 
 def _add_advice(lines: list[Judgement], check: Check, found: Evidence, seed: int) -> None:
-    """Say what would decide the last lines, those of one check, if they are open."""
+    """Add advice to the last lines, those of one check, if they are undecided."""
     readings = read_figures(check, found)
     for at, reading in enumerate(readings, start=len(lines) - len(readings)):
         if lines[at].decision == "CANNOT TELL":
@@ -244,13 +242,13 @@ def _add_advice(lines: list[Judgement], check: Check, found: Evidence, seed: int
             )
 
 
-def _finite(value: float) -> float | None:
-    """Give a number as JSON can hold it."""
+def _drop_infinite(value: float) -> float | None:
+    """Return a number for JSON: None if it is not finite."""
     return value if math.isfinite(value) else None
 
 
 def _write(release: Release, written: Sequence[Written], out: Path) -> None:
-    """Write the record, the hash list last."""
+    """Write the files of the record; the list of hashes is the last."""
     from scdiff.batches.page import render_release
 
     contents = {one.file: one.data for one in written}
@@ -267,5 +265,5 @@ def _write(release: Release, written: Sequence[Written], out: Path) -> None:
 
 
 def sums_text(out: Path, names: Sequence[str]) -> str:
-    """List hashes and names as ``sha256sum --check`` reads them."""
+    """Return hashes and names of files in the format of ``sha256sum --check``."""
     return "".join(f"{hash_file(out / name)}  {name}\n" for name in sorted(names))

@@ -1,4 +1,4 @@
-"""Sections of a validation on scatter.
+"""Evaluate the sections of a validation on random error.
 
 Precision, linearity, limits, total error and uncertainty.
 """
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
 __all__ = ["COVERAGE_FACTOR", "find_limits", "find_linearity", "find_precision", "find_total_error"]
 
 COVERAGE_FACTOR = 2.0
-"""k of the expanded uncertainty: about 95 % for a normal distribution."""
+"""Coverage factor k of the expanded uncertainty: about 95 % for a normal distribution."""
 
 
 def find_precision(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Variance components by level, nested; CV of replicates and under all factors.
+    """Estimate precision by level: nested variance components, and CVs.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     table: list[dict[str, Any]] = []
     figures: dict[str, Figure] = {}
@@ -62,20 +62,22 @@ def find_precision(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         require_rows(select_sections(rows, "precision"), "nested design")
     ):
         if len(part) >= 3:
-            row, figures = _precision_of(level, part)
+            row, figures = _estimate_precision(level, part)
             table.append(row)
     if not table:
-        raise InputError("the study holds no level with three or more measurements.")
+        raise InputError("the study has no level with three or more measurements.")
     last = figures["within_laboratory_cv"]
     sentence = (
-        f"At the highest level the CV under all factors is {last.value:.1%} "
+        f"At the highest level the within-laboratory CV is {last.value:.1%} "
         f"({last.low:.1%} to {last.high:.1%}), by restricted maximum likelihood."
     )
     return Finding("Precision", sentence, make_table(table).fillna(0.0), figures)
 
 
-def _precision_of(level: float, part: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Figure]]:
-    """Fit the components of one level: its row of the table, and its CVs with their intervals."""
+def _estimate_precision(
+    level: float, part: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, Figure]]:
+    """Return the row of one level in the table, and its CVs with their intervals."""
     factors = {
         name: part[name].tolist() for name in FACTORS if name in part and len(set(part[name])) > 1
     }
@@ -99,19 +101,19 @@ def _precision_of(level: float, part: pd.DataFrame) -> tuple[dict[str, Any], dic
 
 
 def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Line through the levels, deviation of each level, and the test of deviation.
+    """Evaluate linearity: fitted line, deviation of each level, and test of deviation.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     part = require_rows(select_sections(rows, "recovery"), "levels")
     part = part[part["expected"] > 0]
@@ -125,8 +127,8 @@ def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     sentence = (
         f"Slope {line.slope:.3f} ({line.slope_interval[0]:.3f} to "
         f"{line.slope_interval[1]:.3f}), intercept {line.intercept:.5f}. The test finds {verdict} "
-        f"from the line (P = {line.p_deviation:.2g}; of a curve, {line.p_curve:.2g}); the "
-        f"largest is {line.worst:.1%} of what the line gives."
+        f"from the line (P = {line.p_deviation:.2g}; for a curve, P = {line.p_curve:.2g}). The "
+        f"largest deviation is {line.worst:.1%} of the line."
     )
     return Finding(
         "Linearity",
@@ -137,25 +139,25 @@ def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
 
 
 def find_limits(rows: pd.DataFrame, goal: float) -> Finding:
-    """Limits of blank, detection and quantification as found, next to those printed.
+    """Estimate LoB, LoD and LoQ, next to the limits that the assay reports.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Goal of the total error, of the level.
+        Allowable total error, relative to the level.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
-    blanks = _nominal_blanks(rows)
+    blanks = _select_blanks(rows)
     lob = find_blank_limit(blanks["n_called"] / blanks["n_cells"])
-    lod = _detection(rows)
+    lod = _estimate_lod(rows)
     printed = float(rows.loc[rows["section"].isin(["detection", WET]), "lod"].median())
-    loq = _quantification(rows, lod.value, goal)
+    loq = _estimate_loq(rows, lod.value, goal)
     limits = {
         "blank (rank)": (lob, float(blanks["lob"].median())),
         "detection (probit)": (lod, printed),
@@ -171,39 +173,37 @@ def find_limits(rows: pd.DataFrame, goal: float) -> Finding:
     }
     figures["lod_of_claim"] = Figure(lod.value / printed, lod.low / printed, lod.high / printed)
     sentence = (
-        f"95 of 100 batches find {lod.value:.3%} ({lod.low:.3%} to {lod.high:.3%}); the assay "
-        f"prints {printed:.3%}. "
-        f"From {loq.value:.3%} on the total error is within {goal:.0%}."
+        f"A fraction of {lod.value:.3%} ({lod.low:.3%} to {lod.high:.3%}) is detected in 95 of 100 "
+        f"batches (LoD); the assay reports an LOD of {printed:.3%}. "
+        f"At {loq.value:.3%} and above the total error is within {goal:.0%} (LoQ)."
     )
     return Finding("Limits", sentence, make_table(table), figures)
 
 
-def _nominal_blanks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Blanks under the conditions of use."""
+def _select_blanks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the blanks under nominal conditions."""
     blanks = select_sections(rows, "blanks")
     nominal = blanks["section"].eq(WET) | blanks["condition"].eq("nominal")
     return require_rows(blanks[(blanks["expected"] == 0) & nominal], "blanks")
 
 
-def _detection(rows: pd.DataFrame) -> Bounded:
-    """Limit of detection by the levels that state something."""
+def _estimate_lod(rows: pd.DataFrame) -> Bounded:
+    """Estimate the limit of detection; inconclusive batches are left out."""
     levels = split_levels(require_rows(select_sections(rows, "detection"), "levels"))
     kept = [(level, part) for level, one in levels if len(part := select_decided(one))]
     hits = [int(part["verdict"].isin(FOUND).sum()) for _, part in kept]
     return find_detection_limit([level for level, _ in kept], hits, [len(part) for _, part in kept])
 
 
-def _quantification(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
-    """Limit of quantification by the nominal levels from the limit of detection on."""
+def _estimate_loq(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
+    """Estimate the limit of quantification from the levels at or above the LoD."""
     levels = [
         (level, part["prevalence"])
         for level, part in split_levels(select_sections(rows, "recovery", "detection"))
         if len(part) > 1 and not level < lod
     ]
     if not levels or not np.isfinite(lod):
-        raise InputError(
-            "the limit of detection was not found, so no limit of quantification follows."
-        )
+        raise InputError("without a limit of detection there is no limit of quantification.")
     place = [level for level, _ in levels]
     profile = fit_profile(
         place,
@@ -220,19 +220,19 @@ def _quantification(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
 
 
 def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
-    """Bias, CV and total error by level, and the expanded uncertainty.
+    """Compute bias, CV and total error by level, and the expanded uncertainty.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Goal of the total error, of the level.
+        Allowable total error, relative to the level.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
 
     Source
     ------
@@ -258,7 +258,7 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
             }
         )
     if not table:
-        raise InputError("the study holds no level with two or more measurements.")
+        raise InputError("the study has no level with two or more measurements.")
     figures, sentence = {}, ""
     precision = find_precision(rows, goal)
     top = precision.table.iloc[-1]
@@ -268,7 +268,6 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
     figures["expanded_uncertainty"] = Figure(expanded, expanded, expanded)
     sentence = (
         f"Expanded uncertainty (k = 2) at {float(top['expected']):.1%}: "
-        f"{COVERAGE_FACTOR * spread:.0%} of the result, of precision under all factors and "
-        "bias together."
+        f"{COVERAGE_FACTOR * spread:.0%} of the result, from within-laboratory precision and bias."
     )
     return Finding("Total error and uncertainty", sentence, make_table(table), figures)

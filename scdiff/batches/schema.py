@@ -1,8 +1,8 @@
-"""Tables of the history, and the text of a row that is hashed.
+"""Define the tables of the history, and the text of a row that is hashed.
 
-``entries`` numbers every row of the other tables and chains their hashes; ``head`` repeats the last
-number and hash, so that a missing end is found as well. The read-outs of a run belong to its entry.
-Only ``head`` is ever updated.
+``entries`` numbers every row of the other tables and chains their hashes. ``head`` repeats the last
+number and hash, so that rows removed from the end are detected, too. The read-outs of a run belong
+to its entry. Only ``head`` is updated; all other rows are only appended.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, String, Tab
 __all__ = ["GENESIS", "KINDS", "METADATA", "TABLES", "canonical", "digest", "plain_row"]
 
 GENESIS = "0" * 64
-"""Hash before the first row."""
+"""Previous hash of the first row."""
 
 PREFIX = "scdiff_"
-"""Start of the name of every table, so that a shared database shows whose they are."""
+"""Prefix of the name of every table; it shows the owner in a shared database."""
 
 METADATA = MetaData()
 
 
-def _table(name: str, *columns: Column[Any]) -> Table:
-    """Declare a table whose rows are numbered by ``entries``."""
+def _make_table(name: str, *columns: Column[Any]) -> Table:
+    """Return a table whose row numbers refer to ``entries``."""
     number: Column[Any] = Column(
         "number",
         Integer,
@@ -56,7 +56,7 @@ HEAD = Table(
     Column("hash", String(64), nullable=False),
 )
 
-RUNS = _table(
+RUNS = _make_table(
     "runs",
     Column("batch", String(200), nullable=False, index=True),
     Column("role", String(16), nullable=False),
@@ -113,7 +113,7 @@ READOUTS = Table(
     Column("digest", String(64), nullable=False),
 )
 
-DECISIONS = _table(
+DECISIONS = _make_table(
     "decisions",
     Column("run", Integer, nullable=False, index=True),
     Column("specification", Text, nullable=False),
@@ -124,7 +124,7 @@ DECISIONS = _table(
     Column("who", Text),
 )
 
-NOTES = _table(
+NOTES = _make_table(
     "notes",
     Column("run", Integer, nullable=False, index=True),
     Column("chart", String(16)),
@@ -136,7 +136,7 @@ NOTES = _table(
     Column("reason", Text),
 )
 
-BASELINES = _table(
+BASELINES = _make_table(
     "baselines",
     Column("name", String(200), nullable=False),
     Column("version", Integer, nullable=False),
@@ -160,10 +160,11 @@ TABLES = {"run": RUNS, "decision": DECISIONS, "note": NOTES, "baseline": BASELIN
 """Table of each kind of entry."""
 
 KINDS = tuple(TABLES)
+"""Kinds of entries."""
 
 
 def plain_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the columns of a table as the database gives them back: numbers typed, NaN as nothing.
+    """Return a row as the database returns it: typed numbers, and None for NaN.
 
     Raises
     ------
@@ -173,25 +174,25 @@ def plain_row(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     unknown = set(row) - set(table.columns.keys())
     if unknown:
         raise KeyError(f"{table.name} has no column {min(unknown)!r}")
-    return {name: _plain(table.columns[name], value) for name, value in row.items()}
+    return {name: _convert(table.columns[name], value) for name, value in row.items()}
 
 
-def _plain(column: Column[Any], value: Any) -> Any:
+def _convert(column: Column[Any], value: Any) -> Any:
     """Convert one value to the type of its column."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(column.type, Integer):
         return int(value)
     if isinstance(column.type, Float):
-        return float(value) + 0.0  # no minus zero: databases differ in keeping it
-    # PostgreSQL stores no NUL, no database half of a surrogate pair
+        return float(value) + 0.0  # no negative zero: not every database keeps it
+    # PostgreSQL does not store NUL; databases do not store half of a surrogate pair
     return str(value).replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def canonical(row: Mapping[str, Any]) -> str:
-    """Write a row as JSON in one way only: keys sorted, no spaces, what is missing left out.
+    """Return a row as canonical JSON: sorted keys, no spaces, no missing values.
 
-    Missing values are left out so that a column that a later version adds changes no hash.
+    Missing values are left out, so a column that a later version adds does not change a hash.
 
     >>> canonical({"b": 0.1, "a": None, "c": "é"})
     '{"b":0.1,"c":"é"}'
@@ -203,7 +204,7 @@ def canonical(row: Mapping[str, Any]) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Hash texts, each with its length before it, so that no two lists of parts give the same."""
+    """Return the SHA-256 of texts, each after its length, so that every list has its own hash."""
     whole = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

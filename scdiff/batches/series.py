@@ -1,4 +1,4 @@
-"""Points of a control chart: what the history holds of one read-out, in the order of analysis."""
+"""Read the points of a control chart from the history, in the order of analysis."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["PHASE", "chart_points", "find_readout", "phase_key"]
 
 PHASE = ("scdiff", "options", "specification", "chemistry")
-"""Columns whose change starts a new phase: measurements before and after share no limits."""
+"""Columns whose change starts a new phase, with control limits of its own."""
 
 LEAST_CALLED = 3
-"""Called cells below which nothing is detected."""
+"""Minimum number of called cells for a detection, as in the verdict of a run."""
 
 Z95 = 1.959964
-"""Standard errors from the middle of a 95 % interval to its end."""
+"""Number of standard errors from the middle of a 95 % interval to its end."""
 
 _FACTS = (
     "number",
@@ -53,12 +53,12 @@ _NUMBERS = (
 
 
 def find_readout(history: History, text: str) -> tuple[str, str]:
-    """Find programme and state of a read-out that is written ``programme`` or ``programme/state``.
+    """Return programme and state of a read-out, written ``programme`` or ``programme/state``.
 
     Raises
     ------
     UnknownNameError
-        If no run has it.
+        If no run has the read-out.
     """
     program, _, state = text.partition("/")
     pairs = history.readout_names()
@@ -75,7 +75,7 @@ def find_readout(history: History, text: str) -> tuple[str, str]:
 def chart_points(
     history: History, program: str, state: str, *, run_control: str | None = None
 ) -> pd.DataFrame:
-    """Gather the points of both charts of a read-out.
+    """Return the points of both charts of a read-out.
 
     Parameters
     ----------
@@ -84,8 +84,7 @@ def chart_points(
     program, state
         The read-out.
     run_control
-        Sample that is the control of every run; its rows go to the chart of the assay as
-        well.
+        Sample that is the control of every run; its rows are also points of the assay chart.
 
     Returns
     -------
@@ -107,11 +106,11 @@ def chart_points(
     )
     for name in _NUMBERS:
         points[name] = pd.to_numeric(points[name], errors="coerce").astype(float)
-    return _with_phases(_with_sizes(_with_kinds(points)))
+    return _add_phases(_add_sizes(_add_kinds(points)))
 
 
-def _with_kinds(points: pd.DataFrame) -> pd.DataFrame:
-    """Say of each point whether it was measured, is bounded, or has no number."""
+def _add_kinds(points: pd.DataFrame) -> pd.DataFrame:
+    """Classify each point: measured, bounded (not detected), or without a number."""
     stated = points["verdict"].isin(["detected", "quantified"])
     whole = stated & points["prevalence"].between(1e-9, 1 - 1e-9) & (points["prevalence_high"] < 1)
     bound = points[["prevalence_high", "lob"]].max(axis=1)
@@ -128,14 +127,14 @@ def _with_kinds(points: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _with_sizes(points: pd.DataFrame) -> pd.DataFrame:
-    """Add the number of cells that by counting alone would give the error of the interval."""
+def _add_sizes(points: pd.DataFrame) -> pd.DataFrame:
+    """Add the effective number of cells, whose counting error equals that of the interval."""
     low = points["prevalence_low_cells"].fillna(points["prevalence_low"])
     high = points["prevalence_high_cells"].fillna(points["prevalence_high"])
     value = points["value"]
-    both = (_logit(high) - _logit(low)) / (2 * Z95)
+    both = (_compute_logit(high) - _compute_logit(low)) / (2 * Z95)
     error = both.where(
-        low > 1e-7, (_logit(high) - _logit(value)) / Z95
+        low > 1e-7, (_compute_logit(high) - _compute_logit(value)) / Z95
     )  # an interval from zero has no lower end on the logit
     size = (1 / (error.where(error > 0) ** 2 * value * (1 - value))).clip(
         upper=points["n_cells"], lower=1.0
@@ -145,21 +144,21 @@ def _with_sizes(points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(size=size.fillna(spared).clip(lower=1.0))
 
 
-def _logit(fractions: pd.Series) -> pd.Series:
-    """Logarithm of the odds."""
+def _compute_logit(fractions: pd.Series) -> pd.Series:
+    """Return the logarithm of the odds."""
     inside = fractions.clip(1e-12, 1 - 1e-12)
     return inside.div(1 - inside).map(math.log, na_action="ignore")
 
 
 def phase_key(point: Any) -> str:
-    """Write what must not change within a phase as JSON."""
+    """Return the method of a point as JSON: the columns that are constant within a phase."""
     known = {name: point[name] for name in PHASE}
     texts = {name: str(value) if isinstance(value, str) else None for name, value in known.items()}
     return json.dumps(texts, sort_keys=True)
 
 
-def _with_phases(points: pd.DataFrame) -> pd.DataFrame:
-    """Count the phases of each chart; say at the first point of one what changed."""
+def _add_phases(points: pd.DataFrame) -> pd.DataFrame:
+    """Count the phases of each chart; describe the change at the first point of each."""
     keys = [phase_key(point) for point in points[list(PHASE)].to_dict("records")]
     phases, changes = np.zeros(len(points), dtype=int), [""] * len(points)
     charts = points["chart"].tolist()
@@ -167,16 +166,16 @@ def _with_phases(points: pd.DataFrame) -> pd.DataFrame:
         if charts[place] != charts[place - 1]:
             continue
         if keys[place] != keys[place - 1]:
-            changes[place] = _change(keys[place - 1], keys[place])
+            changes[place] = _describe_change(keys[place - 1], keys[place])
         phases[place] = phases[place - 1] + bool(changes[place])
     return points.assign(phase_key=keys, phase=phases, change=changes)
 
 
-def _change(before: str, after: str) -> str:
-    """Say what changed between two phases."""
+def _describe_change(before: str, after: str) -> str:
+    """Return a description of the change between two phases."""
     old, new = json.loads(before), json.loads(after)
-    said = {
+    texts = {
         name: f"{name} {old[name] or 'not given'} to {new[name] or 'not given'}" for name in PHASE
     }
-    said["options"] = "other options"  # their hash says nothing to a reader
-    return "; ".join(said[name] for name in PHASE if old[name] != new[name])
+    texts["options"] = "other options"  # a hash is of no use to a reader
+    return "; ".join(texts[name] for name in PHASE if old[name] != new[name])

@@ -1,4 +1,4 @@
-"""Signals: points at which a rule is broken, and the notes that answer them."""
+"""Find signals: points that violate a control rule, and the notes that answer them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["CHARTS", "COLUMNS", "PROCESS_RULES", "check_rule", "find_signals", "notes_by_run"]
 
 CHARTS = ("assay", "process")
+"""Charts: of control material, and of product batches."""
 
 PROCESS_RULES = {
-    "1-3s": "The batch lies beyond its limits, which one batch in 370 does by chance.",
-    "range": "The batch differs from the one before by more than the process does.",
-    "ewma": "The weighted average of the last batches left its limits: the process drifted.",
-    "cusum": "The batches since the shift began add up to more than chance gives.",
-    "specification": "The batch lies outside the specification.",
+    "1-3s": "The batch is beyond its 3 SD limits, which happens to one batch in 370 by chance.",
+    "range": "The difference from the batch before exceeds the variation of the process.",
+    "ewma": "The moving average (EWMA) is beyond its limits: the process has drifted.",
+    "cusum": "The cumulative sum (CUSUM) is beyond its limit: the process has shifted.",
+    "specification": "The batch is outside the specification.",
 }
-"""Rules of the chart of the process, in words."""
+"""Rules of the process chart, with their meaning."""
 
 COLUMNS = (
     "chart",
@@ -46,29 +47,31 @@ COLUMNS = (
 )
 
 _LASTING = frozenset({"ewma", "cusum", "4-1s", "10x", "2-2s"})
-"""Rules that stay broken for some time: a signal is where one begins."""
+"""Rules that can stay violated over several points; only the first point is a signal."""
 
 
 def check_rule(chart: str | None, rule: str | None) -> None:
-    """Refuse a rule or a chart that there is not.
+    """Raise an error if a chart or a rule of a note is unknown.
 
     Raises
     ------
     ConfigError
-        If a rule comes without its chart.
+        If a rule is given without its chart.
     UnknownNameError
         If the name is unknown.
     """
     if chart is not None and chart not in CHARTS:
-        raise UnknownNameError(f"--chart {chart!r}: no such chart. {did_you_mean(chart, CHARTS)}")
+        raise UnknownNameError(f"--chart {chart!r}: unknown chart. {did_you_mean(chart, CHARTS)}")
     if rule is None:
         return
     if chart is None:
-        raise ConfigError(f"--rule {rule!r}: say with --chart of which chart, assay or process.")
+        raise ConfigError(
+            f"--rule {rule!r} needs its chart: give --chart assay or --chart process."
+        )
     known = (*RULES, "specification") if chart == "assay" else tuple(PROCESS_RULES)
     if rule not in known:
         raise UnknownNameError(
-            f"--rule {rule!r}: the chart of the {chart} has no such rule. "
+            f"--rule {rule!r}: the {chart} chart does not have this rule. "
             f"{did_you_mean(rule, known)}"
         )
 
@@ -80,20 +83,20 @@ def find_signals(
     *,
     limits: tuple[float | None, float | None] = (None, None),
 ) -> pd.DataFrame:
-    """List where a rule is broken.
+    """List the rule violations.
 
     Parameters
     ----------
     points, phases
-        As :func:`scdiff.batches.control.evaluate` gives them.
+        Returned by :func:`scdiff.batches.control.evaluate`.
     notes
-        Notes by the entry of the run (:func:`notes_by_run`).
+        Notes by entry number of the run (:func:`notes_by_run`).
     limits
         Lowest and highest fraction of the specification, 0-1.
 
     Returns
     -------
-    One row per signal with the columns of ``COLUMNS``, the latest last.
+    One row per signal with the columns in ``COLUMNS``, the latest last.
     """
     import pandas as pd
 
@@ -101,24 +104,24 @@ def find_signals(
     for phase in phases:
         part = points[(points["chart"] == phase.chart) & (points["phase"] == phase.number)]
         alarms = dict(phase.alarms) | (
-            {"specification": _outside(part, limits)} if phase.chart == "process" else {}
+            {"specification": _flag_outside(part, limits)} if phase.chart == "process" else {}
         )
         for rule, flags in alarms.items():
             rows += [
-                _row(part.iloc[place], rule, notes)
-                for place in np.flatnonzero(_onsets(flags) if rule in _LASTING else flags)
+                _describe_signal(part.iloc[place], rule, notes)
+                for place in np.flatnonzero(_find_onsets(flags) if rule in _LASTING else flags)
             ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.sort_values(["number", "chart", "rule"], ignore_index=True)
 
 
-def _onsets(flags: np.ndarray) -> np.ndarray:
-    """Where flags begin to hold."""
+def _find_onsets(flags: np.ndarray) -> np.ndarray:
+    """Return the points at which a flag becomes true."""
     return flags & ~np.concatenate([[False], flags[:-1]])
 
 
-def _outside(points: pd.DataFrame, limits: tuple[float | None, float | None]) -> np.ndarray:
-    """Say which points lie outside; what was not detected, where its bound is below."""
+def _flag_outside(points: pd.DataFrame, limits: tuple[float | None, float | None]) -> np.ndarray:
+    """Flag the points outside the specification; a point without detection by its bound."""
     low, high = limits
     found = np.zeros(len(points), dtype=bool)
     if low is not None:
@@ -128,8 +131,10 @@ def _outside(points: pd.DataFrame, limits: tuple[float | None, float | None]) ->
     return found
 
 
-def _row(point: Any, rule: str, notes: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Describe one signal."""
+def _describe_signal(
+    point: Any, rule: str, notes: dict[int, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return the row of one signal."""
     chart, number = str(point["chart"]), int(point["number"])
     answers = [
         note
@@ -156,14 +161,14 @@ def _row(point: Any, rule: str, notes: dict[int, list[dict[str, Any]]]) -> dict[
 
 
 def notes_by_run(notes: pd.DataFrame, replaced: dict[int, int]) -> dict[int, list[dict[str, Any]]]:
-    """Gather the notes of each run; those of a superseded one go with its successor.
+    """Group the notes by run; notes on a superseded run belong to its successor.
 
     Parameters
     ----------
     notes
         All notes.
     replaced
-        Of each superseded run, the entry that replaced it.
+        Map from each superseded run to the entry that supersedes it.
     """
     found: dict[int, list[dict[str, Any]]] = {}
     for note in notes.to_dict("records"):

@@ -1,6 +1,6 @@
-"""The specification of a product.
+"""Read the specification of a product.
 
-What a result must show, in which unit, within which limits, and from which source.
+A specification lists criteria: a figure with unit, limits and source.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNITS = {
     "text": ("text", 1.0),
     "number": ("number", 1.0),
 }
-"""Unit: the kind of figure that it measures, and what one of it is in the unit of the tables."""
+"""Units: the kind of figure of each, and its factor to the unit of the tables."""
 
 FOLDER = Path(__file__).parent / "specifications"
 
@@ -53,37 +53,37 @@ class Check(BaseModel):
     Parameters
     ----------
     id
-        Name of the line, one word, once in the specification.
+        Identifier of the line, one word, unique in the specification.
     title
-        What a reader sees.
+        Text for the reader.
     read_out
         ``programme/state/column`` of ``fractions.csv`` (``programme/state`` is its prevalence),
         ``qc/figure``, or ``tables/NAME.csv/column`` for any other table of the run.
     where
-        For ``tables/...``: what the row must hold, by column; exactly one row must.
+        For ``tables/...``: required value by column; exactly one row must match.
     low, high
-        For ``tables/...``: columns of the interval.
+        For ``tables/...``: columns with the ends of the interval.
     sample
         ``all`` (every sample except controls), the name of a sample, ``each sample``, or ``each
         control``.
     unit
         Unit of the limits, one of :data:`UNITS`.
     at_least, at_most
-        Limits; one of them, or both.
+        Lower and upper limit: one of them, or both.
     allowed
         Texts that pass, for the unit ``text``.
     judge
         ``bound``: the end of the 95 % interval that protects the patient; ``estimate``: the figure
         itself.
     required
-        Whether a result without this figure counts as one that does not meet it.
+        Whether a result without this figure does not meet the criterion.
     kind
-        ``release`` decides; ``report`` and ``alert`` are shown and do not; a ``report`` needs no
-        limit.
+        ``release`` counts for the decision. ``report`` and ``alert`` are only shown; a ``report``
+        needs no limit.
     source
         DOI, standard, or ``field convention``.
     note
-        What a reader must know.
+        Remark for the reader.
     """
 
     model_config = _STRICT
@@ -128,27 +128,27 @@ class Check(BaseModel):
             and not 0 <= max(numbers) * UNITS[self.unit][1] <= 1
         ):
             raise ValueError(
-                f"a limit of {max(numbers):g} {self.unit} is not between none and all cells"
+                f"a limit of {max(numbers):g} {self.unit} is outside 0 to 100 % of the cells"
             )
         if numbers and min(numbers) < 0:
             raise ValueError(f"a limit of {min(numbers):g} is below 0")
         if len(numbers) == 2 and numbers[0] > numbers[1]:
-            raise ValueError(f"at_least, {numbers[0]:g}, is above at_most, {numbers[1]:g}")
+            raise ValueError(f"at_least ({numbers[0]:g}) is above at_most ({numbers[1]:g})")
         return self
 
     @property
     def limits(self) -> Limits:
-        """What the figure is held to, in the unit of the specification."""
+        """Limits of the figure, in the unit of the specification."""
         return Limits(self.at_least, self.at_most, tuple(self.allowed), self.judge)
 
     @property
     def scale(self) -> float:
-        """One of the unit, in the unit of the tables."""
+        """Factor from the unit of the specification to the unit of the tables."""
         return UNITS[self.unit][1]
 
 
 class Unmeasured(BaseModel):
-    """A criterion of the source that transcripts cannot answer."""
+    """A criterion of the source that transcripts cannot measure."""
 
     model_config = _STRICT
 
@@ -157,26 +157,27 @@ class Unmeasured(BaseModel):
 
 
 class Specification(BaseModel):
-    """What a batch must show.
+    """A specification: what a batch must meet.
 
     Parameters
     ----------
     schema_version
-        Of this layout: 1.
+        Version of this schema: 1.
     name, version
-        Together they name the content: two specifications that share both and differ are refused.
+        Together they identify the content. Two different specifications with the same name and
+        version are refused.
     title, product, author, effective
         For the reader; ``effective`` is a date.
     source
-        Where the limits come from: DOI, standard, or ``field convention``.
+        Source of the limits: DOI, standard, or ``field convention``.
     notes
         Sentences for the page.
     suitability
-        What makes a result one that may be judged; a failure makes it INVALID, never FAIL.
+        Suitability criteria of the result. If one is not met, the result is INVALID, never FAIL.
     criteria
-        What the batch must show.
+        Acceptance criteria of the batch.
     not_measured
-        What the source asks for and this method does not measure.
+        Criteria of the source that this method does not measure.
     """
 
     model_config = _STRICT
@@ -198,7 +199,7 @@ class Specification(BaseModel):
     @classmethod
     def _is_text(cls, value: Any) -> Any:
         if isinstance(value, float | int):
-            raise ValueError(f'write the version as a text: version: "{value}"')  # noqa: TRY004 - pydantic takes no other
+            raise ValueError(f'write the version as a text: version: "{value}"')  # noqa: TRY004 - pydantic needs it
         return value
 
     @model_validator(mode="after")
@@ -206,15 +207,15 @@ class Specification(BaseModel):
         names = [check.id for check in (*self.suitability, *self.criteria)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two lines share the id {twice[0]!r}: each id may be used once")
+            raise ValueError(f"two lines have the id {twice[0]!r}: each id must be unique")
         if all(check.kind != "release" for check in self.criteria):
-            raise ValueError("no criterion has the kind release, so nothing would be decided")
+            raise ValueError("no criterion has the kind release, so there is nothing to decide")
         return self
 
 
 @dataclass(frozen=True)
 class Written:
-    """A specification with the bytes that it was read from.
+    """A specification with the bytes of its file.
 
     Parameters
     ----------
@@ -232,22 +233,22 @@ class Written:
 
     @property
     def sha256(self) -> str:
-        """Hash of the bytes."""
+        """SHA-256 of the bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
     @property
     def label(self) -> str:
-        """Name and version."""
+        """Name and version of the specification."""
         return f"{self.content.name} {self.content.version}"
 
     @property
     def file(self) -> str:
-        """Name of its copy in the folder of the decision."""
+        """Name of the copy in the folder of the decision."""
         return f"specification_{self.content.name}_{self.content.version}.yaml"
 
 
 def list_specifications() -> tuple[str, ...]:
-    """Names of the shipped specifications, sorted.
+    """Return the names of the shipped specifications, sorted.
 
     >>> list_specifications()
     ('isct', 'progenitor_yield', 'residual_pluripotent', 'wj_msc')
@@ -256,14 +257,14 @@ def list_specifications() -> tuple[str, ...]:
 
 
 def load_specification(name: str | Path) -> Written:
-    """Read a specification: the path of a YAML file, or the name of a shipped one.
+    """Read a specification from the path of a YAML file, or by the name of a shipped one.
 
     Raises
     ------
     UnknownNameError
         If it is neither.
     ConfigError
-        If it cannot be read, or breaks the schema.
+        If it cannot be read, or does not match the schema.
     """
     shipped = list_specifications()
     if str(name) in shipped:
@@ -284,20 +285,20 @@ def load_specification(name: str | Path) -> Written:
 
 
 def read_specification(data: bytes, origin: str) -> Written:
-    """Check the bytes of a specification.
+    """Parse the bytes of a specification.
 
     Raises
     ------
     ConfigError
-        If they are not a YAML text, or break the schema.
+        If they are not YAML, or do not match the schema.
     """
     try:
         found = parse_yaml(data.decode("utf-8"))
     except ValueError as error:
-        raise ConfigError(f"{origin}: this is not a YAML text: {error}.") from None
+        raise ConfigError(f"{origin}: this is not a YAML file: {error}.") from None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"{origin}: a specification is a mapping with name, version and criteria."
+            f"{origin}: a specification must be a mapping with name, version and criteria."
         )
     content = validate_options(
         Specification, {str(key): value for key, value in found.items()}, where=origin
@@ -306,26 +307,26 @@ def read_specification(data: bytes, origin: str) -> Written:
 
 
 def refuse_double(specifications: list[Written], known: dict[str, str] | None = None) -> None:
-    """Refuse specifications that share name and version and differ in their bytes.
+    """Raise ConfigError if two different specifications have the same name and version.
 
     Parameters
     ----------
     specifications
-        Those of this call.
+        Specifications of this call.
     known
-        Hashes of earlier ones, by name and version.
+        Hashes of earlier specifications, by name and version.
 
     Raises
     ------
     ConfigError
-        If two differ, or one differs from the shipped one of that name and version.
+        If two differ, or one differs from the shipped specification of that name and version.
     """
     earlier = {
         written.label: (written.sha256, written.origin)
         for written in map(load_specification, list_specifications())
     }
     earlier |= {
-        label: (sha256, "the decision that is in the folder already")
+        label: (sha256, "the earlier decision in the folder")
         for label, sha256 in (known or {}).items()
     }
     for written in specifications:
@@ -333,6 +334,6 @@ def refuse_double(specifications: list[Written], known: dict[str, str] | None = 
         if sha256 != written.sha256:
             raise ConfigError(
                 f"{written.origin}: specification {written.label} differs from {origin}, "
-                "which has the same name and version. "
-                "Give the changed one a version of its own; nothing was judged."
+                "which has the same name and version. Give the changed specification a new "
+                "version. No decision was made."
             )

@@ -1,6 +1,6 @@
-"""The measurements of a validation as one table.
+"""Measure the batches of a validation, and return one table.
 
-Batches mixed in silico, or the samples of a sheet.
+The batches are mixed in silico, or they are the samples of a sheet.
 """
 
 from __future__ import annotations
@@ -38,31 +38,34 @@ __all__ = [
 ]
 
 FACTORS = ("lot", "day", "operator", "library")
-"""Factors of precision, outermost first; replicates are what is left."""
+"""Factors of the precision study, outermost first; the residual is replicates."""
 
 SHEET_COLUMNS = ("sample", "path", "expected", "replicate", "day", "operator", "lot")
+"""Required columns of the sheet of a wet protocol."""
+
 WET = "wet"
+"""Section of the samples of a sheet."""
 
 
 def measure_study(protocol: Locked, *, measurer: Measurer = measure_counts) -> pd.DataFrame:
-    """Mix and measure all batches of a protocol in silico.
+    """Mix and measure all batches of an in silico protocol.
 
     Parameters
     ----------
     protocol
         The protocol.
     measurer
-        What measures a batch; another one is held to the protocol as the assay is.
+        Function that measures a batch: the assay, or another caller to validate.
 
     Returns
     -------
-    One row per batch: section, condition, expected fraction, settings, what is true, and what was
-    printed.
+    One row per batch: section, condition, expected fraction, settings, true numbers of cells, and
+    the result of the assay.
 
     Raises
     ------
     ScdiffError
-        If cells cannot be read.
+        If the cells cannot be read.
     """
     import pandas as pd
 
@@ -81,12 +84,12 @@ def measure_study(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
 
 
 def read_pools(protocol: Locked, program: Program) -> Pools:
-    """Read the cells that a protocol names.
+    """Read the cells of the sources of a protocol.
 
     Raises
     ------
     InputError
-        If there are too few cells of a kind.
+        If a source has fewer than 10 usable cells.
     """
     sources, seed = protocol.content.sources, protocol.content.seed
 
@@ -100,8 +103,8 @@ def read_pools(protocol: Locked, program: Program) -> Pools:
     for name, pool in (("negatives", negatives), ("positives", positives)):
         if len(pool) < 10:
             raise InputError(
-                f"{pool.origin}: {len(pool)} cells are too few {name} to mix batches from; "
-                "give 10 or more."
+                f"{pool.origin}: {len(pool)} cells are too few {name} to mix batches; give 10 or "
+                "more."
             )
     others = {name: read(path) for name, path in sources.off_target.items()}
     return Pools(tuple(marker.name for marker in program.core), negatives, positives, others)
@@ -110,20 +113,18 @@ def read_pools(protocol: Locked, program: Program) -> Pools:
 def measure_designs(
     designs: list[Design], pools: Pools, program: Program, *, measurer: Measurer = measure_counts
 ) -> list[dict[str, Any]]:
-    """Mix and measure batches, by as many processes as there are cores.
-
-    One row each, in their order.
+    """Mix and measure batches, with one process per core; return one row per batch.
 
     Parameters
     ----------
     designs
-        What each batch is made of.
+        Design of each batch.
     pools
         Cells of known kind.
     program
-        Whose markers are measured.
+        Programme whose markers are measured.
     measurer
-        What measures a batch.
+        Function that measures a batch.
     """
     from scdiff.compute.parallel import each
 
@@ -149,14 +150,14 @@ def _measure_design(
 def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> pd.DataFrame:
     """Read the samples of a wet protocol.
 
-    Results of finished runs as they were printed, other inputs measured.
+    The result of a finished run is read from its tables. Other inputs are measured.
 
     Parameters
     ----------
     protocol
         The protocol.
     measurer
-        What measures an input other than a finished run.
+        Function that measures an input that is not a finished run.
 
     Raises
     ------
@@ -173,10 +174,9 @@ def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
         expected = number(entry["expected"])
         if not 0 <= expected <= 1:
             raise ConfigError(
-                f"{path}: line {line}: expected is {entry['expected']!r}, but it is a "
-                "fraction, 0-1."
+                f"{path}: line {line}: expected is {entry['expected']!r}; write a fraction, 0-1."
             )
-        said = _measure_sample(path.parent / entry["path"], program, measurer)
+        measured = _measure_sample(path.parent / entry["path"], program, measurer)
         labels = {name: entry.get(name, "") for name in ("lot", "day", "operator", "replicate")}
         flow = number(entry.get("flow", ""))
         rows.append(
@@ -186,7 +186,7 @@ def measure_sheet(protocol: Locked, *, measurer: Measurer = measure_counts) -> p
                 "expected": expected,
                 **labels,
                 "flow": flow,
-                **said.row(),
+                **measured.row(),
             }
         )
     return pd.DataFrame(rows)
@@ -209,13 +209,13 @@ def _read_sheet(path: Path) -> list[dict[str, str]]:
             )
     if not rows or any(None in row or None in row.values() for row in rows):
         raise ConfigError(
-            f"{path}: the sheet has no rows, or one that is longer or shorter than the heading."
+            f"{path}: the sheet has no rows, or a row has more or fewer fields than the header."
         )
     return rows
 
 
 def _measure_sample(path: Path, program: Program, measurer: Measurer) -> Measured:
-    """Take what a finished run printed, or measure an input."""
+    """Return the result of a finished run, or measure an input."""
     if not (path / "tables" / FRACTIONS).is_file():
         pool = read_pool(str(path), program)
         return measurer(pool.counts, pool.depth, model_of(program), 0.0)

@@ -1,6 +1,6 @@
-"""Pieces that the sections of a validation share.
+"""Share functions between the sections of a validation.
 
-Selections, shares and means with their intervals.
+Select rows, and estimate shares and means with their intervals.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Finding:
-    """What one section shows.
+    """The result of one section of a validation.
 
     Parameters
     ----------
     title, sentence
-        For the reader.
+        Texts for the reader.
     table
         One row per level or condition; fractions 0-1.
     figures
-        Figures that a protocol may judge, by name.
+        Figures that a protocol may limit, by name.
     """
 
     title: str
@@ -55,17 +55,17 @@ class Finding:
 
 
 def select_sections(rows: pd.DataFrame, *sections: str) -> pd.DataFrame:
-    """Select the rows of some sections; of a sheet, all."""
+    """Return the rows of some sections, and all rows of a sheet."""
     return rows[rows["section"].isin([*sections, WET])]
 
 
 def select_decided(rows: pd.DataFrame) -> pd.DataFrame:
-    """Select the rows that state something."""
+    """Return the rows that are not inconclusive."""
     return rows[rows["verdict"] != INCONCLUSIVE]
 
 
 def estimate_share(hits: Any) -> Figure:
-    """Estimate a share with its exact interval; empty without hits."""
+    """Estimate a share with its exact 95 % interval; an empty figure without data."""
     n, k = len(hits), int(np.sum(hits))
     if not n:
         return Figure()
@@ -74,7 +74,7 @@ def estimate_share(hits: Any) -> Figure:
 
 
 def estimate_mean(values: Any) -> Figure:
-    """Estimate a mean with its interval; without one for a single value."""
+    """Estimate a mean with its 95 % interval; a single value has no interval."""
     data = np.asarray(values, dtype=float)
     if len(data) < 2:
         return Figure(float(data.mean()), float(data.mean()), float(data.mean()))
@@ -83,32 +83,32 @@ def estimate_mean(values: Any) -> Figure:
 
 
 def choose_farthest(figures: list[Figure], target: float = 1.0) -> Figure:
-    """Take the figure farthest from a target."""
+    """Return the figure with the largest distance from a target."""
     return max(figures, key=lambda figure: abs(figure.value - target))
 
 
 def make_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Make a table of rows."""
+    """Return rows as a data frame."""
     import pandas as pd
 
     return pd.DataFrame(rows)
 
 
 def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Refuse to evaluate an empty selection.
+    """Return the rows; raise InputError if there are none.
 
     Raises
     ------
     InputError
-        If it is empty.
+        If there are no rows.
     """
     if rows.empty:
-        raise InputError(f"the study holds no {what}.")
+        raise InputError(f"the study has no {what}.")
     return rows
 
 
 def split_levels(rows: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
-    """Split rows by level above 0, the least first."""
+    """Split the rows with a level above 0 by level, the lowest first."""
     return [
         (float(cast("float", level)), part)
         for level, part in rows[rows["expected"] > 0].groupby("expected")

@@ -1,4 +1,4 @@
-"""The trend: charts of assay and process as a page, tables and what MultiQC reads."""
+"""Compute the trend, and write it as a page, tables and a file for MultiQC."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scdiff.batches.baseline import FEWEST, Baseline
+from scdiff.batches.baseline import FEWEST, FEWEST_DETECTED, Baseline
 from scdiff.batches.control import Phase, baseline_of, evaluate
 from scdiff.batches.equivalence import FEWEST_OF_EACH, Comparison, compare_processes
 from scdiff.batches.series import chart_points, find_readout
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["READOUT", "Trend", "compare_at", "compute_trend", "lock_baseline", "write_trend"]
 
 READOUT = "pancreatic_progenitor/progenitor_like"
-"""The mission's read-out."""
+"""Default read-out."""
 
 TREND_COLUMNS = (
     *(
@@ -71,7 +71,7 @@ TREND_COLUMNS = (
     ),
     *("limit_low_3", "limit_low_2", "centre", "limit_high_2", "limit_high_3", "change", "report"),
 )
-"""Columns of ``trend.csv``: an interface, new ones at the end."""
+"""Columns of ``trend.csv``. They are an interface: new columns go to the end."""
 
 
 def compute_trend(
@@ -92,18 +92,18 @@ def compute_trend(
     readout
         ``programme`` or ``programme/state``.
     run_control
-        Sample that is the control in every run; its rows go to the chart of the assay.
+        Sample that is the control in every run; its rows are points of the assay chart.
     limits
         Lowest and highest fraction of the specification, 0-1.
     change
-        First batch of a changed process, to be compared with those before.
+        First batch after a change of the process; it starts the second group of a comparison.
     margin
-        Ratio of odds that does not matter, above 1; needed with ``change``.
+        Equivalence margin: ratio of odds that does not matter, above 1; required with ``change``.
 
     Raises
     ------
     ConfigError
-        If limits or margin are not what they should be.
+        If limits or margin are out of range.
     InputError
         If the history has no run.
     UnknownNameError
@@ -117,7 +117,7 @@ def compute_trend(
         )
     program, state = find_readout(history, readout)
     points = chart_points(history, program, state, run_control=run_control)
-    locked = _locked(history, program, state)
+    locked = _read_baselines(history, program, state)
     points, phases = evaluate(points, locked)
     notes = notes_by_run(history.notes(), history.successors())
     signals = find_signals(points, phases, notes, limits=limits)
@@ -129,7 +129,7 @@ def compute_trend(
         phases,
         signals,
         notes,
-        _decisions(history),
+        _read_decisions(history),
         limits,
         compared,
         change or "",
@@ -137,23 +137,23 @@ def compute_trend(
 
 
 def _check_limits(limits: tuple[float | None, float | None]) -> None:
-    """Refuse limits of a specification outside 0-1."""
+    """Raise ConfigError if limits of a specification are outside 0-1 or in the wrong order."""
     for name, limit in zip(("--lower", "--upper"), limits, strict=True):
         if limit is not None and not 0 <= limit <= 1:
-            raise ConfigError(f"{name} {limit}: a limit is a fraction of cells, 0-1.")
+            raise ConfigError(f"{name} {limit}: a limit must be a fraction of cells, 0-1.")
     if None not in limits and limits[0] >= limits[1]:  # type: ignore[operator]
         raise ConfigError(f"--lower {limits[0]} must be below --upper {limits[1]}.")
 
 
-def _locked(history: History, program: str, state: str) -> list[dict[str, Any]]:
-    """Baselines that were locked for a read-out, oldest first."""
+def _read_baselines(history: History, program: str, state: str) -> list[dict[str, Any]]:
+    """Return the locked baselines of a read-out, oldest first."""
     rows = history.baselines()
     chosen = rows[(rows["program"] == program) & (rows["state"] == state)]
     return [{str(name): value for name, value in row.items()} for row in chosen.to_dict("records")]
 
 
-def _decisions(history: History) -> dict[int, str]:
-    """Take the last decision on each run."""
+def _read_decisions(history: History) -> dict[int, str]:
+    """Return the last decision on each run."""
     rows = history.decisions()
     return {
         int(run): f"{decision} ({specification})"
@@ -164,47 +164,47 @@ def _decisions(history: History) -> dict[int, str]:
 
 
 def compare_at(points: pd.DataFrame, change: str, margin: float | None) -> Comparison:
-    """Compare the product batches before a change of the process with those since.
+    """Compare the product batches before and after a change of the process.
 
     Raises
     ------
     ConfigError
-        If the margin is not given, or not above 1.
+        If the margin is missing, or not above 1.
     InputError
-        If there are too few batches on a side.
+        If there are too few batches before or after the change.
     UnknownNameError
         If the batch is not in the chart.
     """
     if margin is None or not margin > 1:
         raise ConfigError(
-            f"--margin {margin}: comparing processes needs the ratio of odds that does not matter, "
-            "above 1, as in --margin 1.5."
+            f"--margin {margin}: --change needs an equivalence margin, a ratio of odds above 1, as "
+            "in --margin 1.5."
         )
     process = points[(points["chart"] == "process") & (points["kind"] != "none")]
     first = process.loc[process["batch"] == change, "number"]
     if first.empty:
         raise UnknownNameError(
-            f"--change {change!r}: no such product batch in the chart. "
+            f"--change {change!r}: the process chart does not have this batch. "
             f"{did_you_mean(change, list(process['batch'])[-10:])}"
         )
     sides = [
         process[process["number"] < first.iloc[0]],
         process[process["number"] >= first.iloc[0]],
     ]
-    before, after = (_mean_of(side) for side in sides)
+    before, after = (_estimate_mean(side) for side in sides)
     if before is None or after is None:
         sizes = " and ".join(str(len(side)) for side in sides)
         raise InputError(
-            f"--change {change!r}: {sizes} batches before and since are too few; {FEWEST_OF_EACH} "
-            "of each are needed, four detected where some are not."
+            f"--change {change!r}: {sizes} batches before and after the change are too few. "
+            f"{FEWEST_OF_EACH} of each are needed, and four detected ones if some are not detected."
         )
     return compare_processes(
         before, after, n_before=len(sides[0]), n_after=len(sides[1]), margin=margin
     )
 
 
-def _mean_of(side: pd.DataFrame) -> Baseline | None:
-    """Mean of some batches with its error; the plain one where all are measured."""
+def _estimate_mean(side: pd.DataFrame) -> Baseline | None:
+    """Return the mean of batches with its error; None if there are too few batches."""
     import numpy as np
 
     if (side["kind"] == "bound").any():
@@ -230,54 +230,53 @@ def lock_baseline(
     who: str = "",
     reason: str | None = None,
 ) -> tuple[int, int, Baseline]:
-    """Lock the batches of a phase of a chart as its baseline.
+    """Lock the batches of a phase as the baseline of a chart.
 
     Parameters
     ----------
     history
         An open history.
     name
-        Name of the baseline; a name that exists gets its next version.
+        Name of the baseline; an existing name gets its next version.
     chart
         ``assay`` or ``process``.
     readout, run_control
         As in :func:`compute_trend`.
     until
-        Last batch of the baseline, which also tells the phase; the last batch of the newest phase
-        where not given.
+        Last batch of the baseline; its phase is locked. The default is the last batch of the
+        newest phase.
     who
-        Who locks it.
+        Name of the person who locks it.
     reason
         Why there is a new version.
 
     Returns
     -------
-    Entry, version, and the baseline.
+    Number of the entry, version, and the baseline.
 
     Raises
     ------
     ConfigError
-        If name or person is missing.
+        If the name of the baseline or of the person is missing.
     InputError
-        If the phase has fewer than 20 batches, or too few are detected.
+        If the phase has fewer than 20 batches with a number, or too few are detected.
     UnknownNameError
         If ``until`` is not in the chart.
     """
     if not name.strip() or not who.strip():
         raise ConfigError(
-            "--lock: a baseline needs a name, and with --who the name of the person who locks it."
+            "--lock needs a name for the baseline, and --who with the name of the person."
         )
     program, state = find_readout(history, readout)
-    part = _phase_until(
+    part = _select_phase(
         chart_points(history, program, state, run_control=run_control), chart, until
     )
     baseline = baseline_of(part) if len(part) >= FEWEST else None
     if baseline is None:
         raise InputError(
-            f"--lock {name!r}: a baseline needs {FEWEST} batches of one phase with a number, at "
-            "least 4 of them detected; "
-            f"the phase has {len(part)}, {int((part['kind'] == 'measured').sum())} of them "
-            "detected."
+            f"--lock {name!r}: a baseline needs {FEWEST} batches with a number from one phase, and "
+            f"{FEWEST_DETECTED} of them must be detected. The phase has {len(part)} batches, of "
+            f"which {int((part['kind'] == 'measured').sum())} are detected."
         )
     facts = {
         "name": name,
@@ -295,15 +294,15 @@ def lock_baseline(
     return entry.number, version, baseline
 
 
-def _phase_until(points: pd.DataFrame, chart: str, until: str | None) -> pd.DataFrame:
-    """Points with a number of the newest phase, or of that of a batch, up to it."""
+def _select_phase(points: pd.DataFrame, chart: str, until: str | None) -> pd.DataFrame:
+    """Return the points with a number of the newest phase, or of the phase of a batch up to it."""
     part = points[(points["chart"] == chart) & (points["kind"] != "none")]
     if until is None:
         return part[part["phase"] == part["phase"].max()]
     last = part[part["batch"] == until]
     if last.empty:
         raise UnknownNameError(
-            f"--until {until!r}: no such batch in the chart of the {chart}. "
+            f"--until {until!r}: the {chart} chart does not have this batch. "
             f"{did_you_mean(until, list(part['batch'])[-10:])}"
         )
     return part[
@@ -312,7 +311,7 @@ def _phase_until(points: pd.DataFrame, chart: str, until: str | None) -> pd.Data
 
 
 def write_trend(trend: Trend, out: Path) -> list[Path]:
-    """Write the page, the tables, and what MultiQC reads.
+    """Write the page, the tables, and the file for MultiQC; return their paths.
 
     Raises
     ------
@@ -346,7 +345,7 @@ def write_trend(trend: Trend, out: Path) -> list[Path]:
 
 
 def baseline_table(phases: list[Phase]) -> pd.DataFrame:
-    """One row per phase: its baseline, on the logit."""
+    """Return a table with the baseline of each phase, on the logit."""
     import pandas as pd
 
     rows: list[Mapping[str, Any]] = [

@@ -1,4 +1,4 @@
-"""What the charts found, for page, tables and MultiQC."""
+"""Hold the results of the control charts for page, tables and MultiQC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Trend"]
 
 @dataclass(frozen=True)
 class Trend:
-    """Everything that the page shows."""
+    """Results of the control charts of one read-out."""
 
     program: str
     state: str

@@ -1,4 +1,4 @@
-"""The page over batches: charts and table in one file that needs no server and no network."""
+"""Render the page over batches: one file that needs no server and no network."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _FOLDER = Path(__file__).parent
 _REPORT = _FOLDER.parent / "report"
 
 DIGITS = 6
-"""Significant digits of a number on the page; the tables hold the same."""
+"""Significant digits of a number on the page: enough to draw, and a small file."""
 
-_SHOWN = (
+_COLUMNS = (
     *(
         "number",
         "batch",
@@ -71,14 +71,14 @@ _SHOWN = (
 
 
 def render_trend(trend: Trend, out: Path) -> str:
-    """Pour the trend into the template.
+    """Return the page of a trend as HTML.
 
     Parameters
     ----------
     trend
-        As :func:`scdiff.batches.trend.compute_trend` gives it.
+        Returned by :func:`scdiff.batches.trend.compute_trend`.
     out
-        Folder of the page; links to the reports start there.
+        Folder of the page; links to the reports are relative to it.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -93,15 +93,15 @@ def render_trend(trend: Trend, out: Path) -> str:
     style = "".join(
         path.read_text(encoding="utf-8") for path in (_REPORT / "report.css", _FOLDER / "trend.css")
     )
-    sections = [_section(trend, chart) for chart in ("process", "assay")]
+    sections = [_build_section(trend, chart) for chart in ("process", "assay")]
     return environment.get_template("trend.html.j2").render(
-        card=_card(trend),
+        card=_build_card(trend),
         sections=sections,
-        signals=_signal_rows(trend),
+        signals=_sort_signals(trend),
         comparison=None
         if trend.comparison is None
         else comparison_sentence(trend.comparison, trend.change),
-        data=_data(trend, sections, out),
+        data=_build_data(trend, sections, out),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup((_FOLDER / "trend.js").read_text(encoding="utf-8")),  # noqa: S704
         written=datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -109,12 +109,12 @@ def render_trend(trend: Trend, out: Path) -> str:
 
 
 def status_of(trend: Trend) -> tuple[str, str]:
-    """Say how the process stands: a word, and a sentence."""
+    """Return the status of the charts: a word, and a sentence."""
     waiting = trend.signals[trend.signals["needs_note"].astype(bool)]
     process = [phase for phase in trend.phases if phase.chart == "process"]
     last = process[-1] if process else None
     if len(waiting):
-        return "signals", _count_waiting(waiting)
+        return "signals", _count_open_signals(waiting)
     if last is None or last.baseline is None:
         n_points = last.n_points if last else 0
         noun = "product batch is" if n_points == 1 else "product batches are"
@@ -122,16 +122,16 @@ def status_of(trend: Trend) -> tuple[str, str]:
         return "no limits yet", f"{few}, or too few of them are detected."
     if last.locked is None:
         until = f"The limits are provisional until {FEWEST} batches are locked as a baseline."
-        return "provisional", f"No rule is broken without a note. {until}"
-    return "in control", f"No rule is broken without a note. Baseline: {last.name}."
+        return "provisional", f"No rule violation is without a note. {until}"
+    return "in control", f"No rule violation is without a note. Baseline: {last.name}."
 
 
-def _count_waiting(signals: pd.DataFrame) -> str:
-    """Say how many signals wait for a note."""
+def _count_open_signals(signals: pd.DataFrame) -> str:
+    """Return a sentence with the number of signals that need a note."""
     last, n_signals = signals.iloc[-1], len(signals)
-    each = "signal waits" if n_signals == 1 else "signals wait"
-    where = f"{last['rule']} of batch {last['batch']} in the chart of the {last['chart']}"
-    return f"{n_signals} {each} for a note; the last is {where}."
+    each = "signal needs" if n_signals == 1 else "signals need"
+    where = f"{last['rule']} of batch {last['batch']} in the {last['chart']} chart"
+    return f"{n_signals} {each} a note; the last is {where}."
 
 
 _TONES = {
@@ -142,8 +142,8 @@ _TONES = {
 }
 
 
-def _card(trend: Trend) -> dict[str, Any]:
-    """Gather what the top of the page says."""
+def _build_card(trend: Trend) -> dict[str, Any]:
+    """Return the texts at the top of the page."""
     status, sentence = status_of(trend)
     process = trend.points[trend.points["chart"] == "process"]
     assay = trend.points[trend.points["chart"] == "assay"]
@@ -158,12 +158,12 @@ def _card(trend: Trend) -> dict[str, Any]:
         (
             "Control runs",
             count(len(assay)),
-            "run controls and reference cells" if len(assay) else "none register_run",
+            "run controls and reference cells" if len(assay) else "none registered",
         ),
         (
             "Last batch",
             "none" if last is None else str(last["batch"]),
-            "" if last is None else f"{_value_text(last)}, {last['verdict']}",
+            "" if last is None else f"{_format_value(last)}, {last['verdict']}",
         ),
         (
             "Signals",
@@ -182,8 +182,8 @@ def _card(trend: Trend) -> dict[str, Any]:
     }
 
 
-def _value_text(point: Any) -> str:
-    """Say the value of a point."""
+def _format_value(point: Any) -> str:
+    """Return the value of a point as text."""
     if point["kind"] == "measured":
         return f"{percent(float(point['value']))} %"
     return (
@@ -194,17 +194,17 @@ def _value_text(point: Any) -> str:
 _HEADS = {
     "process": (
         "Process",
-        "Do the product batches stay as they were? Each is held to its baseline.",
+        "Is the process in control? Each product batch is compared with its baseline.",
     ),
     "assay": (
         "Assay",
-        "Does the method stay as it was? Run controls and reference cells are always the same.",
+        "Is the assay in control? Run controls and reference cells are the same in every run.",
     ),
 }
 
 
-def _section(trend: Trend, chart: str) -> dict[str, Any]:
-    """One part of the page: the charts of a question, and what changed between its phases."""
+def _build_section(trend: Trend, chart: str) -> dict[str, Any]:
+    """Return one section of the page: its charts, and its phases with their changes."""
     phases = [phase for phase in trend.phases if phase.chart == chart]
     points = trend.points[trend.points["chart"] == chart]
     head = _HEADS[chart]
@@ -231,8 +231,8 @@ def _section(trend: Trend, chart: str) -> dict[str, Any]:
     }
 
 
-def _signal_rows(trend: Trend) -> list[dict[str, Any]]:
-    """Signals for the table, those that wait for a note first, then the latest."""
+def _sort_signals(trend: Trend) -> list[dict[str, Any]]:
+    """Return the signals for the table: those that need a note first, then the latest first."""
     rows = trend.signals.to_dict("records")
     rows.sort(key=lambda row: (not row["needs_note"], -int(row["number"])))
     value = [
@@ -244,16 +244,16 @@ def _signal_rows(trend: Trend) -> list[dict[str, Any]]:
     ]
 
 
-def _data(trend: Trend, sections: list[dict[str, Any]], out: Path) -> dict[str, Any]:
-    """Everything that the script draws, column by column."""
+def _build_data(trend: Trend, sections: list[dict[str, Any]], out: Path) -> dict[str, Any]:
+    """Return the data that the script draws, column by column."""
     series = {}
     for chart in ("process", "assay"):
         part = trend.points[trend.points["chart"] == chart]
-        columns = {name: _plain(part[name]) for name in _SHOWN}
+        columns = {name: _convert_column(part[name]) for name in _COLUMNS}
         series[chart] = columns | {
-            "report": _links(part["report"], out),
+            "report": _link_reports(part["report"], out),
             "rules": rules_of(trend, part, chart),
-            "notes": [_notes(trend, int(number), chart) for number in part["number"]],
+            "notes": [_format_notes(trend, int(number), chart) for number in part["number"]],
             "decision": [trend.decisions.get(int(number)) for number in part["number"]],
         }
     return {
@@ -263,27 +263,27 @@ def _data(trend: Trend, sections: list[dict[str, Any]], out: Path) -> dict[str, 
     }
 
 
-def _plain(column: pd.Series) -> list[Any]:
-    """Give a column as JSON takes it: numbers cut to some digits, nothing if missing."""
+def _convert_column(column: pd.Series) -> list[Any]:
+    """Return a column for JSON: rounded numbers, and None for missing values."""
     values = column.tolist()
-    return [None if value is None or value != value else _cut(value) for value in values]  # noqa: PLR0124
+    return [None if value is None or value != value else _round_number(value) for value in values]  # noqa: PLR0124
 
 
-def _cut(value: Any) -> Any:
-    """Cut a number."""
+def _round_number(value: Any) -> Any:
+    """Round a number to significant digits; None if it is not finite."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def _links(reports: pd.Series, out: Path) -> list[str]:
-    """Links to the reports from the folder of the page."""
+def _link_reports(reports: pd.Series, out: Path) -> list[str]:
+    """Return links to the reports, relative to the folder of the page."""
     start = os.path.realpath(out)
     return [quote(os.path.relpath(report, start).replace(os.sep, "/")) for report in reports]
 
 
 def rules_of(trend: Trend, part: pd.DataFrame, chart: str) -> list[list[str]]:
-    """Rules that each point breaks."""
+    """Return the rules that each point violates."""
     found: dict[tuple[int, str], list[str]] = {}
     for number, sample, rule in zip(
         *(
@@ -299,23 +299,23 @@ def rules_of(trend: Trend, part: pd.DataFrame, chart: str) -> list[list[str]]:
     ]
 
 
-def _notes(trend: Trend, number: int, chart: str) -> list[str]:
-    """Say the notes on a point."""
+def _format_notes(trend: Trend, number: int, chart: str) -> list[str]:
+    """Return the notes on a point as texts."""
     notes = [note for note in trend.notes.get(number, []) if note["chart"] in {None, chart}]
-    said = [f"{note['cause']} - {note['action']} ({note['who']})" for note in notes]
+    texts = [f"{note['cause']} - {note['action']} ({note['who']})" for note in notes]
     rules = [f"{note['rule']}: " if note["rule"] else "" for note in notes]
-    return [rule + text for rule, text in zip(rules, said, strict=True)]
+    return [rule + text for rule, text in zip(rules, texts, strict=True)]
 
 
 def comparison_sentence(comparison: Comparison, change: str) -> str:
-    """Say whether two processes are comparable."""
+    """Return a sentence that says whether two processes are comparable."""
     ends = f"90 % interval {comparison.ratio_low:.2f}-{comparison.ratio_high:.2f}"
     ratio = f"the odds are {comparison.ratio:.2f} times those before ({ends})"
     meaning = {
-        "equivalent": "within the margin: the processes are comparable",
-        "different": "beyond the margin: the processes differ",
-        "cannot tell": "the interval crosses the margin, so more batches are needed",
+        "equivalent": "the interval is within the margin, so the processes are comparable",
+        "different": "the interval is outside the margin, so the processes differ",
+        "cannot tell": "the interval includes an end of the margin, so more batches are needed",
     }[comparison.verdict]
-    sides = f"{comparison.n_before} batches before and {comparison.n_after} since {change}"
+    sides = f"{comparison.n_before} batches before {change} and {comparison.n_after} from it on"
     margin = f"{1 / comparison.margin:.2f}-{comparison.margin:.2f}"
-    return f"{comparison.verdict.capitalize()}: over {sides}, {ratio}; margin {margin}, {meaning}."
+    return f"{comparison.verdict.capitalize()}: {sides}; {ratio}; margin {margin}: {meaning}."

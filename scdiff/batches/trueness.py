@@ -1,6 +1,6 @@
-"""Sections of a validation on trueness.
+"""Evaluate the sections of a validation on trueness.
 
-Specificity, recovery, robustness, claims, flow cytometry.
+Specificity, recovery, robustness, claim check, and flow cytometry.
 """
 
 from __future__ import annotations
@@ -30,30 +30,28 @@ if TYPE_CHECKING:
 __all__ = ["find_agreement", "find_claims", "find_recovery", "find_robustness", "find_specificity"]
 
 
-def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections have one signature
-    """Blanks, plain and with cells that resemble positive ones.
-
-    How often positive cells are stated.
+def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections have the same signature
+    """Evaluate specificity: false detections in blanks, plain and with interfering cells.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     blanks = require_rows(
         rows[(rows["expected"] == 0) & rows["section"].isin(["blanks", "interference", WET])],
         "blanks",
     )
     parts = [(name, part) for name, part in blanks.groupby(["section", "condition"], sort=False)]
-    table = [_blank_row(str(name[1]), part) for name, part in parts if name[0] != WET] or [
-        _blank_row("blanks", blanks)
+    table = [_summarise_blanks(str(name[1]), part) for name, part in parts if name[0] != WET] or [
+        _summarise_blanks("blanks", blanks)
     ]
     plain, disturbed = (
         select_decided(select_sections(blanks, "blanks")),
@@ -66,13 +64,14 @@ def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG00
     found = int(blanks["verdict"].isin(FOUND).sum())
     return Finding(
         "Specificity",
-        f"Positive cells are stated in {found} of {len(blanks)} blanks.",
+        f"Positive cells are detected in {found} of {len(blanks)} blanks.",
         make_table(table),
         figures,
     )
 
 
-def _blank_row(name: str, part: pd.DataFrame) -> dict[str, Any]:
+def _summarise_blanks(name: str, part: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of one kind of blanks."""
     counts = {
         "detected": int(part["verdict"].isin(FOUND).sum()),
         "inconclusive": int((part["verdict"] == INCONCLUSIVE).sum()),
@@ -87,19 +86,19 @@ def _blank_row(name: str, part: pd.DataFrame) -> dict[str, Any]:
 
 
 def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Mean measured, of what is expected, by level.
+    """Evaluate recovery: mean measured / expected value, by level.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     levels = split_levels(require_rows(select_sections(rows, "recovery"), "levels"))
     found = [(level, part, estimate_mean(part["prevalence"] / level)) for level, part in levels]
@@ -115,29 +114,29 @@ def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         for level, part, one in found
     ]
     if not found:
-        raise InputError("the study holds no level above 0.")
+        raise InputError("the study has no level above 0.")
     worst = choose_farthest([one for _, _, one in found])
     sentence = (
-        f"The level farthest from its expected value is recovered at {worst.value:.1%} "
+        f"The recovery farthest from 100 % is {worst.value:.1%} "
         f"({worst.low:.1%} to {worst.high:.1%})."
     )
     return Finding("Recovery", sentence, make_table(table), {"recovery": worst})
 
 
 def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Mean measured of what is expected, under deliberate changes.
+    """Evaluate robustness: mean measured / expected value, under deliberate changes.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     part = require_rows(rows[rows["section"] == "robustness"], "deliberate changes")
     found = [
@@ -158,26 +157,26 @@ def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     worst = choose_farthest([one for _, _, one in found])
     return Finding(
         "Robustness",
-        f"The change that matters most moves the result to {worst.value:.1%} of the expected.",
+        f"The change with the largest effect gives {worst.value:.1%} of the expected value.",
         make_table(table),
         {"robustness": worst},
     )
 
 
 def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Hold what each batch printed, its limits and its interval, to what was true.
+    """Compare the limits and intervals that each batch reports with the truth.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     decided = select_decided(rows)
     positive, blanks = decided[decided["expected"] > 0], decided[decided["expected"] == 0]
@@ -186,17 +185,20 @@ def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     ]  # replicates of one library share their cells
     at_lod, at_lloq = (positive[positive["expected"] >= positive[name]] for name in ("lod", "lloq"))
     claims = {
-        "detected_at_lod": ("at or above its printed LOD: detected", at_lod["verdict"].isin(FOUND)),
+        "detected_at_lod": (
+            "at or above its reported LOD: detected",
+            at_lod["verdict"].isin(FOUND),
+        ),
         "quantified_at_lloq": (
-            "at or above its printed LLOQ: quantified",
+            "at or above its reported LLOQ: quantified",
             at_lloq["verdict"] == QUANTIFIED,
         ),
         "coverage": (
-            "95 % interval holds the truth",
+            "95 % interval includes the true value",
             own["expected"].between(own["low"], own["high"]),
         ),
         "": (
-            "blank at or below its printed LOB",
+            "blank at or below its reported LOB",
             blanks["n_called"] <= blanks["lob"] * blanks["n_cells"] + 1e-9,
         ),
         "inconclusive": ("inconclusive, left out above", rows["verdict"] == INCONCLUSIVE),
@@ -213,27 +215,27 @@ def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         for name, (words, hits) in claims.items()
     ]
     figures = {name: figure for name, figure in shares.items() if name}
-    sentence = "What every batch printed of itself, held to what was found."
+    sentence = "Limits and intervals that each batch reports, compared with the truth."
     return Finding("Claim check", sentence, make_table(table), figures)
 
 
 def find_agreement(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
-    """Comparison with flow cytometry, where a sheet gives it.
+    """Compare with flow cytometry, if a sheet has its values.
 
     Parameters
     ----------
     rows
         The measurements.
     goal
-        Not used here.
+        Not used in this section.
 
     Raises
     ------
     InputError
-        If the study holds nothing to evaluate.
+        If the study has no data for this section.
     """
     if "flow" not in rows:
-        raise InputError("the study holds no values of flow cytometry.")
+        raise InputError("the study has no values of flow cytometry.")
     part = require_rows(rows[rows["flow"].notna()], "values of flow cytometry")
     x, y = part["flow"].to_numpy(dtype=float), part["prevalence"].to_numpy(dtype=float)
     deming, robust, gap = fit_deming(x, y), fit_passing_bablok(x, y), compare_differences(x, y)

@@ -1,6 +1,6 @@
 """Validate the method by a protocol.
 
-Lock it, measure, and hold what is found to its acceptance criteria.
+Lock the protocol, measure the batches, and decide the acceptance criteria.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ REPORT, RECORD, BATCHES, SUMS = (
     "batches.csv",
     "validation.sha256",
 )
+"""Files in the folder of a validation."""
 
 
 def validate_method(
     protocol: str | Path, out: Path, *, measurer: Measurer = measure_counts
 ) -> Validation:
-    """Validate the method.
+    """Validate the method, and write the report.
 
-    Write ``validation.html``, ``validation.json``, ``batches.csv``, a table per section, and their
-    hashes.
+    The files are ``validation.html``, ``validation.json``, ``batches.csv``, one table per section,
+    and ``validation.sha256``.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def validate_method(
     out
         Folder of the validation.
     measurer
-        What measures a batch.
+        Function that measures a batch.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def validate_method(
 
 
 def assess(protocol: Locked, lock: str = "", *, measurer: Measurer = measure_counts) -> Validation:
-    """Measure and judge, without writing anything.
+    """Measure the batches and decide the criteria; write no file.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def assess(protocol: Locked, lock: str = "", *, measurer: Measurer = measure_cou
     lock
         Text of its lock.
     measurer
-        What measures a batch.
+        Function that measures a batch.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def assess(protocol: Locked, lock: str = "", *, measurer: Measurer = measure_cou
 
 
 def _accept(criterion: Acceptance, figure: Figure) -> Accepted:
-    """Judge one criterion; ``not contradicted`` passes unless the whole interval lies outside."""
+    """Decide one criterion; ``not contradicted`` fails only if the whole interval is outside."""
     decision, why = decide(figure, criterion.limits)
     if (
         criterion.judge == "not contradicted"
@@ -105,18 +106,18 @@ def _accept(criterion: Acceptance, figure: Figure) -> Accepted:
 
 
 def _write(found: Validation, out: Path) -> None:
-    """Write the report, its record, the measurements and the hashes, the hashes last."""
+    """Write the report, its record, the measurements, and last the hashes."""
     from scdiff.batches.validation_page import render_validation
     from scdiff.report.tables import csv_text
 
     contents = {BATCHES: csv_text(found.rows)}
     contents |= {
-        f"{_word(finding.title)}.csv": csv_text(finding.table)
+        f"{_name_file(finding.title)}.csv": csv_text(finding.table)
         for finding in found.findings
         if len(finding.table)
     }
     contents |= {
-        RECORD: json.dumps(_record(found), indent=1, allow_nan=False) + "\n",
+        RECORD: json.dumps(_build_record(found), indent=1, allow_nan=False) + "\n",
         REPORT: render_validation(found),
     }
     for name, text in contents.items():
@@ -134,13 +135,13 @@ def _write(found: Validation, out: Path) -> None:
         )
 
 
-def _word(title: str) -> str:
-    """Name of the file of a section."""
+def _name_file(title: str) -> str:
+    """Return the file name of a section, without its ending."""
     return title.lower().replace(" ", "_")
 
 
-def _record(found: Validation) -> dict[str, Any]:
-    """Gather the record of a validation."""
+def _build_record(found: Validation) -> dict[str, Any]:
+    """Return the record of a validation."""
     content = found.protocol.content
     return {
         "schema_version": 1,
@@ -162,7 +163,10 @@ def _record(found: Validation) -> dict[str, Any]:
                 "at_least": one.criterion.at_least,
                 "at_most": one.criterion.at_most,
                 "judge": one.criterion.judge,
-                **{name: _finite(getattr(one.figure, name)) for name in ("value", "low", "high")},
+                **{
+                    name: _drop_infinite(getattr(one.figure, name))
+                    for name in ("value", "low", "high")
+                },
                 "decision": one.decision,
                 "why": one.why,
                 "source": one.criterion.source,
@@ -173,6 +177,6 @@ def _record(found: Validation) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    """Give a number as JSON can hold it."""
+def _drop_infinite(value: float) -> float | None:
+    """Return a number for JSON: None if it is not finite."""
     return value if math.isfinite(value) else None

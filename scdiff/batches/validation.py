@@ -1,4 +1,4 @@
-"""What a validation holds: protocol, measurements, findings, and the decision on each criterion."""
+"""Hold the results of a validation: protocol, measurements, findings and decisions."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found.
+    """The results of a validation.
 
     Parameters
     ----------
     protocol
-        The protocol with its hash.
+        The protocol.
     lock
-        Text of its lock, with the time before any data were read.
+        Text of its lock, with hash and time; it was written before any data were read.
     rows
         The measurements.
     findings
-        Section by section.
+        Results, section by section.
     accepted
-        Criterion by criterion.
+        Decisions, criterion by criterion.
     decision
-        Of all criteria together.
+        Overall decision.
     """
 
     protocol: Locked
@@ -54,5 +54,5 @@ class Validation:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the decision."""
+        """Exit code of the overall decision."""
         return EXIT_CODES[self.decision]

@@ -1,6 +1,6 @@
-"""The report of a validation.
+"""Render the report of a validation.
 
-Criteria first, then each section with its table, and a field for the signature.
+The report has the acceptance criteria, each section with its table, and fields for signatures.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["render_validation"]
 MEANINGS = {
     "PASS": "The method meets every acceptance criterion of its protocol.",
     "FAIL": "The method does not meet at least one acceptance criterion.",
-    "CANNOT TELL": "The study cannot decide at least one acceptance criterion.",
+    "CANNOT TELL": "The data do not decide at least one acceptance criterion.",
 }
 
 
 def render_validation(found: Validation) -> str:
-    """Pour a validation into its page.
+    """Return the report of a validation as HTML.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def render_validation(found: Validation) -> str:
             version=__version__,
             kind=found.decision.lower().replace(" ", "-"),
             meaning=MEANINGS[found.decision],
-            lines=[_line(one) for one in found.accepted],
-            sections=[_section(finding) for finding in found.findings],
+            lines=[_render_criterion(one) for one in found.accepted],
+            sections=[_render_section(finding) for finding in found.findings],
         )
     )
 
 
-def _line(one: Accepted) -> dict[str, Any]:
-    """Say one criterion as texts."""
+def _render_criterion(one: Accepted) -> dict[str, Any]:
+    """Return one criterion as texts."""
     figure, criterion = one.figure, one.criterion
     ends = ((criterion.at_least, "at least"), (criterion.at_most, "at most"))
     return {
@@ -69,8 +69,8 @@ def _line(one: Accepted) -> dict[str, Any]:
     }
 
 
-def _section(finding: Any) -> dict[str, Any]:
-    """Say one section: its sentence and its table."""
+def _render_section(finding: Any) -> dict[str, Any]:
+    """Return one section: its sentence and its table."""
     return {
         "title": finding.title,
         "sentence": finding.sentence,

@@ -1,7 +1,7 @@
-"""Westgard's rules on standard scores, for control material that is the same every time.
+"""Apply the Westgard rules to standard scores of control material.
 
-Source: Westgard, Barry, Hunt and Groth 1981, https://doi.org/10.1093/clinchem/27.3.493. Limits are
-broken strictly: a score of exactly 2 does not break 1-2s.
+Source: Westgard, Barry, Hunt and Groth 1981, https://doi.org/10.1093/clinchem/27.3.493. A score
+must exceed its limit: a score of exactly 2 does not violate 1-2s.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Array = np.ndarray
 SOURCE = "https://doi.org/10.1093/clinchem/27.3.493"
 
 RULES: Registry[Callable[[Array, Array], Array]] = Registry("Westgard rule")
-"""Each takes the least and the most that every score can be; says where it becomes broken."""
+"""Rules: each takes a lower and an upper bound of every score, and flags the violations."""
 
 WARNINGS = frozenset({"1-2s"})
-"""Rules that ask for a look at the others, and do not stop the assay themselves."""
+"""Warning rules: the other rules must be checked, but the run is not rejected."""
 
 
 def find_broken(scores: Array, *, upper: Array | None = None) -> dict[str, Array]:
@@ -31,15 +31,15 @@ def find_broken(scores: Array, *, upper: Array | None = None) -> dict[str, Array
     Parameters
     ----------
     scores
-        Standard scores in order of time; the least that each can be, ``-inf`` if not
-        detected, NaN if a number is missing: these are left out, as if the run had not been.
+        Standard scores in order of time, or their lower bounds: ``-inf`` if not detected. NaN: the
+        number is missing, and the run is left out.
     upper
-        The most that each can be; the same where not given. A rule is broken only where every value
-        in between breaks it.
+        Upper bounds of the scores; by default the scores. A rule is violated only if every value
+        between the bounds violates it.
 
     Returns
     -------
-    By rule, whether it is broken at each score; shape of ``scores``.
+    For each rule a flag per score, shape of ``scores``.
     """
     low = np.asarray(scores, float)
     high = low if upper is None else np.asarray(upper, float)
@@ -51,37 +51,37 @@ def find_broken(scores: Array, *, upper: Array | None = None) -> dict[str, Array
     return found
 
 
-def _runs_of(flags: Array, length: int) -> Array:
-    """Where the last ``length`` flags all hold."""
+def _flag_runs(flags: Array, length: int) -> Array:
+    """Flag the points at which the last ``length`` flags are all true."""
     sums = np.concatenate([[0], np.cumsum(flags)])
     full = np.zeros(len(flags), dtype=bool)
     full[length - 1 :] = (sums[length:] - sums[:-length]) == length
     return full
 
 
-@RULES.register("1-2s", summary="One value beyond 2 SD: look at the other rules.", source=SOURCE)
+@RULES.register("1-2s", summary="One value beyond 2 SD: check the other rules.", source=SOURCE)
 def one_beyond_two(low: Array, high: Array) -> Array:
-    """One score beyond 2: a warning."""
+    """Flag a score beyond 2 SD, a warning."""
     return (low > 2) | (high < -2)
 
 
 @RULES.register("1-3s", summary="One value beyond 3 SD.", source=SOURCE)
 def one_beyond_three(low: Array, high: Array) -> Array:
-    """One score beyond 3."""
+    """Flag a score beyond 3 SD."""
     return (low > 3) | (high < -3)
 
 
 @RULES.register("2-2s", summary="Two in a row beyond 2 SD on the same side.", source=SOURCE)
 def two_beyond_two(low: Array, high: Array) -> Array:
-    """Two in a row beyond 2 on the same side."""
-    return _runs_of(low > 2, 2) | _runs_of(high < -2, 2)
+    """Flag two scores in a row beyond 2 SD on the same side."""
+    return _flag_runs(low > 2, 2) | _flag_runs(high < -2, 2)
 
 
 @RULES.register(
     "R-4s", summary="Two in a row, one beyond 2 SD and one beyond -2 SD.", source=SOURCE
 )
 def range_of_four(low: Array, high: Array) -> Array:
-    """Of two in a row, one beyond 2 and the other beyond -2."""
+    """Flag two scores in a row, one beyond 2 SD and the other beyond -2 SD."""
     up, down = low > 2, high < -2
     found = np.zeros(len(low), dtype=bool)
     found[1:] = (up[1:] & down[:-1]) | (down[1:] & up[:-1])
@@ -90,11 +90,11 @@ def range_of_four(low: Array, high: Array) -> Array:
 
 @RULES.register("4-1s", summary="Four in a row beyond 1 SD on the same side.", source=SOURCE)
 def four_beyond_one(low: Array, high: Array) -> Array:
-    """Four in a row beyond 1 on the same side."""
-    return _runs_of(low > 1, 4) | _runs_of(high < -1, 4)
+    """Flag four scores in a row beyond 1 SD on the same side."""
+    return _flag_runs(low > 1, 4) | _flag_runs(high < -1, 4)
 
 
 @RULES.register("10x", summary="Ten in a row on the same side of the mean.", source=SOURCE)
 def ten_on_one_side(low: Array, high: Array) -> Array:
-    """Ten in a row on the same side of the mean."""
-    return _runs_of(low > 0, 10) | _runs_of(high < 0, 10)
+    """Flag ten scores in a row on the same side of the mean."""
+    return _flag_runs(low > 0, 10) | _flag_runs(high < 0, 10)

@@ -1,1 +1,1 @@
-"""Passes over counts: arrays in, arrays out."""
+"""Passes over counts: functions that take arrays and return arrays."""

@@ -1,4 +1,4 @@
-"""Small operations on arrays and graphs that keep every bit in any order of the cells."""
+"""Small operations on arrays and graphs; no result depends on the order of the cells."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ __all__ = [
 ]
 
 CHUNK = 4_096
-"""Cells that are handled at once where the whole matrix need not be copied."""
+"""Rows per piece of :func:`split_rows`, so that the whole matrix is never copied. Chosen, not
+tuned."""
 
 ROUNDING = 1e-10
-"""Share of a sum of squares below which a difference is rounding."""
+"""Share of a sum of squares, 0-1, below which a difference is a rounding error. Chosen, not
+tuned."""
 
 
 def sort_names(names: Sequence[str]) -> np.ndarray:
-    """Row numbers in the order of their names, shape (n,).
+    """Return the row numbers in the order of their names, shape (n,).
 
     >>> sort_names(["b", "a"]).tolist()
     [1, 0]
@@ -39,7 +41,7 @@ def sort_names(names: Sequence[str]) -> np.ndarray:
 
 
 def as_csr(matrix: Any) -> csr_matrix:
-    """Return ``matrix`` as CSR; the same object where it is one already."""
+    """Return ``matrix`` as CSR; a CSR matrix is returned unchanged."""
     from scipy import sparse
 
     return (
@@ -48,22 +50,22 @@ def as_csr(matrix: Any) -> csr_matrix:
 
 
 def split_rows(rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
-    """Cut ``rows`` into consecutive pieces of at most ``size``."""
+    """Split ``rows`` into consecutive pieces of at most ``size`` rows."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
 def count_cores() -> int:
-    """Cores that this process may use; ``NUMBA_NUM_THREADS`` sets fewer."""
+    """Count the cores that this process may use; ``NUMBA_NUM_THREADS`` lowers the number."""
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    asked = os.environ.get("NUMBA_NUM_THREADS", "")
-    return max(1, min(allowed, int(asked))) if asked.isdigit() else allowed
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    return max(1, min(allowed, int(limit))) if limit.isdigit() else allowed
 
 
 def name_groups(codes: np.ndarray) -> Any:
-    """Turn group numbers 0, 1, 2, ... into categories named by their number.
+    """Return group numbers 0, 1, 2, ... as categories; the name of a category is its number.
 
     >>> name_groups(np.array([1, 0])).tolist()
     ['1', '0']
@@ -77,14 +79,18 @@ def name_groups(codes: np.ndarray) -> Any:
 
 
 def limit_blas_threads() -> AbstractContextManager[Any]:
-    """Keep linear algebra to one thread: sums split over threads differ in the last bit."""
+    """Limit linear algebra to one thread: sums over several threads differ in the last bit."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1, user_api="blas")
 
 
 def take_subgraph(graph: csr_matrix, rows: np.ndarray) -> csr_matrix:
-    """Rows and columns ``rows`` of a graph, each row sorted, so that sums over neighbours keep their bits in any order of the cells."""
+    """Return the rows and columns ``rows`` of a graph.
+
+    The indices of each row are sorted, so that sums over neighbours are the same to the last bit in
+    any order of the cells.
+    """
     part = graph[rows][:, rows]
     part.sort_indices()
     return part

@@ -1,4 +1,4 @@
-"""Where the engine ``dask`` computes: workers on this machine, or those of a scheduler that is running."""
+"""Choose the workers of the engine ``dask``: on this machine, or those of a running scheduler."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from scdiff.errors import ConfigError
 __all__ = ["cluster"]
 
 WAIT_SECONDS = 30
+"""Longest wait for the answer of a scheduler, seconds. Chosen, not tuned."""
 
 
 @contextmanager
 def cluster(engine: str, address: str | None) -> Iterator[None]:
-    """Compute blocks on dask workers while the block runs; nothing is started for the engine ``memory``.
+    """Start or find the dask workers that compute blocks; the engine ``memory`` starts nothing.
 
     Parameters
     ----------
     engine
         ``memory`` or ``dask``.
     address
-        Of a running scheduler, such as ``tcp://node1:8786``; None starts one process per core on this machine.
+        Address of a running scheduler, such as ``tcp://node1:8786``. None starts one process per
+        core on this machine.
 
     Raises
     ------
     ConfigError
-        If dask is not installed, the scheduler does not answer, or an address is given for the engine ``memory``.
+        If dask is not installed, the scheduler does not answer, or an address is given with the
+        engine ``memory``.
     """
     if engine != "dask":
         if address is not None:
             raise ConfigError(
-                f"scheduler is {address!r}, but the engine is {engine}: give engine dask as well, or no scheduler."
+                f"scheduler is {address!r}, but the engine is {engine}. "
+                "Choose the engine dask, or remove the scheduler."
             )
         yield
         return
@@ -40,7 +44,8 @@ def cluster(engine: str, address: str | None) -> Iterator[None]:
         from dask.distributed import Client, LocalCluster
     except ImportError:
         raise ConfigError(
-            "the engine dask needs the packages dask and distributed: pip install 'scdiff-markers[distributed]'."
+            "the engine dask needs the packages dask and distributed. "
+            "Install them: pip install 'scdiff-markers[distributed]'."
         ) from None
     if address is None:
         n_workers = (
@@ -58,7 +63,8 @@ def cluster(engine: str, address: str | None) -> Iterator[None]:
         client = Client(address, timeout=WAIT_SECONDS)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{address}: no dask scheduler answers there within {WAIT_SECONDS} s ({error}). Start one, or leave it out."
+            f"{address}: no dask scheduler answers within {WAIT_SECONDS} s ({error}). "
+            "Start one, or remove the option scheduler."
         ) from None
     with client:
         yield

@@ -1,7 +1,8 @@
-"""The hot loops over the counts: one block of cells in, sums or one row per cell out.
+"""Loops over the counts, compiled by numba: they take one block of cells and return sums or rows.
 
-Plain arrays, no Python lock held. What is summed over cells is summed as whole numbers (values times a power of two,
-rounded), so that neither the order of the cells, nor the size of the blocks, nor the number of threads shows in a bit.
+The loops take plain arrays and release Python's global lock. Sums over cells are sums of whole
+numbers (values times a power of two, rounded). Therefore they are the same to the last bit for any
+order of the cells, any size of the blocks and any number of threads.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import numpy as np
 from numba import njit
 
 LOW = 32
-"""Counts below this are looked up."""
+"""Counts below this use a table of logarithms per cell. Chosen, not tuned: most counts are low."""
 
 LATELY = 1 << 12
-"""Values that are remembered."""
+"""Number of values whose scaled amounts are stored, a power of two. Chosen, not tuned."""
 
 __all__ = [
     "cell_sums",
@@ -30,7 +31,10 @@ __all__ = [
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def cell_sums(indptr, indices, data, marked):  # type: ignore[no-untyped-def]
-    """Total, total over the ``marked`` genes, and number of genes seen, of every cell; shape (n_cells, 3)."""
+    """Return the total, the total over the ``marked`` genes and the number of genes of every cell.
+
+    Shape (n_cells, 3). A gene counts if its count is not 0.
+    """
     sums = np.zeros((len(indptr) - 1, 3))
     for cell in range(len(sums)):
         for place in range(indptr[cell], indptr[cell + 1]):
@@ -43,9 +47,10 @@ def cell_sums(indptr, indices, data, marked):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def log_values(indptr, data, target):  # type: ignore[no-untyped-def]
-    """ln(1 + count / total * target) of every stored count, shape (n_stored,); 0 in a cell without counts.
+    """Return ln(1 + count / total * target) of every stored count, shape (n_stored,).
 
-    Of the low counts, which are most, the logarithm is taken once per cell.
+    The values of a cell without counts are 0. Most counts are low, so their logarithms are computed
+    once per cell.
     """
     values = np.zeros(len(data), dtype=np.float32)
     low = np.empty(LOW, dtype=np.float32)
@@ -65,7 +70,10 @@ def log_values(indptr, data, target):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore[no-untyped-def]
-    """Sum the counts of every gene in each group of cells, shape (n_groups, n_genes); a group below 0 is left out."""
+    """Return the sum of the counts of every gene in each group of cells, shape (n_groups, n_genes).
+
+    A cell whose group is below 0 is ignored.
+    """
     sums = np.zeros((n_groups, n_genes), dtype=np.int64)
     for cell in range(len(indptr) - 1):
         if group[cell] >= 0:
@@ -76,9 +84,10 @@ def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[no-untyped-def]
-    """Sum of every gene and of its squares, times ``scales``, as whole numbers; shape (2, n_genes).
+    """Return the sums of every gene and of its squares, times ``scales``, as whole numbers.
 
-    ``linear`` takes exp(value) - 1 for the value; values that were met lately are looked up.
+    Shape (2, n_genes). If ``linear``, the sums are of exp(value) - 1 instead of the value. The
+    amounts of recent values are stored and not computed again.
     """
     sums = np.zeros((2, n_genes), dtype=np.int64)
     met, first, second = (
@@ -101,10 +110,11 @@ def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[n
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def products(indptr, indices, data, column_of_gene, n_columns, scale):  # type: ignore[no-untyped-def]
-    """Sum x_a * x_b over cells for chosen genes, where x = value * scale rounded; shape (n_columns + 1, n_columns).
+    """Return the sums of x_a * x_b over cells for pairs of chosen genes, x = value * scale rounded.
 
-    Upper triangle only; the last row holds the sums of x. A gene that is not chosen has column -1. Fast where the
-    columns rise with the genes.
+    Shape (n_columns + 1, n_columns). Only the upper triangle is filled; the last row has the sums
+    of x. A gene that is not chosen has column -1. The loop is fast if the columns rise with the
+    genes.
     """
     sums = np.zeros((n_columns + 1, n_columns), dtype=np.int64)
     columns, values = np.empty(n_columns, dtype=np.int64), np.empty(n_columns, dtype=np.int64)
@@ -138,9 +148,10 @@ def _add(point, times, vector):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def projections(indptr, indices, data, column_of_gene, loadings, origin):  # type: ignore[no-untyped-def]
-    """Coordinates of every cell: its chosen genes times ``loadings``, less ``origin``; shape (n_cells, n_components).
+    """Return the coordinates of every cell: chosen genes times ``loadings``, minus ``origin``.
 
-    Summed in the order of the columns, whatever the order of the genes.
+    Shape (n_cells, n_components). The sum runs over the columns in their order, whatever the order
+    of the genes.
     """
     points = np.zeros((len(indptr) - 1, loadings.shape[1]))
     row = np.zeros(len(loadings))
@@ -158,7 +169,10 @@ def projections(indptr, indices, data, column_of_gene, loadings, origin):  # typ
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def some_columns(indptr, indices, data, column_of_gene, n_columns):  # type: ignore[no-untyped-def]
-    """Values of chosen genes in every cell, shape (n_cells, n_columns); a gene that is not chosen has column -1."""
+    """Return the values of chosen genes in every cell, shape (n_cells, n_columns).
+
+    A gene that is not chosen has column -1.
+    """
     values = np.zeros((len(indptr) - 1, n_columns), dtype=data.dtype)
     for cell in range(len(values)):
         for place in range(indptr[cell], indptr[cell + 1]):
@@ -169,7 +183,10 @@ def some_columns(indptr, indices, data, column_of_gene, n_columns):  # type: ign
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def set_means(values, members, ends):  # type: ignore[no-untyped-def]
-    """Mean of each set's columns of ``values`` in every cell; set s holds ``members[ends[s]:ends[s + 1]]``; shape (n_cells, n_sets)."""
+    """Return the mean of each set's columns of ``values`` in every cell, shape (n_cells, n_sets).
+
+    Set s has the columns ``members[ends[s]:ends[s + 1]]``.
+    """
     means = np.zeros((len(values), len(ends) - 1))
     for cell in range(len(values)):
         for s in range(len(ends) - 1):
@@ -181,7 +198,7 @@ def set_means(values, members, ends):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _rank(row, value):  # type: ignore[no-untyped-def]
-    """Average descending rank of a value of ``row``."""
+    """Return the average descending rank of a value among the values of ``row``."""
     above, ties = 0, 0
     for other in row:
         above += other > value
@@ -191,17 +208,18 @@ def _rank(row, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def ranks(indptr, data, wanted, n_genes):  # type: ignore[no-untyped-def]
-    """Average descending rank of each ``wanted`` value among the ``n_genes`` of its cell, 1 for the highest; shape as ``wanted``."""
+    """Return the average descending rank of each ``wanted`` value in its cell, 1 for the highest.
+
+    The rank is among the ``n_genes`` genes of the cell. Same shape as ``wanted``.
+    """
     found = np.empty(wanted.shape)
     for cell in range(len(wanted)):
         row = data[indptr[cell] : indptr[cell + 1]]
         n_positive = 0
         for value in row:
             n_positive += value > 0
-        asked, rank = (
-            0.0,
-            n_positive + (n_genes - n_positive + 1) / 2,
-        )  # of zero: all zeros tie behind what is seen
+        asked = 0.0
+        rank = n_positive + (n_genes - n_positive + 1) / 2  # all zeros tie below the positive ones
         of_zero = rank
         for column in range(wanted.shape[1]):
             value = wanted[cell, column]

@@ -1,4 +1,4 @@
-"""Mean and variance of every gene in one pass."""
+"""Compute the mean and the variance of every gene in one pass."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["EXACT_BITS", "gene_moments", "normalise_dispersion"]
 
 N_BINS = 20
+"""Number of bins of mean expression, as in scanpy's flavour ``seurat``."""
 
-EXACT_BITS, MOST_LINEAR = 62, 1e5
-"""Bits of a sum of whole numbers; highest value of exp(x) - 1 that must fit in it, as often as there are cells."""
+EXACT_BITS = 62
+"""Bits that a sum of whole numbers may use; an int64 has 63 and a sign."""
+
+MOST_LINEAR = 1e5
+"""Highest value of exp(x) - 1. The scale leaves room for a sum of this value over all cells.
+Chosen, not tuned: ten times the usual counts per cell."""
 
 
 def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance (n - 1) of every gene of log-normalised ``values``; with ``linear``, of exp(value) - 1.
+    """Return the mean and the variance (n - 1) of every gene of log-normalised ``values``.
 
-    The sums are of whole numbers, so they agree to the last bit however the matrix is shuffled.
+    If ``linear``, they are those of exp(value) - 1. The sums are of whole numbers, so they are the
+    same to the last bit for any order of the matrix.
     """
     n_cells, n_genes = values.shape
     room = EXACT_BITS - np.log2(max(n_cells, 1))
@@ -34,17 +40,15 @@ def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.n
         for highest in (np.log(MOST_LINEAR), MOST_LINEAR)
     ]
     scales = kinds[linear]
-    if is_lazy(
-        getattr(values, "counts", values)
-    ):  # a pass over what is on disk costs more than both sums
+    if is_lazy(getattr(values, "counts", values)):  # a pass over the disk costs more than both sums
         found = cache_pass(
             values,
             ("moments",),
-            lambda: sum_blocks(values, partial(_both_sums, n_genes=n_genes, scales=kinds)),
+            lambda: sum_blocks(values, partial(_sum_genes_twice, n_genes=n_genes, scales=kinds)),
         )[int(linear)]
     else:
         found = sum_blocks(
-            values, partial(_gene_sums, n_genes=n_genes, linear=linear, scales=scales)
+            values, partial(_sum_genes, n_genes=n_genes, linear=linear, scales=scales)
         )
     sums = found / scales[:, None]
     mean = sums[0] / max(n_cells, 1)
@@ -53,23 +57,26 @@ def gene_moments(values: Any, *, linear: bool = False) -> tuple[np.ndarray, np.n
     return mean, np.where(excess > rounded, excess, 0.0) / max(n_cells - 1, 1)
 
 
-def _gene_sums(block: csr_matrix, n_genes: int, *, linear: bool, scales: np.ndarray) -> np.ndarray:
-    """Sum the genes over one block."""
+def _sum_genes(block: csr_matrix, n_genes: int, *, linear: bool, scales: np.ndarray) -> np.ndarray:
+    """Return the sums of the genes over one block."""
     return np.asarray(gene_sums(*arrays(block), n_genes, linear, scales))
 
 
-def _both_sums(block: csr_matrix, n_genes: int, *, scales: list[np.ndarray]) -> np.ndarray:
-    """Sum the genes over one block, as they are and linear; shape (2, 2, n_genes)."""
+def _sum_genes_twice(block: csr_matrix, n_genes: int, *, scales: list[np.ndarray]) -> np.ndarray:
+    """Return the sums over one block, logarithmic and linear; shape (2, 2, n_genes)."""
     return np.stack(
         [
-            _gene_sums(block, n_genes, linear=linear, scales=scales[linear])
+            _sum_genes(block, n_genes, linear=linear, scales=scales[linear])
             for linear in (False, True)
         ]
     )
 
 
 def normalise_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Dispersion as z-score among genes of similar mean (scanpy's flavour ``seurat``); NaN where a gene does not vary."""
+    """Return the dispersion as a z-score among genes of similar mean (scanpy's flavour ``seurat``).
+
+    NaN for a gene that does not vary.
+    """
     import pandas as pd
 
     varies = variance > 0
@@ -78,7 +85,6 @@ def normalise_dispersion(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     level = pd.cut(np.log1p(mean), bins=N_BINS, labels=False)
     groups = dispersion.groupby(level)
     average, deviation = groups.transform("mean"), groups.transform("std")
-    scaled = ((dispersion - average) / deviation.where(deviation > 0)).fillna(
-        1.0
-    )  # 1 for a gene alone at its level
+    scaled = (dispersion - average) / deviation.where(deviation > 0)
+    scaled = scaled.fillna(1.0)  # 1 for a gene that is alone in its bin
     return scaled.where(varies).to_numpy(copy=True)

@@ -1,7 +1,8 @@
-"""Nearest neighbours: every pair where the points are few, else the points of the nearest of many lists.
+"""Find nearest neighbours: from all pairs of few points, otherwise from the nearest of many lists.
 
-Compiled once and for all: approximate searches of libraries compile anew in every process, take longer for the same
-recall, or give other neighbours on another number of threads (``make bench-neighbours``).
+The search is compiled once and cached. The approximate searches of libraries compile again in every
+process, take longer for the same recall, or return other neighbours on another number of threads
+(``make bench-neighbours``).
 """
 
 from __future__ import annotations
@@ -18,15 +19,35 @@ from scdiff.compute.blocks import count_workers
 __all__ = ["nearest", "nearest_of"]
 
 EXACT_UP_TO = 30_000
-N_PROBED, N_PROBED_BY_OTHERS = 50, 10
-ROUNDS, POINTS_PER_LIST = 5, 64
-CHUNK, PIECE = 8_192, 2_048
-SPARE = 2  # more are looked for than asked, since the search is in single precision
+"""Number of points up to which all pairs are compared. Chosen, not tuned."""
+
+N_PROBED = 50
+"""Number of lists searched for each point: recall 0.985 at 100,000 cells, against 0.970 with 40
+lists (``tests/benchmarks/README.md``)."""
+
+N_PROBED_BY_OTHERS = 10
+"""Number of lists searched by :func:`nearest_of`. Chosen, not tuned."""
+
+ROUNDS = 5
+"""Rounds of k-means for the centres of the lists. Chosen, not tuned."""
+
+POINTS_PER_LIST = 64
+"""Number of points per list that k-means samples. Chosen, not tuned."""
+
+CHUNK = 8_192
+"""Number of points that one thread searches at once; it bounds the memory. Chosen, not tuned."""
+
+PIECE = 2_048
+"""Number of points of a list that are compared at once; it bounds the memory. Chosen, not tuned."""
+
+SPARE = 2
+"""Number of additional neighbours that the search in single precision returns. Their order is then
+found in double precision. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class _Lists:
-    """Points sorted into lists around centres.
+    """Points in lists around centres.
 
     Parameters
     ----------
@@ -47,9 +68,10 @@ class _Lists:
 
 
 def nearest(points: np.ndarray, n_others: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the ``n_others`` nearest other points of every point, nearest first, points as near by their number.
+    """Find the ``n_others`` nearest other points of every point, nearest first.
 
-    Exact up to 30,000 points; above, each point is compared with the points of the 50 lists (k-means) nearest to it.
+    Points at the same distance are in the order of their numbers. The result is exact up to 30,000
+    points. Above, each point is compared with the points of the 50 lists (k-means) nearest to it.
 
     Returns
     -------
@@ -64,57 +86,49 @@ def nearest(points: np.ndarray, n_others: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((len(points), 0), dtype=np.int64), np.zeros((len(points), 0))
     n_found = min(n_others + 1 + SPARE, len(points))
     with limit_blas_threads():
-        lists = _listed(
-            points.astype(np.float32),
-            1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))),
-        )
-        found = _searched(lists, lists.points, N_PROBED, n_found)
+        lists = _make_lists(points.astype(np.float32))
+        found = _search(lists, lists.points, N_PROBED, n_found)
     squared = _squared_distances(points, points, found)
     squared[found == np.arange(len(points))[:, None]] = np.inf
     order = np.lexsort((found, squared))[:, :n_others]
-    return np.take_along_axis(found, order, axis=1), np.sqrt(
-        np.take_along_axis(squared, order, axis=1)
-    )
+    distances = np.sqrt(np.take_along_axis(squared, order, axis=1))
+    return np.take_along_axis(found, order, axis=1), distances
 
 
 def nearest_of(points: np.ndarray, others: np.ndarray, number: int) -> np.ndarray:
-    """Find which of ``points`` are nearest to each of the ``others``, nearest first; shape (n_others, number)."""
+    """Find the ``number`` points nearest to each of the ``others``, nearest first.
+
+    Shape (n_others, number).
+    """
     with limit_blas_threads():
-        lists = _listed(
-            points.astype(np.float32),
-            1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points))),
-        )
-        found = _searched(lists, others.astype(np.float32), N_PROBED_BY_OTHERS, number)
+        lists = _make_lists(points.astype(np.float32))
+        found = _search(lists, others.astype(np.float32), N_PROBED_BY_OTHERS, number)
     order = np.lexsort((found, _squared_distances(points, others, found)))
     return np.take_along_axis(found, order, axis=1)
 
 
-def _listed(points: np.ndarray, n_lists: int) -> _Lists:
-    """Sort the points into lists by k-means on some of them."""
+def _make_lists(points: np.ndarray) -> _Lists:
+    """Assign the points to lists by k-means on a sample; few points are all in one list."""
+    n_lists = 1 if len(points) <= EXACT_UP_TO else int(np.sqrt(len(points)))
     generator = np.random.default_rng(0)
-    some = points[
-        np.sort(
-            generator.choice(
-                len(points), min(len(points), POINTS_PER_LIST * n_lists), replace=False
-            )
-        )
-    ]
+    n_sampled = min(len(points), POINTS_PER_LIST * n_lists)
+    some = points[np.sort(generator.choice(len(points), n_sampled, replace=False))]
     centres = some[np.sort(generator.choice(len(some), n_lists, replace=False))]
     for _ in range(ROUNDS if n_lists > 1 else 0):
-        own = _closest(some, centres, 1)[:, 0]
+        own = _find_closest_lists(some, centres, 1)[:, 0]
         size = np.bincount(own, minlength=n_lists)[:, None]
         sums = np.column_stack(
             [np.bincount(own, weights=component, minlength=n_lists) for component in some.T]
         )
         centres = np.where(size > 0, sums / np.maximum(size, 1), centres).astype(np.float32)
-    own = _closest(points, centres, 1)[:, 0]
+    own = _find_closest_lists(points, centres, 1)[:, 0]
     order = np.argsort(own, kind="stable")
     members = np.split(order, np.searchsorted(own[order], np.arange(1, n_lists)))
     return _Lists(points, (points**2).sum(axis=1) / 2, centres, members)
 
 
-def _closest(points: np.ndarray, centres: np.ndarray, number: int) -> np.ndarray:
-    """Find the lists whose centres are nearest, shape (n_points, number)."""
+def _find_closest_lists(points: np.ndarray, centres: np.ndarray, number: int) -> np.ndarray:
+    """Find the ``number`` lists with the nearest centres, shape (n_points, number)."""
     halves, found = (centres**2).sum(axis=1) / 2, []
     for start in range(0, len(points), CHUNK):
         score = halves - points[start : start + CHUNK] @ centres.T
@@ -126,42 +140,46 @@ def _closest(points: np.ndarray, centres: np.ndarray, number: int) -> np.ndarray
     return np.concatenate(found)
 
 
-def _searched(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
-    """Numbers of the points nearest to those ``asked``, by threads; shape (n_asked, n_found).
+def _search(lists: _Lists, queries: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
+    """Find the numbers of the points nearest to the ``queries``, with threads.
 
-    All lists are gone through where the nearest ones hold too few.
+    Shape (n_queries, n_found). All lists are searched for a query whose nearest lists have too few
+    points.
     """
-    chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
-    with ThreadPoolExecutor(count_workers(len(asked))) as pool:
+    chunks = [queries[start : start + CHUNK] for start in range(0, len(queries), CHUNK)]
+    with ThreadPoolExecutor(count_workers(len(queries))) as pool:
         found = np.concatenate(
             list(pool.map(lambda chunk: _search_chunk(lists, chunk, n_probed, n_found), chunks))
         )
     short = np.flatnonzero((found < 0).any(axis=1))
     if len(short) and n_probed < len(lists.members):
-        found[short] = _searched(lists, asked[short], len(lists.members), n_found)
+        found[short] = _search(lists, queries[short], len(lists.members), n_found)
     return found
 
 
-def _search_chunk(lists: _Lists, asked: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
-    """Go through the lists that any of the points ``asked`` probes."""
-    probed = _closest(asked, lists.centres, min(n_probed, len(lists.members)))
+def _search_chunk(lists: _Lists, queries: np.ndarray, n_probed: int, n_found: int) -> np.ndarray:
+    """Search each list once, for all ``queries`` that probe it."""
+    probed = _find_closest_lists(queries, lists.centres, min(n_probed, len(lists.members)))
     probing = np.argsort(probed.ravel(), kind="stable")
     ends = np.searchsorted(probed.ravel()[probing], np.arange(len(lists.members) + 1))
-    best = np.full((len(asked), n_found), np.float32(np.inf))
-    found = np.full((len(asked), n_found), -1, dtype=np.int64)
+    best = np.full((len(queries), n_found), np.float32(np.inf))
+    found = np.full((len(queries), n_found), -1, dtype=np.int64)
     for number, members in enumerate(lists.members):
         rows = probing[ends[number] : ends[number + 1]] // probed.shape[1]
         for start in range(0, len(members) if len(rows) else 0, PIECE):
             piece = members[start : start + PIECE]
             _keep_smallest(
-                asked[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found
+                queries[rows] @ lists.points[piece].T, lists.halves[piece], piece, rows, best, found
             )
     return found
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _keep_smallest(products, halves, piece, rows, best, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Enter points that are nearer than the farthest kept so far; ``best`` and ``found`` stay sorted."""
+    """Insert the points that are nearer than the farthest of the nearest points so far.
+
+    ``best`` and ``found`` are changed in place and stay sorted.
+    """
     last = best.shape[1] - 1
     for i in range(len(rows)):
         row = rows[i]
@@ -179,7 +197,10 @@ def _keep_smallest(products, halves, piece, rows, best, found):  # type: ignore[
 
 
 def _squared_distances(points: np.ndarray, others: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Squared distance of each of the ``others`` to the points found for it, a component at a time; shape as ``found``."""
+    """Return the squared distances of each of the ``others`` to the points in ``found``.
+
+    The sum runs over one component at a time. Same shape as ``found``.
+    """
     squared = np.zeros(found.shape)
     for component, place in zip(points.T, others.T, strict=True):
         squared += (place[:, None] - component[found]) ** 2

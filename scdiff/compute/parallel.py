@@ -1,4 +1,7 @@
-"""The same work on several things at once, by processes: fits are many small steps in Python, which threads cannot share."""
+"""Apply a function to several things at once with processes.
+
+Fits are many small steps in Python, which threads cannot run at the same time.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from scdiff.compute.watch import report_progress
 __all__ = ["each", "many"]
 
 MANY_CELLS = 100
-"""From here on, processes are worth their start."""
+"""Number of cells from which processes save more time than their start costs. Chosen, not tuned."""
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,21 +29,26 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _work: list[Any] = []
-"""Function and things of the pool that is being started: its processes inherit them, nothing is copied."""
+"""Function and things of the current pool. Its processes inherit them, so nothing is copied."""
 
 
 def many(adata: AnnData) -> bool:
-    """Whether processes are worth their start: not for few cells, and not beside a dask scheduler, whose threads they cannot inherit."""
+    """Check whether processes save time.
+
+    They do not for few cells. They cannot be used with a dask scheduler, because they do not
+    inherit its threads.
+    """
     return adata.n_obs >= MANY_CELLS and not is_lazy(adata.layers["counts"])
 
 
 def each(
     function: Callable[[A], R], things: Sequence[A], *, worthwhile: bool = True, what: str = "fits"
 ) -> list[R]:
-    """Apply ``function`` to all ``things``, in order, by as many processes as there are cores; ``what`` names them for the watcher.
+    """Apply ``function`` to all ``things`` with one process per core; return the results in order.
 
-    One after the other where it is not ``worthwhile``, where processes cannot inherit memory safely (not on Linux, or
-    inside a pool), and where one of them is killed.
+    ``what`` names the things for the progress display. They are processed one after the other in
+    this process if the work is not ``worthwhile``, if processes cannot inherit memory safely (not
+    on Linux, or inside a pool), and if one of them is killed.
     """
     n_processes = min(count_cores(), len(things))
     if (
@@ -50,33 +58,35 @@ def each(
         or multiprocessing.current_process().daemon
         or _work
     ):
-        return _in_turn(function, things, what)
+        return _apply_in_turn(function, things, what)
     _work[:] = [function, things]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Python 3.12 and later warn of threads, of which none is running here
+            # Python 3.12 and later warn of threads, but no thread runs here
+            warnings.simplefilter("ignore")
             with ProcessPoolExecutor(
                 n_processes, mp_context=multiprocessing.get_context("fork")
             ) as pool:
                 count = report_progress(lambda result: result, len(things), what, lambda _result: 1)
-                return [count(result) for result in pool.map(_one, range(len(things)))]
+                return [count(result) for result in pool.map(_apply_to_one, range(len(things)))]
     except BrokenProcessPool:
-        return _in_turn(function, things, what)
+        return _apply_in_turn(function, things, what)
     finally:
         _work.clear()
 
 
-def _one(number: int) -> Any:
-    """Do one piece of the inherited work."""
+def _apply_to_one(number: int) -> Any:
+    """Apply the inherited function to one of the inherited things."""
     function, things = _work
     with limit_blas_threads():
         return function(things[number])
 
 
-def _in_turn(function: Callable[[A], R], things: Sequence[A], what: str) -> list[R]:
-    """One after the other, each with one thread of linear algebra: small systems are no faster with more."""
+def _apply_in_turn(function: Callable[[A], R], things: Sequence[A], what: str) -> list[R]:
+    """Apply the function to one thing after the other, with one thread of linear algebra.
+
+    Small systems of equations are not faster with more threads.
+    """
     work = report_progress(function, len(things), what, lambda _thing: 1)
     with limit_blas_threads():
         return [work(thing) for thing in things]

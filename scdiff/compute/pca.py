@@ -1,4 +1,7 @@
-"""Principal components from the products of the genes: two passes over the cells, no copy of them."""
+"""Compute principal components from the products of the genes.
+
+This takes two passes over the cells and no copy of them.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["Components"]
 
 DENSE_UP_TO = 200
-"""Cells, genes or components up to which all components are computed by decomposing the values themselves."""
+"""Number of genes up to which all eigenvalues are computed (LAPACK), otherwise only the largest
+(ARPACK). Chosen, not tuned."""
 
 HIGHEST = 12.0
-"""Log-normalised values stay below this, so that a sum of their products has room."""
+"""Upper limit of log-normalised values, ln(1 + x). The scale leaves room for a sum of products of
+values up to this limit. Chosen, not tuned: ln(10,001) is 9.2."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Components:
     origin
         Coordinates of the mean before centring, shape (n_components,).
     variance
-        Along each component, falling, shape (n_components,).
+        Variance along each component, falling, shape (n_components,).
     """
 
     columns: np.ndarray
@@ -48,54 +53,65 @@ class Components:
 
     @classmethod
     def of(cls, values: Any, columns: np.ndarray, number: int) -> Components:
-        """Find the first components, fewer where cells or genes are fewer; a single one of zeros where nothing varies.
+        """Compute the first components.
+
+        There are fewer if there are fewer cells or genes, and one component of zeros if nothing
+        varies.
 
         Parameters
         ----------
         values
-            Log-normalised values, cells x genes, as :func:`scdiff.compute.blocks.get_values` gives them.
+            Log-normalised values, cells x genes, from :func:`scdiff.compute.blocks.get_values`.
         columns, number
-            The genes, and how many components.
+            The genes, and the number of components.
         """
         number = min(number, values.shape[0] - 1, len(columns))
         if number < 1:
             return cls(columns, np.zeros((len(columns), 1)), np.zeros(1), np.zeros(1))
-        covariance, mean = _covariance(values, np.sort(columns))
+        covariance, mean = _compute_covariance(values, np.sort(columns))
         by_name = np.argsort(np.argsort(columns))
-        variance, loadings = _largest(covariance[np.ix_(by_name, by_name)], number)
+        variance, loadings = _find_largest(covariance[np.ix_(by_name, by_name)], number)
         return cls(columns, loadings, mean[by_name] @ loadings, variance)
 
     def coordinates(self, values: Any) -> np.ndarray:
-        """Place cells, in their order, along the components; shape (n_cells, n_components)."""
-        places = _column_of_gene(self.columns, values.shape[1])
+        """Return the coordinates of the cells, in their order; shape (n_cells, n_components)."""
+        places = _map_genes_to_columns(self.columns, values.shape[1])
         return stack_blocks(
             values,
-            partial(_projected, column_of_gene=places, loadings=self.loadings, origin=self.origin),
+            partial(
+                _project_block, column_of_gene=places, loadings=self.loadings, origin=self.origin
+            ),
         )
 
 
-def _column_of_gene(columns: np.ndarray, n_genes: int) -> np.ndarray:
-    """Place of each gene among the chosen ``columns``, -1 for the others; shape (n_genes,)."""
+def _map_genes_to_columns(columns: np.ndarray, n_genes: int) -> np.ndarray:
+    """Return the place of each gene in ``columns``, -1 for other genes; shape (n_genes,)."""
     places = np.full(n_genes, -1, dtype=np.int32)
     places[columns] = np.arange(len(columns))
     return places
 
 
-def _covariance(values: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance, shape (n_columns, n_columns), and mean of some genes, in rising order as the loops want them."""
+def _compute_covariance(values: Any, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the covariance, shape (n_columns, n_columns), and the mean of some genes.
+
+    ``columns`` must rise, because the kernel is fast in this order.
+    """
     n_cells, n_genes = values.shape
     scale = 2.0 ** np.floor((EXACT_BITS - np.log2(n_cells) - 2 * np.log2(HIGHEST)) / 2)
-    places = _column_of_gene(columns, n_genes)
+    places = _map_genes_to_columns(columns, n_genes)
     sums = sum_blocks(
-        values, partial(_multiplied, column_of_gene=places, n_columns=len(columns), scale=scale)
+        values, partial(_multiply_block, column_of_gene=places, n_columns=len(columns), scale=scale)
     )
     mean = sums[-1] / scale / n_cells
     upper = sums[:-1] / scale**2
     return (upper + np.triu(upper, 1).T - n_cells * np.outer(mean, mean)) / (n_cells - 1), mean
 
 
-def _largest(covariance: np.ndarray, n_comps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Largest eigenvalues, falling, and their vectors as columns, of which the largest entry is positive."""
+def _find_largest(covariance: np.ndarray, n_comps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues, falling, and their vectors as columns.
+
+    The sign of each vector is such that its largest entry is positive.
+    """
     from scipy.linalg import eigh
     from scipy.sparse.linalg import eigsh
 
@@ -111,15 +127,15 @@ def _largest(covariance: np.ndarray, n_comps: int) -> tuple[np.ndarray, np.ndarr
     return found, np.ascontiguousarray(vectors * sign)
 
 
-def _multiplied(
+def _multiply_block(
     block: csr_matrix, column_of_gene: np.ndarray, n_columns: int, scale: float
 ) -> np.ndarray:
-    """Products of one block."""
+    """Return the sums of products over one block."""
     return np.asarray(products(*arrays(block), column_of_gene, n_columns, scale))
 
 
-def _projected(
+def _project_block(
     block: csr_matrix, column_of_gene: np.ndarray, loadings: np.ndarray, origin: np.ndarray
 ) -> np.ndarray:
-    """Coordinates of the cells of one block."""
+    """Return the coordinates of the cells of one block."""
     return np.asarray(projections(*arrays(block), column_of_gene, loadings, origin))

@@ -1,4 +1,4 @@
-"""How far the long parts of a step are: told to whoever watches, at no cost where nobody does."""
+"""Report the progress of the long parts of a step; without a watcher it costs nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["report_progress", "watch_progress"]
 R = TypeVar("R")
 
 Watcher = Callable[[int, int, str], None]
-"""Told ``(done, of how many, what)`` after each part, by any thread."""
+"""Called with ``(done, total, what)`` after each part, from any thread."""
 
 _watchers: list[Watcher] = []
 
 
 @contextmanager
 def watch_progress(watcher: Watcher) -> Iterator[None]:
-    """Tell ``watcher`` of all parts that are done while the block runs."""
+    """Call ``watcher`` after each part that ends inside the ``with`` block."""
     _watchers.append(watcher)
     try:
         yield
@@ -30,28 +30,28 @@ def watch_progress(watcher: Watcher) -> Iterator[None]:
 def report_progress(
     work: Callable[..., R], total: int, what: str, size: Callable[..., int]
 ) -> Callable[..., R]:
-    """Do the same ``work``, and tell the watchers how far it is.
+    """Return a function that does the same ``work`` and reports its progress to the watchers.
 
     Parameters
     ----------
     work
-        What is done for each part.
+        The work of each part.
     total, what
-        All that is to be done, and its name.
+        The amount of all parts, and what is counted.
     size
-        How much of it a call with the same arguments does.
+        Returns the amount of a call with the same arguments.
     """
     if not _watchers:
         return work
     lock, done = threading.Lock(), [0]
 
-    def tell(*given: Any) -> R:
-        found = work(*given)
+    def work_and_report(*args: Any) -> R:
+        result = work(*args)
         with lock:
-            done[0] += size(*given)
+            done[0] += size(*args)
             now = done[0]
         for watcher in _watchers:
             watcher(now, total, what)
-        return found
+        return result
 
-    return tell
+    return work_and_report

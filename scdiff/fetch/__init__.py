@@ -1,1 +1,1 @@
-"""Public data by name: where it is, how it is downloaded, and cells of the CELLxGENE Census."""
+"""Fetch public data by name: find and download files, and get cells of the CELLxGENE Census."""

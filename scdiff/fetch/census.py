@@ -1,4 +1,4 @@
-"""Cells of the CELLxGENE Census by a query, through its own package (extra ``census``)."""
+"""Get cells of the CELLxGENE Census by a query, with its own package (extra ``census``)."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ __all__ = ["COLUMNS", "MOST_CELLS", "Census", "Query", "is_query"]
 log = logging.getLogger(__name__)
 
 COLUMNS = (
-    "dataset_id", "donor_id", "assay", "cell_type", "tissue", "tissue_general", "disease", "sex", "development_stage", "suspension_type",
-    "is_primary_data",
+    "dataset_id", "donor_id", "assay", "cell_type", "tissue", "tissue_general", "disease", "sex",
+    "development_stage", "suspension_type", "is_primary_data",
 )  # fmt: skip
-"""What is kept of each cell, as far as the census has it."""
+"""Columns of the cells that are kept, if the census has them."""
 
 MOST_CELLS = 1_000_000
-"""More cells are refused: they are held in memory."""
+"""Highest number of cells of a query, because they are held in memory. Chosen, not tuned."""
 
 _SOURCE = re.compile(
     r"census(@(?P<version>[\w.-]+))?:(?P<species>human|mouse):\s*(?P<filter>\S.*)", re.DOTALL
 )
 _ORGANISM = {"human": "homo_sapiens", "mouse": "mus_musculus"}
 _NAMED = 8
+"""Number of characters of a hash or a dataset that a name has. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """Cells of the census.
+    """Query for cells of the census.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ class Query:
     species
         ``human`` or ``mouse``.
     filter
-        Condition on the columns of the cells, as the census takes it: ``tissue_general == 'pancreas'``.
+        Condition on the columns of the cells, in the syntax of the census, such as
+        ``tissue_general == 'pancreas'``.
 
     >>> Query.of("census@2025-01-30:human:donor_id == 'A'").whole
     "(donor_id == 'A') and is_primary_data == True"
@@ -62,80 +64,90 @@ class Query:
 
     @classmethod
     def of(cls, source: str) -> Query:
-        """Take a source apart.
+        """Parse a query.
 
         Raises
         ------
         ConfigError
-            If it is not written as a query is.
+            If the text does not have the form of a query.
         """
         found = _SOURCE.fullmatch(source.strip())
         if not found:
             raise ConfigError(
-                f"{source!r} is no query of the census: write census:human:CONDITION or census@DATE:mouse:CONDITION, "
-                "as in \"census:human:tissue_general == 'pancreas' and cell_type == 'fibroblast'\"."
+                f"{source!r} is not a query of the census. Write census:human:CONDITION or "
+                "census@DATE:mouse:CONDITION, such as "
+                "\"census:human:tissue_general == 'pancreas' and cell_type == 'fibroblast'\"."
             )
         return cls(found["version"] or "stable", found["species"], found["filter"].strip())
 
     @property
     def source(self) -> str:
-        """The query as it is written."""
+        """Return the text of the query, with the version."""
         return f"census@{self.version}:{self.species}:{self.filter}"
 
     @property
     def name(self) -> str:
-        """Name of its file."""
-        return f"census-{self.species}-{hashlib.sha256(self.source.encode()).hexdigest()[:_NAMED]}.h5ad"
+        """Return the name of its file."""
+        digest = hashlib.sha256(self.source.encode()).hexdigest()
+        return f"census-{self.species}-{digest[:_NAMED]}.h5ad"
 
     @property
     def whole(self) -> str:
-        """The condition, and that each cell counts once: several datasets of the census hold the same cells."""
-        return (
-            self.filter
-            if "is_primary_data" in self.filter
-            else f"({self.filter}) and is_primary_data == True"
-        )
+        """Return the condition, restricted to primary data unless it names ``is_primary_data``.
+
+        Several datasets of the census have the same cells; each cell is primary in only one.
+        """
+        if "is_primary_data" in self.filter:
+            return self.filter
+        return f"({self.filter}) and is_primary_data == True"
 
 
 def is_query(source: str) -> bool:
-    """Whether a source is meant as a query of the census."""
+    """Check whether a source is meant as a query of the census."""
     return source.strip().startswith("census")
 
 
 class Census:
-    """Fetches queries as :class:`scdiff.fetch.download.Link` fetches files; the environment variable ``SCDIFF_CENSUS`` names a copy."""
+    """Get the cells of queries, with the methods of :class:`scdiff.fetch.download.Link`.
+
+    The environment variable ``SCDIFF_CENSUS`` can contain the address of a copy of the census.
+    """
 
     def facts(self, source: str) -> Facts:
-        """Tell nothing: a release of the census does not change, and ``stable`` is taken as it was when it was asked."""
+        """Return empty facts.
+
+        A release of the census does not change, and ``stable`` is the release of the first
+        download.
+        """
         del source
         return Facts()
 
     def count(self, source: str) -> str:
-        """Say how many cells a query would give.
+        """Return the numbers of cells, donors and datasets of a query, as text.
 
         Raises
         ------
         ConfigError, InputError
             As :meth:`download`.
         """
-        with _asked(Query.of(source)) as (_, _, cells):
+        with _open_query(Query.of(source)) as (_, _, cells):
             donors, datasets = (cells[name].nunique() for name in ("donor_id", "dataset_id"))
             return f"{len(cells):,} cells of {donors} donors in {datasets} datasets"
 
     def download(self, source: str, path: Path) -> Facts:
-        """Write the cells of a query as h5ad: raw counts, each donor a sample.
+        """Write the cells of a query as h5ad: raw counts, one sample per donor.
 
         Raises
         ------
         ConfigError
-            If the package is not installed, or the condition is none.
+            If the package is not installed, or the condition is not valid.
         InputError
             If the census cannot be reached, or has no such cells, or too many.
         """
         from scdiff.storage.h5ad import write_h5ad
 
         query = Query.of(source)
-        with _asked(query) as (census, built, cells):
+        with _open_query(query) as (census, built, cells):
             import cellxgene_census
 
             log.info("%s: %d cells of the census of %s.", query.name, len(cells), built)
@@ -147,12 +159,12 @@ class Census:
                 obs_coords=cells["soma_joinid"].to_numpy(),
                 obs_column_names=["soma_joinid", *(name for name in COLUMNS if name in present)],
             )
-        write_h5ad(_batch(found), path)
+        write_h5ad(_build_batch(found), path)
         return Facts(path.stat().st_size, modified=f"census of {built}")
 
 
 @contextmanager
-def _asked(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
+def _open_query(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
     """Open the census and find the cells of a query: their numbers, donors and datasets.
 
     Raises
@@ -162,7 +174,8 @@ def _asked(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
     """
     if importlib.util.find_spec("cellxgene_census") is None:
         raise ConfigError(
-            f"{query.source}: the package of the census is not installed: pip install 'scdiff-markers[census]'."
+            f"{query.source}: the package of the census is not installed. "
+            "Install it: pip install 'scdiff-markers[census]'."
         )
     import os
 
@@ -174,25 +187,29 @@ def _asked(query: Query) -> Iterator[tuple[Any, str, pd.DataFrame]]:
         with cellxgene_census.open_soma(
             **({"uri": copy} if copy else {"census_version": query.version})
         ) as census:
-            about = (
-                census["census_info"]["summary"]
-                .read()
-                .concat()
-                .to_pandas()
-                .set_index("label")["value"]
-            )
-            cells = _cells(census, query)
-            yield census, str(about.get("census_build_date", query.version)), cells
+            summary = census["census_info"]["summary"].read().concat().to_pandas()
+            values = summary.set_index("label")["value"]
+            cells = _find_cells(census, query)
+            yield census, str(values.get("census_build_date", query.version)), cells
     except ScdiffError:
         raise
     except (tiledbsoma.SOMAError, OSError, RuntimeError, LookupError, ValueError) as error:
         raise InputError(
-            f"{query.source}: the census cannot be asked ({' '.join(str(error).split())[:200]})."
+            f"{query.source}: the census did not answer the query ({_shorten(error)}). "
+            "Check the connection and the version."
         ) from error
 
 
-def _cells(census: Any, query: Query) -> pd.DataFrame:
-    """Find the cells of a query."""
+def _find_cells(census: Any, query: Query) -> pd.DataFrame:
+    """Find the cells of a query: their numbers, donors and datasets.
+
+    Raises
+    ------
+    ConfigError
+        If the condition is not valid.
+    InputError
+        If there are no such cells, or too many.
+    """
     import tiledbsoma
 
     names = ["soma_joinid", "donor_id", "dataset_id"]
@@ -205,21 +222,30 @@ def _cells(census: Any, query: Query) -> pd.DataFrame:
         )
     except tiledbsoma.SOMAError as error:
         raise ConfigError(
-            f"{query.source}: the census does not take this condition: {' '.join(str(error).split())[:200]}"
+            f"{query.source}: the census does not accept this condition: {_shorten(error)}"
         ) from error
     if len(cells) == 0:
         raise InputError(
-            f"{query.source}: the census holds no such cells. Look for the words that it uses at its web site."
+            f"{query.source}: the census has no such cells. Use the terms that its web site lists."
         )
     if len(cells) > MOST_CELLS:
         raise InputError(
-            f"{query.source}: these are {len(cells):,} cells; up to {MOST_CELLS:,} are fetched at once. Narrow the condition."
+            f"{query.source}: the query matches {len(cells):,} cells, but at most "
+            f"{MOST_CELLS:,} can be fetched at once. Restrict the condition."
         )
     return cells
 
 
-def _batch(found: AnnData) -> AnnData:
-    """Name cells by their numbers in the census, genes by Ensembl id, and each donor of each dataset as a sample."""
+def _shorten(error: Exception) -> str:
+    """Return the message of an error in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
+def _build_batch(found: AnnData) -> AnnData:
+    """Return the cells as a batch; each donor of each dataset is a sample.
+
+    Cells have their numbers in the census as names, genes their Ensembl ids.
+    """
     from anndata import AnnData
     from scipy import sparse
 

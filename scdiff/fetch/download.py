@@ -1,7 +1,8 @@
-"""One file from a web server: what is missing of it is asked for, and asked for again where the connection breaks.
+"""Download one file from a web server; a broken connection is tried again, a partial file resumed.
 
-A file grows under a temporary name, beside a note of what the server said of it. A later call goes on where a killed one
-stopped, and only while the server says that it still has the same file. Bytes are stored as they are sent.
+A file grows under a temporary name, next to a note of what the server stated about it. A later call
+resumes the download of an earlier one that was killed, but only while the server states that the
+file is still the same. Bytes are stored as the server sends them.
 """
 
 from __future__ import annotations
@@ -31,26 +32,35 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 TRIES = 6
-"""Failures in a row, without ``WORTH`` new bytes between them, after which a server is given up."""
+"""Number of failures in a row, without ``WORTH`` new bytes between them, after which the download
+fails. Chosen, not tuned."""
 
 BACKOFF_S = 0.5
-"""Wait after the first failure, seconds; each further one waits twice as long."""
+"""Wait after the first failure, seconds; it doubles after each further one. Chosen, not tuned."""
 
 LONGEST_WAIT_S = 120.0
-"""Longest wait that a server may ask for, seconds."""
+"""Longest wait that a server may request, seconds. Chosen, not tuned."""
 
 WORTH = 1 << 20
+"""Number of new bytes after which the count of failures starts again (1 MiB). Chosen, not tuned."""
+
 CHUNK = 1 << 16
+"""Number of bytes that are read at once (64 KiB). Chosen, not tuned."""
+
 LARGEST_PAGE = 1 << 23
+"""Largest page, bytes (8 MiB). Chosen, not tuned."""
+
 LARGEST_UNSAID = 1 << 36
-"""Bytes: so much of a page, and of a file whose size is not said."""
+"""Largest file whose size the server does not state, bytes (64 GiB). Chosen, not tuned."""
 
-LONGEST_SIZE, LONGEST_SAID_S = 15, 1e9
-"""Digits of a size that a file can have; seconds that are shown of a wait."""
+LONGEST_SIZE = 15
+"""Highest number of digits of a file size; 15 digits are nearly a petabyte."""
 
+LONGEST_SAID_S = 1e9
+"""Longest wait that a message shows, seconds. Chosen, not tuned."""
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that may be another one in a moment."""
+"""HTTP status codes of temporary failures."""
 
 
 class NotThereError(InputError):
@@ -58,7 +68,7 @@ class NotThereError(InputError):
 
 
 class _PassingError(Exception):
-    """A failure that may pass, and the wait that the server asks for, seconds."""
+    """A temporary failure, and the wait that the server requests, seconds."""
 
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -67,14 +77,14 @@ class _PassingError(Exception):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server says of a file, as far as it does.
+    """What a server states about a file; it need not state all of it.
 
     Parameters
     ----------
     size
         Bytes.
     modified, etag
-        Its Last-Modified and ETag, as sent.
+        Last-Modified and ETag, as sent.
     """
 
     size: int | None = None
@@ -82,7 +92,10 @@ class Facts:
     etag: str = ""
 
     def differs(self, other: Facts) -> bool:
-        """Whether the two are of different content; an ETag counts where no date is known."""
+        """Check whether the two describe different content.
+
+        The ETag counts only if a date is missing.
+        """
         if self.size is not None and other.size is not None and self.size != other.size:
             return True
         one, two = (
@@ -94,12 +107,12 @@ class Facts:
 
 
 class Link:
-    """Connection to web servers, with bounded patience.
+    """Connection to web servers, with bounded waiting times.
 
     Parameters
     ----------
     timeout_s
-        How long a server may send nothing, seconds.
+        Longest time in which a server sends nothing, seconds.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -115,63 +128,70 @@ class Link:
         )
 
     def facts(self, url: str) -> Facts:
-        """Ask what the server says of a file, without the file.
+        """Return what the server states about a file, without downloading it.
 
         Raises
         ------
         InputError
-            If it cannot be had.
+            If the file cannot be reached.
         """
 
         def ask() -> Facts:
-            with self._answer(url, method="HEAD") as response:
-                return _facts(response) if response.status_code == 200 else Facts()
+            with self._request(url, method="HEAD") as response:
+                return _read_facts(response) if response.status_code == 200 else Facts()
 
-        return self._tried(ask, url)
+        return self._retry(ask, url)
 
     def page(self, url: str) -> tuple[str, str]:
-        """Read a small text; return it and the address that it came from in the end.
+        """Read a small text; return it and its final address.
 
         Raises
         ------
         InputError
-            If it cannot be had.
+            If the page cannot be read.
         """
 
         def read() -> tuple[str, str]:
             content = b""
-            with self._answer(url) as response:
+            with self._request(url) as response:
                 for chunk in response.raw.stream(CHUNK, decode_content=True):
                     content += chunk
                     if len(content) > LARGEST_PAGE:
                         raise InputError(
-                            f"{url}: the page is larger than {LARGEST_PAGE:,} bytes, so it is no list of files."
+                            f"{url}: the page is larger than {LARGEST_PAGE:,} bytes, so it is not "
+                            "a list of files. Check the address."
                         )
                 return content.decode("utf-8", "replace"), response.url
 
-        return self._tried(read, url)
+        return self._retry(read, url)
 
     def download(self, url: str, partial: Path) -> Facts:
-        """Bring a file under a temporary name to its full size; return what the server says of it.
+        """Download a file, or its missing part, under a temporary name; return its facts.
 
         Parameters
         ----------
         url
             Its address, http or https.
         partial
-            The temporary name; what an earlier call left there is gone on with.
+            The temporary name; a partial file of an earlier call is resumed.
 
         Raises
         ------
         InputError
-            If the file cannot be had.
+            If the file cannot be downloaded.
         OutputError
             If it cannot be written.
         """
-        return self._tried(lambda: self._pull(url, partial), url, lambda: _size(partial))
+        return self._retry(lambda: self._pull(url, partial), url, lambda: _count_bytes(partial))
 
-    def _tried(self, work: Callable[[], R], url: str, far: Callable[[], int] = lambda: 0) -> R:
-        """Do the work, again after failures that may pass; ``far`` tells how many bytes are there."""
+    def _retry(self, work: Callable[[], R], url: str, far: Callable[[], int] = lambda: 0) -> R:
+        """Call ``work`` again after temporary failures; ``far`` returns the number of bytes so far.
+
+        Raises
+        ------
+        InputError
+            If the server fails too often, or requests too long a wait.
+        """
         tries, most = 0, far()
         while True:
             try:
@@ -182,21 +202,30 @@ class Link:
                 wait = BACKOFF_S * 2 ** (tries - 1) if error.wait_s is None else error.wait_s
                 if wait > LONGEST_WAIT_S:
                     raise InputError(
-                        f"{url}: {error} and asks to wait {wait:,.0f} s. Fetch again after that."
+                        f"{url}: {error} and requests a wait of {wait:,.0f} s. "
+                        "Fetch the file again after that."
                     ) from None
                 if tries >= TRIES:
-                    then = "; it goes on where it stopped" if far() else ""
+                    then = "; the download then resumes" if far() else ""
                     raise InputError(
-                        f"{url}: {error}, {tries} times in a row. Fetch again later{then}."
+                        f"{url}: {error}, {tries} times in a row. Fetch the file again later{then}."
                     ) from None
-                log.warning("%s: %s; trying again in %.3g s.", url, error, wait)
+                log.warning("%s: %s; next attempt in %.3g s.", url, error, wait)
             time.sleep(wait)
 
     @contextmanager
-    def _answer(
+    def _request(
         self, url: str, *, method: str = "GET", headers: dict[str, str] | None = None
     ) -> Iterator[Response]:
-        """Give the answer to one request; its failures become errors that may pass or not."""
+        """Yield the answer to one request.
+
+        Raises
+        ------
+        _PassingError
+            If the failure is temporary.
+        InputError
+            If it is not.
+        """
         import requests
         from urllib3.exceptions import HTTPError, NameResolutionError
         from urllib3.exceptions import TimeoutError as Stalled
@@ -209,83 +238,94 @@ class Link:
                 yield response
         except requests.exceptions.SSLError as error:
             raise InputError(
-                f"{url}: no secure connection ({_plain(_cause(error))}). Check address and certificates."
+                f"{url}: no secure connection ({_clean_text(_find_cause(error))}). "
+                "Check address and certificates."
             ) from None
         except (requests.Timeout, Stalled):
             raise _PassingError(f"the server sent nothing for {self._timeout_s:g} s") from None
         except (requests.ConnectionError, HTTPError) as error:
-            unknown = isinstance(_cause(error), NameResolutionError)
-            raise _PassingError(
-                "no server of this name can be found"
-                if unknown
-                else "the connection was refused or broke off"
-            ) from None
-        except (
-            requests.RequestException,
-            ValueError,
-        ) as error:  # a redirect in circles, or to another scheme than http and https
+            if isinstance(_find_cause(error), NameResolutionError):
+                raise _PassingError("no server of this name can be found") from None
+            raise _PassingError("the connection was refused or broken") from None
+        except (requests.RequestException, ValueError) as error:
+            # redirects in a circle, or to another scheme than http and https
             raise InputError(
-                f"{url}: cannot be fetched ({_plain(error)}). Give an http or https address that leads to the file."
+                f"{url}: cannot be fetched ({_clean_text(error)}). "
+                "Give an http or https address of the file."
             ) from None
 
     def _pull(self, url: str, partial: Path) -> Facts:
-        """Get what is missing of a file, in one request."""
+        """Download the missing part of a file, in one request."""
         known = _read_note(partial, url)
-        start = _size(partial) if known else 0
+        start = _count_bytes(partial) if known else 0
         if start and known and known.size == start:
             return known
-        with self._answer(url, headers=_from(start, known)) as response:
-            facts = _facts(response)
+        with self._request(url, headers=_make_headers(start, known)) as response:
+            facts = _read_facts(response)
             if response.status_code != 200:
-                facts = _continued(response, facts, known, start, partial)
+                facts = _join_facts(response, facts, known, start, partial)
             elif start:
                 log.warning(
-                    "%s: the server does not go on at byte %s, so the download starts over.",
+                    "%s: the server cannot resume at byte %s, so the download starts again.",
                     url,
                     f"{start:,}",
                 )
                 start = 0
             _check_room(partial, facts, start)
             _store(response, url, facts, partial, start)
-        if facts.size is None and _size(partial) - start > LARGEST_UNSAID:
+        if facts.size is None and _count_bytes(partial) - start > LARGEST_UNSAID:
             discard(partial)
             raise InputError(
-                f"{url}: more than {LARGEST_UNSAID:,} bytes came, and the server does not say how many there are. Check the address."
+                f"{url}: the server sent more than {LARGEST_UNSAID:,} bytes and does not state the "
+                "size of the file. Check the address."
             )
-        if facts.size not in {None, _size(partial)}:
-            if _size(partial) > (facts.size or 0):
+        if facts.size not in {None, _count_bytes(partial)}:
+            if _count_bytes(partial) > (facts.size or 0):
                 discard(partial)
-            raise _PassingError("the server sent another number of bytes than it said")
+            raise _PassingError("the server sent another number of bytes than it stated")
         return facts
 
 
 def discard(partial: Path) -> None:
-    """Remove a file under a temporary name, and its note."""
+    """Remove a temporary file and its note."""
     partial.unlink(missing_ok=True)
-    _note(partial).unlink(missing_ok=True)
+    _note_path(partial).unlink(missing_ok=True)
 
 
 def _check_answer(response: Response, url: str) -> None:
-    """Tell answers that are a file from those that are none, and from those that may pass."""
-    status, said = response.status_code, f"{response.status_code} {_plain(response.reason)}"
+    """Raise an error if an answer is not a file, or a temporary failure.
+
+    Raises
+    ------
+    _PassingError
+        If the failure is temporary.
+    NotThereError, InputError
+        If it is not.
+    """
+    status = response.status_code
+    answer = f"{status} {_clean_text(response.reason)}"
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise InputError(
-            f"{url}: the server leads from https to {response.url}, which anyone on the way could change."
+            f"{url}: the server redirects from https to {response.url}, which is not secure. "
+            "Give the address of the file on another server."
         )
     if status in PASSING:
-        raise _PassingError(f"the server answers {said}", _retry_after(response))
+        raise _PassingError(f"the server answers {answer}", _read_wait(response))
     if status in {404, 410}:
-        raise NotThereError(f"{url}: the server has no such file ({said}). Check the address.")
+        raise NotThereError(f"{url}: the server has no such file ({answer}). Check the address.")
     if status in {401, 403}:
         raise InputError(
-            f"{url}: the server refuses access ({said}). The file is not public, or needs a login."
+            f"{url}: the server refuses access ({answer}). "
+            "The file is not public, or needs a login."
         )
     if status not in ({200, 405, 501} if response.request.method == "HEAD" else {200, 206, 416}):
-        raise InputError(f"{url}: the server answers {said}, which is no file. Check the address.")
+        raise InputError(
+            f"{url}: the server answers {answer}, which is not a file. Check the address."
+        )
 
 
-def _retry_after(response: Response) -> float | None:
-    """Wait that the server asks for, in seconds; none where it asks for none that can be read."""
+def _read_wait(response: Response) -> float | None:
+    """Return the wait that the server requests, seconds; None without a readable one."""
     from urllib3.exceptions import HTTPError
     from urllib3.util import Retry
 
@@ -299,93 +339,117 @@ def _retry_after(response: Response) -> float | None:
         return None
 
 
-def _facts(response: Response) -> Facts:
-    """Take what an answer says of the whole file."""
-    text = (
-        response.headers.get("Content-Length", "")
-        if response.status_code == 200
-        else _range(response)[1]
+def _read_facts(response: Response) -> Facts:
+    """Return what an answer states about the whole file.
+
+    Raises
+    ------
+    InputError
+        If the size is impossible.
+    """
+    is_whole = response.status_code == 200
+    text = response.headers.get("Content-Length", "") if is_whole else _read_range(response)[1]
+    modified, etag = (
+        _clean_text(response.headers.get(name, "")) for name in ("Last-Modified", "ETag")
     )
-    modified, etag = (_plain(response.headers.get(name, "")) for name in ("Last-Modified", "ETag"))
     if text.isdecimal() and len(text) > LONGEST_SIZE:
         raise InputError(
-            f"{response.url}: the server says a size of {len(text):,} digits, which no file has. Check the address."
+            f"{response.url}: the server states a size of {len(text):,} digits, which no file has. "
+            "Check the address."
         )
     return Facts(int(text) if text.isdecimal() else None, modified, etag)
 
 
-def _range(response: Response) -> tuple[str, str]:
-    """First byte of a partial answer and size of the whole, as text; empty where they are not said."""
+def _read_range(response: Response) -> tuple[str, str]:
+    """Return first byte of a partial answer and size of the file, as text; empty if missing."""
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     return (match[1], match[2]) if match else ("", "")
 
 
-def _from(start: int, known: Facts | None) -> dict[str, str]:
-    """Headers that ask for a file from a byte on, and for all of it where it is another by now."""
+def _make_headers(start: int, known: Facts | None) -> dict[str, str]:
+    """Return the headers that request a file from a byte on.
+
+    If the file has changed, they request all of it.
+    """
     if not start or known is None:
         return {}
     same = known.modified if known.etag.startswith("W/") else known.etag or known.modified
     return {"Range": f"bytes={start}-"} | ({"If-Range": same} if same else {})
 
 
-def _continued(
+def _join_facts(
     response: Response, facts: Facts, known: Facts | None, start: int, partial: Path
 ) -> Facts:
-    """Join what is known of a file with what is said of its rest; give up a part that the rest cannot be put to."""
+    """Return what is known about a file and about its rest.
+
+    Raises
+    ------
+    _PassingError
+        If the rest does not belong to the partial file, which is then removed.
+    """
     if (
         response.status_code == 416
         or known is None
         or known.differs(facts)
-        or _range(response)[0] != str(start)
+        or _read_range(response)[0] != str(start)
     ):
         discard(partial)
         raise _PassingError(
-            "what was downloaded before does not fit to what the server has now, so the download starts over",
+            "the file on the server has changed since the download began, so it starts again",
             0.0,
         )
     return replace(known, size=facts.size if known.size is None else known.size)
 
 
 def _check_room(partial: Path, facts: Facts, start: int) -> None:
-    """Refuse a file that the disk has no room for."""
+    """Raise OutputError if the disk has no room for a file."""
     free = shutil.disk_usage(partial.parent).free
     if facts.size is not None and facts.size - start > free:
         raise OutputError(
-            f"{partial.parent}: {facts.size - start:,} bytes are to be written and {free:,} are free. Make room, or give another --out."
+            f"{partial.parent}: the download needs {facts.size - start:,} bytes, but only {free:,} "
+            "are free. Make room, or give another --out."
         )
 
 
 def _store(response: Response, url: str, facts: Facts, partial: Path, start: int) -> None:
-    """Write what an answer holds from a byte of the file on."""
+    """Write the content of an answer to the partial file, from byte ``start`` on.
+
+    Raises
+    ------
+    InputError
+        If the answer is a web page.
+    OutputError
+        If the file cannot be written.
+    """
     if "html" in response.headers.get("Content-Type", "") and not re.search(r"\.html?$", url):
         raise InputError(
-            f"{url}: the server answers with a web page, not with a file. Give the address of the file itself."
+            f"{url}: the server answers with a web page, not with a file. "
+            "Give the address of the file itself."
         )
     try:
         with partial.open("ab" if start else "wb") as handle:
-            if not start:  # only now, when the file is empty: a note must never tell of other bytes
-                _note(partial).write_text(
+            if not start:  # only when the file is empty: a note must never describe other bytes
+                _note_path(partial).write_text(
                     json.dumps({"url": url} | asdict(facts)), encoding="utf-8"
                 )
             write: Callable[[bytes], Any] = handle.write
-            write = (
-                write
-                if facts.size is None
-                else report_progress(write, facts.size - start, "bytes", len)
-            )
-            most = LARGEST_UNSAID if facts.size is None else facts.size - start
-            for chunk in _until(response.raw.stream(CHUNK, decode_content=False), most):
+            most = LARGEST_UNSAID
+            if facts.size is not None:
+                most = facts.size - start
+                write = report_progress(write, most, "bytes", len)
+            for chunk in _take_until(response.raw.stream(CHUNK, decode_content=False), most):
                 write(chunk)
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
         raise OutputError(
-            f"{partial.parent}: cannot be written ({error.strerror or error}). Give another --out, with room on its disk."
+            f"{partial.parent}: cannot be written ({error.strerror or error}). "
+            "Give another --out, with room on its disk."
         ) from None
 
 
-def _until(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Yield chunks up to the first that goes beyond ``most`` bytes."""
+def _take_until(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield chunks up to the first one that exceeds ``most`` bytes in total."""
     n_bytes = 0
     for chunk in chunks:
         yield chunk
@@ -394,31 +458,37 @@ def _until(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             return
 
 
-def _note(partial: Path) -> Path:
-    """Where it is noted what the server said of a file."""
+def _note_path(partial: Path) -> Path:
+    """Return the path of the note about a partial file."""
     return partial.with_name(f"{partial.name}.json")
 
 
 def _read_note(partial: Path, url: str) -> Facts | None:
-    """Read what the server said of the part that is there; none where nothing tells whether the server still has the same file."""
+    """Return what the server stated about a partial file.
+
+    None if nothing shows whether the server still has the same file.
+    """
     try:
-        note = json.loads(_note(partial).read_text(encoding="utf-8"))
+        note = json.loads(_note_path(partial).read_text(encoding="utf-8"))
         facts = Facts(note["size"], note["modified"], note["etag"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return facts if note["url"] == url and any((facts.size, facts.modified, facts.etag)) else None
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; none where it is not there."""
+def _count_bytes(path: Path) -> int:
+    """Return the size of a file in bytes; 0 if it is missing."""
     return path.stat().st_size if path.is_file() else 0
 
 
-def _cause(error: Exception) -> object:
-    """Find what is behind the error of a library."""
+def _find_cause(error: Exception) -> object:
+    """Return the cause of the error of a library."""
     return getattr(error.args[0] if error.args else None, "reason", error)
 
 
-def _plain(said: object) -> str:
-    """Shorten what a server or a library says to a line that does nothing to a terminal."""
-    return "".join(sign for sign in " ".join(str(said).split()) if sign.isprintable())[:160]
+def _clean_text(text: object) -> str:
+    """Return text of a server or a library as one line of at most 160 printable characters.
+
+    Other characters could control the terminal.
+    """
+    return "".join(sign for sign in " ".join(str(text).split()) if sign.isprintable())[:160]

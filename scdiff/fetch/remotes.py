@@ -1,4 +1,4 @@
-"""Where public data are: GEO accessions, queries of the census and web addresses as remote files."""
+"""Find remote files: those of GEO accessions, queries of the census and web addresses."""
 
 from __future__ import annotations
 
@@ -22,19 +22,30 @@ GEO = "https://ftp.ncbi.nlm.nih.gov/geo"
 """Root of GEO's file tree; the environment variable ``SCDIFF_GEO`` names a mirror."""
 
 MEMBERS = "filelist.txt"
-"""GEO's list of what its archives hold; read, but not fetched."""
+"""GEO's list of the content of its archives; read, but not downloaded."""
 
 HASHES = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
-"""Hashes that may be given, and their hexadecimal digits."""
+"""Allowed hashes, and their numbers of hexadecimal digits."""
 
 LONGEST_NAME = 200
+"""Longest file name, bytes; file systems allow 255, and the temporary name is longer."""
 
 _PAGES = "https://www.ncbi.nlm.nih.gov/geo/query/acc.cgi?acc="
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One file to fetch: its name in the folder, its address, and the hash that it must have (``sha256:...``; empty: any)."""
+    """One file to fetch.
+
+    Parameters
+    ----------
+    name
+        Its name in the folder.
+    url
+        Its address, or the query of the census.
+    known
+        The hash that it must have (``sha256:...``); empty for any.
+    """
 
     name: str
     url: str
@@ -42,7 +53,7 @@ class Remote:
 
 
 def is_address(source: str) -> bool:
-    """Whether a source is meant as the address of a file."""
+    """Check whether a source is meant as the address of a file."""
     return "://" in source
 
 
@@ -60,48 +71,54 @@ def find_remotes(source: str, link: Link, pattern: str) -> list[Remote]:
         query = Query.of(source)
         return [Remote(query.name, query.source)]
     if is_address(source):
-        return [_of_address(source)]
+        return [_parse_address(source)]
     accession = source.upper()
     if not re.fullmatch(r"(GSE|GSM)[1-9]\d*", accession):
         raise ConfigError(
-            f"{source!r} is no source: give a GEO series (GSE114412) or sample (GSM3141954), the http or https address of a file, "
-            "or a query of the census (census:human:CONDITION). "
-            "Raw reads (SRR, SRX, PRJNA) hold no counts: look for the GEO series of the study."
+            f"{source!r} is not a source. Give a GEO series (GSE114412) or sample (GSM3141954), "
+            "the http or https address of a file, or a query of the census "
+            "(census:human:CONDITION). Raw reads (SRR, SRX, PRJNA) have no counts: use the GEO "
+            "series of the study."
         )
-    return _of_accession(accession, link, pattern)
+    return _find_supplementary(accession, link, pattern)
 
 
-def _of_address(source: str) -> Remote:
-    """Take an address apart into the file, its name and its hash."""
+def _parse_address(source: str) -> Remote:
+    """Split an address into the file, its name and its hash.
+
+    Raises
+    ------
+    ConfigError
+        If it is not the http or https address of a file, or contains a password.
+    """
     url, _, known = source.partition("#")
-    parts = _parts(url)
+    parts = _split_address(url)
     if parts.scheme == "ftp":
         raise ConfigError(
-            f"{url}: scdiff does not download by ftp; GEO and most other archives offer the same file at https://{parts.netloc}{parts.path}."
+            f"{url}: scdiff does not download by ftp. GEO and most other archives offer the same "
+            f"file at https://{parts.netloc}{parts.path}."
         )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url}: this is no http or https address of a file.")
+        raise ConfigError(f"{url}: this is not the http or https address of a file.")
     if parts.username or parts.password:
         raise ConfigError(
-            f"https://{parts.hostname}{parts.path}: leave the password out of the address, it would be kept. Use ~/.netrc."
+            f"https://{parts.hostname}{parts.path}: the address contains a password, which "
+            f"{LOCK_FILE} would store. Write it to ~/.netrc instead."
         )
-    return Remote(
-        _check_name(unquote(parts.path.rpartition("/")[2]), url),
-        url,
-        _check_hash(known, url) if known else "",
-    )
+    name = _check_name(unquote(parts.path.rpartition("/")[2]), url)
+    return Remote(name, url, _check_hash(known, url) if known else "")
 
 
-def _parts(url: str) -> SplitResult:
-    """Take an address apart."""
+def _split_address(url: str) -> SplitResult:
+    """Split an address, or raise ConfigError if it is not an address."""
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"{url}: this is no address ({error}).") from None
+        raise ConfigError(f"{url}: this is not an address ({error}).") from None
 
 
 def _check_hash(text: str, url: str) -> str:
-    """Check that a hash can be one."""
+    """Return a hash in lower case, or raise ConfigError if its form is not allowed."""
     algorithm, _, digits = text.lower().partition(":")
     if (
         not re.fullmatch(rf"[0-9a-f]{{{HASHES.get(algorithm, 0)}}}", digits)
@@ -109,16 +126,25 @@ def _check_hash(text: str, url: str) -> str:
     ):
         allowed = ", ".join(f"{name}: with {count}" for name, count in HASHES.items())
         raise ConfigError(
-            f"{url}: {text!r} is no hash that is known here; allowed are {allowed} hexadecimal digits behind it."
+            f"{url}: {text!r} is not an allowed hash. Allowed are {allowed} hexadecimal digits."
         )
     return f"{algorithm}:{digits}"
 
 
 def _check_name(name: str, where: str) -> str:
-    """Check that a name from elsewhere can be that of a file in the folder, and of nothing outside of it."""
+    """Return the name, or raise an error if it is not safe as the name of a file in the folder.
+
+    Raises
+    ------
+    ConfigError
+        If it is empty.
+    InputError
+        If it could be a path outside of the folder, or is too long.
+    """
     if not name:
         raise ConfigError(
-            f"{where}: the address ends without the name of a file. Give the address of the file itself."
+            f"{where}: the address ends without the name of a file. "
+            "Give the address of the file itself."
         )
     if (
         not name.isprintable()
@@ -127,14 +153,15 @@ def _check_name(name: str, where: str) -> str:
         or name == LOCK_FILE
     ):
         raise InputError(
-            f"{where}: {name[:LONGEST_NAME]!r} cannot be the name of a file here. Allowed are up to {LONGEST_NAME} bytes without slashes, "
-            f"backslashes, control characters and a dot in front. Download it by hand, under another name."
+            f"{where}: {name[:LONGEST_NAME]!r} is not allowed as the name of a file. "
+            f"Allowed are up to {LONGEST_NAME} bytes without slashes, backslashes, control "
+            "characters and a dot at the start. Download it in a browser, under another name."
         )
     return name
 
 
 class _Addresses(HTMLParser):
-    """The addresses that a page links to."""
+    """Collect the addresses that a page links to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,41 +171,54 @@ class _Addresses(HTMLParser):
         self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
-def _of_accession(accession: str, link: Link, pattern: str) -> list[Remote]:
-    """Find the supplementary files of a GEO accession that the pattern takes."""
+def _find_supplementary(accession: str, link: Link, pattern: str) -> list[Remote]:
+    """Find the supplementary files of a GEO accession that match the pattern.
+
+    Raises
+    ------
+    InputError
+        If there are no such files, or GEO does not show the accession.
+    """
     kind = "series" if accession.startswith("GSE") else "samples"
-    folder = f"{os.environ.get('SCDIFF_GEO', GEO).rstrip('/')}/{kind}/{accession[:3]}{accession[3:-3]}nnn/{accession}/"
+    root = os.environ.get("SCDIFF_GEO", GEO).rstrip("/")
+    folder = f"{root}/{kind}/{accession[:3]}{accession[3:-3]}nnn/{accession}/"
     try:
-        files = _in_folder(*link.page(f"{folder}suppl/"))
+        files = _list_folder(*link.page(f"{folder}suppl/"))
     except NotThereError:
         files = []
         _check_public(accession, folder, link)
     names = sorted(file.name for file in files if file.name != MEMBERS)
     if not names:
         raise InputError(
-            f"{accession}: has no supplementary files in GEO. If it is a SuperSeries, fetch the SubSeries that {_PAGES}{accession} lists; "
-            "else its counts are elsewhere, and that page may say where."
+            f"{accession}: has no supplementary files in GEO. If it is a SuperSeries, fetch the "
+            f"SubSeries that {_PAGES}{accession} lists. Otherwise its counts are elsewhere, and "
+            "that page may state where."
         )
     chosen = [file for file in files if file.name in names and fnmatchcase(file.name, pattern)]
     if not chosen:
+        listed = ", ".join([*names[:8], *(["..."] if names[8:] else [])])
         raise InputError(
-            f"{accession}: no file is like --pattern {pattern!r}; there are {', '.join(names[:8])}{', ...' if names[8:] else ''}."
+            f"{accession}: no file matches --pattern {pattern!r}. Its files are {listed}."
         )
     return sorted(chosen, key=lambda file: file.name)
 
 
 def _check_public(accession: str, folder: str, link: Link) -> None:
-    """Refuse an accession that GEO does not show."""
+    """Raise InputError if GEO does not show an accession."""
     try:
         link.page(folder)
     except NotThereError:
         raise InputError(
-            f"{accession}: GEO shows no such accession. Check the number; it may still be private."
+            f"{accession}: GEO does not show this accession. "
+            "Check the number; it may still be private."
         ) from None
 
 
-def _in_folder(page: str, address: str) -> list[Remote]:
-    """Find the files that an index page links to in its own folder; links to elsewhere, and for sorting, are none."""
+def _list_folder(page: str, address: str) -> list[Remote]:
+    """List the files that an index page links to in its own folder.
+
+    Links to other folders, and links that sort the page, are ignored.
+    """
     parser = _Addresses()
     parser.feed(page)
     urls = dict.fromkeys(
@@ -195,7 +235,7 @@ def _in_folder(page: str, address: str) -> list[Remote]:
 
 
 def _join_address(address: str, link: str) -> str:
-    """Address that a link of a page leads to; empty where it is none."""
+    """Return the address of a link on a page; empty if it is not an address."""
     try:
         return urljoin(address, link)
     except ValueError:
@@ -203,7 +243,10 @@ def _join_address(address: str, link: str) -> str:
 
 
 def read_members(remote: Remote, link: Link) -> tuple[tuple[str, int], ...]:
-    """Find what an archive of GEO holds, in the list beside it."""
+    """Return names and sizes (bytes) of the content of a GEO archive, from the list next to it.
+
+    Empty if there is no list.
+    """
     try:
         text, _ = link.page(urljoin(remote.url, MEMBERS))
     except NotThereError:

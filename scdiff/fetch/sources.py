@@ -1,9 +1,7 @@
-"""Public data by name: GEO accessions, queries of the CELLxGENE Census and web addresses to a folder.
+"""Fetch public data to a folder: GEO accessions, queries of the CELLxGENE Census, web addresses.
 
-A lock file says what came from where.
-
-Files that the lock file names are verified, and not downloaded again. Nothing that is there is ever overwritten: a file that
-changed, here or on its server, is an error that says so.
+A lock file records the origin of each file. Files in it are verified and not downloaded again.
+Existing files are never overwritten: a file that changed, here or on its server, is an error.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 Watch = Callable[[str, str, float], None]
-"""Told ``(file, "started" | "finished", seconds)``."""
+"""Called with ``(file, "started" | "finished", seconds)``."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ class Offered:
     Parameters
     ----------
     name
-        Name that it will have.
+        Its name in the folder.
     size
-        Bytes, None where the server does not say them.
+        Bytes; None if the server does not state it.
     members
-        Of an archive, with bytes.
+        Names and bytes of the content of an archive.
     holds
-        What is known of it in place of its size.
+        Text to show instead of an unknown size.
     """
 
     name: str
@@ -67,33 +65,43 @@ class Offered:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file in the folder; ``size`` in bytes; ``new`` if it was downloaded now, else it was there and is verified."""
+    """A file in the folder.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    size
+        Bytes.
+    new
+        Whether it was downloaded now; otherwise it was verified.
+    """
 
     name: str
     size: int
     new: bool
 
 
-def _silent(name: str, event: str, seconds: float) -> None:
-    """Watch nothing."""
+def _ignore(name: str, event: str, seconds: float) -> None:
+    """Ignore an event."""
 
 
 def list_remote_files(
     sources: Sequence[str], *, pattern: str = "*", timeout_s: float = 60.0
 ) -> list[Offered]:
-    """Say what there is to fetch; download nothing.
+    """List the files that :func:`fetch` would download; download nothing.
 
     Parameters
     ----------
     sources, pattern, timeout_s
-        As of :func:`fetch`.
+        As in :func:`fetch`.
 
     Raises
     ------
     ConfigError
-        If a source is neither a GEO accession nor an address.
+        If a source is not an accession, an address or a query.
     InputError
-        If it cannot be reached, or offers nothing.
+        If a source cannot be reached, or has no files.
     """
     link, found = Link(timeout_s), []
     for source in sources:
@@ -114,26 +122,28 @@ def fetch(
     pattern: str = "*",
     known: str = "",
     timeout_s: float = 60.0,
-    watch: Watch = _silent,
+    watch: Watch = _ignore,
 ) -> list[Fetched]:
-    """Download public files to a folder, or verify those that are there.
+    """Download public files to a folder, or verify existing ones.
 
-    Use it in place of a browser: a download that broke off goes on, and ``scdiff-lock.json`` keeps what came from where.
+    Use it instead of a browser: it resumes a partial download, and ``scdiff-lock.json`` records the
+    origin of each file.
 
     Parameters
     ----------
     sources
-        GEO series or samples (``GSE114412``, ``GSM3141954``), of which the supplementary files are fetched, and addresses
-        of files (http or https), with the hash that they must have, if it is known, as ``https://...#sha256:...``; queries of the
-        CELLxGENE Census (``census:human:tissue_general == 'pancreas'``), each an h5ad.
+        GEO series or samples (``GSE114412``, ``GSM3141954``), whose supplementary files are
+        fetched; addresses of files (http or https), with a known hash as
+        ``https://...#sha256:...``; queries of the CELLxGENE Census
+        (``census:human:tissue_general == 'pancreas'``), one h5ad each.
     out
-        Folder of the files; made where it does not exist.
+        Folder for the files; it is created if it does not exist.
     pattern
-        Which supplementary files of an accession, as in ``*_RAW.tar``.
+        Supplementary files of an accession to fetch, such as ``*_RAW.tar``.
     known
-        Hash of the file, ``sha256:...`` (md5, sha1, sha512 as well), where the one source is an address.
+        Hash of the file, ``sha256:...`` (or md5, sha1, sha512), if the only source is an address.
     timeout_s
-        How long a server may send nothing before it is asked again, seconds.
+        Longest time in which a server sends nothing before the next attempt, seconds.
     watch
         Called when the download of a file starts and when it is finished.
 
@@ -144,15 +154,18 @@ def fetch(
     Raises
     ------
     ConfigError
-        If a source is neither a GEO accession nor an address, or two have files of one name.
+        If a source is not an accession, an address or a query, or two files have the same name.
     InputError
-        If a file cannot be had, has not the hash that it must have, or changed here or on its server.
+        If a file cannot be downloaded, has another hash than expected, or changed here or on its
+        server.
     OutputError
-        If the folder cannot be written, has no room, is being written to, or holds a file of that name from elsewhere.
+        If the folder cannot be written, has no room, is in use by another run, or has a file of the
+        same name from another source.
     """
     if known and (len(sources) != 1 or not is_address(sources[0])):
         raise ConfigError(
-            "--hash is of one file: give it with one address, or write it behind each, as in https://...#sha256:..."
+            "--hash belongs to one file. Give it with one address, or write the hash of each file "
+            "after its address, as in https://...#sha256:..."
         )
     link = Link(timeout_s)
     remotes = [
@@ -163,13 +176,13 @@ def fetch(
     _refuse_same_name(remotes)
     with Checkpoints(out).locked():
         return [
-            _have(remote, out, Census() if is_query(remote.url) else link, watch)
+            _verify_or_download(remote, out, Census() if is_query(remote.url) else link, watch)
             for remote in remotes
         ]
 
 
 def format_remote_files(files: Sequence[Offered]) -> list[tuple[str, str]]:
-    """List names and sizes of what there is to fetch, each archive with its members below."""
+    """Return names and sizes of remote files as rows; the content of an archive follows it."""
     return [
         row
         for file in files
@@ -181,41 +194,51 @@ def format_remote_files(files: Sequence[Offered]) -> list[tuple[str, str]]:
 
 
 def describe_files(files: Sequence[Fetched], out: Path) -> str:
-    """Say what came and what to do with it, in two lines."""
+    """Return the number of downloaded files and the next command, in two lines."""
     new = sum(file.new for file in files)
-    target = (
-        out / files[0].name if len(files) == 1 else out
-    )  # an archive among other files is not looked into
+    # an archive is opened only if it is given itself, not as one of the files of a folder
+    target = out / files[0].name if len(files) == 1 else out
     return (
-        f"{out}: {new} downloaded, {len(files) - new} already there and verified; {LOCK_FILE} says what came from where.\n"
+        f"{out}: {new} downloaded, {len(files) - new} present and verified; "
+        f"{LOCK_FILE} records the origin of each file.\n"
         f"Next: scdiff check {shlex.quote(str(target))}"
     )
 
 
-# --- sources ------------------------------------------------------------------------------------------------------------
+# --- sources ---
 
 
 def _refuse_same_name(remotes: Sequence[Remote]) -> None:
-    """Refuse two files that would have the same name here."""
+    """Raise ConfigError if two files would have the same name in the folder."""
     homes: dict[str, str] = {}
     for remote in remotes:
         if remote.name in homes:
             raise ConfigError(
-                f"{remote.name}: comes from {homes[remote.name]} and from {remote.url}. Fetch them to different folders."
+                f"{remote.name}: {homes[remote.name]} and {remote.url} have files of this name. "
+                "Fetch them to different folders."
             )
         homes[remote.name] = remote.url
 
 
-# --- the folder ---------------------------------------------------------------------------------------------------------
+# --- the folder ---
 
 
-def _have(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetched:
-    """Verify a file that is in the folder, else download it."""
+def _verify_or_download(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetched:
+    """Verify a file of the folder, or download it if it is missing.
+
+    Raises
+    ------
+    OutputError
+        If the folder has a file of this name from another source.
+    InputError
+        If the file changed, here or on its server.
+    """
     path = out / remote.name
-    entry = _record(out).get(remote.name)
+    entry = _read_lock(out).get(remote.name)
     if entry and entry["url"] != remote.url:
         raise OutputError(
-            f"{path}: is from {entry['url']}, not from {remote.url}. Give another folder with --out."
+            f"{path}: comes from {entry['url']}, not from {remote.url}. "
+            "Give another folder with --out."
         )
     if entry and not remote.known:
         _check_unchanged(path, entry, link.facts(remote.url))
@@ -223,12 +246,14 @@ def _have(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetch
         return _download(remote, path, entry, link, watch)
     if not path.is_file() or not (entry or remote.known):
         raise OutputError(
-            f"{path}: is there already, and {LOCK_FILE} does not say from where. Move it away, or give another --out."
+            f"{path}: the file exists, and {LOCK_FILE} does not record its origin. "
+            "Move it away, or give another --out."
         )
-    for wanted, where in _wanted(remote, entry):
+    for wanted, origin in _list_hashes(remote, entry):
         if (found := _hash(path, wanted)) != wanted:
             raise InputError(
-                f"{path}: the file here has {found}, but {where} {wanted}. Move it away to fetch it, or give another --out."
+                f"{path}: the file has {found}, but {origin} {wanted}. "
+                "Move it away to fetch it again, or give another --out."
             )
     if not entry:
         _write_entry(remote, path, path, Facts())
@@ -238,25 +263,34 @@ def _have(remote: Remote, out: Path, link: Link | Census, watch: Watch) -> Fetch
 def _download(
     remote: Remote, path: Path, entry: dict[str, Any] | None, link: Link | Census, watch: Watch
 ) -> Fetched:
-    """Download a file, verify it, record it, and give it its name."""
+    """Download a file, verify it, record it, and give it its name.
+
+    Raises
+    ------
+    InputError
+        If it has another hash than expected.
+    OutputError
+        If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
     begun = time.monotonic()
     watch(remote.name, "started", 0.0)
     facts = link.download(remote.url, partial)
-    for wanted, where in _wanted(remote, entry):
+    for wanted, origin in _list_hashes(remote, entry):
         if (found := _hash(partial, wanted)) != wanted:
             discard(partial)
             raise InputError(
-                f"{remote.url}: what came has {found}, but {where} {wanted}. It is removed: check address and hash."
+                f"{remote.url}: the downloaded file has {found}, but {origin} {wanted}. "
+                "It was removed. Check address and hash."
             )
     if facts.size is None and not remote.known:
         log.warning(
-            "%s: the server does not say how long the file is: give its hash, if you have it, so that a cut is seen.",
+            "%s: the server does not state the size of the file, so scdiff cannot detect whether "
+            "it is complete. Give its hash if you have it.",
             remote.url,
         )
-    _write_entry(
-        remote, path, partial, facts
-    )  # before the name, so that a file that is there is always in the record
+    # before the file gets its name, so that each file of the folder is in the record
+    _write_entry(remote, path, partial, facts)
     try:
         partial.replace(path)
     except OSError as error:
@@ -268,23 +302,23 @@ def _download(
     return Fetched(remote.name, path.stat().st_size, new=True)
 
 
-def _wanted(remote: Remote, entry: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """List the hashes that a file must have, and who says so."""
-    given = [(remote.known, "should have")] if remote.known else []
-    return given + (
-        [(f"sha256:{entry['sha256']}", f"{LOCK_FILE} of {entry['date']} says")] if entry else []
-    )
+def _list_hashes(remote: Remote, entry: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """List the hashes that a file must have, each with the words that state its origin."""
+    hashes = [(remote.known, "should have")] if remote.known else []
+    if entry:
+        hashes.append((f"sha256:{entry['sha256']}", f"{LOCK_FILE} of {entry['date']} records"))
+    return hashes
 
 
 def _hash(path: Path, like: str) -> str:
-    """Hash of a file, with the algorithm of another hash in front."""
+    """Return the hash of a file, by the algorithm of the hash ``like``, in the same form."""
     algorithm = like.partition(":")[0]
     with path.open("rb") as handle:
         return f"{algorithm}:{hashlib.file_digest(handle, algorithm).hexdigest()}"
 
 
 def _check_unchanged(path: Path, entry: dict[str, Any], now: Facts) -> None:
-    """Refuse to go on where the server says that it has another file by now."""
+    """Raise InputError if the server states that the file has changed."""
     before = Facts(entry["size"], entry.get("modified", ""), entry.get("etag", ""))
     if before.differs(now):
         were, are = (
@@ -293,12 +327,18 @@ def _check_unchanged(path: Path, entry: dict[str, Any], now: Facts) -> None:
         )
         raise InputError(
             f"{entry['url']}: changed on the server since {entry['date']} ({were}; now {are}). "
-            f"{path} is left as it was; fetch the new file to another --out."
+            f"{path} was not changed. Fetch the new file to another --out."
         )
 
 
-def _record(out: Path) -> dict[str, dict[str, Any]]:
-    """Read the record of the folder, by name of the file."""
+def _read_lock(out: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of the lock file of a folder, by name of the file.
+
+    Raises
+    ------
+    InputError
+        If the lock file cannot be read.
+    """
     path = out / LOCK_FILE
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
@@ -310,12 +350,13 @@ def _record(out: Path) -> dict[str, dict[str, Any]]:
         return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise InputError(
-            f"{path}: cannot be read as the record of a fetch. Move it away, with the files, or give another --out."
+            f"{path}: this is not a lock file of scdiff. "
+            "Move it away, with the files, or give another --out."
         ) from None
 
 
 def _write_entry(remote: Remote, path: Path, file: Path, facts: Facts) -> None:
-    """Put a file into the record of its folder, replacing the record at once."""
+    """Add a file to the lock file of its folder, which is replaced as a whole."""
     entry = {
         "url": remote.url,
         "size": file.stat().st_size,
@@ -324,7 +365,7 @@ def _write_entry(remote: Remote, path: Path, file: Path, facts: Facts) -> None:
         "modified": facts.modified,
         "etag": facts.etag,
     }
-    files = _record(path.parent) | {remote.name: entry}
+    files = _read_lock(path.parent) | {remote.name: entry}
     with replace_atomically(path.parent / LOCK_FILE) as temporary:
         temporary.write_text(
             json.dumps({"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8"

@@ -1,8 +1,8 @@
-"""Gene identity: species, symbols, the names people write, orthologs.
+"""Identify genes: species, symbols, other names in use, orthologs.
 
-The small table ``names.csv`` holds, per gene, the human and the mouse symbol and every other
-name in use (protein names, earlier symbols). Behind it stand the tables of all genes (:mod:`scdiff.genes.table`),
-which are read only when a name is asked for that the small one does not have.
+The small table ``names.csv`` has the human symbol, the mouse symbol and other names in use (protein
+names, earlier symbols) of each gene. The tables of all genes (:mod:`scdiff.genes.table`) are read
+only for a name that the small table does not have.
 """
 
 from scdiff.genes.symbols import (

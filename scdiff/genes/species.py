@@ -1,4 +1,7 @@
-"""Whose genes these are: told by Ensembl ids where there are any, else by genes that only one species has."""
+"""Detect species other than human and mouse.
+
+Ensembl ids decide if there are any, otherwise genes that only one species has.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,39 @@ __all__ = ["foreign_species"]
 _STABLE = re.compile(r"^(ENS[A-Z]*G(?=\d{6})|FBgn(?=\d{5})|WBGene(?=\d{5}))")
 
 _PREFIXES = {
-    "ENSRNOG": "rat", "ENSSSCG": "pig", "ENSBTAG": "cow", "ENSOARG": "sheep", "ENSCHIG": "goat", "ENSECAG": "horse",
-    "ENSOCUG": "rabbit", "ENSCAFG": "dog", "ENSFCAG": "cat", "ENSMMUG": "rhesus macaque", "ENSMFAG": "crab-eating macaque",
-    "ENSPTRG": "chimpanzee", "ENSCJAG": "marmoset", "ENSPANG": "baboon", "ENSCPOG": "guinea pig", "ENSMAUG": "golden hamster",
-    "ENSCGRG": "Chinese hamster", "ENSGALG": "chicken", "ENSDARG": "zebrafish", "ENSXETG": "frog", "ENSMODG": "opossum",
-    "ENSMPUG": "ferret", "ENSHGLG": "naked mole-rat", "FBgn": "fruit fly", "WBGene": "worm",
-}  # fmt: skip
-"""Prefixes of stable ids (Ensembl: https://www.ensembl.org/info/genome/stable_ids/prefixes.html)."""
+    "ENSRNOG": "rat",
+    "ENSSSCG": "pig",
+    "ENSBTAG": "cow",
+    "ENSOARG": "sheep",
+    "ENSCHIG": "goat",
+    "ENSECAG": "horse",
+    "ENSOCUG": "rabbit",
+    "ENSCAFG": "dog",
+    "ENSFCAG": "cat",
+    "ENSMMUG": "rhesus macaque",
+    "ENSMFAG": "crab-eating macaque",
+    "ENSPTRG": "chimpanzee",
+    "ENSCJAG": "marmoset",
+    "ENSPANG": "baboon",
+    "ENSCPOG": "guinea pig",
+    "ENSMAUG": "golden hamster",
+    "ENSCGRG": "Chinese hamster",
+    "ENSGALG": "chicken",
+    "ENSDARG": "zebrafish",
+    "ENSXETG": "frog",
+    "ENSMODG": "opossum",
+    "ENSMPUG": "ferret",
+    "ENSHGLG": "naked mole-rat",
+    "FBgn": "fruit fly",
+    "WBGene": "worm",
+}
+"""Species by prefix of the stable ids of its genes.
+
+Source: https://www.ensembl.org/info/genome/stable_ids/prefixes.html
+"""
 
 _KNOWN = ("ENSG", "ENSMUSG")
+"""Prefixes of human and mouse."""
 
 _OWN = {
     "human": re.compile(r"^(HLA-|LINC0\d|MIR\d+HG$)"),
@@ -31,16 +58,25 @@ _OWN = {
     "macaque": re.compile(r"^MAMU-", re.IGNORECASE),
     "horse": re.compile(r"^EQMHC"),
 }
-"""Genes that no other of these species has by such a name, above all those of the major histocompatibility complex."""
+"""Names of genes that only one of these species has, mostly of the major histocompatibility
+complex."""
 
-_FEWEST_IDS, _FEWEST_OWN = 10, 3
+_FEWEST_IDS = 10
+"""Number of stable ids from which they decide on the species. Chosen, not tuned."""
+
+_FEWEST_OWN = 3
+"""Number of genes of only one species from which they decide on it. Chosen, not tuned."""
 
 
 def foreign_species(names: Iterable[str], gene_ids: Iterable[str] = ()) -> str:
-    """Name the species of genes that are neither human nor mouse; empty where they are, or nothing tells.
+    """Return the species of the genes if it is not human or mouse, otherwise an empty string.
 
-    >>> foreign_species([], [f"ENSRNOG{n:011d}" for n in range(20)]), foreign_species(["RT1-A1", "RT1-Ba", "RGD1559", "RGD15596", "Ins1"])
-    ('rat', 'rat')
+    The string is also empty if the species cannot be detected.
+
+    >>> foreign_species([], [f"ENSRNOG{n:011d}" for n in range(20)])
+    'rat'
+    >>> foreign_species(["RT1-A1", "RT1-Ba", "RGD1559", "RGD15596", "Ins1"])
+    'rat'
     >>> foreign_species(["INS", "HLA-A"]), foreign_species([], [f"ENSG{n:011d}" for n in range(20)])
     ('', '')
     """
@@ -48,9 +84,12 @@ def foreign_species(names: Iterable[str], gene_ids: Iterable[str] = ()) -> str:
     ids = Counter(found.group(1) for name in (*gene_ids, *listed) if (found := _STABLE.match(name)))
     if sum(ids.values()) >= _FEWEST_IDS:
         prefix = max(ids, key=lambda one: ids[one])
-        return (
-            "" if prefix in _KNOWN else _PREFIXES.get(prefix, f"another species (ids {prefix}...)")
-        )
-    own = {species: sum(map(bool, map(pattern.match, listed))) for species, pattern in _OWN.items()}
+        if prefix in _KNOWN:
+            return ""
+        return _PREFIXES.get(prefix, f"another species (ids {prefix}...)")
+    own = {
+        species: sum(bool(pattern.match(name)) for name in listed)
+        for species, pattern in _OWN.items()
+    }
     most = max(own, key=lambda species: own[species])
     return most if most not in ("human", "mouse") and own[most] >= _FEWEST_OWN else ""

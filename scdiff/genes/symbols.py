@@ -1,8 +1,8 @@
-"""Gene identity: species, symbols, the names people write, orthologs.
+"""Identify genes: species, symbols, other names in use, orthologs.
 
-The small table ``names.csv`` holds, per gene, the human and the mouse symbol and every other
-name in use (protein names, earlier symbols). Behind it stand the tables of all genes (:mod:`scdiff.genes.table`),
-which are read only when a name is asked for that the small one does not have.
+The small table ``names.csv`` has the human symbol, the mouse symbol and other names in use (protein
+names, earlier symbols) of each gene. The tables of all genes (:mod:`scdiff.genes.table`) are read
+only for a name that the small table does not have.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _SAMPLE = 5_000
+"""Number of gene names from which the species is detected. Chosen, not tuned."""
+
 _FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa
 _LOWER = re.compile(r"^[A-Z][a-z0-9.\-]*[a-z][a-z0-9.\-]*$")
 _STABLE = re.compile(r"^ENS[A-Z]*G\d{6,}$")
@@ -37,46 +39,54 @@ _ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})\.\d+$")
 
 
 @cache
-def _table() -> tuple[dict[str, str], ...]:
+def _read_names() -> tuple[dict[str, str], ...]:
+    """Read ``names.csv``, one dictionary per gene."""
     with (Path(__file__).parent / "names.csv").open(encoding="utf-8", newline="") as handle:
         return tuple(csv.DictReader(handle))
 
 
-def _plain(name: str) -> str:
-    """Fold what people vary: case, dots, hyphens, blanks, underscores, Greek letters."""
+def _fold(name: str) -> str:
+    """Fold what people vary: case, dots, hyphens, spaces, underscores, Greek letters."""
     return "".join(name.lower().translate(_FOLDED).split())
 
 
 @cache
-def _aliases(species: str) -> dict[str, str]:
-    """Folded name -> symbol in ``species``; symbols win over other names."""
+def _map_aliases(species: str) -> dict[str, str]:
+    """Map each folded name to the symbol in ``species``; symbols take priority over other names."""
     known: dict[str, str] = {}
-    for row in _table():
+    for row in _read_names():
         for alias in filter(None, row["aliases"].split("|")):
-            known.setdefault(_plain(alias), row[species])
+            known.setdefault(_fold(alias), row[species])
     return known | {
-        _plain(row[key]): row[species] for row in _table() for key in ("human", "mouse") if row[key]
+        _fold(row[key]): row[species]
+        for row in _read_names()
+        for key in ("human", "mouse")
+        if row[key]
     }
 
 
 @cache
-def _orthologs() -> dict[str, str]:
-    return {row["human"]: row["mouse"] for row in _table() if row["human"]}
+def _map_orthologs() -> dict[str, str]:
+    """Map each human symbol of ``names.csv`` to the mouse symbol."""
+    return {row["human"]: row["mouse"] for row in _read_names() if row["human"]}
 
 
 def ortholog(symbol: str) -> str:
-    """Mouse symbol of a human gene; by capitalisation where the table has no exception.
+    """Return the mouse symbol of a human gene.
+
+    It is the human symbol in mouse capitalisation unless ``names.csv`` has another one; empty if
+    the mouse has no such gene.
 
     >>> ortholog("PDX1"), ortholog("CXCL8")
     ('Pdx1', '')
     """
-    return _orthologs().get(symbol, symbol.capitalize())
+    return _map_orthologs().get(symbol, symbol.capitalize())
 
 
 def canonical(name: str, species: Literal["human", "mouse"] = "human") -> str:
-    """Approved symbol for an Ensembl id or a name as people write it.
+    """Return the approved symbol of an Ensembl id or of a name in use.
 
-    Names that are not known, and those that several genes go by, are returned unchanged.
+    Unknown names, and names that several genes share, are returned unchanged.
 
     >>> [canonical(name) for name in ("Nkx6.1", "IL-10", "VEGF", "SDF-1", "CD73")]
     ['NKX6-1', 'IL10', 'VEGFA', 'CXCL12', 'NT5E']
@@ -85,20 +95,25 @@ def canonical(name: str, species: Literal["human", "mouse"] = "human") -> str:
     >>> canonical("FAM64A"), canonical("SEPT2")
     ('PIMREG', 'SEPT2')
     """
-    return _by_hand(name, species) or annotation(species).resolve(name) or name
+    return _find_in_names(name, species) or annotation(species).resolve(name) or name
 
 
-def _by_hand(name: str, species: Literal["human", "mouse"]) -> str:
-    """Symbol that the small table gives a name; empty where it has none, or where the name is another gene's symbol."""
-    symbol = _aliases(species).get(_plain(name), "")
+def _find_in_names(name: str, species: Literal["human", "mouse"]) -> str:
+    """Return the symbol that ``names.csv`` has for a name.
+
+    Empty if it has no symbol, or if the name is the approved symbol of another gene.
+    """
+    symbol = _map_aliases(species).get(_fold(name), "")
     return symbol if symbol == name or name not in annotation(species).approved else ""
 
 
 def detect_species(names: Iterable[str]) -> Literal["human", "mouse"] | None:
-    """Tell the species from gene symbols or Ensembl ids; None where neither style prevails.
+    """Detect the species from gene symbols or Ensembl ids; None if neither style is found.
 
-    >>> detect_species(["COL1A1", "INS", "PDX1"]), detect_species(["Col1a1", "Ins1"]), detect_species(["1", "2"])
-    ('human', 'mouse', None)
+    >>> detect_species(["COL1A1", "INS", "PDX1"]), detect_species(["Col1a1", "Ins1"])
+    ('human', 'mouse')
+    >>> detect_species(["1", "2"]) is None
+    True
     """
     sample = [name for name, _ in zip(names, range(_SAMPLE), strict=False)]
     mouse = sum(name.startswith("ENSMUSG") or bool(_LOWER.match(name)) for name in sample)
@@ -111,16 +126,16 @@ def detect_species(names: Iterable[str]) -> Literal["human", "mouse"] | None:
     return "mouse" if mouse > human else "human"
 
 
-@lru_cache(maxsize=4)  # the steps of a run ask for the same genes again and again
-def _rows(
+@lru_cache(maxsize=4)  # the steps of a run look up the same genes many times
+def _index_rows(
     symbols: tuple[str, ...], species: Literal["human", "mouse"]
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """Rows of each symbol as it stands, and of each approved symbol that another name stands for."""
+    """Map each symbol, and each approved symbol that another name means, to its rows."""
     exact: dict[str, list[int]] = {}
     folded: dict[str, list[int]] = {}
-    aliases = _aliases(species)
+    aliases = _map_aliases(species)
     for index, (symbol, plain) in enumerate(
-        zip(symbols, fold_symbols(symbols, _plain), strict=True)
+        zip(symbols, fold_symbols(symbols, _fold), strict=True)
     ):
         exact.setdefault(symbol, []).append(index)
         if (resolved := aliases.get(plain)) and (
@@ -131,47 +146,52 @@ def _rows(
 
 
 class Lookup:
-    """Find genes among the rows of a matrix, by symbol first, then by the other names in use, then by Ensembl id or former symbol.
+    """Find genes among the rows of a matrix.
+
+    A gene is found by its symbol; without such a row by another name in use; otherwise by its
+    Ensembl id or a former symbol.
 
     Parameters
     ----------
     symbols
         Gene names of the matrix, shape (n_genes,).
     species
-        Whose approved symbols are asked for.
+        Species of the approved symbols to find.
     former
-        Whether Ensembl ids and former symbols count, which takes the table of all genes.
+        Whether Ensembl ids and former symbols count; this reads the table of all genes.
 
     >>> rows = Lookup(["Ins1", "Nkx6.1", "Ins2", "Ipf1"], "mouse")
-    >>> rows.find(["Ins1", "Ins2"]), rows.find(["Nkx6-1"]), rows.find(["Pdx1"]), rows.find(["Neurog3"])
-    ([0, 2], [1], [3], [])
+    >>> rows.find(["Ins1", "Ins2"]), rows.find(["Nkx6-1"]), rows.find(["Pdx1"])
+    ([0, 2], [1], [3])
+    >>> rows.find(["Neurog3"])
+    []
     """
 
     def __init__(
         self, symbols: Sequence[str], species: Literal["human", "mouse"], *, former: bool = True
     ) -> None:
-        self._exact, self._folded = _rows(tuple(symbols), species)
+        self._exact, self._folded = _index_rows(tuple(symbols), species)
         self._species, self._former = species, former
 
     def find(self, wanted: Iterable[str]) -> list[int]:
-        """Sorted row numbers of the ``wanted`` symbols; empty where none has a row."""
-        rows = {
-            row
-            for symbol in wanted
-            for row in (
-                self._exact.get(symbol) or self._folded.get(symbol) or self._formerly(symbol)
+        """Return the sorted row numbers of the ``wanted`` symbols; empty if no symbol has a row."""
+        rows: set[int] = set()
+        for symbol in wanted:
+            rows.update(
+                self._exact.get(symbol)
+                or self._folded.get(symbol)
+                or self._find_former_names(symbol)
             )
-        }
         return sorted(rows)
 
-    def _formerly(self, symbol: str) -> list[int]:
-        """Rows that go by an Ensembl id or a former symbol of a gene."""
-        written = annotation(self._species).written(symbol) if self._former else ()
-        return [row for name in written for row in self._exact.get(name, ())]
+    def _find_former_names(self, symbol: str) -> list[int]:
+        """List the rows whose name is an Ensembl id or a former symbol of a gene."""
+        names = annotation(self._species).written(symbol) if self._former else ()
+        return [row for name in names for row in self._exact.get(name, ())]
 
 
 def is_stable(name: str) -> bool:
-    """Tell whether a name is an Ensembl id of a gene, without version.
+    """Check whether a name is an Ensembl id of a gene, without version.
 
     >>> is_stable("ENSG00000254647"), is_stable("ENSA")
     (True, False)
@@ -180,7 +200,7 @@ def is_stable(name: str) -> bool:
 
 
 def strip_version(identifier: str) -> str:
-    """Cut the version off an Ensembl id.
+    """Return an Ensembl id without its version; other names are returned unchanged.
 
     >>> strip_version("ENSG00000254647.7"), strip_version("INS")
     ('ENSG00000254647', 'INS')

@@ -1,7 +1,7 @@
-"""The tables of genes that ship with the package: Ensembl id, approved symbol, every other name, whether it is a coding gene.
+"""Read the tables of genes in the package: Ensembl id, approved symbol, other names, coding or not.
 
-``human.csv.gz`` and ``mouse.csv.gz`` are read when a name is first asked for, never on import. ``SOURCES.md`` beside them
-says where the facts come from.
+``human.csv.gz`` and ``mouse.csv.gz`` are read when a name is first looked up, never on import.
+``SOURCES.md`` in the same folder states where the facts come from.
 """
 
 from __future__ import annotations
@@ -17,25 +17,39 @@ from typing import Literal
 __all__ = ["COLUMNS", "Annotation", "annotation", "fold_symbol", "fold_symbols"]
 
 COLUMNS = ("step", "symbol", "names", "kind")
-"""``step``: number of the Ensembl id less that of the line above; ``names``: other names with bars between; ``kind``: coding or empty."""
+"""Columns of the tables.
+
+- ``step``: number of the Ensembl id minus that of the line above
+- ``symbol``: approved symbol
+- ``names``: other names, separated by ``|``
+- ``kind``: coding, or empty
+"""
 
 _STABLE = {"human": "ENSG{:011d}", "mouse": "ENSMUSG{:011d}"}
 _GREEK = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk")  # alpha, beta, gamma, kappa
 _MISSING = frozenset({"NAN", "NULL", "NONE", "TRUE", "FALSE"})
+"""Names, in capitals, that programs write for a missing value or a truth value."""
+
 _SHORTEST = 3
+"""Number of characters of the shortest name that can be a former symbol. Chosen, not tuned: labels
+of groups have one or two characters."""
 
 
 def fold_symbol(name: str) -> str:
-    """Fold what programs change in a symbol: case, and which mark stands in a place; the place itself counts.
+    """Fold what programs change in a symbol: case, and which separator is used.
 
-    >>> fold_symbol("HLA.DRA") == fold_symbol("HLA-DRA"), fold_symbol("Ighv1-12") == fold_symbol("Ighv11-2")
-    (True, False)
+    The position of a separator is kept.
+
+    >>> fold_symbol("HLA.DRA") == fold_symbol("HLA-DRA")
+    True
+    >>> fold_symbol("Ighv1-12") == fold_symbol("Ighv11-2")
+    False
     """
-    return _marked(name.lower())
+    return _unify_separators(name.lower())
 
 
 def fold_symbols(names: Sequence[str], fold: Callable[[str], str] = fold_symbol) -> list[str]:
-    """Fold many names as one text, which takes a tenth of the time of one by one.
+    """Fold many names as one text, in a tenth of the time of folding them one by one.
 
     >>> fold_symbols(["HLA.DRA", "INS"])
     ['hla-dra', 'ins']
@@ -44,24 +58,25 @@ def fold_symbols(names: Sequence[str], fold: Callable[[str], str] = fold_symbol)
     return found if len(found) == len(names) else list(map(fold, names))
 
 
-def _marked(name: str) -> str:
-    """Write all marks alike."""
+def _unify_separators(name: str) -> str:
+    """Replace all separators by a hyphen, and Greek letters by Latin ones."""
     plain = name if name.isascii() else name.translate(_GREEK)
     return plain.replace(".", "-").replace("_", "-").replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """The known genes of a species.
+    """Known genes of a species.
 
     Parameters
     ----------
     symbols
         Ensembl id -> approved symbol; a few symbols have two ids.
     names
-        Approved symbol -> previous symbols and aliases that mean no other gene, with bars between; genes without any left out.
+        Approved symbol -> previous symbols and aliases that mean no other gene, separated by ``|``.
+        Genes without such names are missing.
     shared
-        Folded names that several genes go by, none of them as its approved symbol.
+        Folded names that several genes share and that are not an approved symbol.
     coding
         Approved symbols of the protein-coding genes.
     """
@@ -73,19 +88,22 @@ class Annotation:
 
     @cached_property
     def approved(self) -> frozenset[str]:
-        """All approved symbols."""
+        """Return all approved symbols."""
         return frozenset(self.symbols.values())
 
     @cached_property
     def silent(self) -> frozenset[str]:
-        """Coding genes of olfactory receptors, which hardly any cell outside the nose expresses."""
+        """Return the coding genes of olfactory receptors.
+
+        Hardly any cell outside the nose expresses them.
+        """
         return frozenset(
             symbol for symbol in self.coding if symbol[:2].upper() == "OR" and symbol[2:3].isdigit()
         )
 
     @cached_property
-    def _meant(self) -> dict[str, str]:
-        """Folded name -> the symbol that it means."""
+    def _symbol_of_name(self) -> dict[str, str]:
+        """Map each folded name to the symbol that it means."""
         approved, others = list(self.approved), list(self.names.values())
         owners = chain.from_iterable(
             map(repeat, self.names, (names.count("|") + 1 for names in others))
@@ -98,46 +116,46 @@ class Annotation:
         return known | dict(zip(fold_symbols(approved), approved, strict=True))
 
     @cached_property
-    def _ids(self) -> dict[str, str]:
-        """Approved symbol -> Ensembl ids with bars between."""
+    def _ids_of_symbol(self) -> dict[str, str]:
+        """Map each approved symbol to its Ensembl ids, separated by ``|``."""
         found: dict[str, str] = {}
         for stable, symbol in self.symbols.items():
             found[symbol] = f"{found[symbol]}|{stable}" if symbol in found else stable
         return found
 
     def resolve(self, name: str) -> str:
-        """Approved symbol of an Ensembl id, or of a name that means one gene; empty for any other.
+        """Return the approved symbol of an Ensembl id, or of a name that means one gene.
 
-        An approved symbol means its own gene, whatever else goes by that name.
+        Empty for any other name. An approved symbol always means its own gene, even if it is also
+        another name of a different gene.
         """
         if name in self.approved:
             return name
-        return self.symbols.get(name) or self._meant.get(fold_symbol(name), "")
+        return self.symbols.get(name) or self._symbol_of_name.get(fold_symbol(name), "")
 
     def row_names(self, names: Sequence[str]) -> list[str]:
-        """Approved symbols of rows of a matrix; empty where a name might be something else.
+        """Return the approved symbols of the rows of a matrix; empty for an uncertain name.
 
-        Marks aside, a name must be spelt as the table spells it, or in capitals where the symbol is: a name of the other
-        species, a missing value or a label of one or two letters is no former symbol.
+        A name must have the spelling of the table, except for separators, or be in capitals if the
+        symbol is. A name of the other species, a missing value or a label of one or two letters is
+        not a former symbol.
         """
-        meant = zip(names, fold_symbols(names), strict=True)
-        return [
-            self._row_name(name, self.resolve(name))
-            if name in self.symbols or fold in self._meant
-            else ""
-            for name, fold in meant
-        ]
+        found = []
+        for name, fold in zip(names, fold_symbols(names), strict=True):
+            is_known = name in self.symbols or fold in self._symbol_of_name
+            found.append(self._check_spelling(name, self.resolve(name)) if is_known else "")
+        return found
 
-    def _row_name(self, name: str, symbol: str) -> str:
-        """Symbol that a name may stand for, if it is spelt as it must be."""
+    def _check_spelling(self, name: str, symbol: str) -> str:
+        """Return the symbol that a name means if its spelling is correct, otherwise empty."""
         if not symbol or symbol == name or len(name) < _SHORTEST or name.upper() in _MISSING:
             return symbol if symbol == name else ""
-        spelt = [_marked(other) for other in (*self.written(symbol), symbol)]
-        capitals = [other.upper() for other in spelt] if _is_upper(symbol) else []
-        return symbol if _marked(name) in (*spelt, *capitals) else ""
+        spellings = [_unify_separators(other) for other in (*self.written(symbol), symbol)]
+        capitals = [other.upper() for other in spellings] if _is_upper(symbol) else []
+        return symbol if _unify_separators(name) in (*spellings, *capitals) else ""
 
     def of_several(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that several genes go by, none as its approved symbol: each could mean either."""
+        """Return the names that several genes share, so that their meaning is unclear."""
         return [
             name
             for name, fold in zip(names, fold_symbols(names), strict=True)
@@ -145,14 +163,20 @@ class Annotation:
         ]
 
     def written(self, symbol: str) -> tuple[str, ...]:
-        """List what a gene may be called in place of its approved symbol: Ensembl ids, then the names that mean no other gene."""
+        """List the names of a gene other than its approved symbol.
+
+        These are its Ensembl ids, then the names that mean no other gene.
+        """
         return tuple(
-            filter(None, f"{self._ids.get(symbol, '')}|{self.names.get(symbol, '')}".split("|"))
+            filter(
+                None,
+                f"{self._ids_of_symbol.get(symbol, '')}|{self.names.get(symbol, '')}".split("|"),
+            )
         )
 
 
 def _is_upper(symbol: str) -> bool:
-    """Whether a symbol is one of human genes: in capitals, but for the open reading frames.
+    """Check whether a symbol is human: in capitals, except ``orf`` of an open reading frame.
 
     >>> _is_upper("PDX1"), _is_upper("C1orf43"), _is_upper("Pdx1")
     (True, True, False)
@@ -162,15 +186,14 @@ def _is_upper(symbol: str) -> bool:
 
 @cache
 def annotation(species: Literal["human", "mouse"]) -> Annotation:
-    """Read the table of a species, once.
+    """Read the table of a species; it is read only once.
 
     >>> annotation("human").symbols["ENSG00000139515"]
     'PDX1'
     """
     text = gzip.decompress((Path(__file__).parent / f"{species}.csv.gz").read_bytes()).decode()
-    fields = (
-        text.strip().partition("\n")[2].replace("\n", ",").split(",")
-    )  # one list, since many small ones keep the collector busy
+    # one list, because many small lists keep the garbage collector busy
+    fields = text.strip().partition("\n")[2].replace("\n", ",").split(",")
     steps, symbols, names, kinds = (
         fields[column : -len(COLUMNS) : len(COLUMNS)] for column in range(len(COLUMNS))
     )

@@ -1,1 +1,1 @@
-"""What ``scdiff run`` does: options, steps in order, progress."""
+"""Run all steps: options, order of the steps, progress, status."""

@@ -2,7 +2,8 @@
 
 ::
 
-    load -> qc -> normalise -> embed -> score -> call -> trajectory -> fraction -> communicate -> report
+    load -> qc -> normalise -> embed -> score -> call
+         -> trajectory -> fraction -> communicate -> report
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal: one line per step with its time."""
+"""Show the progress of a run on the terminal: one line per step with its time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from scdiff.compute.watch import watch_progress
 __all__ = ["Progress"]
 
 WORTH_SHOWING = 2.0
-"""Seconds from which on a part of a step is worth a rate."""
+"""Time after which the rate of a part is shown, seconds. Chosen, not tuned."""
 
 
 class Progress:
-    """Show each step while it runs, then its time; plain lines where the output is no terminal.
+    """Show each step while it runs, then its time; plain lines if the output is not a terminal.
 
-    An interruption (Ctrl-C) that is lost, because it fell into a callback of a compiled library, is raised again at the next event.
+    An interruption (Ctrl-C) is lost if it occurs in a callback of a compiled library. It is then
+    raised again at the next event.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class Progress:
         logger.setLevel(logging.INFO)
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
-        warnings.simplefilter("ignore")  # of the libraries; what concerns the user is logged
+        warnings.simplefilter("ignore")  # from libraries; messages for the user are logged
         return self
 
     def __exit__(
@@ -68,12 +69,12 @@ class Progress:
         logging.getLogger("scdiff").removeHandler(self._handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Remember an interruption, then raise it as always."""
+        """Record an interruption, then raise it as usual."""
         self._interrupted = True
         signal.default_int_handler(number, frame)
 
     def watch(self, step: str, event: str, seconds: float) -> None:
-        """Take one event of the pipeline, or of a file that is fetched."""
+        """Show one event of the pipeline, or of a file that is downloaded."""
         from rich.markup import escape
 
         step = escape(step)
@@ -92,7 +93,7 @@ class Progress:
             self._console.print(f"  {step:<12} {seconds:6.1f} s")
 
     def part(self, done: int, total: int, what: str) -> None:
-        """Take how far a long part of the step is; show its rate and the time that is left once it took two seconds."""
+        """Show rate and remaining time of a long part of the step, after two seconds."""
         if self._status is None:
             return
         now = time.monotonic()
@@ -102,12 +103,14 @@ class Progress:
         seconds = now - self._begun
         if seconds > WORTH_SHOWING:
             rate = done / seconds
+            left = (total - done) / rate
             self._status.update(
-                f"{self._step} ... {done:,} of {total:,} {what}, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left"
+                f"{self._step} ... {done:,} of {total:,} {what}, "
+                f"{rate:,.0f} per second, {left:,.0f} s left"
             )
 
     def _stop(self) -> None:
-        """Take the running line away."""
+        """Remove the line of the current step."""
         if self._status is not None:
             self._status.stop()
             self._status = None

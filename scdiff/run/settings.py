@@ -1,4 +1,4 @@
-"""What a command line and its configuration file say, as one set of options."""
+"""Join the options of the command line and of the configuration file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def join_options(
     species: str | None,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    """Join the configuration file and what the command line says; the command line wins.
+    """Join the configuration file and the command line; the command line takes priority.
 
     Raises
     ------
     ConfigError
-        If the file, or a setting, is not what it should be.
+        If the file or a setting is not valid.
     """
     from scdiff.options import read_yaml
 
-    options = _from(read_yaml(config), config.parent.resolve()) if config else {}
+    options = _resolve_paths(read_yaml(config), config.parent.resolve()) if config else {}
     given: dict[str, Any] = {
         "inputs": [Path(os.path.realpath(path)) for path in inputs or []],
         "samples": samples and Path(os.path.realpath(samples)),
@@ -40,15 +40,15 @@ def join_options(
     if given["samples"] and isinstance(options.get("samples"), dict):
         given["samples"] = options["samples"] | {"sheet": given["samples"]}
     options |= {key: value for key, value in given.items() if value}
-    said: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for setting in settings or []:
-        _set(said, setting)
-    return _merged(options, _from(said, Path.cwd()))
+        _set(changes, setting)
+    return _merge(options, _resolve_paths(changes, Path.cwd()))
 
 
-def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """Put what the command line says over the options, section by section."""
-    for name, value in said.items():
+def _merge(options: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Replace options by those of the command line, section by section."""
+    for name, value in changes.items():
         inside = options.get(name)
         if (
             name == "samples"
@@ -57,14 +57,13 @@ def _merged(options: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
             and not isinstance(inside, dict)
         ):
             inside = {"sheet": inside}
-        options[name] = (
-            inside | value if isinstance(inside, dict) and isinstance(value, dict) else value
-        )
+        is_section = isinstance(inside, dict) and isinstance(value, dict)
+        options[name] = inside | value if is_section else value
     return options
 
 
 def add_sample_key(settings: list[str] | None, sample_key: str | None) -> list[str]:
-    """Add the column that names the samples to the settings.
+    """Return the settings with the column that contains the samples.
 
     >>> add_sample_key(None, "donor_id")
     ['samples.key="donor_id"']
@@ -75,8 +74,11 @@ def add_sample_key(settings: list[str] | None, sample_key: str | None) -> list[s
     ]
 
 
-def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Take relative paths from a folder: those of a configuration file from where it is, as those of a sample sheet."""
+def _resolve_paths(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Resolve relative paths from a folder, in place.
+
+    Those of a configuration file start from its folder, as those of a sample sheet do.
+    """
     if isinstance(options.get("inputs"), list):
         options["inputs"] = [
             folder / path if isinstance(path, str) else path for path in options["inputs"]
@@ -96,7 +98,13 @@ def _from(options: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _set(options: dict[str, Any], setting: str) -> None:
-    """Put one ``section.option=value`` into the options."""
+    """Set one ``section.option=value`` in the options, in place.
+
+    Raises
+    ------
+    ConfigError
+        If the setting is not valid.
+    """
     path, equals, text = setting.partition("=")
     *sections, name = path.split(".")
     if not equals or not all([*sections, name]):
@@ -108,7 +116,8 @@ def _set(options: dict[str, Any], setting: str) -> None:
         options = options[section]
         if not isinstance(options, dict):
             raise ConfigError(
-                f"--set {format_value(setting)}: {section!r} is an option, not a section of options."
+                f"--set {format_value(setting)}: {section!r} is an option, "
+                "not a section of options."
             )
     try:
         options[name] = parse_yaml(text)
@@ -119,19 +128,20 @@ def _set(options: dict[str, Any], setting: str) -> None:
 
 
 def parse_report_options(settings: list[str] | None) -> dict[str, Any]:
-    """Take the options of the report alone, which is all that a finished run can still change.
+    """Return the options of the report, the only ones that a finished run can still change.
 
     Raises
     ------
     ConfigError
-        If another option is set, or one that the report does not have.
+        If another option is set, or an option that the report does not have.
     """
     options: dict[str, Any] = {"report": {}}
     for setting in settings or []:
         _set(options, setting)
     if others := sorted(set(options) - {"report"}):
         raise ConfigError(
-            f"--set {others[0]}: only options of the report, as in --set report.weight_kg=70; others need `scdiff run`."
+            f"--set {others[0]}: only options of the report can change, such as "
+            "--set report.weight_kg=70. Other options need `scdiff run`."
         )
     if "out" in options["report"]:
         raise ConfigError("--set report.out: give the folder with --out.")

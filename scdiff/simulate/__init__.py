@@ -1,9 +1,10 @@
-"""Counts with known truth: whole batches from a model, and titrations from real cells.
+"""Simulate counts with known truth: whole batches from a model, and titrations of real cells.
 
 :func:`simulate` draws a batch of mesenchymal stem/stromal cells in which a stated fraction of the
-droplets went toward the pancreas; :func:`titrate` mixes real cells at a stated fraction, depth and
-contamination. What is true of every cell stands in ``obs["truth_*"]``, of the batch in ``uns["truth"]``.
-The biology (gene levels) is fixed, ``seed`` draws the cells: batches of different seeds belong together.
+droplets is on the way to pancreatic beta cells. :func:`titrate` mixes real cells at a stated
+fraction, depth and contamination. The truth of every cell is in ``obs["truth_*"]``, that of the
+batch in ``uns["truth"]``. The biology (levels of the genes) is fixed and ``seed`` draws the cells,
+so batches of different seeds can be compared.
 """
 
 from __future__ import annotations

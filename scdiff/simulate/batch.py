@@ -1,4 +1,4 @@
-"""A whole batch drawn from a model."""
+"""Draw a whole batch from a model."""
 
 from __future__ import annotations
 
@@ -32,25 +32,38 @@ if TYPE_CHECKING:
 __all__ = ["BatchDesign", "demo", "simulate"]
 
 _MSC_SHARES = (0.5, 0.3, 0.2)
-_ISLAND = 0.7  # pseudotime of the first positive where there is no continuum
-_MITO_SPREAD = 0.35  # sd of ln
-_DISPERSION = 0.15  # biological: squared coefficient of variation of a gene within its state
-_EMPTY_SHARE = 0.02  # depth of an empty droplet, of a cell's
-_BLOCK = 1_000  # cells drawn at once
+"""Share of each MSC state, 0-1, in the order of ``MSC_STATES``. Chosen, not tuned."""
+
+_ISLAND = 0.7
+"""Lowest pseudotime, 0-1, of positive cells without a continuum. Chosen, not tuned."""
+
+_MITO_SPREAD = 0.35
+"""Standard deviation of ln(factor of the mitochondrial genes) between cells. Chosen, not tuned."""
+
+_DISPERSION = 0.15
+"""Biological dispersion: squared coefficient of variation of a gene within its state. Chosen, not
+tuned."""
+
+_EMPTY_SHARE = 0.02
+"""Depth of an empty droplet as a share of that of a cell, 0-1. Chosen, not tuned."""
+
+_BLOCK = 1_000
+"""Number of droplets drawn at once; it bounds the memory, and other values draw other counts."""
 
 
 @dataclass(frozen=True)
 class BatchDesign:
-    """What a simulated batch looks like, besides the options of :func:`simulate`.
+    """Design of a simulated batch, in addition to the options of :func:`simulate`.
 
     Parameters
     ----------
     n_genes
-        Rows of the gene table, 400 or more; those that no programme names are called ``GENE0001``, ...
+        Number of genes, 400 or more. Genes that no programme has are called ``GENE0001``, ...
     species
-        Whose symbols the genes bear; in mouse INS is Ins1 and Ins2.
+        Species of the gene symbols; mouse has Ins1 and Ins2 for INS.
     soup_islet_share
-        Share of the soup that comes from beta-like cells, 0-1; the rest is the sample's own mean profile.
+        Share of the ambient RNA that comes from beta-like cells, 0-1; the rest has the mean profile
+        of the sample.
     doublet_rate
         Share of droplets that hold two cells, 0-1.
     donors
@@ -58,13 +71,13 @@ class BatchDesign:
     controls
         Number of further samples without positives, intermediates or single-marker cells.
     donor_cv
-        Coefficient of variation between donors, of the fraction and of the depth.
+        Coefficient of variation of the fraction and of the depth between donors.
     continuum
-        Intermediate cells per positive cell; 0 (or False) makes the positives an island.
+        Intermediate cells per positive cell; 0 (or False) leaves a gap before the positive cells.
     nuisance
-        Share of cells that express one marker only, 0-1: half of them PDX1, half INS.
+        Share of cells that express only one marker, 0-1: half of them PDX1, half INS.
     n_empty
-        Number of empty droplets, appended as rows of state ``empty``.
+        Number of empty droplets, added as last rows with the state ``empty``.
 
     Raises
     ------
@@ -89,20 +102,20 @@ class BatchDesign:
         )
         if self.species not in ("human", "mouse"):
             raise ConfigError(
-                f"BatchDesign: option 'species' is {self.species!r}, but only human and mouse are known."
+                f"BatchDesign: option 'species' is {self.species!r}, but it must be human or mouse."
             )
 
 
 @dataclass(frozen=True)
 class _Droplets:
-    """Who is in each droplet; all arrays have shape (n_droplets,)."""
+    """Content of each droplet; all arrays have shape (n_droplets,)."""
 
     sample: np.ndarray  # number of the sample
     state: np.ndarray  # row of the profiles
-    partner: np.ndarray  # row of the second cell, -1 where there is none
+    partner: np.ndarray  # row of the second cell, -1 without one
     depth: np.ndarray  # expected UMI of the first cell
-    partner_depth: np.ndarray  # expected UMI of the second, 0 where there is none
-    contamination: np.ndarray  # share of the counts that is soup
+    partner_depth: np.ndarray  # expected UMI of the second cell, 0 without one
+    contamination: np.ndarray  # share of the counts that is ambient RNA, 0-1
 
 
 def simulate(
@@ -114,33 +127,36 @@ def simulate(
     design: BatchDesign | None = None,
     seed: int = 0,
 ) -> AnnData:
-    """Draw a batch whose truth is known.
+    """Draw a batch with known truth.
 
-    For tests, power statements and demonstrations. Each cell's counts are negative binomial around its
-    state's profile; a share of them is replaced by soup; two cells may share a droplet. Mesenchymal cells
-    come in three states; positives sit on a path in pseudotime that leaves the stem-like one.
+    Use it for tests, power calculations and demonstrations. The counts of a cell are negative
+    binomial around the profile of its state. Ambient RNA replaces a share of them, and two cells
+    may share a droplet. Mesenchymal cells have three states. Positive cells are on a path in
+    pseudotime that starts at the stem-like state.
 
     Parameters
     ----------
     n_cells
-        Droplets that hold cells, over all samples.
+        Number of droplets with cells, over all samples.
     fraction
-        Share of the droplets (control samples apart) that hold a positive cell, 0-1, exact to one droplet.
+        Share of the droplets with a positive cell, 0-1, exact to one droplet; control samples do
+        not count.
     depth
         Median UMI of a single cell.
     contamination
-        Mean share of a droplet's counts that is soup, 0-0.9; its coefficient of variation is 0.5.
+        Mean share of the counts of a droplet that is ambient RNA, 0-0.9; its coefficient of
+        variation is 0.5.
     design
-        Everything else; the defaults where None.
+        Further options; None means the defaults.
     seed
         Start of the random generator, 0 or more.
 
     Returns
     -------
     Object of shape (n_cells + n_empty, n_genes): counts as CSR in ``X`` and ``layers["counts"]``;
-    ``obs`` sample, donor, condition, control, truth_positive, truth_state, truth_pseudotime (0-1, NaN
-    without a path), truth_contamination (0-1), truth_doublet; ``uns["truth"]`` fraction, n_positive,
-    n_cells (control samples apart) and samples (table).
+    ``obs`` sample, donor, condition, control, truth_positive, truth_state, truth_pseudotime (0-1,
+    NaN without a path), truth_contamination (0-1), truth_doublet; ``uns["truth"]`` fraction,
+    n_positive, n_cells (without control samples) and samples (table).
 
     Raises
     ------
@@ -164,21 +180,20 @@ def simulate(
     design = design or BatchDesign()
     rng = np.random.default_rng(seed)
     life = biology(design.n_genes, design.species)
-    droplets = _droplets(n_cells, fraction, depth, contamination, design, rng)
-    soups = _soups(life, droplets, design)
+    droplets = _fill_droplets(n_cells, fraction, depth, contamination, design, rng)
+    soups = _mix_soups(life, droplets, design)
     blocks = [
         _draw(life, droplets, soups, slice(start, start + _BLOCK), rng)
         for start in range(0, len(droplets.state), _BLOCK)
     ]
-    return assemble(
-        sparse.vstack(blocks, format="csr"), life.genes, _observations(droplets, design)
-    )
+    return assemble(sparse.vstack(blocks, format="csr"), life.genes, _build_obs(droplets, design))
 
 
 def demo(*, seed: int = 0) -> AnnData:
-    """Draw the batch of ``scdiff demo``: three donors and a control sample, 3,000 cells, 4 % positive.
+    """Draw the batch of ``scdiff demo``: 3 donors, 1 control sample, 3,000 cells, 4 % positive.
 
-    It needs no network and no file. What is true of each cell stands in ``obs["truth_*"]``, of the batch in ``uns["truth"]``.
+    It needs no network and no file. The truth of each cell is in ``obs["truth_*"]``, that of the
+    batch in ``uns["truth"]``.
 
     Parameters
     ----------
@@ -196,7 +211,7 @@ def demo(*, seed: int = 0) -> AnnData:
     )
 
 
-def _droplets(
+def _fill_droplets(
     n_cells: int,
     fraction: float,
     depth: float,
@@ -204,41 +219,44 @@ def _droplets(
     design: BatchDesign,
     rng: np.random.Generator,
 ) -> _Droplets:
-    """Decide for every droplet what it holds."""
+    """Draw the content of every droplet."""
     n_samples = design.donors + design.controls
     sample = np.concatenate(
         [rng.permutation(n_cells) % n_samples, np.arange(design.n_empty) % n_samples]
     )
     n_all = len(sample)
     state = np.full(n_all, EMPTY)
-    state[:n_cells] = _states(sample[:n_cells], fraction, design, rng)
+    state[:n_cells] = _draw_states(sample[:n_cells], fraction, design, rng)
     depths = (
         np.array([rng.lognormal(np.log(depth), DEPTH_SPREAD, n_all) for _ in range(2)])
-        * _donor_factors(design, rng)[sample]
+        * _draw_donor_factors(design, rng)[sample]
     )
     depths[:, n_cells:] *= _EMPTY_SHARE
     partner = np.full(n_all, -1)
-    partner[:n_cells] = _partners(state[:n_cells], sample[:n_cells], design, rng)
+    partner[:n_cells] = _draw_partners(state[:n_cells], sample[:n_cells], design, rng)
     rho = np.where(state == EMPTY, 1.0, contaminations(n_all, contamination, rng))
     return _Droplets(sample, state, partner, depths[0], np.where(partner >= 0, depths[1], 0.0), rho)
 
 
-def _donor_factors(design: BatchDesign, rng: np.random.Generator) -> np.ndarray:
-    """One factor of mean about 1 per sample; all 1 where donors do not vary or there is one."""
+def _draw_donor_factors(design: BatchDesign, rng: np.random.Generator) -> np.ndarray:
+    """Draw one factor of mean about 1 per sample.
+
+    All factors are 1 if donors do not vary or there is only one.
+    """
     n_samples = design.donors + design.controls
     if not design.donor_cv or design.donors == 1:
         return np.ones(n_samples)
     return np.maximum(rng.gamma(design.donor_cv**-2, design.donor_cv**2, n_samples), 0.05)
 
 
-def _states(
+def _draw_states(
     sample: np.ndarray, fraction: float, design: BatchDesign, rng: np.random.Generator
 ) -> np.ndarray:
-    """Profile row of the (first) cell of each droplet."""
+    """Draw the profile row of the (first) cell of each droplet."""
     state = rng.choice(len(MSC_STATES), len(sample), p=_MSC_SHARES)
     treated = np.flatnonzero(sample < design.donors)
     n_positive = round(fraction * len(treated))
-    weights = _donor_factors(design, rng)[sample[treated]]
+    weights = _draw_donor_factors(design, rng)[sample[treated]]
     positive = rng.choice(treated, n_positive, replace=False, p=weights / weights.sum())
     first = round(SWITCH * STEPS)
     state[positive] = FIRST + rng.integers(
@@ -257,13 +275,14 @@ def _states(
     return state
 
 
-def _partners(
+def _draw_partners(
     state: np.ndarray, sample: np.ndarray, design: BatchDesign, rng: np.random.Generator
 ) -> np.ndarray:
-    """Profile row of the second cell of the doublets, -1 elsewhere.
+    """Draw the profile row of the second cell of the doublets, -1 elsewhere.
 
-    The droplets' positives are given, so a positive droplet is a doublet about twice as often as another,
-    and only positive droplets may get a positive partner: as if any two cells had met.
+    The number of positive droplets is fixed. A positive droplet is a doublet about twice as often
+    as another one, and only positive droplets may get a positive second cell, as if any two cells
+    had met.
     """
     partner = np.full(len(state), -1)
     positive = is_positive(state)
@@ -285,8 +304,8 @@ def _partners(
     return partner
 
 
-def _soups(life: Biology, droplets: _Droplets, design: BatchDesign) -> np.ndarray:
-    """Composition of each sample's soup, shape (samples, n_genes), rows sum to 1."""
+def _mix_soups(life: Biology, droplets: _Droplets, design: BatchDesign) -> np.ndarray:
+    """Return the composition of the ambient RNA per sample, shape (samples, n_genes), sums 1."""
     n_samples, n_states = design.donors + design.controls, len(life.profiles)
     amounts = np.zeros((n_samples, n_states))
     np.add.at(
@@ -294,9 +313,8 @@ def _soups(life: Biology, droplets: _Droplets, design: BatchDesign) -> np.ndarra
         (droplets.sample, droplets.state),
         np.where(droplets.state == EMPTY, 0, droplets.depth),
     )
-    np.add.at(
-        amounts, (droplets.sample, droplets.partner), droplets.partner_depth
-    )  # -1 is the empty profile, with depth 0
+    # row -1 is the empty profile, with depth 0
+    np.add.at(amounts, (droplets.sample, droplets.partner), droplets.partner_depth)
     own = (amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1e-12)) @ life.profiles
     islet = life.profiles[FIRST + STEPS]
     return (1 - design.soup_islet_share) * own + design.soup_islet_share * islet
@@ -321,8 +339,11 @@ def _draw(
     return sparse.csr_matrix(rng.poisson(rates).astype(np.float32))
 
 
-def _observations(droplets: _Droplets, design: BatchDesign) -> pd.DataFrame:
-    """Sample and truth of every droplet; of two cells the further one on the path names the state."""
+def _build_obs(droplets: _Droplets, design: BatchDesign) -> pd.DataFrame:
+    """Return sample and truth of every droplet.
+
+    The state of a doublet is that of the positive cell, otherwise that of the first cell.
+    """
     import pandas as pd
 
     names = np.array(

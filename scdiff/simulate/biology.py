@@ -1,4 +1,4 @@
-"""The biology of the simulated batch: states of mesenchymal cells and a path toward the beta cell."""
+"""Define the biology of simulated batches: states of mesenchymal cells, a path to beta cells."""
 
 from __future__ import annotations
 
@@ -17,25 +17,47 @@ from scdiff.programs import load_programs
 __all__ = ["SWITCH", "Biology", "biology", "is_positive"]
 
 SWITCH = 0.5
-"""Pseudotime at which PDX1, NKX6-1 and INS switch on; cells from here on are positive."""
+"""Pseudotime, 0-1, from which cells express PDX1, NKX6-1 and INS and are positive. Chosen, not
+tuned."""
 
 MSC_STATES = ("msc_stem", "msc_osteo", "msc_cycling")
 STEPS = 100
-"""Steps of the grid of pseudotime."""
+"""Number of intervals of the grid of pseudotime. Chosen, not tuned."""
 
 FIRST = len(MSC_STATES)
-"""Row of pseudotime 0."""
+"""Row of the profiles at pseudotime 0."""
 
 PDX1_ONLY, INS_ONLY, EMPTY = FIRST + STEPS + 1, FIRST + STEPS + 2, FIRST + STEPS + 3
-_NEUROG3_WINDOW, _NEUROG3_CP10K = (0.65, 0.85), 4.0
+"""Rows of the profiles of single-marker cells and of empty droplets."""
+
+_NEUROG3_WINDOW = (0.65, 0.85)
+"""Range of pseudotime, 0-1, in which cells express NEUROG3. Chosen, not tuned."""
+
+_NEUROG3_CP10K = 4.0
+"""Level of NEUROG3 in its window, counts per 10,000. Chosen, not tuned."""
+
 _NUISANCE_CP10K = {"PDX1": 3.0, "INS": 30.0}
-_CYCLING_FOLD, _OTHER_CP10K, _CYCLE_CP10K = 15.0, 0.3, 0.12
-_FILLER_SPREAD, _FILLER_SHARE = 1.8, 0.1  # sd of ln level; share of genes in each module
+"""Level of the marker of a single-marker cell, counts per 10,000. Chosen, not tuned."""
+
+_CYCLING_FOLD = 15.0
+"""Level of cell-cycle genes in cycling cells, times that in others. Chosen, not tuned."""
+
+_OTHER_CP10K = 0.3
+"""Level of a gene that ``levels.csv`` does not have, counts per 10,000. Chosen, not tuned."""
+
+_CYCLE_CP10K = 0.12
+"""Level of such a gene of the cell cycle, counts per 10,000. Chosen, not tuned."""
+
+_FILLER_SPREAD = 1.8
+"""Standard deviation of ln(level) of the genes without a name. Chosen, not tuned."""
+
+_FILLER_SHARE = 0.1
+"""Share of these genes, 0-1, in each module. Chosen, not tuned."""
 
 
 @dataclass(frozen=True)
 class Biology:
-    """Genes and their share of a cell's counts, one row per state."""
+    """Genes and their share of the counts of a cell, one row per state."""
 
     genes: np.ndarray  # (n_genes,)
     profiles: np.ndarray  # (states, n_genes), rows sum to 1; the row EMPTY is zero
@@ -43,8 +65,8 @@ class Biology:
 
 
 @cache
-def _levels() -> dict[str, dict[str, float]]:
-    """Human gene -> level in CP10K in each named state."""
+def _read_levels() -> dict[str, dict[str, float]]:
+    """Read the level of each human gene in each named state, counts per 10,000."""
     with Path(__file__).with_name("levels.csv").open(encoding="utf-8", newline="") as handle:
         return {
             row.pop("gene"): {state: float(level) for state, level in row.items()}
@@ -53,11 +75,14 @@ def _levels() -> dict[str, dict[str, float]]:
 
 
 @cache
-def _named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, str, int], ...]:
-    """Human gene, its symbol in ``species``, and the number of symbols that share its level."""
+def _list_named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, str, int], ...]:
+    """List the genes with a name: human gene, symbol in ``species``, number of symbols of the gene.
+
+    The symbols of a gene share its level.
+    """
     groups = [group for program in load_programs() for group in (*program.markers, *program.sets)]
     explicit = {group.human[0]: group.genes(species) for group in groups if len(group.human) == 1}
-    genes = dict.fromkeys([*_levels(), *(gene for group in groups for gene in group.human)])
+    genes = dict.fromkeys([*_read_levels(), *(gene for group in groups for gene in group.human)])
     symbols = {
         gene: explicit.get(gene) or ((gene,) if species == "human" else (ortholog(gene),))
         for gene in genes
@@ -69,13 +94,13 @@ def _named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, str, in
 
 @cache
 def biology(n_genes: int, species: Literal["human", "mouse"]) -> Biology:
-    """Build the profiles of all states: named genes at their levels, the others lognormal."""
-    named = _named_genes(species)
+    """Build the profiles of all states; the levels of genes without a name are lognormal."""
+    named = _list_named_genes(species)
     n_filler = n_genes - len(named)
     word = "GENE" if species == "human" else "Gene"
     filler = [f"{word}{number + 1:04d}" for number in range(n_filler)]
-    known = np.column_stack([_course(gene) / share for gene, _, share in named])
-    others = _filler(n_filler)
+    known = np.column_stack([_find_levels_of(gene) / share for gene, _, share in named])
+    others = _draw_filler(n_filler)
     others *= (10_000 - known.sum(axis=1, keepdims=True)) / others.sum(axis=1, keepdims=True)
     profiles = np.hstack([known, others]) / 10_000
     genes = np.array([symbol for _, symbol, _ in named] + filler)
@@ -83,23 +108,26 @@ def biology(n_genes: int, species: Literal["human", "mouse"]) -> Biology:
     return Biology(genes, profiles, np.char.startswith(np.char.upper(genes), "MT-"))
 
 
-def _course(gene: str) -> np.ndarray:
-    """Level of a named gene in CP10K in every state, shape (states,)."""
+def _find_levels_of(gene: str) -> np.ndarray:
+    """Return the level of a named gene in every state, counts per 10,000, shape (states,)."""
     cycle = {gene for group in load_programs(["cell_cycle"])[0].sets for gene in group.human}
     default = dict.fromkeys(
         ("stem", "osteo", "progenitor", "beta"), _CYCLE_CP10K if gene in cycle else _OTHER_CP10K
     )
-    level = _levels().get(gene, default)
+    level = _read_levels().get(gene, default)
     cycling = level["stem"] * (_CYCLING_FOLD if gene in cycle else 1.0)
-    path = _path(gene, level)
+    path = _interpolate(gene, level)
     nuisance = [
         _NUISANCE_CP10K[marker] if gene == marker else path[0] for marker in _NUISANCE_CP10K
     ]
     return np.array([level["stem"], level["osteo"], cycling, *path, *nuisance])
 
 
-def _path(gene: str, level: Mapping[str, float]) -> np.ndarray:
-    """Level along pseudotime, log-linear between the stages; a gene that stem cells lack switches on at once."""
+def _interpolate(gene: str, level: Mapping[str, float]) -> np.ndarray:
+    """Return the level of a gene along pseudotime, log-linear between the stages.
+
+    A gene that stem cells do not express is 0 before ``SWITCH``.
+    """
     time = np.linspace(0, 1, STEPS + 1)
     if gene == "NEUROG3":
         low, high = _NEUROG3_WINDOW
@@ -113,8 +141,11 @@ def _path(gene: str, level: Mapping[str, float]) -> np.ndarray:
     return path if level["stem"] else np.where(time >= SWITCH, path, 0.0)
 
 
-def _filler(n_genes: int) -> np.ndarray:
-    """Relative levels of the genes without a name: states of MSC, and modules that rise and fall on the path."""
+def _draw_filler(n_genes: int) -> np.ndarray:
+    """Draw the relative levels of the genes without a name.
+
+    Modules of them differ between the MSC states, or rise or fall along the path.
+    """
     rng = np.random.default_rng(20_240_101)
     base = rng.lognormal(0, _FILLER_SPREAD, n_genes)
     osteo, cycling = (
@@ -128,19 +159,25 @@ def _filler(n_genes: int) -> np.ndarray:
 
 
 def is_positive(state: np.ndarray) -> np.ndarray:
-    """Tell which profile rows hold at least two of the three markers, shape as ``state``."""
+    """Check which profile rows express at least two of the three markers.
+
+    Same shape as ``state``.
+    """
     return (state >= FIRST + round(SWITCH * STEPS)) & (state <= FIRST + STEPS)
 
 
 def pseudotimes(state: np.ndarray) -> np.ndarray:
-    """Pseudotime of each profile row: 0 for MSC, 0-1 on the path, NaN for single-marker cells and empty droplets."""
+    """Return the pseudotime of each profile row.
+
+    0 for MSC, 0-1 on the path, NaN for single-marker cells and empty droplets.
+    """
     time = np.clip((state - FIRST) / STEPS, 0, 1)
     return np.where(state <= FIRST + STEPS, time, np.nan)
 
 
 @cache
 def state_names() -> np.ndarray:
-    """Name of every profile row, shape (states,)."""
+    """Return the name of every profile row, shape (states,)."""
     path = np.linspace(0, 1, STEPS + 1)
     low, high = _NEUROG3_WINDOW
     stages = np.select(

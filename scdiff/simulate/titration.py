@@ -1,4 +1,4 @@
-"""Titration: real cells of two kinds, mixed at a stated fraction, depth and contamination."""
+"""Mix real cells of two kinds at a stated fraction, depth and contamination (titration)."""
 
 from __future__ import annotations
 
@@ -31,40 +31,43 @@ def titrate(
 ) -> AnnData:
     """Mix real cells so that the truth is known.
 
-    For benchmarks: real positives (say, beta cells that show two markers at full depth) among real
-    mesenchymal cells. Cells are drawn with replacement where there are too few, thinned binomially to a
-    depth drawn around ``depth`` (a cell that has less keeps what it has), and a share of their counts is
-    replaced by soup. Genes are the union of both sides: a gene without a row on one side counts as zero
-    there, so give positives and negatives of one species whose absent rows may honestly mean zero.
+    Use it for benchmarks: real positive cells (for example, beta cells that express two markers at
+    full depth) among real mesenchymal cells. Cells are drawn with replacement if there are too few.
+    They are thinned binomially to a depth drawn around ``depth``; a cell with less keeps its depth.
+    Ambient RNA replaces a share of their counts. The genes are the union of both sides. A gene
+    without a row on one side has count zero there, so use cells of one species, in which a missing
+    row really means zero.
 
     Parameters
     ----------
     positives, negatives
-        Cells of either kind, raw counts in ``X``, unique gene symbols, shape (n, n_genes).
+        Cells of both kinds, raw counts in ``X``, unique gene symbols, shape (n, n_genes).
     n_cells
-        Cells of the mixture.
+        Number of cells of the mixture.
     fraction
-        Share of positives, 0-1, exact to one cell.
+        Share of positive cells, 0-1, exact to one cell.
     depth
-        Median UMI aimed at; the standard deviation of its logarithm is 0.4.
+        Target of the median UMI per cell; the standard deviation of its logarithm is 0.4.
     contamination
-        Mean share of a cell's counts that is soup, 0-0.9; its coefficient of variation is 0.5.
+        Mean share of the counts of a cell that is ambient RNA, 0-0.9; its coefficient of variation
+        is 0.5.
     soup_share
-        Share of the soup that comes from the positives' pooled profile, 0-1; the rest from the negatives'.
+        Share of the ambient RNA that has the pooled profile of the positives, 0-1; the rest has
+        that of the negatives.
     seed
         Start of the random generator, 0 or more.
 
     Returns
     -------
     Object of shape (n_cells, genes of both) as :func:`scdiff.simulate.simulate` returns it;
-    ``obs["truth_source"]`` names the cell each one was drawn from, truth_pseudotime is NaN.
+    ``obs["truth_source"]`` has the name of the drawn cell, truth_pseudotime is NaN.
 
     Raises
     ------
     ConfigError
         If an option is out of range.
     InputError
-        If a side is needed but empty, repeats a gene, or holds anything but counts.
+        If a side is needed but empty, has a gene twice, or has values that are not counts.
     """
     options = {
         "n_cells": n_cells,
@@ -76,26 +79,24 @@ def titrate(
     }
     check("titrate()", options)
     rng = np.random.default_rng(seed)
-    genes, sides = _common_genes({"positives": positives, "negatives": negatives})
+    genes, sides = _unite_genes({"positives": positives, "negatives": negatives})
     positive = rng.permutation(n_cells) < round(fraction * n_cells)
-    source = _sources(positive, (sides[0].shape[0], sides[1].shape[0]), rng)
+    source = _draw_sources(positive, (sides[0].shape[0], sides[1].shape[0]), rng)
     cells = sparse.vstack(sides, format="csr")[source]
     target = np.minimum(
-        np.rint(rng.lognormal(np.log(depth), DEPTH_SPREAD, n_cells)), _totals(cells)
+        np.rint(rng.lognormal(np.log(depth), DEPTH_SPREAD, n_cells)), _sum_counts(cells)
     ).astype(np.int64)
     rho = contaminations(n_cells, contamination, rng)
-    soup = (1 - soup_share) * _pooled(sides[1]) + soup_share * _pooled(sides[0])
-    mixed = _thin(cells, target * (1 - rho), rng) + _soup_counts(
-        rng.binomial(target, rho), soup, rng
-    )
+    soup = (1 - soup_share) * _pool_profile(sides[1]) + soup_share * _pool_profile(sides[0])
+    mixed = _thin(cells, target * (1 - rho), rng) + _draw_soup(rng.binomial(target, rho), soup, rng)
     names = np.concatenate([positives.obs_names, negatives.obs_names])[source]
     return assemble(
-        sparse.csr_matrix(mixed, dtype=np.float32), genes, _observations(positive, rho, names)
+        sparse.csr_matrix(mixed, dtype=np.float32), genes, _build_obs(positive, rho, names)
     )
 
 
-def _observations(positive: np.ndarray, rho: np.ndarray, source: np.ndarray) -> pd.DataFrame:
-    """Truth of every mixed cell."""
+def _build_obs(positive: np.ndarray, rho: np.ndarray, source: np.ndarray) -> pd.DataFrame:
+    """Return the truth of every mixed cell."""
     import pandas as pd
 
     cells = pd.DataFrame(index=barcodes(len(positive)))
@@ -115,8 +116,14 @@ def _observations(positive: np.ndarray, rho: np.ndarray, source: np.ndarray) -> 
     return cells
 
 
-def _counts(side: str, adata: AnnData) -> sparse.csr_matrix:
-    """Raw counts of one side as float64 CSR."""
+def _check_counts(side: str, adata: AnnData) -> sparse.csr_matrix:
+    """Return the raw counts of one side as float64 CSR.
+
+    Raises
+    ------
+    InputError
+        If values are not counts, or a gene occurs twice.
+    """
     counts = sparse.csr_matrix(adata.X, dtype=np.float64)
     rounded = np.rint(counts.data)
     if (
@@ -125,22 +132,27 @@ def _counts(side: str, adata: AnnData) -> sparse.csr_matrix:
         or not np.allclose(counts.data, rounded, atol=1e-6)
     ):
         raise InputError(
-            f"titrate(): X of the {side} holds values that are no counts; give raw integers from 0 up."
+            f"titrate(): X of the {side} has values that are not counts. "
+            "Use raw integers, 0 or more."
         )
     if not adata.var_names.is_unique:
+        gene = adata.var_names[adata.var_names.duplicated()][0]
         raise InputError(
-            f"titrate(): the {side} repeat gene {adata.var_names[adata.var_names.duplicated()][0]!r}; make var_names unique first."
+            f"titrate(): the {side} have gene {gene!r} more than once. Make var_names unique."
         )
     return sparse.csr_matrix((rounded, counts.indices, counts.indptr), shape=counts.shape)
 
 
-def _common_genes(sides: dict[str, AnnData]) -> tuple[np.ndarray, list[sparse.csr_matrix]]:
-    """Union of the genes (in the order of the first side, then the others), and the counts of each side on it."""
+def _unite_genes(sides: dict[str, AnnData]) -> tuple[np.ndarray, list[sparse.csr_matrix]]:
+    """Return the union of the genes and the counts of each side on it.
+
+    The genes are in the order of the first side, followed by the other genes of the second.
+    """
     genes = list(dict.fromkeys(gene for adata in sides.values() for gene in adata.var_names))
     place = {gene: index for index, gene in enumerate(genes)}
     spread = []
     for side, adata in sides.items():
-        counts = _counts(side, adata)
+        counts = _check_counts(side, adata)
         columns = np.array([place[gene] for gene in adata.var_names], dtype=np.int64)
         spread.append(
             sparse.csr_matrix(
@@ -151,10 +163,16 @@ def _common_genes(sides: dict[str, AnnData]) -> tuple[np.ndarray, list[sparse.cs
     return np.array(genes), spread
 
 
-def _sources(
+def _draw_sources(
     positive: np.ndarray, available: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """Row of the stacked sides (positives first) that each cell is drawn from."""
+    """Draw the row of the stacked sides (positives first) for each cell.
+
+    Raises
+    ------
+    InputError
+        If cells of a side without cells are needed.
+    """
     source = np.empty(len(positive), dtype=np.int64)
     for wanted, side, n_available, offset in (
         (positive, "positives", available[0], 0),
@@ -163,7 +181,7 @@ def _sources(
         n_wanted = int(wanted.sum())
         if n_wanted and not n_available:
             raise InputError(
-                f"titrate(): {n_wanted} {side} are wanted, but there are none to draw from."
+                f"titrate(): {n_wanted} {side} are needed, but the object has no cells."
             )
         source[wanted] = offset + (
             rng.choice(n_available, n_wanted, replace=n_wanted > n_available) if n_wanted else 0
@@ -171,13 +189,13 @@ def _sources(
     return source
 
 
-def _totals(counts: sparse.csr_matrix) -> np.ndarray:
-    """Sum the counts per cell, shape (n_cells,)."""
+def _sum_counts(counts: sparse.csr_matrix) -> np.ndarray:
+    """Return the sum of the counts per cell, shape (n_cells,)."""
     return np.asarray(counts.sum(axis=1)).ravel()
 
 
-def _pooled(counts: sparse.csr_matrix) -> np.ndarray:
-    """Composition of all cells together, shape (n_genes,), sums to 1 (0 where there are no counts)."""
+def _pool_profile(counts: sparse.csr_matrix) -> np.ndarray:
+    """Return the composition of all cells, shape (n_genes,), sum 1; all 0 without counts."""
     summed = np.asarray(counts.sum(axis=0)).ravel()
     return summed / max(summed.sum(), 1)
 
@@ -185,8 +203,11 @@ def _pooled(counts: sparse.csr_matrix) -> np.ndarray:
 def _thin(
     counts: sparse.csr_matrix, target: np.ndarray, rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Keep each molecule with the chance that brings its cell to ``target`` on average; no count ever rises."""
-    keep = np.clip(target / np.maximum(_totals(counts), 1), 0, 1)
+    """Thin the counts binomially so that each cell has ``target`` counts on average.
+
+    No count rises.
+    """
+    keep = np.clip(target / np.maximum(_sum_counts(counts), 1), 0, 1)
     kept = rng.binomial(counts.data.astype(np.int64), np.repeat(keep, np.diff(counts.indptr)))
     thinned = sparse.csr_matrix(
         (kept.astype(np.float64), counts.indices, counts.indptr), shape=counts.shape
@@ -195,10 +216,10 @@ def _thin(
     return thinned
 
 
-def _soup_counts(
+def _draw_soup(
     n_molecules: np.ndarray, soup: np.ndarray, rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Draw ``n_molecules`` of each cell from the soup, shape (n_cells, n_genes)."""
+    """Draw ``n_molecules`` of each cell from the ambient RNA, shape (n_cells, n_genes)."""
     total = int(n_molecules.sum()) if soup.any() else 0
     cumulative = np.cumsum(soup)
     genes = np.searchsorted(cumulative, rng.random(total) * cumulative[-1], side="right").clip(
@@ -209,17 +230,18 @@ def _soup_counts(
 
 
 def pair_cells(adata: AnnData, *, rate: float, seed: int = 0) -> AnnData:
-    """Return a copy in which some cells are doublets: another cell's counts are added to theirs.
+    """Return a copy in which some cells are doublets: the counts of another cell are added.
 
-    A doublet is positive where either cell is, so the truth of the batch is summed up anew;
-    ``obs["truth_n_cells"]`` and ``obs["truth_n_positive"]`` count the cells of each droplet, all and positive.
+    A doublet is positive if one of its cells is, and the truth of the batch is computed again.
+    ``obs["truth_n_cells"]`` and ``obs["truth_n_positive"]`` are the numbers of cells and of
+    positive cells of each droplet.
 
     Parameters
     ----------
     adata
         A titration or a simulated batch, shape (n_cells, n_genes).
     rate
-        Share of cells that get a second one, 0-1.
+        Share of cells that get a second cell, 0-1.
     seed
         Start of the random generator, 0 or more.
 
@@ -236,14 +258,14 @@ def pair_cells(adata: AnnData, *, rate: float, seed: int = 0) -> AnnData:
         (np.ones(len(first), dtype=np.float32), (first, second)), shape=(adata.n_obs, adata.n_obs)
     )
     counts = sparse.csr_matrix(adata.X + adder @ adata.X)
-    cells = _paired(adata.obs, first, second, _totals(adata.X))
+    cells = _pair_obs(adata.obs, first, second, _sum_counts(adata.X))
     return assemble(counts, adata.var_names.to_numpy(), cells)
 
 
-def _paired(
+def _pair_obs(
     obs: pd.DataFrame, first: np.ndarray, second: np.ndarray, totals: np.ndarray
 ) -> pd.DataFrame:
-    """Truth of the cells after ``second`` has been added to ``first``."""
+    """Return the truth of the cells after ``second`` has been added to ``first``."""
     import pandas as pd
 
     cells = obs.copy()
@@ -275,28 +297,29 @@ def _paired(
 
 
 def keep_markers(adata: AnnData, *, keep: Sequence[str], markers: Sequence[str]) -> AnnData:
-    """Return a copy with the counts of all ``markers`` but ``keep`` set to zero: cells of a single marker.
+    """Return a copy in which the counts of all ``markers`` except ``keep`` are zero.
 
-    Made from positives and put among the negatives, such cells test that one marker alone is not enough.
+    Such cells, made from positive cells and added to the negatives, test that a single marker is
+    not enough for a call.
 
     Parameters
     ----------
     adata
         Cells, counts in ``X``, shape (n_cells, n_genes).
     keep
-        Symbols that stay.
+        Symbols whose counts are kept.
     markers
         Symbols of the signature.
 
     Raises
     ------
     InputError
-        If a symbol has no row.
+        If the object does not have a symbol.
     """
     absent = [gene for gene in (*keep, *markers) if gene not in adata.var_names]
     if absent:
         raise InputError(
-            f"keep_markers(): {', '.join(absent)} has no row in the object; name genes of var_names."
+            f"keep_markers(): the object has no gene {', '.join(absent)}. Use symbols of var_names."
         )
     copied = adata.copy()
     stays = ~adata.var_names.isin(set(markers) - set(keep))

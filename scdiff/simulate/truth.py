@@ -1,4 +1,4 @@
-"""What simulated batches and titrations share: ranges of options, names, the record of the truth."""
+"""Check options, draw barcodes and record the truth, for simulated batches and titrations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["assemble", "barcodes", "check", "contaminations", "truth_of"]
 
 DEPTH_SPREAD = 0.4
-"""Standard deviation of ln(UMI per cell)."""
+"""Standard deviation of ln(UMI per cell). Chosen, not tuned."""
 
-_SHAPE, _MAX = 4.0, 0.9  # contamination: coefficient of variation 0.5, and the most a cell can have
+_SHAPE = 4.0
+"""Shape of the gamma distribution of contamination; its coefficient of variation is 0.5. Chosen,
+not tuned."""
+
+_MAX = 0.9
+"""Highest contamination of a cell, 0-1. Chosen, not tuned."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "n_cells": (1, 5_000_000),
@@ -39,31 +44,36 @@ _RANGES: dict[str, tuple[float, float]] = {
     "nuisance": (0, 1),
     "n_empty": (0, 5_000_000),
 }
+"""Lowest and highest allowed value of each option."""
 
 
 def check(where: str, options: Mapping[str, float]) -> None:
-    """Refuse the first option outside its range.
+    """Raise an error for the first option outside its range.
 
     Raises
     ------
     ConfigError
-        Naming the option, its value and its range.
+        If an option is out of range; the message states its value and its range.
     """
     for name, value in options.items():
         low, high = _RANGES[name]
         if not low <= value <= high:
             raise ConfigError(
-                f"{where}: option {name!r} is {value}, but it must lie between {low:g} and {high:g}."
+                f"{where}: option {name!r} is {value}, "
+                f"but it must lie between {low:g} and {high:g}."
             )
 
 
 def contaminations(n_cells: int, mean: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the share of soup of each cell: gamma around ``mean`` with coefficient of variation 0.5, at most 0.9."""
+    """Draw the share of ambient RNA of each cell.
+
+    A gamma distribution around ``mean`` with coefficient of variation 0.5, at most 0.9.
+    """
     return np.minimum(rng.gamma(_SHAPE, mean / _SHAPE, n_cells), _MAX)
 
 
 def barcodes(n_cells: int) -> list[str]:
-    """Make ``n_cells`` different barcodes in the style of 10x."""
+    """Return ``n_cells`` different barcodes in the style of 10x."""
     numbers = (
         np.arange(n_cells, dtype=np.uint64) * np.uint64(2_654_435_761) + np.uint64(1_013_904_223)
     ) % np.uint64(4**16)
@@ -72,11 +82,15 @@ def barcodes(n_cells: int) -> list[str]:
 
 
 def truth_of(cells: pd.DataFrame) -> dict[str, object]:
-    """Sum up ``truth_positive`` per sample; empty droplets do not count, control samples only in their own row."""
+    """Summarise ``truth_positive`` per sample and overall.
+
+    Empty droplets do not count. Control samples have a row, but do not count in the overall
+    fraction.
+    """
     import pandas as pd
 
-    held = cells[cells["truth_state"] != "empty"]
-    groups = held.groupby("sample", observed=True)
+    with_cells = cells[cells["truth_state"] != "empty"]
+    groups = with_cells.groupby("sample", observed=True)
     columns = {
         "n_cells": groups.size().astype(int),
         "n_positive": groups["truth_positive"].sum().astype(int),
@@ -85,7 +99,7 @@ def truth_of(cells: pd.DataFrame) -> dict[str, object]:
     }
     table = pd.DataFrame(columns)
     table.index = table.index.astype(str).astype(object)
-    treated = held[~held["control"]]["truth_positive"]
+    treated = with_cells[~with_cells["control"]]["truth_positive"]
     n_positive = int(treated.sum())
     return {
         "fraction": n_positive / max(len(treated), 1),
@@ -96,7 +110,7 @@ def truth_of(cells: pd.DataFrame) -> dict[str, object]:
 
 
 def assemble(counts: sparse.csr_matrix, genes: np.ndarray, cells: pd.DataFrame) -> AnnData:
-    """Put counts, genes and truth together as a user's object would come, with the truth in ``uns``."""
+    """Return counts, genes and cells as the object of a user, with the truth in ``uns``."""
     import pandas as pd
     from anndata import AnnData
 

@@ -178,7 +178,7 @@ def test_what_is_there_is_verified_and_not_asked_for_again(
     assert not again.new
     assert (entry["url"], entry["modified"]) == (ASKED, "census of 2025-01-30")
     (tmp_path / "out" / file.name).write_bytes(b"changed")
-    with pytest.raises(InputError, match="the file here has"):
+    with pytest.raises(InputError, match="the file has sha256"):
         fetch([ASKED], tmp_path / "out")
 
 
@@ -193,9 +193,9 @@ def test_the_list_says_what_would_come(census: None, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("condition", "error", "said"),
     [
-        ("donor_id == 'Z'", InputError, "the census holds no such cells"),
-        ("no_such_column == 'A'", ConfigError, "does not take this condition"),
-        ("donor_id ==", ConfigError, "does not take this condition"),
+        ("donor_id == 'Z'", InputError, "the census has no such cells"),
+        ("no_such_column == 'A'", ConfigError, "does not accept this condition"),
+        ("donor_id ==", ConfigError, "does not accept this condition"),
     ],
 )
 def test_a_query_that_cannot_be_is_refused(
@@ -210,7 +210,9 @@ def test_too_many_cells_are_refused(
     census: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scdiff.fetch.census.MOST_CELLS", 10)
-    with pytest.raises(InputError, match="these are 36 cells; up to 10 are fetched at once"):
+    with pytest.raises(
+        InputError, match="the query matches 36 cells, but at most 10 can be fetched at once"
+    ):
         fetch([ASKED], tmp_path / "out")
 
 
@@ -236,7 +238,7 @@ def test_without_the_package_the_command_that_installs_it_is_said(
     ],
 )
 def test_what_is_no_query_is_refused(source: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no query of the census"):
+    with pytest.raises(ConfigError, match="is not a query of the census"):
         fetch([source], tmp_path / "out")
 
 

@@ -255,7 +255,7 @@ def test_the_right_hash_passes_and_a_wrong_one_leaves_nothing(
     wrong = digits[:-1] + ("0" if digits[-1] != "0" else "1")
     with pytest.raises(
         InputError,
-        match=rf"/a\.h5ad: what came has {algorithm}:{digits}, but should have {algorithm}:{wrong}\. It is removed",
+        match=rf"/a\.h5ad: the downloaded file has {algorithm}:{digits}, but should have {algorithm}:{wrong}\. It was removed",
     ):
         fetch([f"{url}#{algorithm}:{wrong}"], out)
     assert visible(out) == []
@@ -270,7 +270,7 @@ def test_what_was_downloaded_by_hand_is_taken_over_with_its_hash_only(
     (out / "a.h5ad").write_bytes(CONTENT)
     with pytest.raises(
         OutputError,
-        match=r"a\.h5ad: is there already, and scdiff-lock\.json does not say from where",
+        match=r"a\.h5ad: the file exists, and scdiff-lock\.json does not record its origin",
     ):
         fetch([url], out)
     assert not fetch([f"{url}#sha256:{SHA256}"], out)[0].new
@@ -280,7 +280,7 @@ def test_what_was_downloaded_by_hand_is_taken_over_with_its_hash_only(
 
 def test_a_folder_of_that_name_is_left(site: Site, out: Path) -> None:
     (out / "a.h5ad").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"a\.h5ad: is there already"):
+    with pytest.raises(OutputError, match=r"a\.h5ad: the file exists"):
         fetch([site.put("/a.h5ad") + f"#sha256:{SHA256}"], out)
 
 
@@ -291,7 +291,7 @@ def test_an_empty_file_and_one_of_unknown_size(
     assert (out / "empty.csv").read_bytes() == b""
     assert (out / "a.csv").read_bytes() == CONTENT
     assert [record.message for record in caplog.records] == [
-        f"{site.url}/a.csv: the server does not say how long the file is: give its hash, if you have it, so that a cut is seen."
+        f"{site.url}/a.csv: the server does not state the size of the file, so scdiff cannot detect whether it is complete. Give its hash if you have it."
     ]
 
 
@@ -328,7 +328,7 @@ def test_a_later_fetch_goes_on_where_one_gave_up(
 ) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     url = site.put("/a.h5ad", faults=[breaks_off()])
-    said = r"the connection was refused or broke off, 1 times in a row\. Fetch again later; it goes on where it stopped\."
+    said = r"the connection was refused or broken, 1 times in a row\. Fetch the file again later; the download then resumes\."
     with pytest.raises(InputError, match=said):
         fetch([url], out)
     assert visible(out) == [".a.h5ad.partial", ".a.h5ad.partial.json"]
@@ -354,7 +354,7 @@ def test_it_goes_on_whatever_tells_that_the_file_is_the_same(
     fetch([url], out)
     assert site.gets("/a.h5ad") == ["", "bytes=100000-"]
     assert (out / "a.h5ad").read_bytes() == CONTENT
-    assert "starts over" not in caplog.text
+    assert "starts again" not in caplog.text
 
 
 def part(content: bytes, first: int, last: int, of: str = "300000") -> Fault:
@@ -430,7 +430,7 @@ def test_a_server_that_ignores_ranges_starts_over(
     url = site.put("/a.h5ad", faults=[breaks_off()], ranges=False)
     fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
-    assert "does not go on at byte 100,000, so the download starts over" in caplog.text
+    assert "cannot resume at byte 100,000, so the download starts again" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ def test_a_server_that_is_never_ready_is_given_up(site: Site, out: Path) -> None
     url = site.put("/a.h5ad", faults=[Fault(503)] * 99)
     with pytest.raises(
         InputError,
-        match=r"/a\.h5ad: the server answers 503 Service Unavailable, 6 times in a row\. Fetch again later",
+        match=r"/a\.h5ad: the server answers 503 Service Unavailable, 6 times in a row\. Fetch the file again later",
     ):
         fetch([url], out)
     assert len(site.gets("/a.h5ad")) == 6
@@ -548,7 +548,7 @@ def test_too_long_a_wait_is_not_waited_for(site: Site, out: Path) -> None:
     url = site.put("/a.h5ad", faults=[Fault(429, {"Retry-After": "3600"})])
     with pytest.raises(
         InputError,
-        match=r"answers 429 Too Many Requests and asks to wait 3,600 s\. Fetch again after that",
+        match=r"answers 429 Too Many Requests and requests a wait of 3,600 s\. Fetch the file again after that",
     ):
         fetch([url], out)
 
@@ -560,8 +560,8 @@ def test_too_long_a_wait_is_not_waited_for(site: Site, out: Path) -> None:
         (410, r"the server has no such file \(410 Gone\)"),
         (403, r"the server refuses access \(403 Forbidden\)"),
         (401, r"the server refuses access \(401 Unauthorized\)"),
-        (418, r"the server answers 418 .*which is no file"),
-        (204, r"the server answers 204 No Content, which is no file"),
+        (418, r"the server answers 418 .*which is not a file"),
+        (204, r"the server answers 204 No Content, which is not a file"),
     ],
 )
 def test_an_answer_that_will_not_pass_is_said_at_once(
@@ -603,7 +603,7 @@ def test_redirects_in_circles_end(site: Site, out: Path) -> None:
 
 def test_a_redirect_from_https_to_http_is_refused() -> None:
     response = SimpleNamespace(status_code=200, reason="OK", url="http://example.org/a")
-    with pytest.raises(InputError, match=r"leads from https to http://example\.org/a"):
+    with pytest.raises(InputError, match=r"redirects from https to http://example\.org/a"):
         download._check_answer(response, "https://example.org/a")  # type: ignore[arg-type]
 
 
@@ -628,9 +628,7 @@ def test_a_server_whose_name_is_not_known_is_said(
 
 def test_a_server_that_is_not_there_is_said(out: Path, site: Site) -> None:
     site.close()
-    with pytest.raises(
-        InputError, match="the connection was refused or broke off, 6 times in a row"
-    ):
+    with pytest.raises(InputError, match="the connection was refused or broken, 6 times in a row"):
         fetch([f"{site.url}/a.h5ad"], out)
 
 
@@ -638,7 +636,9 @@ def test_a_disk_without_room_is_said_before_the_download(
     site: Site, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=299_999))
-    with pytest.raises(OutputError, match="300,000 bytes are to be written and 299,999 are free"):
+    with pytest.raises(
+        OutputError, match="the download needs 300,000 bytes, but only 299,999 are free"
+    ):
         fetch([site.put("/a.h5ad")], out)
     assert visible(out) == []
 
@@ -650,7 +650,7 @@ def test_a_file_that_changed_on_the_server_is_said_and_left(site: Site, out: Pat
     url = site.put("/a.h5ad")
     fetch([url], out)
     site.put("/a.h5ad", OTHER[:9], etag='"two"', modified="Tue, 15 May 2018 10:00:00 GMT")
-    said = r"changed on the server since 20.* \(300000 bytes of Mon, 14 .*; now 9 bytes of Tue, 15 .*\)\. .*a\.h5ad is left as it was"
+    said = r"changed on the server since 20.* \(300000 bytes of Mon, 14 .*; now 9 bytes of Tue, 15 .*\)\. .*a\.h5ad was not changed"
     with pytest.raises(InputError, match=said):
         fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
@@ -696,7 +696,7 @@ def test_a_file_that_changed_here_is_said_and_left(site: Site, out: Path) -> Non
     (out / "a.h5ad").write_bytes(OTHER)
     with pytest.raises(
         InputError,
-        match=rf"a\.h5ad: the file here has sha256:.*, but scdiff-lock\.json of .* says sha256:{SHA256}",
+        match=rf"a\.h5ad: the file has sha256:.*, but scdiff-lock\.json of .* records sha256:{SHA256}",
     ):
         fetch([url], out)
     assert (out / "a.h5ad").read_bytes() == OTHER
@@ -710,7 +710,8 @@ def test_a_file_that_is_gone_comes_back_as_it_was_or_not_at_all(site: Site, out:
     (out / "a.h5ad").unlink()
     site.put("/a.h5ad", OTHER)  # with the same size and date
     with pytest.raises(
-        InputError, match=rf"what came has .*scdiff-lock\.json of .* says sha256:{SHA256}"
+        InputError,
+        match=rf"the downloaded file has .*scdiff-lock\.json of .* records sha256:{SHA256}",
     ):
         fetch([url], out)
     assert visible(out) == ["scdiff-lock.json"]
@@ -720,7 +721,7 @@ def test_a_name_from_elsewhere_is_not_overwritten(site: Site, out: Path) -> None
     fetch([site.put("/one/a.h5ad")], out)
     with pytest.raises(
         OutputError,
-        match=r"a\.h5ad: is from http.*/one/a\.h5ad, not from http.*/two/a\.h5ad\. Give another folder",
+        match=r"a\.h5ad: comes from http.*/one/a\.h5ad, not from http.*/two/a\.h5ad\. Give another folder",
     ):
         fetch([site.put("/two/a.h5ad", OTHER)], out)
     assert (out / "a.h5ad").read_bytes() == CONTENT
@@ -732,9 +733,7 @@ def test_a_name_from_elsewhere_is_not_overwritten(site: Site, out: Path) -> None
 def test_a_damaged_record_is_said(site: Site, out: Path, text: str) -> None:
     out.mkdir()
     (out / "scdiff-lock.json").write_text(text)
-    with pytest.raises(
-        InputError, match=r"scdiff-lock\.json: cannot be read as the record of a fetch"
-    ):
+    with pytest.raises(InputError, match=r"scdiff-lock\.json: this is not a lock file of scdiff"):
         fetch([site.put("/a.h5ad")], out)
 
 
@@ -802,7 +801,7 @@ def test_the_pattern_chooses(site: Site, out: Path) -> None:
     ]
     with pytest.raises(
         InputError,
-        match=r"GSE114412: no file is like --pattern '\*\.h5'; there are GSE114412_RAW\.tar, GSE114412_a b\+c%",
+        match=r"GSE114412: no file matches --pattern '\*\.h5'\. Its files are GSE114412_RAW\.tar, GSE114412_a b\+c%",
     ):
         fetch(["GSE114412"], out, pattern="*.h5")
 
@@ -820,7 +819,7 @@ def test_a_series_without_files_is_said(site: Site, out: Path) -> None:
     del site.files[f"{SERIES}/"]
     with pytest.raises(
         InputError,
-        match=r"GSE114412: GEO shows no such accession\. Check the number; it may still be private\.",
+        match=r"GSE114412: GEO does not show this accession\. Check the number; it may still be private\.",
     ):
         fetch(["GSE114412"], out)
     assert not out.exists()
@@ -837,7 +836,7 @@ def test_a_list_without_end_is_no_list(
 ) -> None:
     monkeypatch.setattr(download, "LARGEST_PAGE", 100)
     site.geo(SUPPL)
-    with pytest.raises(InputError, match="larger than 100 bytes, so it is no list of files"):
+    with pytest.raises(InputError, match="larger than 100 bytes, so it is not a list of files"):
         fetch(["GSE114412"], out)
 
 
@@ -865,10 +864,10 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(
     out = tmp_path / "below" / "data"
     site.put(f"{SERIES}/suppl/", f'<a href="{name}">x</a>'.encode())
     site.put(f"{SERIES}/suppl/{name}", b"evil")
-    with pytest.raises(InputError, match="cannot be the name of a file here") as caught:
+    with pytest.raises(InputError, match="is not allowed as the name of a file") as caught:
         fetch(["GSE114412"], out)
     assert str(caught.value).isprintable()
-    with pytest.raises(InputError, match="cannot be the name of a file here"):
+    with pytest.raises(InputError, match="is not allowed as the name of a file"):
         fetch([f"{site.url}/{name}"], out)
     assert list(tmp_path.iterdir()) == []
 
@@ -894,33 +893,33 @@ def test_a_link_to_elsewhere_is_no_file_of_the_series(site: Site, out: Path, lin
 # --- sources that are none ------------------------------------------------------------------------------------------------
 
 NO_SOURCE = {
-    "raw reads": (["SRR123456"], "'SRR123456' is no source: give a GEO series"),
-    "no number": (["GSE"], "'GSE' is no source"),
-    "path": (["counts.h5ad"], "'counts.h5ad' is no source"),
+    "raw reads": (["SRR123456"], "'SRR123456' is not a source. Give a GEO series"),
+    "no number": (["GSE"], "'GSE' is not a source"),
+    "path": (["counts.h5ad"], "'counts.h5ad' is not a source"),
     "ftp": (
         ["ftp://ftp.ncbi.nlm.nih.gov/geo/x.tar"],
         "the same file at https://ftp.ncbi.nlm.nih.gov/geo/x.tar",
     ),
-    "file": (["file:///etc/passwd"], "no http or https address"),
-    "no host": (["https:///a.h5ad"], "no http or https address"),
-    "bad host": (["https://[1/a.h5ad"], "this is no address"),
+    "file": (["file:///etc/passwd"], "not the http or https address of a file"),
+    "no host": (["https:///a.h5ad"], "not the http or https address of a file"),
+    "bad host": (["https://[1/a.h5ad"], "this is not an address"),
     "no name": (["https://example.org/data/"], "ends without the name of a file"),
-    "password": (["https://me:secret@example.org/a.h5ad"], "leave the password out of the address"),
+    "password": (["https://me:secret@example.org/a.h5ad"], "the address contains a password"),
     "unknown hash": (
         ["https://example.org/a.h5ad#crc:00"],
-        "'crc:00' is no hash that is known here; allowed are md5: with 32, ",
+        "'crc:00' is not an allowed hash. Allowed are md5: with 32, ",
     ),
-    "short hash": (["https://example.org/a.h5ad#sha256:00"], "'sha256:00' is no hash"),
-    "no digits": (["https://example.org/a.h5ad#md5:" + "g" * 32], "is no hash"),
+    "short hash": (["https://example.org/a.h5ad#sha256:00"], "'sha256:00' is not an allowed hash"),
+    "no digits": (["https://example.org/a.h5ad#md5:" + "g" * 32], "is not an allowed hash"),
     "one name": (
         ["https://example.org/1/a.csv", "https://example.org/2/a.csv"],
-        "a.csv: comes from https://example.org/1/a.csv and from",
+        "a.csv: https://example.org/1/a.csv and https://example.org/2/a.csv have files of this name",
     ),
     "hash of two": (
         ["https://example.org/a.csv", "https://example.org/b.csv", "--hash", f"md5:{'0' * 32}"],
-        "--hash is of one file",
+        "--hash belongs to one file",
     ),
-    "hash of geo": (["GSE1", "--hash", f"md5:{'0' * 32}"], "--hash is of one file"),
+    "hash of geo": (["GSE1", "--hash", f"md5:{'0' * 32}"], "--hash belongs to one file"),
 }
 
 
@@ -1012,7 +1011,7 @@ def test_the_command_says_what_came_and_what_is_next(
     assert main(["fetch", "GSE114412", "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        f"{out}: 2 downloaded, 0 already there and verified; scdiff-lock.json says what came from where.",
+        f"{out}: 2 downloaded, 0 present and verified; scdiff-lock.json records the origin of each file.",
         f"Next: scdiff check '{out}'",
     ]
     assert re.search(r"^  GSE114412_RAW\.tar +0\.\d s$", said.err, re.MULTILINE)
@@ -1110,7 +1109,7 @@ def test_an_h5ad_loads(site: Site, out: Path, small_input: Path, small_batch: An
 def test_a_size_that_no_file_has_is_refused(site: Site, out: Path) -> None:
     address = site.put("/a.h5ad", headers={"Content-Length": "9" * 5_000, "Connection": "close"})
     with pytest.raises(
-        InputError, match="the server says a size of 5,000 digits, which no file has"
+        InputError, match="the server states a size of 5,000 digits, which no file has"
     ):
         fetch([address], out)
     with pytest.raises(InputError, match="a size of 5,000 digits"):
@@ -1137,7 +1136,7 @@ def test_a_body_without_a_size_has_a_bound(
     address = site.put("/a.h5ad", headers={"Content-Length": "", "Connection": "close"})
     with pytest.raises(
         InputError,
-        match="more than 100,000 bytes came, and the server does not say how many there are",
+        match="the server sent more than 100,000 bytes and does not state the size of the file",
     ):
         fetch([address], out)
     assert visible(out) == []
@@ -1145,5 +1144,5 @@ def test_a_body_without_a_size_has_a_bound(
 
 def test_a_wait_of_many_digits_is_said(site: Site, out: Path) -> None:
     site.put("/a.h5ad", faults=[Fault(503, {"Retry-After": "9" * 4_000})])
-    with pytest.raises(InputError, match=r"asks to wait [\d,]+ s"):
+    with pytest.raises(InputError, match=r"requests a wait of [\d,]+ s"):
         fetch([f"{site.url}/a.h5ad"], out)

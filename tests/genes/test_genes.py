@@ -62,7 +62,7 @@ def test_table_has_no_name_of_two_genes():
     for row in ROWS:
         for name in (*row["aliases"].split("|"), row["human"], row["mouse"]):
             if name:
-                owners[module._plain(name)].add((row["human"], row["mouse"]))
+                owners[module._fold(name)].add((row["human"], row["mouse"]))
     assert {name: genes for name, genes in owners.items() if len(genes) > 1} == {}
 
 

@@ -20,7 +20,7 @@ from scdiff.programs.axes import load_axes
 
 FOLDER = Path(module.__file__).parent
 SPECIES = ("human", "mouse")
-BY_HAND = module._table()
+BY_HAND = module._read_names()
 
 
 def asked(species) -> list[str]:
@@ -85,7 +85,7 @@ def test_genes_of_programmes_are_approved_and_found_by_their_ensembl_ids():
 
 
 def test_genes_of_programmes_are_found_by_their_former_symbols():
-    by_hand = {(species, name): module._by_hand(name, species) for species, _, name in FORMER}
+    by_hand = {(species, name): module._find_in_names(name, species) for species, _, name in FORMER}
     assert [one for one in FORMER if annotation(one[0]).resolve(one[2]) != one[1]] == []
     assert [
         one for one in FORMER if canonical(one[2], one[0]) != (by_hand[one[0], one[2]] or one[1])

@@ -32,7 +32,7 @@ def test_need_is_read_off_the_file(files, name, n_values):
 
 def test_what_does_not_fit_is_said_with_the_way_out(files):
     told = describe_shortage([files / "a.h5ad"], room=100 << 20)
-    assert "will need about 0.5 GiB of memory, of which 0.1 GiB are free" in told
+    assert "needs about 0.5 GiB of memory, but only 0.1 GiB are free" in told
     assert "--engine dask" in told
     assert describe_shortage([files / "a.h5ad"], room=2 << 30) == ""
     assert describe_shortage([files / "a.h5ad"], room=0) == ""
@@ -46,5 +46,5 @@ def test_a_run_warns_before_it_starts(files, monkeypatch, capsys):
     monkeypatch.setattr("scdiff.run.memory.read_available_bytes", lambda: 1 << 20)
     main(["run", str(files / "a.h5ad"), "--out", str(files / "out")])
     shown = capsys.readouterr().err
-    assert "the run may be killed" in shown
-    assert shown.index("the run may be killed") < shown.index("load")
+    assert "so the system may stop it" in shown
+    assert shown.index("so the system may stop it") < shown.index("load")

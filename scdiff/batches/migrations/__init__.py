@@ -1,1 +1,1 @@
-"""Versions of the tables of the history; :mod:`scdiff.batches.database` runs them."""
+"""Migrations of the tables of the history; :mod:`scdiff.batches.database` runs them."""

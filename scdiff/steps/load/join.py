@@ -58,18 +58,38 @@ def detect_species_of_parts(parts: Sequence[Part], asked: str) -> tuple[str, tup
 
 def _detect_one_species(parts: Sequence[Part]) -> str | None:
     """Detect the species that all parts share; None if no part has a known species."""
-    found = {
-        part.sources[0].path.name: genes.detect_species(sorted(part.table.symbols))
-        for part in parts
+    found = [genes.detect_species(sorted(part.table.symbols)) for part in parts]
+    sure = {
+        species
+        for part, species in zip(parts, found, strict=True)
+        if species and len(part.table.symbols) >= _ENOUGH_GENES
     }
-    large = [len(part.table.symbols) >= _ENOUGH_GENES for part in parts]
-    sure = {species for species, is_large in zip(found.values(), large, strict=False) if is_large}
-    if len(sure - {None}) > 1:
-        listed = ", ".join(f"{name} {species or 'unknown'}" for name, species in found.items())
+    if len(sure) > 1:
+        pairs = zip(_name_files(parts), found, strict=True)
+        listed = ", ".join(f"{name} {species or 'unknown'}" for name, species in pairs)
         raise InputError(
             f"the inputs are of different species ({listed}). Run each species separately."
         )
-    return next((species for species in found.values() if species), None)
+    return next((species for species in found if species), None)
+
+
+def _name_files(parts: Sequence[Part]) -> list[str]:
+    """Return a short name for the file of each part.
+
+    It is the name of the file. Files of the same name also get as many of their folders as are
+    needed to distinguish them.
+    """
+    paths = [part.sources[0].path for part in parts]
+    names = []
+    for path in paths:
+        others = {other for other in paths if other != path and other.name == path.name}
+        depth = 1
+        while depth < len(path.parts) and any(
+            other.parts[-depth:] == path.parts[-depth:] for other in others
+        ):
+            depth += 1
+        names.append(str(Path(*path.parts[-depth:])))
+    return names
 
 
 def _find_foreign_species(parts: Sequence[Part]) -> tuple[Path | None, str]:
@@ -230,8 +250,8 @@ def _as_objects(sentences: Sequence[str]) -> np.ndarray:
 def _collect_sentences(parts: Sequence[Part], kind: Literal["notes", "repairs"]) -> list[str]:
     """List the notes or repairs of all tables, each with the name of its file."""
     return [
-        f"{part.sources[0].path.name}: {sentence}"
-        for part in parts
+        f"{name}: {sentence}"
+        for name, part in zip(_name_files(parts), parts, strict=True)
         for sentence in getattr(part.table, kind)
     ]
 
@@ -252,10 +272,10 @@ def _find_shared_genes(
     indexes = [pd.Index(part.table.symbols) for part in parts]
     keep = np.all([index.get_indexer(first) >= 0 for index in indexes], axis=0)
     symbols = first[keep]
+    names = _name_files(parts)
     if not len(symbols):
-        sizes = ", ".join(
-            f"{part.sources[0].path.name} {len(part.table.symbols):,}" for part in parts
-        )
+        pairs = zip(names, parts, strict=True)
+        sizes = ", ".join(f"{name} {len(part.table.symbols):,}" for name, part in pairs)
         raise InputError(
             f"the inputs share no gene (genes: {sizes}). "
             "They must name genes in the same way and be of one species."
@@ -264,9 +284,9 @@ def _find_shared_genes(
         None if np.array_equal(index, symbols) else index.get_indexer(symbols) for index in indexes
     ]
     lost = [
-        f"{part.sources[0].path.name}: {n_lost:,} of {len(part.table.symbols):,} genes are not in "
+        f"{name}: {n_lost:,} of {len(part.table.symbols):,} genes are not in "
         "every input and were left out (absent is not zero)."
-        for part in parts
+        for name, part in zip(names, parts, strict=True)
         if (n_lost := len(part.table.symbols) - len(symbols))
     ]
     return symbols, rows, lost

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.run.pipeline import _files
+from scdiff.run.pipeline import _list_files
 from scdiff.steps.load import stream
 from scdiff.steps.load.plan import archive as archives
 from scdiff.steps.load.step import load, plan_inputs
@@ -82,7 +82,7 @@ def test_planning_twice_gives_the_same_sources_without_a_temporary_path(
         "GSM1_a_barcodes.tsv.gz",
         "GSM1_a_features.tsv.gz",
     )
-    assert _files(SimpleNamespace(sheet=None), first) == [packed]
+    assert _list_files(SimpleNamespace(sheet=None), first) == [packed]
 
 
 def test_a_sheet_names_the_archive_for_each_of_its_samples(packed: Path) -> None:

@@ -56,6 +56,41 @@ def test_join_agrees_with_a_plain_loop(lists: list[list[str]], seed: int) -> Non
     assert len(lost) == sum(len(genes) > len(shared) for genes in lists)
 
 
+def same_name(first: list[str], second: list[str]) -> list[join.Part]:
+    """Return two parts whose files have the same name in different folders."""
+    parts = []
+    for folder, genes in (("one", first), ("two", second)):
+        made = part(folder, genes)
+        path = Path("data", folder, "outs", "matrix.h5")
+        parts.append(replace(made, sources=(replace(made.sources[0], path=path),)))
+    return parts
+
+
+def test_species_of_files_with_the_same_name_differ() -> None:
+    human = [f"GENE{number}" for number in range(100)]
+    parts = same_name(human, [name.capitalize() for name in human])
+    with pytest.raises(InputError) as caught:
+        join.detect_species_of_parts(parts, "auto")
+    assert str(caught.value) == (
+        "the inputs are of different species (one/outs/matrix.h5 human, two/outs/matrix.h5 mouse). "
+        "Run each species separately."
+    )
+
+
+def test_a_small_file_does_not_hide_that_of_the_same_name() -> None:
+    # the file without enough genes comes last and must not replace the species of the first
+    parts = same_name([f"GENE{number}" for number in range(100)], ["Gene1", "Gene2"])
+    assert join.detect_species_of_parts(parts, "auto") == ("human", ())
+
+
+def test_notes_name_files_of_the_same_name_with_their_folder() -> None:
+    adata = join.join_parts(same_name(["INS", "PDX1"], ["INS"]), species="human", notes=[])
+    (note,) = adata.uns["scdiff"]["input"]["notes"][:1]
+    assert note.startswith("one/outs/matrix.h5: 1 of 2 genes are not in every input")
+    with pytest.raises(InputError, match=r"genes: one/outs/matrix\.h5 1, two/outs/matrix\.h5 1"):
+        join.join_parts(same_name(["INS"], ["PDX1"]), species="human", notes=[])
+
+
 def test_one_part_is_not_copied() -> None:
     one = part("a", list(POOL))
     adata = join.join_parts([one], species="human", notes=[])

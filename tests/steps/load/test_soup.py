@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from scdiff.errors import ConfigError, InputError
-from scdiff.run.pipeline import _files, _sources
+from scdiff.run.pipeline import _find_sources, _list_files
 from scdiff.steps.load.soup import find_raw_matrix, sum_empty_droplets
 from scdiff.steps.load.step import load, plan_inputs
 from scdiff.steps.load.table import Table
@@ -103,7 +103,7 @@ def test_a_changed_raw_matrix_is_a_changed_input(batch, unfiltered, write_mtx):
     filtered = write_mtx(cells, "outs/filtered_feature_bc_matrix")
     raw = write_mtx(unfiltered(cells), "outs/raw_feature_bc_matrix")
     config = SimpleNamespace(inputs=(filtered,), sheet=None, samples_given=None, control=())
-    assert {path.parent for path in _files(config, _sources(config))} == {filtered, raw}
+    assert {path.parent for path in _list_files(config, _find_sources(config))} == {filtered, raw}
 
 
 def test_genes_are_matched_by_name(batch, unfiltered, write_mtx):

@@ -1,1 +1,1 @@
-"""One module for each version of the tables; a version that was released never changes."""
+"""One module for each version of the tables; a released version never changes."""

@@ -44,7 +44,7 @@ KEPT = (SPLICED, UNSPLICED)
 """Parts that are kept as layers."""
 
 ALL_PARTS = "S+U+A"
-"""The sum that counts in parts make where none is asked for."""
+"""Sum of parts that is used if the option ``matrix`` does not name one."""
 
 _PARTS = {"S": SPLICED, "U": UNSPLICED, "A": AMBIGUOUS}
 _SYNONYMS = {
