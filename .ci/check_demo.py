@@ -1,4 +1,4 @@
-"""Check what `scdiff demo` left behind: the report, and an interval that holds the simulated truth."""
+"""Check the result of `scdiff demo`: the report, and an interval that holds the simulated truth."""
 
 import csv
 import json

@@ -291,11 +291,11 @@ def step(function: Callable[Concatenate[A, P], R]) -> Callable[Concatenate[A, P]
                 lambda work: verb(work, *args, **options), adata, step=function.__name__, **named
             )
         given = [name for name, value in options.items() if value is not None]
-        keys.require(adata, function.__name__, given)  # type: ignore[arg-type]
-        keys.refuse_overwriting(adata, function.__name__)  # type: ignore[arg-type]
+        keys.require(adata, function.__name__, given)
+        keys.refuse_overwriting(adata, function.__name__)
         checked = validate_options(options_model(function), options, where=f"{function.__name__}()")
         values = {name: getattr(checked, name) for name in type(checked).model_fields}
-        return function(adata, *args, **values)  # type: ignore[arg-type]
+        return function(adata, *args, **values)
 
     signature = inspect.signature(function)
     copy = inspect.Parameter(

@@ -1,4 +1,4 @@
-"""Write the test data anew: python test_data/make.py [FOLDER]. Seeded: the counts are always the same."""
+"""Write the test data: python test_data/make.py [FOLDER]. The seed fixes the counts."""
 
 from __future__ import annotations
 

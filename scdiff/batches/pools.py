@@ -134,4 +134,7 @@ def _simulate(positive: bool, seed: int) -> AnnData:
         seed=seed,
     )
     kept = drawn[drawn.obs["truth_positive"].to_numpy(dtype=bool) == positive].copy()
-    return load_object(kept, counts="auto", sample=None, donor=None, species="human", control=())
+    adata, _ = load_object(
+        kept, counts="auto", sample=None, donor=None, species="human", control=()
+    )
+    return adata

@@ -100,7 +100,7 @@ def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there are no rows.
+        If the table is empty.
     """
     if rows.empty:
         raise InputError(f"the study has no {what}.")

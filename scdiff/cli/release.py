@@ -58,7 +58,7 @@ class _DecisionCommand(TyperCommand):
         try:
             return super().make_context(*args, **options)
         except _USAGE as error:
-            error.exit_code = ERRORS_FROM + ConfigError.exit_code  # type: ignore[attr-defined]
+            error.exit_code = ERRORS_FROM + ConfigError.exit_code
             raise
 
     def invoke(self, ctx: Any) -> Any:

@@ -174,7 +174,7 @@ def _search_chunk(lists: _Lists, queries: np.ndarray, n_probed: int, n_found: in
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _keep_smallest(products, halves, piece, rows, best, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Insert the points that are nearer than the farthest of the nearest points so far.
 

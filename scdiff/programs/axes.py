@@ -1,4 +1,4 @@
-"""The named ligand-receptor axes, from the table beside the programmes: one line each, with its source."""
+"""The named ligand-receptor axes, one line each in a table, with its source."""
 
 from __future__ import annotations
 

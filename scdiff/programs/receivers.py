@@ -1,7 +1,7 @@
-"""Receiver profiles: how many cells of a tissue that is not in the batch show each gene of the axes.
+"""Receiver profiles: share of cells of another tissue in which a gene of the axes is detected.
 
-The packaged ones are in ``receivers.csv``, numbers only, counted by ``tests/benchmarks/make_receivers.py``. A file of the
-user's own has the same columns; the last three may be left out.
+``receivers.csv`` has the packaged profiles, numbers only; ``tests/benchmarks/make_receivers.py``
+counted them. A file of the user has the same columns; the last three may be left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Seen(BaseModel):
     n_cells, n_expressing
         Cells, and those with a count above 0.
     background
-        Share of the cells that contamination alone may show the gene in, at most, 0-1; None where it is not known.
+        Largest share of cells in which contamination alone could show the gene, 0-1; None if it is
+        unknown.
     counted
         ``UMI`` or ``reads``, and how.
     source
@@ -91,13 +92,16 @@ class Receiver:
         return max(seen.n_cells for seen in self.genes.values())
 
     def read(self, human: str) -> tuple[str, Seen | None]:
-        """Symbol of a human gene in the species of the receiver, and what was counted; None without a row."""
+        """Return the symbol of a human gene in the receiver's species, and its counts.
+
+        The counts are None if the gene has no row.
+        """
         symbol = symbol_in(human, self.species)
         return symbol, self.genes.get(symbol)
 
 
 def receiver_names() -> tuple[str, ...]:
-    """Names of the packaged profiles.
+    """Return the names of the packaged profiles.
 
     >>> {"islet_beta", "endothelium", "t_cell", "monocyte"} <= set(receiver_names())
     True
@@ -106,21 +110,23 @@ def receiver_names() -> tuple[str, ...]:
 
 
 def load_receivers(names: Sequence[str], species: Species) -> tuple[Receiver, ...]:
-    """Load packaged profiles by name, or all profiles of a CSV file by its path; where a name has both species, that of the batch.
+    """Load packaged profiles by name, or all profiles of a CSV file by its path.
+
+    If a name exists for both species, that of the batch is loaded.
 
     Parameters
     ----------
     names
-        Names or paths; all packaged profiles of 30 cells and more where empty.
+        Names or paths; if empty, all packaged profiles of 30 cells or more.
     species
         Of the batch.
 
     Raises
     ------
     UnknownNameError
-        If nothing is known under a name.
+        If no profile has this name.
     ConfigError
-        If a file cannot be read, has faults, or a name comes twice.
+        If a file cannot be read or has faults, or a name occurs twice.
 
     >>> [receiver.name for receiver in load_receivers(["t_cell"], "human")]
     ['t_cell']
@@ -135,7 +141,8 @@ def load_receivers(names: Sequence[str], species: Species) -> tuple[Receiver, ..
     seen = [receiver.name for receiver in found]
     if len(set(seen)) < len(seen):
         raise ConfigError(
-            f"communicate(): two receivers share a name: {', '.join(seen)}. Each name may be used once."
+            f"communicate(): two receivers share a name: {', '.join(seen)}. "
+            "Each name may be used once."
         )
     return found
 
@@ -197,7 +204,8 @@ def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[Seen]:
             raise ConfigError(f"{path}: unknown column {name!r}. {did_you_mean(name, COLUMNS)}")
     if missing := [name for name in REQUIRED if name not in header]:
         raise ConfigError(
-            f"{path}: column {missing[0]!r} is missing; a receiver file has the columns {', '.join(REQUIRED)}."
+            f"{path}: column {missing[0]!r} is missing; "
+            f"a receiver file has the columns {', '.join(REQUIRED)}."
         )
     reader.fieldnames = header
     for number, row in enumerate(reader, start=2):

@@ -331,9 +331,9 @@ def _run_step(
     result = step_functions()[name](**({} if adata is None else {"adata": adata}), **options)
     adata = result if adata is None else adata
     seconds = time.perf_counter() - start_time
-    checkpoints.save(adata, name, fingerprint=fingerprint, seconds=seconds)  # type: ignore[arg-type]
+    checkpoints.save(adata, name, fingerprint=fingerprint, seconds=seconds)
     watch(name, "finished", seconds)
-    return adata  # type: ignore[return-value]
+    return adata
 
 
 def _report(

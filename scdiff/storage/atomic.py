@@ -27,7 +27,8 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}). Give a folder that can be, with room on its disk."
+            f"{path}: cannot be written ({error.strerror or error}). "
+            "Give a folder that can be, with room on its disk."
         ) from error
     finally:
         with suppress(OSError):

@@ -1,8 +1,9 @@
 """What a run has finished, kept in ``OUT/.scdiff`` so that a killed run resumes.
 
-Each step stores the slots that it changed. Counts are read from the input again, and stored only where reading was slow.
-Each entry carries a fingerprint of all that its result depends on: a changed option recomputes from the first step
-that it touches. Files are written under a temporary name, then renamed.
+Each step stores the slots that it changed. Counts are read from the input again; they are stored
+only if reading was slow. Each entry has a fingerprint of everything on which its result depends: a
+changed option recomputes from the first step that depends on it. Files are written under a
+temporary name, then renamed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ENTRY = {"step", "fingerprint", "seconds", "file", "sha256", "slots"}
 
 
 def take_counts(adata: AnnData, whole: AnnData) -> None:
-    """Take the counts of the cells and genes of ``adata`` from ``whole``, which nothing of them refers to afterwards."""
+    """Move the counts of the cells and genes of ``adata`` out of ``whole``."""
     adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
 
 
@@ -85,7 +86,10 @@ class Checkpoints:
             yield
 
     def finished(self) -> list[dict[str, Any]]:
-        """Entries of the finished steps, in their order; none where the record is missing or damaged."""
+        """Return the entries of the finished steps, in their order.
+
+        The list is empty if the record is missing or damaged.
+        """
         try:
             entries = json.loads(self._state.read_text(encoding="utf-8"))
             return [dict(entry) for entry in entries if set(entry) >= ENTRY]
@@ -140,7 +144,10 @@ class Checkpoints:
         return n_steps
 
     def restore(self) -> AnnData:
-        """Put together the object as it was after the last finished step; X is left empty, as are counts that were not stored."""
+        """Return the object as it was after the last finished step.
+
+        X is empty, and so are counts that were not stored.
+        """
         from anndata import AnnData
 
         slots = dict(self.finished()[-1]["slots"])
@@ -181,7 +188,8 @@ class Checkpoints:
 def _not_writable(out: Path, error: OSError) -> OutputError:
     """Make the error of an output folder that cannot be written."""
     return OutputError(
-        f"{out}: the output folder cannot be written ({error.strerror or error}). Give another with --out."
+        f"{out}: the output folder cannot be written ({error.strerror or error}). "
+        "Give another with --out."
     )
 
 
@@ -222,14 +230,17 @@ def _slots(adata: AnnData) -> dict[str, Any]:
 
 
 def _snapshot(value: Any) -> Any:
-    """Copy the mappings and frames in ``value``, and nothing else, so that a later change can be seen."""
+    """Copy only the mappings and frames in ``value``, so that a later change can be detected."""
     if isinstance(value, Mapping):
         return {key: _snapshot(part) for key, part in value.items()}
     return value.copy() if hasattr(value, "equals") else value
 
 
 def _same(value: Any, other: Any) -> bool:
-    """Whether two snapshots hold equal frames and the very same arrays, which steps replace and do not change in place."""
+    """Check whether two snapshots have equal frames and the same array objects.
+
+    Steps replace arrays; they do not change them in place.
+    """
     if isinstance(value, Mapping):
         return (
             isinstance(other, Mapping)

@@ -23,7 +23,8 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
 
     The counts, and X where it was not stored, are written block by block; a stored X as it stands.
 
-    anndata 0.13 with pandas 3 writes nullable strings, and any anndata writes None in a way that older readers refuse.
+    anndata 0.13 with pandas 3 writes nullable strings, and every anndata writes None in a way that
+    older readers refuse.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def _is_blockwise(counts: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Replace string columns by plain ones that older readers understand, and drop None, at any depth."""
+    """Replace string columns by plain ones that older readers understand, and drop None."""
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):

@@ -1,7 +1,7 @@
-"""Writing counts and log-normalised values into an h5ad file, block by block, compressed by all cores.
+"""Write counts and log-normalised values into an h5ad file by blocks, compressed by all cores.
 
-The file is what anndata writes with gzip; HDF5 itself would compress with one core, and anndata wants the whole matrix.
-The two matrices share the places of their values.
+The file equals what anndata writes with gzip. HDF5 itself compresses with one core, and anndata
+needs the whole matrix. The two matrices share the indices of their values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ CHUNK = 1 << 18
 LEVEL = 1
 
 SHUFFLED = ("indices",)
-"""Rising numbers, of which equal bytes side by side halve size and time; few distinct values shrink best as they are."""
+"""Parts that are stored with HDF5's shuffle filter.
+
+It halves size and time of increasing numbers; a few distinct values compress better without it.
+"""
 
 
 def write_matrices(file: Any, counts: Any, target_sum: float | None) -> None:
@@ -68,9 +71,9 @@ def write_matrices(file: Any, counts: Any, target_sum: float | None) -> None:
 
 
 def _index_dtype(counts: Any) -> type[np.signedinteger[Any]]:
-    """Choose one type for places and pointers: scipy cuts no matrix in steps whose two types differ.
+    """Choose one type for indices and pointers: scipy slices no matrix in which the two differ.
 
-    How many values a matrix on disk holds is not known before it is read; it can hold as many as it has places.
+    The number of values of a matrix on disk is unknown before it is read; every place may have one.
     """
     most = math.prod(counts.shape) if is_lazy(counts) else counts.nnz
     return np.int32 if most <= np.iinfo(np.int32).max else np.int64

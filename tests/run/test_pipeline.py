@@ -543,7 +543,7 @@ main({words!r})
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "n"),
-    [("checkpoint", "_write", n) for n in (6,)] + [("report.h5ad", "write_h5ad", 1)],
+    [("storage.checkpoint", "_write", 6), ("storage.h5ad", "write_h5ad", 1)],
 )
 def test_a_run_killed_while_it_stores(
     light_run, small_input, tmp_path, module: str, name: str, n: int

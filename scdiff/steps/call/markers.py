@@ -1,4 +1,4 @@
-"""Fit the markers of one programme, and keep what is found for its cells."""
+"""The input and the result of a fit of markers: levels, ambient RNA, model, calls of cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from scdiff.programs import Marker, Program
 from scdiff.steps.call.foreign import find_foreign
-from scdiff.steps.shared.markers import MarkerCounts, select_control_cells, select_pooled_cells
+from scdiff.steps.shared.markers import MarkerCounts, select_pooled_cells
 from scdiff.vocabulary import POOLED
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from scdiff.assay.mixture import Model, Soup
     from scdiff.assay.samples import SampleCalls
 
-__all__ = ["Batch", "Result", "call_markers", "choose_levels", "leave_out_markers"]
+__all__ = [
+    "Batch",
+    "Result",
+    "build_model",
+    "choose_levels",
+    "leave_out_markers",
+    "read_ambient",
+]
 
 
 @dataclass
@@ -111,35 +118,7 @@ def choose_levels(read: MarkerCounts, program: Program) -> dict[str, float]:
     return levels
 
 
-def call_markers(
-    batch: Batch, markers: Sequence[Marker], min_markers: int, result: Result
-) -> SampleCalls:
-    """Fit some markers together, sample by sample, and fill their columns of ``result``."""
-    from scdiff.assay.samples import call_samples
-
-    names = [marker.name for marker in markers]
-    called = call_samples(
-        batch.read.of(markers),
-        batch.read.depth,
-        batch.adata.obs["sample"].astype(str),
-        _build_model(batch, markers, min_markers, result),
-        control=select_control_cells(batch.adata),
-        rate=batch.fdr,
-        doublet_rates=batch.doublets,
-        soups=_read_ambient(batch, markers),
-    )
-    result.evidence[names] = called.calls.evidence
-    result.on[names] = called.calls.marker_probability
-    pooled = called.fits[POOLED]
-    fitted = [pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share]
-    rates = np.array(fitted) * 1e4
-    result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
-    return called
-
-
-def _build_model(
-    batch: Batch, markers: Sequence[Marker], min_markers: int, result: Result
-) -> Model:
+def build_model(batch: Batch, markers: Sequence[Marker], min_markers: int, result: Result) -> Model:
     """Build the model of some markers, with the reach of the contamination where it is measured."""
     from scdiff.assay.mixture import Model
     from scdiff.assay.priors import LEVEL_SD, MOST_REACH, UNKNOWN_LEVEL_SD
@@ -163,7 +142,7 @@ def _measure_foreign(batch: Batch, markers: Sequence[Marker], witness: int) -> F
     return find_foreign(batch.adata, counts, batch.read.depth, level, excluded)
 
 
-def _read_ambient(batch: Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
+def read_ambient(batch: Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
     """Return the ambient RNA by sample and for row ``all``; only samples where it is known."""
     samples = batch.adata.obs["sample"].astype(str)
     groups = {name: [name] for name in samples.unique()}

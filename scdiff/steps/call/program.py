@@ -1,4 +1,4 @@
-"""Call the cells of one programme."""
+"""Call the cells of one programme: fit its markers together, its other markers one by one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from scdiff.steps.call.fits import build_record, tabulate_fits
 from scdiff.steps.call.markers import (
     Batch,
     Result,
-    call_markers,
+    build_model,
     choose_levels,
     leave_out_markers,
+    read_ambient,
 )
 from scdiff.steps.call.states import assign_states
+from scdiff.steps.shared.markers import select_control_cells
+from scdiff.vocabulary import POOLED
 
 if TYPE_CHECKING:
     from scdiff.assay.samples import SampleCalls
@@ -48,6 +51,32 @@ def call_program(batch: Batch, program: Program) -> Result:
     result.record = build_record(batch, program, core, result, reason)
     result.record["fits"] = tabulate_fits(fits)
     return result
+
+
+def call_markers(
+    batch: Batch, markers: Sequence[Marker], min_markers: int, result: Result
+) -> SampleCalls:
+    """Fit some markers together, sample by sample, and fill their columns of ``result``."""
+    from scdiff.assay.samples import call_samples
+
+    names = [marker.name for marker in markers]
+    called = call_samples(
+        batch.read.of(markers),
+        batch.read.depth,
+        batch.adata.obs["sample"].astype(str),
+        build_model(batch, markers, min_markers, result),
+        control=select_control_cells(batch.adata),
+        rate=batch.fdr,
+        doublet_rates=batch.doublets,
+        soups=read_ambient(batch, markers),
+    )
+    result.evidence[names] = called.calls.evidence
+    result.on[names] = called.calls.marker_probability
+    pooled = called.fits[POOLED]
+    fitted = [pooled.parameters.background, pooled.parameters.level, pooled.model.soup_share]
+    rates = np.array(fitted) * 1e4
+    result.rates_cp10k |= dict(zip(names, map(tuple, rates.T), strict=True))
+    return called
 
 
 def _start_result(batch: Batch, program: Program) -> Result:
