@@ -291,7 +291,7 @@ class History:
             return head_of(connection), find_faults(connection)
 
     def holds(self, hash_: str) -> int | None:
-        """Return the number of the entry with this hash; ``None`` if there is no such entry."""
+        """Return the number of the entry with this hash; ``None`` if it is missing."""
         with database.reading(self.engine) as connection:
             query = sa.select(ENTRIES.c.number).where(
                 ENTRIES.c.hash.startswith(hash_, autoescape=True)

@@ -95,12 +95,12 @@ def make_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Return the rows; raise InputError if there are none.
+    """Return the rows; raise InputError if a table is empty.
 
     Raises
     ------
     InputError
-        If there are no rows.
+        If the table is empty.
     """
     if rows.empty:
         raise InputError(f"the study has no {what}.")

@@ -1,4 +1,4 @@
-"""What ``run --history`` and ``history add`` share: a finished run enters the history."""
+"""Register finished runs in a history, for ``run --history`` and ``history add``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["describe_entry", "open_early", "register_run"]
 
 
 def open_early(url: str) -> None:
-    """Open the history before a long run, so that a wrong URL is said at once.
+    """Open the history before a long run, so that a wrong URL fails immediately.
 
     Raises
     ------
     ScdiffError
-        If it cannot be opened.
+        If the history cannot be opened.
     """
     from scdiff.batches.history import open_history
 
@@ -22,12 +22,12 @@ def open_early(url: str) -> None:
 
 
 def register_run(url: str, out: Path, batch: str | None) -> str:
-    """Register a finished run; say what became of it.
+    """Register a finished run; return a sentence about its entry.
 
     Raises
     ------
     ScdiffError
-        If the batch is there with other numbers.
+        If the history has the batch with other numbers.
     """
     from scdiff.batches.folder import read_folder
     from scdiff.batches.history import Facts, open_history
@@ -38,8 +38,8 @@ def register_run(url: str, out: Path, batch: str | None) -> str:
 
 
 def describe_entry(batch: str, entry: Any, new: bool) -> str:
-    """Say what became of a run."""
+    """Return a sentence about the entry of a run."""
     if new:
         return f"Batch {batch}: entry {entry.number} of the history, hash {entry.hash[:16]}."
-    what = "holds the same numbers already; nothing was written"
+    what = "already has the same numbers; nothing was written"
     return f"Batch {batch}: entry {entry.number} of the history {what}."

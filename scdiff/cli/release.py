@@ -15,35 +15,32 @@ from scdiff.errors import ConfigError, ScdiffError
 __all__ = ["ERRORS_FROM", "release", "validate"]
 
 ERRORS_FROM = 10
-"""Exit codes 0 to 3 are decisions here, so an error has 10 more than elsewhere.
-
-12 for bad options, 13 for bad data.
-"""
+"""Offset of the exit codes of errors, because 0 to 3 are decisions: 12 options, 13 data."""
 
 CHANGED = 4
-"""Exit code of ``--verify`` where anything changed."""
+"""Exit code of ``--verify`` if anything changed."""
 
 CRASHED, INTERRUPTED = 70, 130
-"""A fault of scdiff itself would end with 1, which is FAIL here."""
+"""Exit codes of a fault of scdiff (usually 1, which is FAIL here) and of Ctrl-C."""
 
 
 _USAGE: Any = typer.BadParameter.__mro__[1]
-"""UsageError of the click that typer brings."""
+"""UsageError of the click version that typer uses."""
 
 
 class _NoDecision:
-    """Ends the command with a code of its own where scdiff itself is at fault.
+    """End the command with its own exit code if scdiff itself has a fault.
 
-    The traceback is printed as ever.
+    The traceback is printed as usual.
     """
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Do nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        """Print what went wrong."""
+        """Print the traceback of an unexpected error, and exit."""
         expected = (ScdiffError, typer.Exit, *typer.BadParameter.__mro__[1:3])
         if isinstance(error, Exception) and not isinstance(error, expected):
             traceback.print_exception(error)
@@ -51,10 +48,10 @@ class _NoDecision:
 
 
 class _DecisionCommand(TyperCommand):
-    """A command whose exit code is a decision: errors have codes of their own."""
+    """A command whose exit code is a decision; errors have other exit codes."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Read the words of the command line; a usage error must not look like a decision."""
+        """Parse the command line; a usage error must not look like a decision."""
         try:
             return super().make_context(*args, **options)
         except _USAGE as error:
@@ -91,17 +88,20 @@ def release(
     batch: Annotated[
         list[str] | None,
         typer.Option(
-            "--batch", help="Name of the batch, that of its folder if not given; repeatable."
+            "--batch", help="Name of the batch, by default the name of the folder; repeatable."
         ),
     ] = None,
     *,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Decide again from the tables; say what changed since.")
+        bool,
+        typer.Option(
+            "--verify", help="Repeat the decision from the tables, and list what changed."
+        ),
     ] = False,
 ) -> None:
-    """Judge results by a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID.
+    """Decide results against a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID.
 
-    10 and above, an error.
+    Exit codes of 10 and above are errors.
     """
     if verify:
         _verify(out, [*(results or []), *(spec or [])])
@@ -119,7 +119,7 @@ def release(
 
 
 def _verify(out: Path, others: list[Any]) -> None:
-    """Verify a decision and stop.
+    """Verify a decision and exit.
 
     Raises
     ------
@@ -130,16 +130,14 @@ def _verify(out: Path, others: list[Any]) -> None:
 
     if others:
         raise ConfigError(
-            "--verify takes the folder of the decision (--out) and nothing else: results and "
-            "specification are in its record."
+            "--verify takes only the folder of the decision (--out): results and specifications "
+            "are in its record."
         )
     found = verify_release(out)
-    for said in found:
-        typer.echo(said)
+    for sentence in found:
+        typer.echo(sentence)
     if not found:
-        typer.echo(
-            f"{out}: everything is as it was written, and every decision comes out the same."
-        )
+        typer.echo(f"{out}: verified. No file has changed, and every decision is the same.")
     raise typer.Exit(CHANGED if found else 0)
 
 
@@ -154,7 +152,7 @@ def validate(
 ) -> None:
     """Validate the method by a protocol: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL.
 
-    10 and above, an error.
+    Exit codes of 10 and above are errors.
     """
     from scdiff.batches.protocol import FIGURES
     from scdiff.batches.validate import REPORT, validate_method
