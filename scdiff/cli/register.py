@@ -1,11 +1,19 @@
-"""Register finished runs in a history, for ``run --history`` and ``history add``."""
+"""Register runs and decisions in a history, for ``run``, ``release`` and ``history add``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_entry", "open_early", "register_run"]
+__all__ = [
+    "check_results",
+    "describe_entry",
+    "find_unregistered",
+    "open_early",
+    "register_decisions",
+    "register_run",
+]
 
 
 def open_early(url: str) -> None:
@@ -35,6 +43,52 @@ def register_run(url: str, out: Path, batch: str | None) -> str:
     run = read_folder(out)
     entry, new = open_history(url, create=True).add_run(run, Facts(batch=batch), again=True)
     return describe_entry(batch or run.name, entry, new)
+
+
+def check_results(url: str, results: Sequence[Path], batches: Sequence[str]) -> None:
+    """Raise an error if decisions on these results could not be registered.
+
+    Raises
+    ------
+    ScdiffError
+        If the history is missing, or does not have the runs.
+    """
+    from scdiff.batches import decisions
+    from scdiff.batches.history import open_history
+
+    decisions.check_results(open_history(url), results, batches)
+
+
+def register_decisions(url: str, out: Path, who: str | None) -> list[str]:
+    """Register all decisions in a folder; return a sentence about each entry.
+
+    Raises
+    ------
+    ScdiffError
+        If the history cannot be written, or does not have the runs.
+    """
+    from scdiff.batches import decisions
+    from scdiff.batches.history import open_history
+
+    entries = decisions.register_release(open_history(url), out, who=who)
+    return [
+        f"Decision: entry {entry.number} of the history, hash {entry.hash[:16]}."
+        for entry in entries
+    ]
+
+
+def find_unregistered(url: str, out: Path) -> list[str]:
+    """Return a sentence for each decision in a folder that the history does not have.
+
+    Raises
+    ------
+    ScdiffError
+        If the history is missing, or the record cannot be read.
+    """
+    from scdiff.batches import decisions
+    from scdiff.batches.history import open_history
+
+    return decisions.find_unregistered(open_history(url), out)
 
 
 def describe_entry(batch: str, entry: Any, new: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from scdiff.cli.app import Quiet, app
+from scdiff.cli.register import check_results, find_unregistered, register_decisions
 from scdiff.errors import ConfigError, ScdiffError
 
 __all__ = ["ERRORS_FROM", "release", "validate"]
@@ -91,6 +93,18 @@ def release(
             "--batch", help="Name of the batch, by default the name of the folder; repeatable."
         ),
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            envvar="SCDIFF_HISTORY",
+            help="Register every decision in this history of batches, e.g. sqlite:///batches.db; "
+            "with --verify, check that it has them.",
+        ),
+    ] = None,
+    who: Annotated[
+        str | None, typer.Option("--who", help="Name of the person, for the history.")
+    ] = None,
     *,
     verify: Annotated[
         bool,
@@ -104,21 +118,31 @@ def release(
     Exit codes of 10 and above are errors.
     """
     if verify:
-        _verify(out, [*(results or []), *(spec or [])])
+        _verify(out, history, [*(results or []), *(spec or [])])
     from scdiff.batches.release import PAGE, release_batches
 
+    if history is not None:
+        check_results(history, results or [], batch or [])
     decided = release_batches(results or [], spec or [], out, batches=batch or ())
-    for sheet in decided.sheets:
+    entries = register_decisions(history, out, who) if history is not None else []
+    _print_decisions(decided.sheets)
+    for sentence in entries:
+        typer.echo(sentence)
+    typer.echo(f"Page: {out / PAGE}")
+    raise typer.Exit(decided.exit_code)
+
+
+def _print_decisions(sheets: Sequence[Any]) -> None:
+    """Print each decision, with the lines that are not met."""
+    for sheet in sheets:
         typer.echo(f"{sheet.batch}: {sheet.decision} by {sheet.specification} {sheet.version}")
         for line in sheet.judgements:
             if line.decision not in ("PASS", "NOT MEASURED", "REPORTED"):
                 advice = f"; what would decide: {line.advice}" if line.advice else ""
                 typer.echo(f"  {line.title}: {line.decision}, {line.why}{advice}")
-    typer.echo(f"Page: {out / PAGE}")
-    raise typer.Exit(decided.exit_code)
 
 
-def _verify(out: Path, others: list[Any]) -> None:
+def _verify(out: Path, history: str | None, others: list[Any]) -> None:
     """Verify a decision and exit.
 
     Raises
@@ -130,14 +154,19 @@ def _verify(out: Path, others: list[Any]) -> None:
 
     if others:
         raise ConfigError(
-            "--verify takes only the folder of the decision (--out): results and specifications "
-            "are in its record."
+            "--verify takes only the folder of the decision (--out) and --history: results and "
+            "specifications are in its record."
         )
     found = verify_release(out)
+    if history is not None and not found:
+        found = find_unregistered(history, out)
     for sentence in found:
         typer.echo(sentence)
     if not found:
-        typer.echo(f"{out}: verified. No file has changed, and every decision is the same.")
+        registered = "" if history is None else " The history has these decisions."
+        typer.echo(
+            f"{out}: verified. No file has changed, and every decision is the same.{registered}"
+        )
     raise typer.Exit(CHANGED if found else 0)
 
 
