@@ -9,7 +9,8 @@ from scdiff.batches.baseline import Baseline
 __all__ = ["FEWEST_OF_EACH", "Comparison", "compare_processes"]
 
 FEWEST_OF_EACH = 3
-"""Minimum number of batches of each process: with fewer there is no test. Chosen, not tuned."""
+"""Minimum number of batches of each process: with fewer the test is refused. Chosen, not
+tuned."""
 
 
 @dataclass(frozen=True)

@@ -207,12 +207,56 @@ class History:
             If the run is unknown.
         """
         with database.alone(self.engine) as connection:
-            return append(
-                connection,
-                "decision",
-                {"run": _find_run(connection, batch), **decision},
-                recorded=times.now(),
-            )
+            row = {"run": _find_run(connection, batch), **decision}
+            return append(connection, "decision", row, recorded=times.now())
+
+    def add_decisions(
+        self,
+        decisions: Sequence[tuple[str, Mapping[str, str | None]]],
+        *,
+        fractions: Mapping[str, str],
+    ) -> list[Entry]:
+        """Append release decisions on the runs that were decided, all or none.
+
+        Parameters
+        ----------
+        decisions
+            Name of the batch and decision, as in :meth:`add_decision`.
+        fractions
+            SHA-256 of the decided ``fractions.csv``, by batch; the current run of each batch must
+            have the same one.
+
+        Raises
+        ------
+        UnknownNameError
+            If a batch has no run.
+        ConfigError
+            If the current run of a batch has another ``fractions.csv``.
+        """
+        recorded = times.now()
+        with database.alone(self.engine) as connection:
+            runs = {name: _match_run(connection, name, sha) for name, sha in fractions.items()}
+            return [
+                append(connection, "decision", {"run": runs[batch], **decision}, recorded=recorded)
+                for batch, decision in decisions
+            ]
+
+    def check_runs(self, fractions: Mapping[str, str]) -> None:
+        """Raise an error unless the current run of each batch has the given ``fractions.csv``.
+
+        Parameters
+        ----------
+        fractions
+            SHA-256 of ``fractions.csv``, by batch.
+
+        Raises
+        ------
+        ScdiffError
+            As :meth:`add_decisions`.
+        """
+        with database.reading(self.engine) as connection:
+            for batch, sha256 in fractions.items():
+                _match_run(connection, batch, sha256)
 
     def add_baseline(self, row: Mapping[str, Any]) -> tuple[Entry, int]:
         """Lock a baseline: append it as the next version of its name.
@@ -291,7 +335,7 @@ class History:
             return head_of(connection), find_faults(connection)
 
     def holds(self, hash_: str) -> int | None:
-        """Return the number of the entry with this hash; ``None`` if there is no such entry."""
+        """Return the number of the entry with this hash; ``None`` if it is missing."""
         with database.reading(self.engine) as connection:
             query = sa.select(ENTRIES.c.number).where(
                 ENTRIES.c.hash.startswith(hash_, autoescape=True)
@@ -432,12 +476,32 @@ def _find_run(connection: Connection, batch: str) -> int:
         and connection.execute(sa.select(RUNS.c.number).where(RUNS.c.number == int(batch))).scalar()
     ):
         return int(batch)
-    names = (
-        connection.execute(sa.select(RUNS.c.batch).distinct().order_by(RUNS.c.batch).limit(1000))
-        .scalars()
-        .all()
-    )
-    raise UnknownNameError(f"the history has no batch {batch!r}. {_suggest_batches(batch, names)}")
+    hint = _suggest_batches(batch, _list_batches(connection))
+    raise UnknownNameError(f"the history has no batch {batch!r}. {hint}")
+
+
+def _match_run(connection: Connection, batch: str, sha256: str) -> int:
+    """Return the entry number of the current run of a batch; raise if its numbers differ."""
+    run = _find_current_run(connection, batch)
+    if run is None:
+        raise UnknownNameError(
+            f"the history has no run of batch {batch!r}, so a decision cannot be registered. "
+            f"{_suggest_batches(batch, _list_batches(connection))} Register the run first with "
+            "`scdiff history add`."
+        )
+    if run["fractions_sha256"] != sha256:
+        raise ConfigError(
+            f"batch {batch!r}: the history has other numbers (entry {run['number']}) than the "
+            "folder of the result. Register this result first with `scdiff history add "
+            "--supersede`, or decide the registered one."
+        )
+    return int(run["number"])
+
+
+def _list_batches(connection: Connection) -> Sequence[str]:
+    """Return the names of up to 1,000 batches, for a hint."""
+    query = sa.select(RUNS.c.batch).distinct().order_by(RUNS.c.batch).limit(1000)
+    return connection.execute(query).scalars().all()
 
 
 def _suggest_batches(batch: str, names: Sequence[str]) -> str:

@@ -74,7 +74,7 @@ def find_blank_limit(values: Any, *, share: float = 0.95) -> Bounded:
     Raises
     ------
     InputError
-        If there are no blanks.
+        If ``values`` is empty.
 
     Source
     ------
@@ -122,7 +122,7 @@ def find_detection_limit(
     Raises
     ------
     InputError
-        If there are no levels, or a level is not above 0.
+        If ``levels`` is empty, or a level is not above 0.
 
     Source
     ------
@@ -252,7 +252,7 @@ def fit_profile(
     Raises
     ------
     InputError
-        If there are no levels.
+        If ``levels`` is empty.
 
     Source
     ------

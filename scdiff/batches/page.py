@@ -113,7 +113,7 @@ def _render_line(line: Judgement) -> dict[str, Any]:
 
 
 def _select_reason(line: Judgement) -> str:
-    """Return the reason if neither the other columns nor the advice show it."""
+    """Return the reason if the other columns and the advice do not show it."""
     shown = line.decision in ("PASS", "FAIL", "REPORTED") or line.advice
     return "" if shown else line.why
 

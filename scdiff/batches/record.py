@@ -122,7 +122,7 @@ class Release(BaseModel):
     specifications, results, sheets
         Specifications, results, and one sheet for each pair of them.
     replaces
-        SHA-256 of the earlier record in the folder; empty if there was no record.
+        SHA-256 of the earlier record in the folder; empty without one.
     """
 
     model_config = _STRICT

@@ -92,8 +92,8 @@ def _read_results(results: Sequence[Path], batches: Sequence[str]) -> list[Evide
     """Read the results; raise ConfigError if two have the same batch name."""
     if batches and len(batches) != len(results):
         raise ConfigError(
-            f"--batch is given {len(batches)} times for {len(results)} results: give one name for "
-            "each result, in the same order."
+            f"{len(batches)} names (--batch) for {len(results)} results: give one name for each "
+            "result, in the same order."
         )
     found = [
         read_evidence(Path(folder), batch=name)

@@ -21,7 +21,7 @@ PHASE = ("scdiff", "options", "specification", "chemistry")
 """Columns whose change starts a new phase, with control limits of its own."""
 
 LEAST_CALLED = 3
-"""Minimum number of called cells for a detection, as in the verdict of a run."""
+"""Minimum number of called cells for a detection: ``DETECTABLE_CALLS`` of the assay."""
 
 Z95 = 1.959964
 """Number of standard errors from the middle of a 95 % interval to its end."""

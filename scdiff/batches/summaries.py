@@ -95,7 +95,7 @@ def make_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def require_rows(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Return the rows; raise InputError if there are none.
+    """Return the rows; raise InputError if a table is empty.
 
     Raises
     ------

@@ -22,7 +22,7 @@
   const whole = (value) => Math.round(value).toLocaleString("en");
   const day = (text) => (text || "").replace("T", " ").replace("Z", " UTC");
 
-  /* What a point says, on hover and in its label. */
+  /* Text of a point, on hover and in its label. */
   const valueOf = (one, i) => {
     if (one.kind[i] === "measured") return `${share(one.value[i])} (95 % interval ${digits(100 * one.low[i])}-${share(one.high[i])})`;
     return one.kind[i] === "bound" ? `not detected, at most ${share(one.bound[i])}` : "no number";
@@ -35,8 +35,8 @@
     if (one.kind[i] === "measured") add("score", known(one.score[i]) ? `${fixed(one.score[i])} SD` : null);
     add("analysed", day(one.analysed[i]));
     for (const name of ["role", "donor", "passage", "operator", "chemistry"]) add(name, one[name][i]);
-    add("baseline", `${one.baseline[i]}${one.in_baseline[i] ? " (in it)" : ""}`);
-    add("breaks", one.rules[i].join(", "));
+    add("baseline", `${one.baseline[i]}${one.in_baseline[i] ? " (part of it)" : ""}`);
+    add("violates", one.rules[i].join(", "));
     for (const note of one.notes[i]) lines.push(`note: ${note}`);
     add("decision", one.decision[i]);
     return lines;
@@ -55,14 +55,14 @@
   };
   const hideTip = () => { tip.hidden = true; };
 
-  /* Scales: fractions on the logit, scores as they are. */
+  /* Scales: fractions on the logit, scores linear. */
   const logit = (value) => Math.log(value / (1 - value));
   const TICKS = [1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 0.99, 0.999];
   const scaleOf = (chart, values, limits) => {
     const put = chart.scale === "share" ? (value) => logit(Math.min(1 - 1e-9, Math.max(1e-9, value))) : (value) => value;
     let low = Infinity, high = -Infinity;
     for (const place of values.filter(known).map(put)) { low = Math.min(low, place); high = Math.max(high, place); }
-    const reach = 0.6 * Math.max(high - low, 1); /* limits far from every value would flatten the values */
+    const reach = 0.6 * Math.max(high - low, 1); /* limits far from all values would compress the values */
     const edges = limits.filter(known).map(put), near = [low - reach, high + reach];
     for (const place of edges) if (low > high || chart.scale !== "share" || (place >= near[0] && place <= near[1])) { low = Math.min(low, place); high = Math.max(high, place); }
     if (low > high) { low = put(chart.scale === "share" ? 0.001 : -3); high = put(chart.scale === "share" ? 0.1 : 3); }
@@ -117,7 +117,7 @@
       make("text", { x: Math.min(px(shown[k]), width - right), y: height - bottom + 17, "text-anchor": anchor }, svg).textContent = text;
     }
 
-    /* Limits as steps, broken where a phase ends or there are none. */
+    /* Limits as steps, with a gap between phases and without limits. */
     for (const line of chart.lines) {
       let path = "", open = false, phase = null;
       for (const i of shown) {
@@ -154,10 +154,10 @@
       if (path) make("path", { d: path, class: "line joined" }, svg);
     }
 
-    /* Points: each a link to its report; above some number, marks without links, and a click still opens the report. */
+    /* Points: each links to its report. Above MOST_LINKS points a click opens the report instead. */
     const size = Math.max(1.6, Math.min(4.2, step * 0.42)), links = shown.length <= MOST_LINKS, marks = new Map();
     for (const i of shown) {
-      const rules = one.rules[i].filter((rule) => chart.rules.includes(rule) && rule !== "1-2s"); /* a warning is no alarm */
+      const rules = one.rules[i].filter((rule) => chart.rules.includes(rule) && rule !== "1-2s"); /* a warning is not an alarm */
       const look = `${one.in_baseline[i] ? "base " : ""}${rules.length ? (one.notes[i].length ? "noted" : "alarm") : ""}`;
       const bounded = chart.bound && one.kind[i] === "bound";
       let value = bounded ? one[chart.bound][i] : one[chart.y][i];
@@ -226,7 +226,7 @@
   });
   addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 
-  /* The table: the latest first, filtered, some rows at a time. */
+  /* The table: latest first, filtered, in portions of rows. */
   const COLUMNS = ["batch", "analysed", "role", "donor", "passage", "cells", "value", "verdict", "score", "signals", "decision", "scdiff"];
   if (!Object.values(data.series).some((one) => one.decision.some(known))) COLUMNS.splice(COLUMNS.indexOf("decision"), 1);
   const NUMBERS = new Set(["passage", "cells", "value", "score"]);

@@ -122,8 +122,8 @@ def status_of(trend: Trend) -> tuple[str, str]:
         return "no limits yet", f"{few}, or too few of them are detected."
     if last.locked is None:
         until = f"The limits are provisional until {FEWEST} batches are locked as a baseline."
-        return "provisional", f"No rule violation is without a note. {until}"
-    return "in control", f"No rule violation is without a note. Baseline: {last.name}."
+        return "provisional", f"No signal needs a note. {until}"
+    return "in control", f"No signal needs a note. Baseline: {last.name}."
 
 
 def _count_open_signals(signals: pd.DataFrame) -> str:

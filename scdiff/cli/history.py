@@ -17,15 +17,17 @@ __all__ = ["History", "add", "export", "list_runs", "note", "trend", "verify"]
 commands = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Keep the runs of all batches in one history that cannot be changed unseen.",
+    help="Keep the runs of all batches in one history that detects every change.",
 )
 app.add_typer(commands, name="history")
 
-URL = "URL of SQLAlchemy: sqlite:///batches.db, postgresql+psycopg://user@host/name."
+URL = "Database of the history: sqlite:///batches.db, postgresql+psycopg://user@host/name."
+"""Help text of ``--history``."""
+
 History = Annotated[str, typer.Option("--history", envvar="SCDIFF_HISTORY", help=URL)]
 Batch = Annotated[
     str | None,
-    typer.Option("--batch", help="Name of the batch; that of the folder where not given."),
+    typer.Option("--batch", help="Name of the batch; by default the name of the folder."),
 ]
 Who = Annotated[str, typer.Option("--who", help="Name of the person.")]
 
@@ -47,33 +49,37 @@ def add(
     operator: Annotated[str | None, typer.Option("--operator")] = None,
     lot: Annotated[
         list[str] | None,
-        typer.Option("--lot", help="Lot of a reagent, as in --lot medium=A123; repeatable."),
+        typer.Option("--lot", help="Lot of a reagent, e.g. --lot medium=A123; repeatable."),
     ] = None,
     chemistry: Annotated[
-        str | None, typer.Option("--chemistry", help='Of the library, as in "10x 3\' v3.1".')
+        str | None,
+        typer.Option("--chemistry", help='Chemistry of the library, e.g. "10x 3\' v3.1".'),
     ] = None,
     specification: Annotated[
-        str | None, typer.Option("--specification", help="Name and version, as in isct@1.")
+        str | None, typer.Option("--specification", help="Name and version, e.g. isct@1.")
     ] = None,
     collected: Annotated[
         str | None,
-        typer.Option("--collected", help="When the cells were collected: ISO 8601 with zone."),
+        typer.Option("--collected", help="Time of collection: ISO 8601 with time zone."),
     ] = None,
     analysed: Annotated[
         str | None,
         typer.Option(
-            "--analysed", help="When they were analysed: ISO 8601 with zone; now where not given."
+            "--analysed", help="Time of analysis: ISO 8601 with time zone; by default now."
         ),
     ] = None,
     supersede: Annotated[
-        str | None, typer.Option("--supersede", help="Why this run replaces the one of its batch.")
+        str | None,
+        typer.Option(
+            "--supersede", help="Reason why this run replaces the earlier run of its batch."
+        ),
     ] = None,
 ) -> None:
-    """Register finished runs with what their folders do not say."""
+    """Register finished runs, with facts that their folders do not contain."""
     from scdiff.batches.folder import read_folder
     from scdiff.batches.history import Facts, open_history
 
-    _check_one(batch, results)
+    _check_name(batch, results)
     facts = Facts(
         batch,
         role,
@@ -81,7 +87,7 @@ def add(
         passage,
         culture_day,
         operator,
-        _lots(lot),
+        _parse_lots(lot),
         chemistry,
         specification,
         collected,
@@ -96,22 +102,22 @@ def add(
         typer.echo(describe_entry(facts.batch or run.name, entry, new))
 
 
-def _check_one(batch: str | None, results: list[Path]) -> None:
-    """Refuse one name for several folders."""
+def _check_name(batch: str | None, results: list[Path]) -> None:
+    """Raise ConfigError if one name is given for several folders."""
     if batch is not None and len(results) > 1:
         raise ConfigError(
-            f"--batch {batch!r} names one batch, but {len(results)} folders are given."
+            f"--batch {batch!r} names one batch, but there are {len(results)} folders. Add them "
+            "one by one."
         )
 
 
-def _lots(texts: list[str] | None) -> dict[str, str]:
-    """Read ``reagent=lot``."""
+def _parse_lots(texts: list[str] | None) -> dict[str, str]:
+    """Parse ``reagent=lot`` texts."""
     pairs = [text.partition("=") for text in texts or []]
     for name, equals, value in pairs:
         if not (name.strip() and equals and value.strip()):
             raise ConfigError(
-                f"--lot {name + equals + value!r}: write it as reagent=lot, as in --lot "
-                "medium=A123."
+                f"--lot {name + equals + value!r}: write it as reagent=lot, e.g. --lot medium=A123."
             )
     return {name.strip(): value.strip() for name, _, value in pairs}
 
@@ -119,12 +125,14 @@ def _lots(texts: list[str] | None) -> dict[str, str]:
 @commands.command("list")
 def list_runs(
     history: History,
-    last: Annotated[int, typer.Option("--last", min=1, help="So many of the latest runs.")] = 50,
+    last: Annotated[
+        int, typer.Option("--last", min=1, help="Number of the latest runs to show.")
+    ] = 50,
     superseded: Annotated[
-        bool, typer.Option("--superseded", help="Also runs that a later one replaced.")
+        bool, typer.Option("--superseded", help="Also show superseded runs.")
     ] = False,
 ) -> None:
-    """List the runs with the main read-out of each."""
+    """List the latest runs with their main read-out."""
     from scdiff.batches.history import open_history
     from scdiff.batches.listing import list_rows
 
@@ -140,18 +148,18 @@ def note(
     batch: Annotated[
         str, typer.Option("--batch", help="Name of the batch, or number of its entry.")
     ],
-    cause: Annotated[str, typer.Option("--cause", help="What was found to be the cause.")],
-    action: Annotated[str, typer.Option("--action", help="What was done.")],
+    cause: Annotated[str, typer.Option("--cause", help="Cause that was found.")],
+    action: Annotated[str, typer.Option("--action", help="Action that was taken.")],
     who: Who,
     chart: Annotated[
         str | None,
-        typer.Option("--chart", help="assay or process, where the note answers a broken rule."),
+        typer.Option("--chart", help="assay or process, if the note answers a rule violation."),
     ] = None,
     rule: Annotated[
-        str | None, typer.Option("--rule", help="The broken rule, as in 1-3s, ewma, cusum.")
+        str | None, typer.Option("--rule", help="The violated rule, e.g. 1-3s, ewma, cusum.")
     ] = None,
 ) -> None:
-    """Append a note on a batch, such as the answer to a broken rule."""
+    """Append a note on a batch, e.g. the answer to a rule violation."""
     from scdiff.batches.history import open_history
     from scdiff.batches.signals import check_rule
 
@@ -166,7 +174,7 @@ def export(
     history: History,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the tables.")],
 ) -> None:
-    """Write every row of the history as CSV, and the chain."""
+    """Write all rows of the history and the hash chain as CSV files."""
     from scdiff.batches.history import open_history
     from scdiff.batches.listing import write_export
 
@@ -179,28 +187,26 @@ def verify(
     history: History,
     head: Annotated[
         str | None,
-        typer.Option(
-            "--head", help="Hash that was written down before; it must still be in the chain."
-        ),
+        typer.Option("--head", help="Hash that you noted before; it must still be in the chain."),
     ] = None,
 ) -> None:
-    """Recompute the hash of every row; name each that was changed, removed or moved."""
+    """Recompute the hash of every row; list rows that were changed, removed or moved."""
     from scdiff.batches.history import open_history
 
     opened = open_history(history)
     last, faults = opened.verify()
     _refuse_faults(last, faults)
     if head is not None:
-        typer.echo(f"The hash that was noted is that of row {_row_of(opened, head)}.")
+        typer.echo(f"The noted hash is the hash of row {_find_row(opened, head)}.")
     rows = "1 row" if last.number == 1 else f"{last.number:,} rows"
     typer.echo(
-        f"Verified: {rows}. Head {last.hash}; note it outside the history to prove that nobody "
-        "rewrote it."
+        f"Verified: {rows}. Head {last.hash}. Note this hash outside the history; --head then "
+        "proves that nobody rewrote the history."
     )
 
 
 def _refuse_faults(last: Any, faults: Sequence[Any]) -> None:
-    """Say each fault, then fail, if there is any."""
+    """Print each fault; raise InputError if there is a fault."""
     for fault in faults:
         typer.echo(fault.sentence)
     if faults:
@@ -208,12 +214,12 @@ def _refuse_faults(last: Any, faults: Sequence[Any]) -> None:
         raise InputError(f"the history does not verify: {several} in {last.number:,} rows.")
 
 
-def _row_of(opened: Any, head: str) -> int:
-    """Find the row of a hash that was noted."""
+def _find_row(opened: Any, head: str) -> int:
+    """Return the row number of a noted hash; raise InputError if it is missing."""
     found = opened.holds(head)
     if found is None:
         raise InputError(
-            f"--head {head}: no row has this hash, so the history was rewritten since."
+            f"--head {head}: no row has this hash, so the history was rewritten after you noted it."
         )
     return int(found)
 
@@ -239,38 +245,41 @@ def trend(
     change: Annotated[
         str | None,
         typer.Option(
-            "--change", help="First batch of a changed process, compared with those before."
+            "--change",
+            help="First batch after a process change; compare it and later with earlier ones.",
         ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
-            "--margin", help="Ratio of odds that does not matter, as in 1.5; for --change."
+            "--margin", help="Equivalence margin for --change: a ratio of odds above 1, e.g. 1.5."
         ),
     ] = None,
     lock: Annotated[
         str | None,
         typer.Option(
-            "--lock", help="Lock the newest phase as baseline of this name (20 batches or more)."
+            "--lock",
+            help="Lock the newest phase as a baseline with this name (20 batches or more).",
         ),
     ] = None,
     chart: Annotated[
-        str, typer.Option("--chart", help="Chart whose baseline is locked: process or assay.")
+        str, typer.Option("--chart", help="Chart of the locked baseline: process or assay.")
     ] = "process",
     until: Annotated[
         str | None,
         typer.Option(
             "--until",
-            help="Last batch of the baseline that is locked; the last of the newest phase where "
-            "not given.",
+            help="Last batch of the locked baseline; by default the last one of the newest phase.",
         ),
     ] = None,
-    who: Annotated[str, typer.Option("--who", help="Who locks the baseline.")] = "",
+    who: Annotated[
+        str, typer.Option("--who", help="Name of the person who locks the baseline.")
+    ] = "",
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Why a locked baseline gets a new version.")
+        str | None, typer.Option("--reason", help="Reason for a new version of a locked baseline.")
     ] = None,
 ) -> None:
-    """Draw the control charts of assay and process, and the page over all batches."""
+    """Draw the control charts of assay and process on one page over all batches."""
     from scdiff.batches.history import open_history
     from scdiff.batches.signals import check_rule
     from scdiff.batches.trend import compute_trend, lock_baseline, write_trend
@@ -291,7 +300,7 @@ def trend(
         )
         typer.echo(
             f"Baseline {lock} version {version} is locked: entry {entry}, {baseline.n_detected} "
-            "batches detected."
+            "detected batches."
         )
     found = compute_trend(
         opened,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,40 +11,38 @@ import typer
 from typer.core import TyperCommand
 
 from scdiff.cli.app import Quiet, app
+from scdiff.cli.register import check_results, find_unregistered, register_decisions
 from scdiff.errors import ConfigError, ScdiffError
 
 __all__ = ["ERRORS_FROM", "release", "validate"]
 
 ERRORS_FROM = 10
-"""Exit codes 0 to 3 are decisions here, so an error has 10 more than elsewhere.
-
-12 for bad options, 13 for bad data.
-"""
+"""Offset of the exit codes of errors, because 0 to 3 are decisions: 12 options, 13 data."""
 
 CHANGED = 4
-"""Exit code of ``--verify`` where anything changed."""
+"""Exit code of ``--verify`` if anything changed."""
 
 CRASHED, INTERRUPTED = 70, 130
-"""A fault of scdiff itself would end with 1, which is FAIL here."""
+"""Exit codes of a fault of scdiff (usually 1, which is FAIL here) and of Ctrl-C."""
 
 
 _USAGE: Any = typer.BadParameter.__mro__[1]
-"""UsageError of the click that typer brings."""
+"""UsageError of the click version that typer uses."""
 
 
 class _NoDecision:
-    """Ends the command with a code of its own where scdiff itself is at fault.
+    """End the command with its own exit code if scdiff itself has a fault.
 
-    The traceback is printed as ever.
+    The traceback is printed as usual.
     """
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Do nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        """Print what went wrong."""
+        """Print the traceback of an unexpected error, and exit."""
         expected = (ScdiffError, typer.Exit, *typer.BadParameter.__mro__[1:3])
         if isinstance(error, Exception) and not isinstance(error, expected):
             traceback.print_exception(error)
@@ -51,10 +50,10 @@ class _NoDecision:
 
 
 class _DecisionCommand(TyperCommand):
-    """A command whose exit code is a decision: errors have codes of their own."""
+    """A command whose exit code is a decision; errors have other exit codes."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        """Read the words of the command line; a usage error must not look like a decision."""
+        """Parse the command line; a usage error must not look like a decision."""
         try:
             return super().make_context(*args, **options)
         except _USAGE as error:
@@ -91,35 +90,60 @@ def release(
     batch: Annotated[
         list[str] | None,
         typer.Option(
-            "--batch", help="Name of the batch, that of its folder if not given; repeatable."
+            "--batch", help="Name of the batch, by default the name of the folder; repeatable."
         ),
+    ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            envvar="SCDIFF_HISTORY",
+            help="Register every decision in this history of batches, e.g. sqlite:///batches.db; "
+            "with --verify, check that it has them.",
+        ),
+    ] = None,
+    who: Annotated[
+        str | None, typer.Option("--who", help="Name of the person, for the history.")
     ] = None,
     *,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Decide again from the tables; say what changed since.")
+        bool,
+        typer.Option(
+            "--verify", help="Repeat the decision from the tables, and list what changed."
+        ),
     ] = False,
 ) -> None:
-    """Judge results by a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID.
+    """Decide results against a specification: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL, 3 INVALID.
 
-    10 and above, an error.
+    Exit codes of 10 and above are errors.
     """
     if verify:
-        _verify(out, [*(results or []), *(spec or [])])
+        _verify(out, history, [*(results or []), *(spec or [])])
     from scdiff.batches.release import PAGE, release_batches
 
+    if history is not None:
+        check_results(history, results or [], batch or [])
     decided = release_batches(results or [], spec or [], out, batches=batch or ())
-    for sheet in decided.sheets:
+    entries = register_decisions(history, out, who) if history is not None else []
+    _print_decisions(decided.sheets)
+    for sentence in entries:
+        typer.echo(sentence)
+    typer.echo(f"Page: {out / PAGE}")
+    raise typer.Exit(decided.exit_code)
+
+
+def _print_decisions(sheets: Sequence[Any]) -> None:
+    """Print each decision, with the lines that are not met."""
+    for sheet in sheets:
         typer.echo(f"{sheet.batch}: {sheet.decision} by {sheet.specification} {sheet.version}")
         for line in sheet.judgements:
             if line.decision not in ("PASS", "NOT MEASURED", "REPORTED"):
                 advice = f"; what would decide: {line.advice}" if line.advice else ""
                 typer.echo(f"  {line.title}: {line.decision}, {line.why}{advice}")
-    typer.echo(f"Page: {out / PAGE}")
-    raise typer.Exit(decided.exit_code)
 
 
-def _verify(out: Path, others: list[Any]) -> None:
-    """Verify a decision and stop.
+def _verify(out: Path, history: str | None, others: list[Any]) -> None:
+    """Verify a decision and exit.
 
     Raises
     ------
@@ -130,15 +154,18 @@ def _verify(out: Path, others: list[Any]) -> None:
 
     if others:
         raise ConfigError(
-            "--verify takes the folder of the decision (--out) and nothing else: results and "
-            "specification are in its record."
+            "--verify takes only the folder of the decision (--out) and --history: results and "
+            "specifications are in its record."
         )
     found = verify_release(out)
-    for said in found:
-        typer.echo(said)
+    if history is not None and not found:
+        found = find_unregistered(history, out)
+    for sentence in found:
+        typer.echo(sentence)
     if not found:
+        registered = "" if history is None else " The history has these decisions."
         typer.echo(
-            f"{out}: everything is as it was written, and every decision comes out the same."
+            f"{out}: verified. No file has changed, and every decision is the same.{registered}"
         )
     raise typer.Exit(CHANGED if found else 0)
 
@@ -154,7 +181,7 @@ def validate(
 ) -> None:
     """Validate the method by a protocol: exit code 0 PASS, 1 FAIL, 2 CANNOT TELL.
 
-    10 and above, an error.
+    Exit codes of 10 and above are errors.
     """
     from scdiff.batches.protocol import FIGURES
     from scdiff.batches.validate import REPORT, validate_method

@@ -134,7 +134,7 @@ NAMED = {
     "row removed": "entry 3 .run.: its row was removed",
     "read-out removed": "entry 3 .*a read-out was added or removed",
     "end removed": "entry 8 is missing: a row was removed from the end",
-    "head moved": "entry 7 is not the one that was written last",
+    "head moved": "entry 7 is not the entry that was written last",
     "describe_entry": "row 50 of scdiff_notes has no entry",
 }
 

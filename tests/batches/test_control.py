@@ -215,9 +215,9 @@ def test_readouts_are_found_by_name(filled):
 def test_rules_are_checked():
     check_rule("process", "ewma")
     check_rule("assay", "10x")
-    with pytest.raises(UnknownNameError, match="the chart of the process has no such rule"):
+    with pytest.raises(UnknownNameError, match="the process chart does not have this rule"):
         check_rule("process", "10x")
     with pytest.raises(UnknownNameError, match="Did you mean 'process'"):
         check_rule("proces", None)
-    with pytest.raises(ConfigError, match="say with --chart"):
+    with pytest.raises(ConfigError, match="needs its chart: give --chart"):
         check_rule(None, "ewma")

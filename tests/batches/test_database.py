@@ -42,11 +42,11 @@ def test_a_history_that_is_not_there_is_only_made_where_asked_for(tmp_path, post
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("batches.db", "as the URL of a database"),
+        ("batches.db", "this is not the URL of a database"),
         ("mysql://a/b", "mysql is not supported"),
         ("nonsense://a/b", "unknown kind of database"),
-        ("sqlite://", "in memory would be lost"),
-        ("sqlite:///:memory:", "in memory would be lost"),
+        ("sqlite://", "in memory is lost"),
+        ("sqlite:///:memory:", "in memory is lost"),
     ],
 )
 def test_a_url_that_cannot_be_is_refused(url, sentence):
@@ -116,7 +116,9 @@ def test_a_foreign_postgresql_database_stays_as_it_is(postgres):
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"client_encoding": "utf8"})
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE albums (name TEXT)"))
-    with pytest.raises(InputError, match="holds the table 'albums' and is not a history of scdiff"):
+    with pytest.raises(
+        InputError, match="has the table 'albums', so it is not a history of scdiff"
+    ):
         open_history(url, create=True)
     assert sa.inspect(engine).get_table_names() == ["albums"]
 

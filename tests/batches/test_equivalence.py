@@ -82,10 +82,10 @@ def test_at_the_margin_five_percent_are_called_equivalent():
 def test_too_few_batches_an_unknown_one_and_no_margin_are_refused():
     generator = np.random.default_rng(2)
     table = points(draw(generator, 5), draw(generator, 2))
-    with pytest.raises(InputError, match="5 and 2 batches before and since are too few"):
+    with pytest.raises(InputError, match="5 and 2 batches before and after the change are too few"):
         compare_at(table, "B6", 1.5)
     with pytest.raises(
-        UnknownNameError, match=r"no such product batch in the chart. Did you mean 'B6'"
+        UnknownNameError, match=r"the process chart does not have this batch. Did you mean 'B6'"
     ):
         compare_at(table, "B66", 1.5)
     for margin in (None, 1.0, 0.5, float("nan")):

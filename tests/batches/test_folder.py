@@ -90,8 +90,8 @@ def test_only_options_that_change_a_number_change_the_method(folder):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("report.html", None, "there is no report.html"),
-        ("tables/fractions.csv", None, "there is no tables/fractions.csv"),
+        ("report.html", None, "report.html is missing"),
+        ("tables/fractions.csv", None, "tables/fractions.csv is missing"),
         ("tables/fractions.csv", "", "cannot be read as a table"),
         ("tables/fractions.csv", f"{HEADER}\n", "has no row"),
         ("tables/fractions.csv", "a,b\n1,2\n", "column 'program' is missing"),
@@ -103,7 +103,7 @@ def test_only_options_that_change_a_number_change_the_method(folder):
         (
             "tables/fractions.csv",
             f"{HEADER}\n{ROW.replace('0.035', 'many')}\n",
-            "column 'prevalence' holds 'many', not a number",
+            "column 'prevalence' contains 'many', which is not a number",
         ),
         ("versions.yml", "a: [", "cannot be read"),
         ("result.h5ad", "text", "cannot be read as the result.h5ad"),
@@ -117,7 +117,7 @@ def test_a_damaged_folder_is_refused(folder, name, text, sentence):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"there is no report.html"):
+    with pytest.raises(InputError, match=r"report\.html is missing"):
         read_folder(tmp_path / "none")
 
 

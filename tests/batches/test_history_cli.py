@@ -100,8 +100,8 @@ def test_the_path_of_a_qc_lead(url, result, tmp_path, capsys):
         == 0
     )
     out = capsys.readouterr().out
-    assert "Baseline first version 1 is locked: entry 24, 22 batches detected." in out
-    assert "for a note" in out
+    assert "Baseline first version 1 is locked: entry 24, 22 detected batches." in out
+    assert "signals need a note" in out
     for rule in ("1-3s", "range", "ewma", "cusum"):
         note = ("--cause", "wrong lot", "--action", "discarded", "--who", "A. Muster")
         assert (
@@ -121,7 +121,7 @@ def test_the_path_of_a_qc_lead(url, result, tmp_path, capsys):
             == 0
         )
     assert run("trend", "--history", url, "--out", tmp_path / "page") == 0
-    assert "No rule is broken without a note. Baseline: first version 1." in capsys.readouterr().out
+    assert "No signal needs a note. Baseline: first version 1." in capsys.readouterr().out
     assert run("history", "export", "--history", url, "--out", tmp_path / "export") == 0
     assert len(list(csv.DictReader((tmp_path / "export" / "runs.csv").open()))) == 23
     capsys.readouterr()
@@ -169,13 +169,13 @@ def test_the_url_may_be_a_variable(url, result, monkeypatch, capsys):
             3,
             "the history is missing",
         ),
-        (("history", "add", "nowhere"), 3, "there is no report.html"),
+        (("history", "add", "nowhere"), 3, "report.html is missing"),
         (("history", "add", "nowhere", "--role", "batsch"), 2, "Did you mean 'batch'"),
         (("history", "add", "nowhere", "--lot", "medium"), 2, "write it as reagent=lot"),
         (
             ("history", "add", "a", "b", "--batch", "B"),
             2,
-            "names one batch, but 2 folders are given",
+            "names one batch, but there are 2 folders",
         ),
         (
             (
@@ -193,7 +193,7 @@ def test_the_url_may_be_a_variable(url, result, monkeypatch, capsys):
                 "1-3s",
             ),
             2,
-            "say with --chart",
+            "needs its chart: give --chart",
         ),
         (("trend", "--chart", "assays"), 2, "Did you mean 'assay'"),
     ],
@@ -214,7 +214,7 @@ def test_a_run_registers_itself(url, tmp_path, capsys, monkeypatch):
 
     seen = []
 
-    def pretend(options, out, start, quiet, *, where):
+    def pretend(options, out, start, quiet, *, where, status):
         seen.append((tmp_path / "batches.db").is_file())
         (out / "tables").mkdir(parents=True, exist_ok=True)
         (out / "report.html").write_text("<html>")

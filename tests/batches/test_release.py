@@ -151,7 +151,11 @@ def test_what_would_decide_comes_from_the_plan(make_result, spec_file, tmp_path)
             "tables/fraction.csv/lod",
             "Did you mean 'fractions.csv'",
         ),
-        ("pancreatic_progenitor/progenitor_like", "progenitor_like", "is not programme"),
+        (
+            "pancreatic_progenitor/progenitor_like",
+            "progenitor_like",
+            "is not valid. Write programme",
+        ),
         ("qc/cells", "qc/cell", "Did you mean 'cells'"),
         ("title: Positive cells", "title: Positive cells, sample: al", "Did you mean 'all'"),
     ],
@@ -166,7 +170,7 @@ def test_unknown_read_outs_are_refused_and_nothing_is_judged(
 
 def test_a_unit_that_does_not_fit_is_refused(make_result, spec_file, tmp_path) -> None:
     with pytest.raises(
-        ConfigError, match=r"qc/cells is no figure in 'UMI'\. Units that fit: cells"
+        ConfigError, match=r"qc/cells cannot have the unit 'UMI'\. Allowed units: cells"
     ):
         release_batches(
             [make_result("lot")], [spec_file("unit: cells", "unit: UMI")], tmp_path / "out"
@@ -229,13 +233,15 @@ def test_another_version_is_judged_only_with_the_same_layout(
     make_result, spec_file, tmp_path
 ) -> None:
     release_batches([make_result("old", version="0.0.9")], [spec_file()], tmp_path / "out")
-    assert "The result was made by scdiff 0.0.9" in (tmp_path / "out" / "release.html").read_text()
+    assert (
+        "The result was written by scdiff 0.0.9" in (tmp_path / "out" / "release.html").read_text()
+    )
     foreign = make_result("foreign", version="9.0")
     path = foreign / "tables" / "fractions.csv"
     path.write_text(path.read_text().replace("prevalence,", "proportion,"))
     with pytest.raises(
         InputError,
-        match=f"column 9 is 'proportion', but scdiff {__version__} reads 'prevalence'.*made by scdiff 9.0",
+        match=f"column 9 is 'proportion', but scdiff {__version__} needs 'prevalence'.*written by scdiff 9.0",
     ):
         release_batches([foreign], [spec_file()], tmp_path / "out2")
 
@@ -255,7 +261,7 @@ def test_several_results_and_specifications(make_result, spec_file, tmp_path) ->
     assert [sheet.batch for sheet in named.sheets] == ["x", "y"]
     with pytest.raises(ConfigError, match="two results have the batch name 'good'"):
         release_batches([good, good], [spec_file()], tmp_path / "out")
-    with pytest.raises(ConfigError, match="1 batch names are given for 2 results"):
+    with pytest.raises(ConfigError, match=r"1 names .--batch. for 2 results"):
         release_batches([good, bad], [spec_file()], tmp_path / "out", batches=["x"])
 
 
@@ -280,8 +286,8 @@ def test_a_changed_specification_of_the_same_version_is_refused_in_the_same_fold
         (["{lot}"], 12, "and one specification"),
         (["{lot}", "--spec", "isctt"], 12, "Did you mean 'isct'"),
         (["{lot}", "--spce", "isct"], 12, "No such option"),
-        (["{lot}", "--verify"], 12, "--verify takes the folder"),
-        (["--verify"], 13, "holds no release.json"),
+        (["{lot}", "--verify"], 12, "--verify takes only the folder"),
+        (["--verify"], 13, "release.json is missing"),
     ],
 )
 def test_errors_have_codes_of_their_own(make_result, tmp_path, capsys, words, code, said) -> None:

@@ -34,7 +34,7 @@ def test_isct_says_what_stands_in_and_what_is_not_measured() -> None:
     assert {limit for name, limit in limits.items() if name not in ("cd73", "cd90", "cd105")} == {
         (None, 2.0)
     }
-    assert any("stand in for surface proteins" in note for note in content.notes)
+    assert any("replace the surface proteins" in note for note in content.notes)
     assert {"Adherence to plastic", "Surface proteins"} <= {
         entry.what for entry in content.not_measured
     }
@@ -54,11 +54,11 @@ def test_the_wj_msc_release_has_its_published_limits() -> None:
     [
         ('unit: "%"', 'unit: "percent"', "unknown unit 'percent'"),
         ("unit: cells", "unit: cels", "Did you mean 'cells'"),
-        ("at_least: 2", "at_least: 200", "200 % is not between none and all cells"),
+        ("at_least: 2", "at_least: 200", "200 % is outside 0 to 100 % of the cells"),
         ("at_least: 2", "at_leest: 2", "Did you mean 'at_least'"),
         ("at_least: 2, ", "", "give at_least or at_most"),
         ("at_least: 2", "at_least: 3, at_most: 2", "is above at_most"),
-        ("id: positive", "id: cells", "two lines share the id 'cells'"),
+        ("id: positive", "id: cells", "two lines have the id 'cells'"),
         ('version: "1"', "version: 1", 'version: "1"'),
         (
             "title: Positive cells",
@@ -80,10 +80,10 @@ def test_unknown_names_and_texts_are_refused(tmp_path) -> None:
         load_specification(tmp_path / "none.yaml")
     path = tmp_path / "list.yaml"
     path.write_text("- a\n")
-    with pytest.raises(ConfigError, match="is a mapping"):
+    with pytest.raises(ConfigError, match="must be a mapping"):
         load_specification(path)
     path.write_bytes(b"\xff\xfe\x00: [")
-    with pytest.raises(ConfigError, match="is not a YAML text"):
+    with pytest.raises(ConfigError, match="not a YAML file"):
         load_specification(path)
 
 
@@ -95,7 +95,7 @@ def test_same_version_and_other_content_is_refused(spec_file, tmp_path) -> None:
     refuse_double([first, first])
     with pytest.raises(ConfigError, match="same name and version"):
         refuse_double([first, second])
-    with pytest.raises(ConfigError, match="in the folder already"):
+    with pytest.raises(ConfigError, match="the earlier decision in the folder"):
         refuse_double([first], {"yield 1": "0" * 64})
     copy = tmp_path / "isct.yaml"
     copy.write_bytes(load_specification("isct").data.replace(b"at_least: 95", b"at_least: 90"))

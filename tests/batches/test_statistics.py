@@ -93,7 +93,7 @@ def test_components_of_little_are_refused_or_zero() -> None:
     }
     with pytest.raises(InputError, match="three or more"):
         fit_components([1.0, np.nan, 2.0], {})
-    with pytest.raises(InputError, match="'day' has 2 labels for 3"):
+    with pytest.raises(InputError, match="'day' has 2 labels, but there are 3"):
         fit_components([1.0, 2.0, 3.0], {"day": [1, 2]})
 
 
@@ -227,5 +227,5 @@ def test_bland_altman_by_hand() -> None:
     assert found.mean_interval == pytest.approx((0.5 - 0.6496, 0.5 + 0.6496), abs=1e-3)
     with pytest.raises(InputError, match="4 or more pairs"):
         compare_differences([1, 2], [1, 2])
-    with pytest.raises(InputError, match="samples that differ"):
+    with pytest.raises(InputError, match="samples with different values"):
         fit_deming([1, 1, 1, 1], [1, 2, 3, 4])

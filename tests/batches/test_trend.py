@@ -63,10 +63,10 @@ def test_a_baseline_is_named_versioned_and_locked(steady):
     trend = compute_trend(steady)
     assert status_of(trend) == (
         "in control",
-        "No rule is broken without a note. Baseline: B version 1.",
+        "No signal needs a note. Baseline: B version 1.",
     )
     assert trend.points.loc[trend.points["chart"] == "process", "in_baseline"].all()
-    with pytest.raises(ConfigError, match=r"'B' is locked as version 1. Say with --reason"):
+    with pytest.raises(ConfigError, match=r"'B' is already locked as version 1. Give the reason"):
         lock_baseline(steady, "B", who="A")
     assert lock_baseline(steady, "B", who="A", reason="two batches more", until="B22")[1] == 2
     assert lock_baseline(steady, "RC", chart="assay", who="A")[1] == 1
@@ -75,7 +75,7 @@ def test_a_baseline_is_named_versioned_and_locked(steady):
 
 def test_fewer_than_twenty_batches_are_no_baseline(steady):
     with pytest.raises(
-        InputError, match=r"needs 20 batches .* the phase has 19, 19 of them detected"
+        InputError, match=r"needs 20 batches .* The phase has 19 batches, of which 19 are detected"
     ):
         lock_baseline(steady, "B", who="A", until="B18")
     with pytest.raises(UnknownNameError, match="--until 'C1'"):
@@ -119,7 +119,7 @@ def test_two_processes_are_compared(steady, tmp_path):
     write_trend(trend, tmp_path)
     assert (tmp_path / "tables" / "comparability.csv").is_file()
     assert (
-        "Equivalent: over 12 batches before and 13 since B12"
+        "Equivalent: 12 batches before B12 and 13 from it on"
         in (tmp_path / "index.html").read_text()
     )
     write_trend(compute_trend(steady), tmp_path)

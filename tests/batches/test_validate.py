@@ -299,7 +299,7 @@ def test_a_sheet_of_finished_runs_is_validated(wet, tmp_path) -> None:
     ("old", "new", "said"),
     [
         ("expected", "expectd", "no column 'expected'. Did you mean 'expectd'"),
-        (",0.02,", ",2,", "line 8: expected is '2', but it is a fraction"),
+        (",0.02,", ",2,", "line 8: expected is '2'; write a fraction"),
         ("run3", "nowhere", "nowhere"),
         (
             "sample,path,expected,replicate,day,operator,lot,flow\n",
@@ -322,7 +322,7 @@ def test_a_bad_sheet_is_refused(wet, tmp_path, old, new, said) -> None:
     ("old", "new", "said"),
     [
         ("figure: recovery", "figure: recovry", "Did you mean 'recovery'"),
-        ("kind: in silico", "kind: wet", "a wet protocol names its sheet"),
+        ("kind: in silico", "kind: wet", "a wet protocol must name its sheet"),
         (", at_most: 0.5}", "}", "give at_least or at_most"),
         ("cells: 600", "cells: 6", "greater than or equal to 100"),
         ("blanks:", "blancs:", "Did you mean 'blanks'"),

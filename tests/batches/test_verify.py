@@ -33,7 +33,7 @@ def test_nothing_changed_is_said_and_the_folder_can_be_moved(decided, capsys) ->
     moved = decided.parent / f"{decided.name}-moved"
     shutil.copytree(decided, moved)
     assert main(["release", "--verify", "--out", str(moved / "out")]) == 0
-    assert "as it was written" in capsys.readouterr().out
+    assert "verified. No file has changed" in capsys.readouterr().out
 
 
 def flip_bytes(decided: Path, n: int) -> None:
@@ -83,7 +83,7 @@ def test_a_decision_that_was_rewritten_with_its_hashes_is_found(decided) -> None
     names = ["release.json", "release.csv", "release.html", record["specifications"][0]["file"]]
     (out / "release.sha256").write_text(sums_text(out, names))
     found = "\n".join(verify_release(out))
-    assert "stands as PASS, but the tables give CANNOT TELL" in found
+    assert "the record says PASS, but the tables give CANNOT TELL" in found
 
 
 def test_lost_and_added_files_are_found(decided) -> None:
@@ -92,12 +92,16 @@ def test_lost_and_added_files_are_found(decided) -> None:
     (decided / "lot" / "run.yaml").unlink()
     (out / "release.html").unlink()
     found = "\n".join(verify_release(out))
-    for said in ("extra.csv: was not there", "run.yaml: is gone", "release.html: is gone"):
+    for said in (
+        "extra.csv: this file was added",
+        "run.yaml: this file is missing",
+        "release.html: this file is missing",
+    ):
         assert said in found
     shutil.rmtree(decided / "other")
-    assert "the result is gone" in "\n".join(verify_release(out))
+    assert "the folder of the result is missing" in "\n".join(verify_release(out))
     (out / "release.json").unlink()
-    with pytest.raises(InputError, match=r"holds no release\.json"):
+    with pytest.raises(InputError, match=r"release\.json is missing"):
         verify_release(out)
 
 
