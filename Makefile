@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow coverage lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
+.PHONY: demo test test-slow test-long coverage lint bench bench-titration bench-contamination bench-limits bench-soup bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
@@ -11,13 +11,16 @@ demo: $(VENV)/.installed ## run the main job on a simulated batch
 test: $(VENV)/.installed-dev ## the fast suite
 	-sh tests/install_chromium.sh
 	-sh tests/install_postgres.sh
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --durations=20
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
-	$(BIN)/python -m pytest -n 2 -m slow --durations=20
+	$(BIN)/python -m pytest -n 2 -m "slow and not long" --durations=20
+
+test-long: $(VENV)/.installed-dev ## what takes minutes: before a release
+	$(BIN)/python -m pytest -n 2 -m long --durations=20
 
 coverage: $(VENV)/.installed-dev ## share of lines and branches that the fast suite runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff check .

@@ -98,7 +98,7 @@ def test_the_quickstart_uses_every_front_and_step() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "folder"),
-    zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT])),
+    list(zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT]))),
     ids=lambda path: path.stem,
 )
 def test_the_notebook_runs(

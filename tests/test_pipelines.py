@@ -279,14 +279,14 @@ def test_a_mended_batch_runs_alone(done: subprocess.CompletedProcess[str], analy
 
 @needs_snakemake
 @pytest.mark.slow
-def test_eight_batches_of_which_one_is_broken(tmp_path: Path) -> None:
-    names = [f"batch{number:02d}" for number in range(8)]
+def test_four_batches_of_which_one_is_broken(tmp_path: Path) -> None:
+    names = [f"batch{number:02d}" for number in range(4)]
     design = simulate.BatchDesign(n_genes=500)
     for number, name in enumerate(names):
         simulate.simulate(
             n_cells=150, fraction=0.2 * (number % 2), design=design, seed=number
         ).write_h5ad(tmp_path / f"{name}.h5ad")
-    broken = tmp_path / f"{names[5]}.h5ad"
+    broken = tmp_path / f"{names[3]}.h5ad"
     broken.write_bytes(broken.read_bytes()[:5000])
     sheet(
         tmp_path / "many.csv",
@@ -299,8 +299,8 @@ def test_eight_batches_of_which_one_is_broken(tmp_path: Path) -> None:
     assert ended.returncode == 1, ended.stderr
     verdicts = read(tmp_path / "results" / "verdicts.csv")
     assert [row["batch"] for row in verdicts] == names
-    assert [row["batch"] for row in verdicts if row["verdict"] == "not finished"] == [names[5]]
-    assert "the file is truncated" in verdicts[5]["reason"]
+    assert [row["batch"] for row in verdicts if row["verdict"] == "not finished"] == [names[3]]
+    assert "the file is truncated" in verdicts[3]["reason"]
     assert all(
         (tmp_path / "results" / row["report"]).is_file() and row["trajectory"]
         for row in verdicts
@@ -309,7 +309,7 @@ def test_eight_batches_of_which_one_is_broken(tmp_path: Path) -> None:
     assert {row["verdict"] for row in verdicts[::2]} == {"not detected"}
     assert "not detected" not in {row["verdict"] for row in verdicts[1::2]}
     page = (tmp_path / "results" / "batches.html").read_text(encoding="utf-8")
-    assert "7 of 8 batches are finished, 1 is not." in page
+    assert "3 of 4 batches are finished, 1 is not." in page
     assert all(name in page for name in names)
 
 
@@ -371,7 +371,7 @@ def resumed(folder: Path) -> list[str]:
 
 
 @needs_snakemake
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_job_is_listed_and_resumes_when_the_workflow_runs_again(
     fragile: Any, tmp_path: Path
 ) -> None:
@@ -407,7 +407,7 @@ def test_a_killed_job_is_retried_at_once_and_resumes(fragile: Any, tmp_path: Pat
 
 
 @needs_snakemake
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_workflow_goes_on_after_it_is_unlocked(fragile: Any, tmp_path: Path) -> None:
     assert fragile(whom="all").returncode == -signal.SIGKILL
     locked = fragile(whom="all")
@@ -777,7 +777,7 @@ def test_the_state_of_a_kubernetes_job(
 
 
 @needs_snakemake
-@pytest.mark.slow
+@pytest.mark.long
 def test_kubernetes_sends_a_killed_job_again_with_more_and_it_resumes(
     fragile: Any, cluster: Path, tmp_path: Path
 ) -> None:

@@ -212,7 +212,7 @@ def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.failed == 0, "".join(said)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_says_and_writes_what_the_readme_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

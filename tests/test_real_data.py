@@ -53,8 +53,21 @@ RUNS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("files", "options", "said"), RUNS.values(), ids=RUNS)
+IN_EVERY_CHECK = {"few", "reads", "csv", "loom", "10x v3", "real v3 h5"}
+"""One run of each kind of file; the others take minutes."""
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "said"),
+    [
+        pytest.param(
+            *run,
+            id=name,
+            marks=pytest.mark.slow if name in IN_EVERY_CHECK else pytest.mark.long,
+        )
+        for name, run in RUNS.items()
+    ],
+)
 def test_a_run_ends_with_a_true_verdict(
     shared_data: Path, tmp_path, capsys, files, options, said: str
 ) -> None:

@@ -303,7 +303,7 @@ def rejected(effect, n_draws, seed):
     return hits / n_draws
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_false_discoveries_and_power_of_three_against_three():
     assert rejected(0, 1_000, 1) <= 0.065
     assert rejected(4, 300, 2) >= 0.7

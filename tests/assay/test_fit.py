@@ -362,7 +362,7 @@ def test_a_large_batch_is_fitted_on_wider_bins_and_gives_the_same(model, truth, 
     assert low < cells.positive.mean() < high
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_interval_covers_the_truth_at_about_its_rate(model, truth, draw):
     """95 % aimed at; 40 batches at 3 % leave room down to 34 (probability 1.4 % below it)."""
     inside = 0

@@ -73,7 +73,7 @@ def test_unbalanced_components_are_those_of_statsmodels() -> None:
     assert list(components(frame).values()) == pytest.approx(oracle, rel=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_components_and_their_interval_hold_on_average() -> None:
     rng, truth = np.random.default_rng(0), np.array([1.0, 0.49, 0.25])
     found, held = [], 0
@@ -136,7 +136,7 @@ def test_the_limit_of_detection_says_what_it_cannot_know() -> None:
         find_detection_limit([0, 1], [0, 1], [1, 1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_intervals_of_the_limit_of_detection_cover() -> None:
     rng, level, held = np.random.default_rng(1), np.geomspace(0.5, 4, 6), 0
     chance = norm.cdf(norm.ppf(0.95) + 4 * np.log10(level / 2.5))

@@ -53,8 +53,13 @@ def _tables(folder):
     return {name: (folder / "tables" / name).read_text() for name in names}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["batch.h5ad", "batch.zarr"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("batch.h5ad", marks=pytest.mark.long),
+        pytest.param("batch.zarr", marks=pytest.mark.slow),
+    ],
+)
 def test_tables_are_those_of_memory_bit_for_bit(batch, in_memory, tmp_path, name):
     assert main(["run", str(batch / name), "--out", str(tmp_path), "--engine", "dask", *FAST]) == 0
     assert _tables(tmp_path) == _tables(in_memory)
@@ -63,7 +68,7 @@ def test_tables_are_those_of_memory_bit_for_bit(batch, in_memory, tmp_path, name
     np.testing.assert_array_equal(here.X.data, there.X.data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_is_made_up_for(batch, in_memory, tmp_path):
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None
@@ -95,7 +100,7 @@ def test_a_run_on_disk_resumes(batch, tmp_path):
     assert _tables(tmp_path) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_zarr_is_read_into_memory_as_well(batch, in_memory, tmp_path):
     assert main(["run", str(batch / "batch.zarr"), "--out", str(tmp_path), *FAST]) == 0
     assert _tables(tmp_path) == _tables(in_memory)

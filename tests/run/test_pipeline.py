@@ -511,7 +511,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert not [path for path in out.rglob("*") if "partial" in path.name]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_killed_in_every_step_in_turn(light_run, small_input, tmp_path) -> None:
     out = tmp_path / "out"
     for number, step in enumerate(STEPS):

@@ -50,7 +50,7 @@ def outcomes(folder: Path, n_cases: int) -> list[dict]:
     return [json.loads(line) for out, _ in ended for line in out.splitlines()]
 
 
-@pytest.mark.parametrize("n_cases", [63, pytest.param(504, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_cases", [63, pytest.param(504, marks=pytest.mark.long)])
 def test_whatever_is_damaged_is_read_or_refused_in_a_sentence(tmp_path, n_cases: int) -> None:
     found = outcomes(tmp_path, n_cases)
     assert [
