@@ -13,7 +13,7 @@ from scdiff.batches.record import Judgement, Release, Sheet
 from scdiff.batches.specification import Written
 from scdiff.report.text import DASH
 
-__all__ = ["render_release", "format_number", "template_environment"]
+__all__ = ["format_number", "render_release", "template_environment"]
 
 _FOLDER = Path(__file__).parent
 MAX_INPUTS = 6
