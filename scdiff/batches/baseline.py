@@ -41,6 +41,10 @@ LARGEST_SCORE = 8.0
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(61)
 _NODES = 5.5 * _NODES
+"""Nodes and weights of the integral over true values: 61 Gauss-Legendre nodes within 5.5 SD.
+
+Beyond 5.5 SD the probability is below 1e-7.
+"""
 
 Array = np.ndarray
 

@@ -148,7 +148,8 @@ def _decide_side(
 ) -> tuple[Decision, str]:
     """Decide one limit by the deciding end of the interval and the other end."""
     word, far = ("at least", "below") if least else ("at most", "above")
-    end = "the figure" if by == "estimate" else f"the {'lower' if least else 'upper'} end"
+    bound = "the lower end" if least else "the upper end"
+    end = "the figure" if by == "estimate" else bound
     blind = lod > limit
     passes, fails = (guard >= limit, other < limit) if least else (guard <= limit, other > limit)
     if fails and not (least and blind):

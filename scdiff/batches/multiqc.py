@@ -32,6 +32,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 
 _FACTORS = {"value": 100.0, "bound": 100.0, "score": 1.0, "ewma": 1.0}
+"""Factor from the unit of the trend to the unit of the table: % for fractions, SD for scores."""
 
 
 def multiqc_content(trend: Trend) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scdiff.batches.record import Judgement, Release, Sheet
 from scdiff.batches.specification import Written
 from scdiff.report.text import DASH
 
-__all__ = ["render_release", "say_number", "template_environment"]
+__all__ = ["format_number", "render_release", "template_environment"]
 
 _FOLDER = Path(__file__).parent
 MAX_INPUTS = 6
@@ -93,16 +93,18 @@ _PARTS = (("suitability", "Suitability of the result"), ("criterion", "Criteria"
 def _render_line(line: Judgement) -> dict[str, Any]:
     """Return one line of the table as texts."""
     unit = "" if line.unit in ("text", "number") else f" {line.unit}"
-    value = line.text or (f"{say_number(line.figure)}{unit}" if line.figure is not None else DASH)
+    value = line.text or (
+        f"{format_number(line.figure)}{unit}" if line.figure is not None else DASH
+    )
     has_ends = line.low is not None and line.high is not None and line.low != line.high
     return {
         "title": line.title + (f", {line.sample}" if line.sample not in ("", "all") else ""),
         "value": value,
-        "interval": f"{say_number(line.low)} to {say_number(line.high)}{unit}"
+        "interval": f"{format_number(line.low)} to {format_number(line.high)}{unit}"
         if has_ends
         else DASH,
         "limit": _format_limit(line, unit),
-        "lod": f"{say_number(line.lod)}{unit}" if line.lod is not None else DASH,
+        "lod": f"{format_number(line.lod)}{unit}" if line.lod is not None else DASH,
         "decision": line.decision,
         "kind": line.decision.lower().replace(" ", "-"),
         "role": "" if line.kind == "release" else line.kind,
@@ -124,15 +126,17 @@ def _format_limit(line: Judgement, unit: str) -> str:
         return ", ".join(line.allowed)
     ends = ((line.at_least, "at least"), (line.at_most, "at most"))
     return (
-        ", ".join(f"{word} {say_number(limit)}{unit}" for limit, word in ends if limit is not None)
+        ", ".join(
+            f"{word} {format_number(limit)}{unit}" for limit, word in ends if limit is not None
+        )
         or DASH
     )
 
 
-def say_number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a number with three significant digits; a large one without decimals.
 
-    >>> say_number(3.54754), say_number(12345.6), say_number(2000.0)
+    >>> format_number(3.54754), format_number(12345.6), format_number(2000.0)
     ('3.55', '12,346', '2,000')
     """
     if value is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scdiff import __version__
-from scdiff.batches.page import say_number, template_environment
+from scdiff.batches.page import format_number, template_environment
 from scdiff.batches.protocol import FIGURES
 from scdiff.report.page import table_cells
 from scdiff.report.text import DASH
@@ -54,12 +54,12 @@ def _render_criterion(one: Accepted) -> dict[str, Any]:
     ends = ((criterion.at_least, "at least"), (criterion.at_most, "at most"))
     return {
         "title": FIGURES[criterion.figure],
-        "figure": say_number(figure.value) if figure.value == figure.value else DASH,
-        "interval": f"{say_number(figure.low)} to {say_number(figure.high)}"
+        "figure": format_number(figure.value) if figure.value == figure.value else DASH,
+        "interval": f"{format_number(figure.low)} to {format_number(figure.high)}"
         if figure.low < figure.high
         else DASH,
         "limit": ", ".join(
-            f"{word} {say_number(limit)}" for limit, word in ends if limit is not None
+            f"{word} {format_number(limit)}" for limit, word in ends if limit is not None
         ),
         "judge": criterion.judge,
         "decision": one.decision,
