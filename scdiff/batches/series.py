@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff.assay.limits import DETECTABLE_CALLS
 from scdiff.errors import UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ __all__ = ["PHASE", "chart_points", "find_readout", "phase_key"]
 
 PHASE = ("scdiff", "options", "specification", "chemistry")
 """Columns whose change starts a new phase, with control limits of its own."""
-
-LEAST_CALLED = 3
-"""Minimum number of called cells for a detection: ``DETECTABLE_CALLS`` of the assay."""
 
 Z95 = 1.959964
 """Number of standard errors from the middle of a 95 % interval to its end."""
@@ -115,7 +113,7 @@ def _add_kinds(points: pd.DataFrame) -> pd.DataFrame:
     whole = stated & points["prevalence"].between(1e-9, 1 - 1e-9) & (points["prevalence_high"] < 1)
     bound = points[["prevalence_high", "lob"]].max(axis=1)
     absent = (points["verdict"] == "not detected") & (bound > 0) & (points["n_cells"] > 0)
-    seen = LEAST_CALLED / points["n_cells"].where(points["n_cells"] > 0)
+    seen = DETECTABLE_CALLS / points["n_cells"].where(points["n_cells"] > 0)
     level = points["lob"].fillna(0.0).clip(lower=seen.fillna(0.0)).clip(upper=bound)
     return points.assign(
         kind=np.select([whole, absent], ["measured", "bound"], "none"),
