@@ -265,9 +265,12 @@ def test_a_run_starts_anew_where_the_list_of_wells_changed(batch, write_mtx) -> 
 
     def fingerprint() -> str:
         config = pipeline.resolve({"inputs": [folder]})
-        sources = pipeline._sources(config)
+        sources = pipeline._find_sources(config)
         return pipeline._fingerprints(
-            config, {name: {} for name in pipeline.STEPS}, pipeline._files(config, sources), sources
+            config,
+            {name: {} for name in pipeline.STEPS},
+            pipeline._list_files(config, sources),
+            sources,
         )["load"]
 
     before = fingerprint()
