@@ -138,6 +138,7 @@ def test_keys_are_shown_as_users_write_them() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [key for key in KEYS if key.writer not in ("pipeline", "load", "prepare", "report", *BESIDE)],
@@ -156,6 +157,7 @@ def test_load_writes_what_it_promised(loaded: AnnData, key: Key) -> None:
     assert KINDS[key.dtype](held(loaded, key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS[1:-1])
 def test_a_step_touches_only_its_own_keys(history, name: str) -> None:
     before, after = history[name]
@@ -170,6 +172,7 @@ def test_a_step_touches_only_its_own_keys(history, name: str) -> None:
     assert old.keys() <= new.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS[1:-1])
 def test_only_qc_drops_cells_and_none_drops_genes(history, name: str) -> None:
     before, after = history[name]
@@ -180,6 +183,7 @@ def test_only_qc_drops_cells_and_none_drops_genes(history, name: str) -> None:
     assert name == "qc" or after.n_obs == before.n_obs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_a_missing_key_names_the_step_to_run_first(history, name: str) -> None:
     complete = history["communicate"][1]
@@ -201,6 +205,7 @@ def test_a_missing_key_names_the_step_to_run_first(history, name: str) -> None:
     require(complete, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in READS if name not in ("report", *BESIDE)])
 def test_what_a_step_reads_is_enough(history, name: str) -> None:
     """Everything else is taken away: the step must not need it."""

@@ -418,6 +418,7 @@ def test_a_killed_workflow_goes_on_after_it_is_unlocked(fragile: Any, tmp_path: 
     assert resumed(tmp_path) == ["load", "qc", "normalise", "embed"]
 
 
+@pytest.mark.slow
 @needs_snakemake
 def test_memory_and_time_follow_from_the_files_and_grow_with_each_attempt(tmp_path: Path) -> None:
     for name, megabytes in (("small", 1), ("big", 50)):
@@ -614,6 +615,7 @@ def needs_plugin(profile: str) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_snakemake
 def test_the_keys_of_all_profiles_are_options_of_snakemake() -> None:
     said = subprocess.run(
@@ -648,6 +650,7 @@ def test_the_keys_of_a_plugin_are_its_settings(name: str) -> None:
     assert PLUGINS[name].endswith(executor.replace("-", "_"))
 
 
+@pytest.mark.slow
 @needs_snakemake
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_profile_plans_the_workflow(tmp_path: Path, name: str) -> None:

@@ -55,6 +55,7 @@ def fitted(model, truth, draw):
 TRUTHS = [(0.0, 0), (0.001, 1), (0.05, 2), (0.05, 3), (0.3, 4), (1.0, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prevalence", "seeds"),
     [(0.0, (0,)), (0.001, (1,)), (0.05, (2, 3)), (0.3, (4, 14, 15)), (1.0, (5,))],
@@ -69,6 +70,7 @@ def test_prevalence_within_a_percentage_point(fitted, prevalence, seeds):
     assert np.mean(errors) == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prevalence", "seed"), TRUTHS)
 def test_interval_holds_the_estimate_and_the_truth(fitted, prevalence, seed):
     cells, fit = fitted(prevalence, seed)
@@ -85,6 +87,7 @@ def test_interval_reaches_zero_when_there_is_nothing(fitted):
     assert fit.evidence_of_positives < chi2.ppf(0.99, 1)
 
 
+@pytest.mark.slow
 def test_interval_reaches_one_when_there_is_nothing_else(fitted):
     _, fit = fitted(1.0, 5)
     low, high = profile_interval(fit)
@@ -100,6 +103,7 @@ def test_profile_has_dropped_by_half_the_quantile_at_both_ends(fitted):
         assert there - fit.value == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=0.15)
 
 
+@pytest.mark.slow
 def test_more_confidence_is_wider(fitted):
     _, fit = fitted(0.05, 2)
     ends = [profile_interval(fit, confidence=level) for level in (0.5, 0.8, 0.95, 0.99)]
@@ -239,6 +243,7 @@ def test_many_cells_of_one_marker_are_not_taken_for_positives(model, truth, draw
     assert fit.weight[4] == pytest.approx(0.3, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [-1.0, 1.0])
 def test_positives_may_be_larger_or_smaller_cells(model, truth, draw, slope):
     """The weights of ``truth`` are those at a depth of 4,000; what counts is the share of the cells drawn."""
@@ -402,6 +407,7 @@ def test_the_soup_tells_weak_expression_from_contamination(share, positive):
     )  # without it, background is the simpler answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_tenth_of_negatives_with_one_marker_moves_the_prevalence_by_little(
     model, truth, draw, seed

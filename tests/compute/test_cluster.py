@@ -123,6 +123,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -82,6 +82,7 @@ def test_every_figure_named_in_the_list_is_a_file(written):
     assert all((written / name).is_file() for name in listed)
 
 
+@pytest.mark.slow
 def test_a_stored_result_gives_the_same_tables_and_figures(written, tmp_path):
     report(anndata.read_h5ad(written / "result.h5ad"), out=tmp_path)
     files = [*(written / "tables").iterdir(), *(written / "figures").iterdir()]
@@ -187,12 +188,14 @@ def test_remains_of_a_killed_run_are_cleared(quick, finished, tmp_path):
     assert not list(tmp_path.rglob("rest.txt"))
 
 
+@pytest.mark.slow
 def test_a_file_in_the_place_of_the_folder(finished, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match=r"out: the report cannot be written \(File exists\)"):
         report(finished, out=tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_failed_section_still_leaves_fractions_and_cells(finished, tmp_path):
     finished.uns["scdiff"]["call"] = {"main": "pancreatic_progenitor"}
     finished.uns["scdiff"]["qc"] = {}

@@ -154,6 +154,7 @@ def test_options_without_a_value_and_lists_are_said(finished):
     assert list(tables["options.csv"]["value"]) == ["not set", "a, b"]
 
 
+@pytest.mark.slow
 def test_evidence_names_what_has_no_row(drawn):
     section = drawn("not measurable")[1][ORDER.index("evidence")]
     assert any("No row in this matrix: PDX1, INS" in note for note in section.notes)
@@ -190,6 +191,7 @@ def test_evidence_of_calls_without_states_has_no_table_of_them(finished):
     ]
 
 
+@pytest.mark.slow
 def test_evidence_without_called_cells_has_no_heat_map(drawn):
     names = [figure.name for figure in drawn("not detected")[1][ORDER.index("evidence")].figures]
     assert "evidence_called" not in names

@@ -208,6 +208,7 @@ def test_the_record_can_be_written_and_read(mixed, tmp_path):
     assert bool(record(again)["measurable"])
 
 
+@pytest.mark.slow
 def test_a_second_call_overwrites_cleanly(mixed):
     adata = made(ALL_KINDS)
     call(adata, programs=["vegf", "il10"], fdr=0.2, null_sets=0)
@@ -312,6 +313,7 @@ def test_the_rate_reaches_every_caller(monkeypatch, fdr):
     assert adata.uns["scdiff"]["call"]["fdr"] == fdr
 
 
+@pytest.mark.slow
 def test_a_stricter_rate_calls_a_subset(mixed):
     strict, usual = (
         called(made(ALL_KINDS), fdr=0.0005).obsm["scdiff_positive"][MAIN],

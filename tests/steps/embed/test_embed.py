@@ -141,7 +141,7 @@ def test_width_makes_the_weights_add_up():
     np.testing.assert_allclose(np.exp(-beyond / width[:, None]).sum(axis=1), np.log2(10), rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_are_those_of_umap():
     from umap.umap_ import fuzzy_simplicial_set
 

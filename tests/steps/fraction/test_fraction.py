@@ -454,6 +454,7 @@ def with_trajectory(adata: AnnData, verdict: str) -> AnnData:
     return adata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["continuum", "undecided"])
 def test_committed_cells_have_their_rows(single, verdict):
     table = with_trajectory(single.copy(), verdict).uns["scdiff"]["fractions"]
@@ -473,6 +474,7 @@ def test_committed_cells_have_their_rows(single, verdict):
     assert rows_of(table, "committed").index.tolist() == rows_of(table).index.tolist()
 
 
+@pytest.mark.slow
 def test_nobody_is_committed_to_a_separate_population(single):
     rows = rows_of(
         with_trajectory(single.copy(), "separate population").uns["scdiff"]["fractions"],
@@ -482,6 +484,7 @@ def test_nobody_is_committed_to_a_separate_population(single):
     assert rows[["fraction", "prevalence"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_without_a_trajectory_there_is_no_committed_row(single):
     assert len(rows_of(measured(single.copy()), "committed")) == 0
 
@@ -555,6 +558,7 @@ def test_titration_of_more_real_cells(sides, truth, contamination):
     assert (row["verdict"] == "not detected") == (truth == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "species", "bound"),
     [("pbmc_facs_human.h5ad", "human", 0.005), ("msc_mouse_bone_marrow.h5ad", "mouse", 0.06)],

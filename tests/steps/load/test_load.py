@@ -167,6 +167,7 @@ def test_real_layouts_hold_the_same_counts_as_the_h5ad(shared_data: Path, name: 
     assert (adata.layers["counts"] != expected).nnz == 0
 
 
+@pytest.mark.slow
 def test_real_sample_names_come_from_what_tells_samples_apart(shared_data: Path) -> None:
     layouts = shared_data / "layouts"
     given = [layouts / "geo_10x_v3_prefixed", layouts / "geo_10x_v2_plain"]

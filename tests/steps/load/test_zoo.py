@@ -27,9 +27,9 @@ REFUSED = [variant for variant in VARIANTS if variant.refusal]
 
 
 def cases(variants):
-    """Variants as parameters, each third of them in the fast suite; those of R are left out where nothing reads them."""
+    """Variants as parameters, each sixth of them in the fast suite; those of R are left out where nothing reads them."""
     marks = [
-        [NO_RDATA] * variant.family.startswith("R") + [pytest.mark.slow] * (number % 3 > 0)
+        [NO_RDATA] * variant.family.startswith("R") + [pytest.mark.slow] * (number % 6 > 0)
         for number, variant in enumerate(variants)
     ]
     return [

@@ -14,6 +14,8 @@ from scdiff.steps.shared.markers import read_markers
 from scdiff.storage.h5ad import write_h5ad
 from scdiff.tl import call, fraction
 
+pytestmark = pytest.mark.slow
+
 MAIN = "pancreatic_progenitor"
 
 
