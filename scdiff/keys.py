@@ -19,6 +19,7 @@ __all__ = [
     "INSTEAD",
     "KEYS",
     "READS",
+    "ROOT",
     "Key",
     "has",
     "is_prepared",
@@ -28,6 +29,9 @@ __all__ = [
     "require",
     "slot_of",
 ]
+
+ROOT = "scdiff"
+"""Entry of ``uns`` that holds what scdiff records."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +319,7 @@ def has(adata: AnnData, key: Key) -> bool:
     if key.slot == "X":
         return "log1p" in adata.uns and (adata.X is not None or has(adata, NORMALISE))
     if key.slot == "uns":
-        return key.name in adata.uns.get("scdiff", {})
+        return key.name in adata.uns.get(ROOT, {})
     return key.name in slot_of(adata, key.slot)
 
 
@@ -325,13 +329,13 @@ def slot_of(adata: AnnData, slot: str) -> Any:
     It is ``uns["scdiff"]`` for ``uns``, and ``uns`` itself for ``palette``.
     """
     if slot == "uns":
-        return adata.uns.setdefault("scdiff", {})
+        return adata.uns.setdefault(ROOT, {})
     return adata.uns if slot == "palette" else getattr(adata, slot)
 
 
 def is_prepared(adata: object) -> bool:
     """Check whether :func:`scdiff.pp.prepare` prepared an object."""
-    return PREPARED.name in getattr(adata, "uns", {}).get("scdiff", {})
+    return PREPARED.name in getattr(adata, "uns", {}).get(ROOT, {})
 
 
 def reads_cells(step: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+import scdiff
 from scdiff.errors import MissingKeyError
-from scdiff.keys import KEYS, READS, Key, has, list_written, require, slot_of
+from scdiff.keys import KEYS, READS, ROOT, Key, has, list_written, require, slot_of
 from scdiff.run.pipeline import STEPS, resolve, step_functions
 
+PACKAGE = Path(scdiff.__file__).parent
 SLOTS = ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns")
 CUSTOMARY = {
     "uns": {
@@ -253,3 +257,32 @@ def test_a_resolved_run_writes_its_own_key(small_input, tmp_path, no_figures) ->
     assert (
         set(held(adata, key)["options"]) == {*held(adata, key)["seconds"], "report"} == set(STEPS)
     )
+
+
+# --- owners of the names ------------------------------------------------------------------------------------
+
+
+NAMES = {(key.slot, key.name) for key in KEYS}
+
+
+def name_literal_keys(path: Path) -> list[str]:
+    """Subscripts such as ``obs["sample"]`` whose name keys.py owns, with their lines."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Subscript(value=ast.Attribute(attr=slot), slice=ast.Constant(value=str(name))):
+                if (slot, name) in NAMES - {("uns", name)} or (slot, name) == ("uns", ROOT):
+                    found.append(f'{path.name}:{node.lineno}: {slot}["{name}"]')
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_no_module_spells_a_key_that_keys_owns(path: Path) -> None:
+    assert name_literal_keys(path) == []
+
+
+def test_a_spelled_key_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        'adata.obs["sample"]\nadata.uns["scdiff"]["call"]\nadata.obs["x"]\n'
+    )
+    assert len(name_literal_keys(tmp_path / "a.py")) == 2

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.arrays import as_csr, count_cores
 from scdiff.compute.watch import report_progress
 from scdiff.record import read_record
@@ -100,7 +101,7 @@ def get_values(adata: AnnData) -> Any:
 
 def get_counts(adata: AnnData) -> Any:
     """Return the counts as CSR, or as the dask array that holds them."""
-    counts = adata.layers["counts"]
+    counts = adata.layers[keys.COUNTS.name]
     return counts if is_lazy(counts) else as_csr(counts)
 
 

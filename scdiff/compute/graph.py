@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from scdiff import keys
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -147,7 +149,7 @@ def _cluster_by_leidenalg(weights: csr_matrix, resolution: float, seed: int) -> 
             adjacency=weights,
             key_added="leiden",
         )
-    return graph.obs["leiden"].astype(int).to_numpy()
+    return graph.obs[keys.LEIDEN.name].astype(int).to_numpy()
 
 
 def build_distance_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from scdiff import keys
 from scdiff.compute.arrays import count_cores, limit_blas_threads
 from scdiff.compute.blocks import is_lazy
 from scdiff.compute.watch import report_progress
@@ -38,7 +39,7 @@ def many(adata: AnnData) -> bool:
     They do not for few cells. They cannot be used with a dask scheduler, because they do not
     inherit its threads.
     """
-    return adata.n_obs >= MANY_CELLS and not is_lazy(adata.layers["counts"])
+    return adata.n_obs >= MANY_CELLS and not is_lazy(adata.layers[keys.COUNTS.name])
 
 
 def each(

@@ -103,12 +103,12 @@ def _markers(adata: AnnData) -> list[str]:
     """Write how many positive cells express each marker, and how many core markers they express."""
     if not all(keys.has(adata, key) for key in (keys.CALL, keys.EVIDENCE, keys.POSITIVE)):
         return []
-    main = str(adata.uns["scdiff"][keys.CALL.name]["main"])
+    main = str(adata.uns[keys.ROOT][keys.CALL.name]["main"])
     called = adata.obsm[keys.POSITIVE.name][main].fillna(False).to_numpy(dtype=bool)
     if not called.any():
         return []
     expressed = main_evidence(adata)[called] > 0
-    found = map(str, adata.uns["scdiff"][keys.CALL.name][main]["found"])
+    found = map(str, adata.uns[keys.ROOT][keys.CALL.name][main]["found"])
     core = [name for name in found if name in expressed]
     by_number = expressed[core].sum(axis=1).value_counts().sort_index()
     shares = ", ".join(f"{name} in {count(int(cells))}" for name, cells in expressed.sum().items())

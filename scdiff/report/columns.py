@@ -47,7 +47,7 @@ def obs_df(adata: AnnData, keys: Sequence[str] = (), *, program: str | None = No
     Reads
     -----
     obsm["scdiff_evidence"], obsm["scdiff_probabilities"], obsm["scdiff_positive"],
-    obsm["scdiff_p_value"], obsm["scdiff_score"] (if present), uns["scdiff"]["call"]
+    obsm["scdiff_p_value"], obsm["scdiff_score"] (if present), uns[names.ROOT]["call"]
 
     Returns
     -------
@@ -96,7 +96,7 @@ def _choose_program(adata: AnnData, program: str | None) -> str:
     for key in (names.CALL, names.POSITIVE):
         _require(adata, key, "obs_df")
     if program is None:
-        return str(adata.uns["scdiff"][names.CALL.name]["main"])
+        return str(adata.uns[names.ROOT][names.CALL.name]["main"])
     known = [str(name) for name in adata.obsm[names.POSITIVE.name].columns]
     if program not in known:
         raise UnknownNameError(
@@ -136,7 +136,7 @@ def fractions(
 
     Reads
     -----
-    uns["scdiff"]["fractions"]
+    uns[names.ROOT]["fractions"]
 
     Returns
     -------
@@ -160,7 +160,7 @@ def fractions(
     [60]
     """
     _require(adata, names.FRACTIONS, "fractions")
-    everything = fraction_columns(adata.uns["scdiff"][names.FRACTIONS.name])
+    everything = fraction_columns(adata.uns[names.ROOT][names.FRACTIONS.name])
     table = everything
     for column, name in (("program", program), ("state", state), ("sample", sample)):
         if name is None:

@@ -71,7 +71,7 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
     -----
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
-    table, main = adata.uns["scdiff"]["fractions"], main_row(adata)
+    table, main = adata.uns[keys.ROOT][keys.FRACTIONS.name], main_row(adata)
     is_main = table["program"].astype(str) == main["program"]
     rows = table[is_main & (table["state"].astype(str) == main["state"])]
     has_one_sample = len(rows) == 2

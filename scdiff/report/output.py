@@ -203,9 +203,9 @@ def _write_tables(sections: list[Section], adata: AnnData, folder: Path) -> None
 
     folder.mkdir()
     frames = {table.name: table.frame for section in sections for table in section.tables}
-    frames.setdefault("fractions.csv", fraction_columns(adata.uns["scdiff"]["fractions"]))
+    frames.setdefault("fractions.csv", fraction_columns(adata.uns[keys.ROOT][keys.FRACTIONS.name]))
     if keys.has(adata, keys.DOSE):
-        frames.setdefault("dose.csv", adata.uns["scdiff"]["dose"])
+        frames.setdefault("dose.csv", adata.uns[keys.ROOT][keys.DOSE.name])
     if "cells.csv.gz" not in frames:
         frames["cells.csv.gz"] = cells_table(adata)
     for name, frame in frames.items():

@@ -91,8 +91,8 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
     As :func:`render_page`.
     """
     row = verdict.main_row(adata)
-    samples = sorted({str(name) for name in adata.obs["sample"]})
-    call = adata.uns["scdiff"].get("call", {}).get(str(row["program"]), {})
+    samples = sorted({str(name) for name in adata.obs[keys.SAMPLE.name]})
+    call = adata.uns[keys.ROOT].get("call", {}).get(str(row["program"]), {})
     sentences = (
         verdict.explanation(row, lacks_rows=len(call.get("absent", ())) > 0),
         verdict.path_sentence(row, _read_path(adata)),
@@ -116,7 +116,7 @@ def _list_warnings(adata: AnnData) -> list[str]:
 
     All other notes on the input are in the section Methods.
     """
-    if str(adata.uns["scdiff"]["input"].get("technology", "UMI")) != "reads":
+    if str(adata.uns[keys.ROOT][keys.INPUT.name].get("technology", "UMI")) != "reads":
         return []
     return [
         (
@@ -128,7 +128,7 @@ def _list_warnings(adata: AnnData) -> list[str]:
 
 def _read_path(adata: AnnData) -> str:
     """Return the verdict of the trajectory; empty if it was not run."""
-    return str(adata.uns["scdiff"].get(keys.TRAJECTORY.name, {}).get("verdict", ""))
+    return str(adata.uns[keys.ROOT].get(keys.TRAJECTORY.name, {}).get("verdict", ""))
 
 
 def _state_dose(row: dict[str, Any]) -> str:
@@ -145,8 +145,8 @@ def _list_facts(
     if keys.has(adata, keys.CONTROL):
         control = adata.obs[keys.CONTROL.name].astype(bool)
     else:
-        control = adata.obs["sample"].isna()
-    controls = sorted(set(adata.obs["sample"][control].astype(str)))
+        control = adata.obs[keys.SAMPLE.name].isna()
+    controls = sorted(set(adata.obs[keys.SAMPLE.name][control].astype(str)))
     limits = [(name, _format_percent(row[name.lower()]), meaning) for name, meaning in _LIMITS]
     return [
         _describe_called(row),
@@ -192,9 +192,9 @@ def _format_percent(fraction: float) -> str:
 def _describe_controls(adata: AnnData, control: Any) -> str:
     """Return how many cells the controls have, and what is expected of them."""
     names = [
-        str(name) for name in adata.uns["scdiff"].get("input", {}).get("positive_controls", ())
+        str(name) for name in adata.uns[keys.ROOT].get("input", {}).get("positive_controls", ())
     ]
-    positive = adata.obs["sample"].astype(str).isin(names)
+    positive = adata.obs[keys.SAMPLE.name].astype(str).isin(names)
     kinds = (
         (control & ~positive, "none expected to be positive"),
         (positive, "all expected to be positive"),

@@ -46,7 +46,7 @@ def map_points(adata: AnnData) -> dict[str, Any]:
     """
     import numpy as np
 
-    xy = np.asarray(adata.obsm["X_umap"], dtype=float)[:, :2]
+    xy = np.asarray(adata.obsm[keys.UMAP.name], dtype=float)[:, :2]
     low, span = xy.min(axis=0), float(max(np.ptp(xy, axis=0).max(), 1e-9))
     fields = [
         _pack_category(adata.obs[key.name], label)

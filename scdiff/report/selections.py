@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scdiff import keys
 from scdiff.palette import ACCENT, CALLED
 from scdiff.record import find_positive_state
 from scdiff.vocabulary import NO_NUMBER, NOT_MEASURABLE
@@ -141,7 +142,7 @@ def main_calls(adata: AnnData) -> np.ndarray:
     """
     import numpy as np
 
-    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
+    main = str(adata.uns[keys.ROOT].get("call", {}).get("main", ""))
     positive = adata.obsm.get("scdiff_positive", {})
     if main not in positive:
         return np.zeros(adata.n_obs, dtype=bool)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from scdiff import keys
 from scdiff.assay.dose import DOSE_CELLS
 from scdiff.options import step
 from scdiff.steps.dose import DoseCells, Viability, WeightKg
@@ -81,7 +82,7 @@ def report(
     from scdiff.steps.shared.own import replace_by_own
 
     out = Path(out)
-    adata.uns["scdiff"]["dose"] = dose(
+    adata.uns[keys.ROOT][keys.DOSE.name] = dose(
         adata, cells=dose_cells, viability=viability, weight_kg=weight_kg
     )
     sections = all_sections(

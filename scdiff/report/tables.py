@@ -78,8 +78,8 @@ def main_evidence(adata: AnnData) -> pd.DataFrame:
     -----
     ``obsm["scdiff_evidence"]``, ``uns["scdiff"]["call"]``
     """
-    prefix = f"{adata.uns['scdiff']['call']['main']}:"
-    evidence = adata.obsm["scdiff_evidence"]
+    prefix = f"{adata.uns[keys.ROOT][keys.CALL.name]['main']}:"
+    evidence = adata.obsm[keys.EVIDENCE.name]
     chosen = [name for name in evidence.columns if str(name).startswith(prefix)]
     return evidence[chosen].rename(
         columns={name: str(name).removeprefix(prefix) for name in chosen}
@@ -99,7 +99,7 @@ def marker_counts(adata: AnnData) -> pd.DataFrame:
 
     from scdiff.compute.blocks import get_counts, read_columns
 
-    call = adata.uns["scdiff"]["call"]
+    call = adata.uns[keys.ROOT][keys.CALL.name]
     places = {name: place for place, name in enumerate(adata.var_names)}
     counts = get_counts(adata)
     found: dict[str, np.ndarray] = {}
@@ -124,7 +124,7 @@ def cells_table(adata: AnnData) -> pd.DataFrame:
     present = [key.name for key in _PER_CELL if keys.has(adata, key)]
     parts = [adata.obs[present].reset_index(drop=True)]
     if keys.has(adata, keys.UMAP):
-        parts.append(pd.DataFrame(adata.obsm["X_umap"][:, :2], columns=["umap_1", "umap_2"]))
+        parts.append(pd.DataFrame(adata.obsm[keys.UMAP.name][:, :2], columns=["umap_1", "umap_2"]))
     matrices = (
         (keys.PROBABILITIES, "probability"),
         (keys.POSITIVE, "positive"),

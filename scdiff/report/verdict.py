@@ -72,7 +72,7 @@ def main_row(adata: AnnData) -> dict[str, Any]:
     InputError
         If the table of fractions has no such row.
     """
-    results = adata.uns["scdiff"]
+    results = adata.uns[keys.ROOT]
     fractions = results[keys.FRACTIONS.name]
     call = results.get(keys.CALL.name, {})
     main = str(call.get("main", fractions["program"].iloc[0] if len(fractions) else ""))

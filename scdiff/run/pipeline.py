@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from scdiff import keys
 from scdiff.bounded import MOST_TABLE_BYTES, read_text
 from scdiff.compute.cluster import cluster
 from scdiff.errors import ConfigError, OutputError, UnknownNameError, did_you_mean
@@ -345,7 +346,7 @@ def _report(
 
     watch("report", "started", 0.0)
     start_time = time.perf_counter()
-    adata.uns["scdiff"]["run"] = {
+    adata.uns[keys.ROOT][keys.RUN.name] = {
         "options": {
             name: yaml.safe_dump(
                 json.loads(json.dumps(options[name], default=str)), sort_keys=False

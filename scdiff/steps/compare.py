@@ -112,12 +112,12 @@ def _read_samples(adata: AnnData, by: str, pairs: str | None) -> pd.DataFrame:
                 "Columns can be added in the sample sheet."
             )
     unit = pairs or ("donor" if "donor" in adata.obs else "sample")
-    obs = {"sample": adata.obs["sample"], "group": adata.obs[by], "unit": adata.obs[unit]}
+    obs = {"sample": adata.obs[keys.SAMPLE.name], "group": adata.obs[by], "unit": adata.obs[unit]}
     columns = pd.DataFrame(obs).astype(object)
     if pairs is None:
         columns["unit"] = columns["unit"].where(columns["unit"].notna(), columns["sample"])
     if "control" in adata.obs:
-        columns = columns[~adata.obs["control"].to_numpy(dtype=bool)]
+        columns = columns[~adata.obs[keys.CONTROL.name].to_numpy(dtype=bool)]
     columns = columns.dropna().astype(str).drop_duplicates()
     for name, source in (("group", by), ("unit", unit)):
         number = columns.groupby("sample")[name].nunique()

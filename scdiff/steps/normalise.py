@@ -64,7 +64,7 @@ def normalise(
 
     adata.uns["log1p"] = {}
     write_record(adata, keys.NORMALISE, {"target_sum": target_sum})
-    counts = adata.layers["counts"]
+    counts = adata.layers[keys.COUNTS.name]
     if not store:
         adata.X = None
         return

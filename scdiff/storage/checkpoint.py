@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from scdiff import keys
 from scdiff.compute.blocks import is_lazy
 from scdiff.errors import OutputError
 from scdiff.storage.atomic import replace_atomically
@@ -42,7 +43,9 @@ ENTRY = {"step", "fingerprint", "seconds", "file", "sha256", "slots"}
 
 def take_counts(adata: AnnData, whole: AnnData) -> None:
     """Move the counts of the cells and genes of ``adata`` out of ``whole``."""
-    adata.layers["counts"] = whole[adata.obs_names, adata.var_names].copy().layers["counts"]
+    adata.layers[keys.COUNTS.name] = (
+        whole[adata.obs_names, adata.var_names].copy().layers[keys.COUNTS.name]
+    )
 
 
 class Checkpoints:
@@ -115,8 +118,8 @@ class Checkpoints:
         changed = {slot: value for slot, (value, home) in slots.items() if home == name}
         if entries and COUNTS in entries[-1]["slots"]:
             homes[COUNTS] = entries[-1]["slots"][COUNTS]
-        elif not entries and seconds > SLOW_S and not is_lazy(adata.layers["counts"]):
-            changed[COUNTS], homes[COUNTS] = adata.layers["counts"], name
+        elif not entries and seconds > SLOW_S and not is_lazy(adata.layers[keys.COUNTS.name]):
+            changed[COUNTS], homes[COUNTS] = adata.layers[keys.COUNTS.name], name
         with replace_atomically(self.folder / name) as partial:
             _write(changed, partial)
         entry = {
@@ -160,7 +163,7 @@ class Checkpoints:
         adata = AnnData(obs=values.pop("obs"), var=values.pop("var"), uns={"scdiff": {}})
         for slot, value in values.items():
             group, _, name = slot.rpartition("/")
-            (adata.uns["scdiff"] if group == "uns/scdiff" else getattr(adata, group))[name] = value
+            (adata.uns[keys.ROOT] if group == "uns/scdiff" else getattr(adata, group))[name] = value
         if counts:
             stored = _read(self.folder / counts, ["obs", "var", COUNTS])
             whole = AnnData(

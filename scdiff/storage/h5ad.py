@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scdiff import keys
 from scdiff.compute.blocks import is_lazy
 from scdiff.record import read_record
 from scdiff.storage.matrices import write_matrices
@@ -62,7 +63,9 @@ def write_h5ad(adata: AnnData, path: Path, *, compressed: bool = True) -> None:
             if target_sum is not None and "X" in file:
                 del file["X"]
             write_matrices(
-                file, adata.layers["counts"], None if target_sum is None else float(target_sum)
+                file,
+                adata.layers[keys.COUNTS.name],
+                None if target_sum is None else float(target_sum),
             )
 
 

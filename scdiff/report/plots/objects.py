@@ -252,7 +252,7 @@ def dots(adata: AnnData, *, sample: str = "all") -> tuple[Given, dict[str, Any]]
     """Select the positive state of every programme in one sample."""
     table = selections.headlines(adata, _get_value(adata, keys.FRACTIONS, "dots"))
     fractions(adata, sample=sample)
-    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
+    main = str(adata.uns[keys.ROOT].get("call", {}).get("main", ""))
     return (selections.estimates_of(table[table["sample"].astype(str) == sample], main),), {}
 
 
@@ -380,7 +380,9 @@ def metric_histogram(
     values = _get_value(adata, key, "metric_histogram").to_numpy(dtype=float)
     limits = _get_value(adata, keys.QC, "metric_histogram")["thresholds"][column]
     samples = (
-        adata.obs["sample"].astype(str).to_numpy() if "sample" in adata.obs else _samples(adata)
+        adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
+        if "sample" in adata.obs
+        else _samples(adata)
     )
     return (values, samples), {
         "label": label,

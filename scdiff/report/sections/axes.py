@@ -35,7 +35,7 @@ def axes(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["axes"]``, ``uns["scdiff"]["interactions"]`` (if present)
     """
-    table = adata.uns["scdiff"]["axes"].reset_index(drop=True)
+    table = adata.uns[keys.ROOT][keys.AXES.name].reset_index(drop=True)
     rows = axis_rows(table)
     places = list(dict.fromkeys(rows["where"]))
     return Section(
@@ -165,7 +165,7 @@ def _list_notes(rows: pd.DataFrame) -> Iterator[str]:
 
 def _build_interactions(adata: AnnData) -> tuple[Table, ...]:
     """Build the table of interactions between all groups; empty if they were not computed."""
-    table = adata.uns["scdiff"].get("interactions")
+    table = adata.uns[keys.ROOT].get("interactions")
     if table is None or not len(table):
         return ()
     caption = (

@@ -47,7 +47,7 @@ def calibration(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["call"]``
     """
-    call = adata.uns["scdiff"]["call"]
+    call = adata.uns[keys.ROOT][keys.CALL.name]
     facts = call[str(call["main"])]
     record = facts.get("calibration", {})
     if "qq" not in record:

@@ -30,7 +30,7 @@ def clusters(adata: AnnData) -> Section:
     -----
     ``obsm["X_umap"]``, ``obs["leiden"]``, ``obs["scdiff_state"]``
     """
-    states = states_by_cluster(adata.obs["leiden"], adata.obs["scdiff_state"])
+    states = states_by_cluster(adata.obs[keys.LEIDEN.name], adata.obs[keys.STATE.name])
     frame = states.rename_axis("cluster").reset_index()
     cells = "One row per cell, with all values that this page draws."
     return Section(
@@ -70,7 +70,7 @@ def _draw_map(adata: AnnData, key: keys.Key) -> Picture:
     word = "state" if key is keys.STATE else "cluster"
     return picture(
         f"umap_{word}",
-        lambda ax: category_map(adata.obsm["X_umap"], adata.obs[key.name], ax),
+        lambda ax: category_map(adata.obsm[keys.UMAP.name], adata.obs[key.name], ax),
         caption=f"UMAP coloured by {word}, {count(adata.n_obs)} cells, one dot per cell. "
         "Cells close to each other have similar expression; distances are not to scale.",
         alt=f"UMAP of the cells coloured by {word}",

@@ -39,7 +39,9 @@ def donors(adata: AnnData) -> Section:
     ``uns["scdiff"]["donors"]``, ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``,
     ``obs["donor"]`` (if present)
     """
-    table, values = (adata.uns["scdiff"]["donors"][name] for name in ("variation", "values"))
+    table, values = (
+        adata.uns[keys.ROOT][keys.DONORS.name][name] for name in ("variation", "values")
+    )
     by_donor = "Prevalence of each programme's positive state by donor."
     main = Table("donors.csv", table, _CAPTION, donor_view(table))
     single = Table("donor_values.csv", values, by_donor, shown=False)

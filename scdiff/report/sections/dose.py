@@ -62,7 +62,7 @@ def dose(adata: AnnData) -> Section:
     ``uns["scdiff"]["dose"]``, ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``,
     ``obs["control"]`` (if present)
     """
-    table, main = adata.uns["scdiff"]["dose"], main_row(adata)
+    table, main = adata.uns[keys.ROOT][keys.DOSE.name], main_row(adata)
     rows = _drop_many_others(_select_rows(adata, table, main), main)
     pooled = rows[rows["sample"].astype(str) == POOLED].reset_index(drop=True)
     options = table.iloc[0]
@@ -100,7 +100,9 @@ def _select_rows(adata: AnnData, table: pd.DataFrame, main: dict[str, Any]) -> p
     """
     controls: set[str] = set()
     if keys.has(adata, keys.CONTROL):
-        controls = set(adata.obs["sample"][adata.obs["control"].astype(bool)].astype(str))
+        controls = set(
+            adata.obs[keys.SAMPLE.name][adata.obs[keys.CONTROL.name].astype(bool)].astype(str)
+        )
     sample = table["sample"].astype(str)
     is_main = (table["program"].astype(str) == main["program"]) & (
         table["state"].astype(str) == main["state"]

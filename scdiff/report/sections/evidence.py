@@ -37,12 +37,12 @@ def evidence(adata: AnnData) -> Section:
 
     from scdiff.compute.blocks import get_counts, measure_cells
 
-    call = adata.uns["scdiff"]["call"]
+    call = adata.uns[keys.ROOT][keys.CALL.name]
     main, facts = str(call["main"]), call[str(call["main"])]
     ratios, counts = main_evidence(adata), marker_counts(adata)
     depth = measure_cells(get_counts(adata), np.zeros(adata.n_vars, dtype=bool))[:, 0]
     levels = _compute_levels(counts, depth, ratios)
-    called = adata.obsm["scdiff_positive"][main].fillna(False).to_numpy(dtype=bool)
+    called = adata.obsm[keys.POSITIVE.name][main].fillna(False).to_numpy(dtype=bool)
     scatters = (
         _draw_counts(str(name), depth, counts[name].to_numpy(), called, level)
         for name, level in levels["off_cp10k"].items()

@@ -35,7 +35,7 @@ def fractions(adata: AnnData) -> Section:
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``, ``uns["scdiff"]["comparison"]`` (if
     present)
     """
-    table, main = adata.uns["scdiff"]["fractions"], main_row(adata)
+    table, main = adata.uns[keys.ROOT][keys.FRACTIONS.name], main_row(adata)
     rows = table[table["program"].astype(str) == main["program"]]
     is_main = rows["state"].astype(str) == main["state"]
     others = rows[~is_main & (rows["sample"].astype(str) == POOLED)]

@@ -45,8 +45,8 @@ def comparison_sentence(adata: AnnData) -> str:
     InputError
         If the main programme was not compared.
     """
-    table = adata.uns["scdiff"]["comparison"]
-    main = str(adata.uns["scdiff"]["call"]["main"])
+    table = adata.uns[keys.ROOT][keys.COMPARISON.name]
+    main = str(adata.uns[keys.ROOT][keys.CALL.name]["main"])
     state = find_positive_state(adata, main)
     is_main = table["program"].astype(str) == main
     rows = table[is_main & (table["state"].astype(str) == state)]
@@ -90,11 +90,11 @@ def group_tables(adata: AnnData) -> tuple[Table, ...]:
     -----
     ``uns["scdiff"]["comparison"]``, ``uns["scdiff"]["call"]``
     """
-    call = adata.uns["scdiff"].get("call", {})
+    call = adata.uns[keys.ROOT].get("call", {})
     corrected = call.get(str(call.get("main", "")), {}).get("rogan_gladen")
     tables = [] if corrected is None else [_build_corrected(corrected)]
     if keys.has(adata, keys.COMPARISON):
-        tables.append(_build_comparison(adata.uns["scdiff"]["comparison"]))
+        tables.append(_build_comparison(adata.uns[keys.ROOT][keys.COMPARISON.name]))
     return tuple(tables)
 
 

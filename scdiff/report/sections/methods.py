@@ -28,7 +28,7 @@ def methods(adata: AnnData) -> Section:
     """
     import pandas as pd
 
-    record, run = adata.uns["scdiff"]["input"], adata.uns["scdiff"].get("run", {})
+    record, run = adata.uns[keys.ROOT][keys.INPUT.name], adata.uns[keys.ROOT].get("run", {})
     options = _list_options(run.get("options", {}))
     software = pd.DataFrame(versions(adata).items(), columns=["package", "version"])
     tables = [Table("versions.csv", software, "Versions of the software.")]

@@ -37,9 +37,9 @@ def programs(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["fractions"]``, ``uns["scdiff"]["call"]``
     """
-    rows = headlines(adata, adata.uns["scdiff"]["fractions"])
+    rows = headlines(adata, adata.uns[keys.ROOT][keys.FRACTIONS.name])
     pooled = rows[rows["sample"].astype(str) == POOLED]
-    main = str(adata.uns["scdiff"].get("call", {}).get("main", ""))
+    main = str(adata.uns[keys.ROOT].get("call", {}).get("main", ""))
     few = len(pooled) <= MOST_SHOWN
     many = f" There are {len(pooled)}: the scorecards show them, programs.csv has all."
     caption = "Positive states of all programmes, by sample."
@@ -95,7 +95,7 @@ def by_chance(pooled: pd.DataFrame, main: str) -> str:
 def _list_not_measurable(adata: AnnData) -> tuple[str, ...]:
     """Return why programmes could not be measured."""
     notes = []
-    for name, facts in sorted(adata.uns["scdiff"].get("call", {}).items()):
+    for name, facts in sorted(adata.uns[keys.ROOT].get("call", {}).items()):
         if isinstance(facts, dict) and not facts.get("measurable", True):
             reason = str(facts.get("reason", "")).rstrip(".") or "no reason recorded"
             notes.append(f"{name}: not measurable, {reason}.")

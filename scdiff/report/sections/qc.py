@@ -34,7 +34,7 @@ def qc(adata: AnnData) -> Section:
     -----
     ``uns["scdiff"]["qc"]``, ``obs["sample"]``, the QC columns of ``obs``
     """
-    facts = adata.uns["scdiff"]["qc"]
+    facts = adata.uns[keys.ROOT][keys.QC.name]
     dropped, thresholds = facts["dropped"], facts["thresholds"]
     before, after = int(dropped["n_before"].sum()), int(dropped["n_after"].sum())
     metrics = [metric for metric in _METRICS if _has_values(adata, metric[0])]
@@ -75,7 +75,7 @@ def _draw_metric(
 ) -> Picture:
     """Draw one metric of the kept cells."""
     values = adata.obs[key.name].to_numpy(dtype=float)
-    samples = adata.obs["sample"].astype(str).to_numpy()
+    samples = adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
     limits = {str(sample): float(value) for sample, value in thresholds[column].items()}
     side = "above" if column.startswith("max") else "below"
     return picture(

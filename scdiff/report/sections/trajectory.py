@@ -41,8 +41,8 @@ def trajectory(adata: AnnData) -> Section:
     ------
     Diffusion pseudotime: 10.1038/nmeth.3971; PAGA: 10.1186/s13059-019-1663-x
     """
-    facts = adata.uns["scdiff"]["trajectory"]
-    reached = int(adata.obs["dpt_pseudotime"].notna().sum())
+    facts = adata.uns[keys.ROOT][keys.TRAJECTORY.name]
+    reached = int(adata.obs[keys.PSEUDOTIME.name].notna().sum())
     return Section(
         "Trajectory",
         "trajectory",
@@ -193,10 +193,10 @@ def _draw_map(adata: AnnData, facts: dict[str, Any], reached: int) -> Picture:
     """Draw the map coloured by pseudotime."""
     names = [str(name) for name in adata.obs_names]
     root = names.index(str(facts["root_cell"])) if str(facts["root_cell"]) in names else None
-    values = adata.obs["dpt_pseudotime"].to_numpy(dtype=float)
+    values = adata.obs[keys.PSEUDOTIME.name].to_numpy(dtype=float)
     return picture(
         "trajectory_pseudotime",
-        lambda ax: pseudotime_map(adata.obsm["X_umap"], values, root, ax),
+        lambda ax: pseudotime_map(adata.obsm[keys.UMAP.name], values, root, ax),
         caption=f"Pseudotime of {count(reached)} cells, from dark at the root (ring) to bright. "
         "Grey cells are not connected to the root. A low pseudotime means that the expression is "
         "similar to that of the root.",
@@ -211,8 +211,8 @@ def _draw_graph(adata: AnnData, facts: dict[str, Any]) -> tuple[Picture, ...]:
     graph = facts.get("paga")
     if graph is None or len(graph) == 0:
         return ()
-    clusters = adata.obs["leiden"].astype(str).to_numpy()
-    positions = cluster_positions(adata.obsm["X_umap"], clusters, main_calls(adata))
+    clusters = adata.obs[keys.LEIDEN.name].astype(str).to_numpy()
+    positions = cluster_positions(adata.obsm[keys.UMAP.name], clusters, main_calls(adata))
     drawing = picture(
         "trajectory_paga",
         lambda ax: paga_graph(positions, graph, str(facts["root_cluster"]), ax),

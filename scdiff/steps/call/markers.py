@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.programs import Marker, Program
 from scdiff.steps.call.foreign import find_foreign
 from scdiff.steps.shared.markers import MarkerCounts, select_pooled_cells
@@ -144,7 +145,7 @@ def _measure_foreign(batch: Batch, markers: Sequence[Marker], witness: int) -> F
 
 def read_ambient(batch: Batch, markers: Sequence[Marker]) -> dict[str, Soup]:
     """Return the ambient RNA by sample and for row ``all``; only samples where it is known."""
-    samples = batch.adata.obs["sample"].astype(str)
+    samples = batch.adata.obs[keys.SAMPLE.name].astype(str)
     groups = {name: [name] for name in samples.unique()}
     groups |= {POOLED: samples[select_pooled_cells(batch.adata)].unique()}
     found = {name: batch.read.soup_of(markers, inside) for name, inside in groups.items()}

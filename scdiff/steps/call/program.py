@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.programs import Marker, Program
 from scdiff.steps.call.fits import build_record, tabulate_fits
 from scdiff.steps.call.markers import (
@@ -63,7 +64,7 @@ def call_markers(
     called = call_samples(
         batch.read.of(markers),
         batch.read.depth,
-        batch.adata.obs["sample"].astype(str),
+        batch.adata.obs[keys.SAMPLE.name].astype(str),
         build_model(batch, markers, min_markers, result),
         control=select_control_cells(batch.adata),
         rate=batch.fdr,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.arrays import sort_names
 from scdiff.compute.blocks import get_counts, read_rows
 from scdiff.steps.shared.markers import select_pooled_cells
@@ -33,9 +34,9 @@ def estimate_doublets(adata: AnnData, given: float | None) -> dict[str, float]:
     """
     from scdiff.assay.doublets import estimate_doublet_rate
 
-    samples, pooled = adata.obs["sample"].astype(str), select_pooled_cells(adata)
+    samples, pooled = adata.obs[keys.SAMPLE.name].astype(str), select_pooled_cells(adata)
     sizes, inside = (names.value_counts().sort_index() for names in (samples, samples[pooled]))
-    is_plate = adata.uns["scdiff"]["input"].get("technology") == "reads"
+    is_plate = adata.uns[keys.ROOT][keys.INPUT.name].get("technology") == "reads"
     rates: dict[str, float] = {}
     for name, size in sizes.items():
         if given is not None:
@@ -59,7 +60,7 @@ def refuse_unknown_genes(adata: AnnData) -> None:
     from scdiff.errors import ConfigError
     from scdiff.genes import annotation
 
-    species = str(adata.uns["scdiff"]["input"].get("species"))
+    species = str(adata.uns[keys.ROOT][keys.INPUT.name].get("species"))
     if species not in ("human", "mouse"):
         raise ConfigError(
             "call.absent_as_zero is set, but the species is not known: "
@@ -86,5 +87,5 @@ def explain_doubt(adata: AnnData, depth: np.ndarray) -> str:
     if len(filled):
         positive = np.where(some.data > 0, some.data, np.inf)
         smallest = np.minimum.reduceat(positive, some.indptr[filled])
-    are_reads = adata.uns["scdiff"]["input"].get("technology") == "reads"
+    are_reads = adata.uns[keys.ROOT][keys.INPUT.name].get("technology") == "reads"
     return doubt_counts(depth, smallest, np.diff(some.indptr)[filled], are_reads=are_reads)

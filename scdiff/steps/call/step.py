@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
+from scdiff import keys
 from scdiff.compute.parallel import each, many
 from scdiff.options import step
 from scdiff.palette import colours
@@ -101,13 +102,13 @@ def call(
     results[main.name].record |= correct_by_controls(adata, main, read, results[main.name].record)
     _write_cells(adata, results)
     records = {name: result.record for name, result in results.items()}
-    adata.obsm["scdiff_p_value"] = calibrate_programs(adata, loaded, read, records, null_sets, fdr)
+    adata.obsm[keys.P_VALUE.name] = calibrate_programs(adata, loaded, read, records, null_sets, fdr)
     of_sets = [program for program in called if not program.markers]
     for name, of_set in call_sets(adata, of_sets, read, null_sets, fdr).items():
         _add_set(adata, name, of_set)
         records[name] = of_set.record | {"fits": tabulate_fits(None)}
     _write_main(adata, main, results[main.name])
-    adata.uns["scdiff"]["call"] = records | {
+    adata.uns[keys.ROOT][keys.CALL.name] = records | {
         "main": main.name,
         "fdr": fdr,
         "absent_as_zero": absent_as_zero,
@@ -130,13 +131,13 @@ def _write_cells(adata: AnnData, results: Mapping[str, Result]) -> None:
     import pandas as pd
 
     cells = adata.obs_names
-    adata.obsm["scdiff_evidence"] = pd.concat(
+    adata.obsm[keys.EVIDENCE.name] = pd.concat(
         [result.evidence.add_prefix(f"{name}:") for name, result in results.items()], axis=1
     )
-    adata.obsm["scdiff_probabilities"] = pd.DataFrame(
+    adata.obsm[keys.PROBABILITIES.name] = pd.DataFrame(
         {name: result.probability for name, result in results.items()}, index=cells
     )
-    adata.obsm["scdiff_positive"] = pd.DataFrame(
+    adata.obsm[keys.POSITIVE.name] = pd.DataFrame(
         {name: result.positive for name, result in results.items()}, index=cells
     )
 
@@ -156,8 +157,8 @@ def _write_main(adata: AnnData, main: Program, result: Result) -> None:
     """
     import pandas as pd
 
-    adata.obs["scdiff_probability"] = result.probability
+    adata.obs[keys.PROBABILITY.name] = result.probability
     states = pd.Categorical(result.state, categories=list_states(main)).remove_unused_categories()
-    adata.obs["scdiff_state"] = states
+    adata.obs[keys.STATE.name] = states
     shades = list(colours(list(states.categories)).values())
-    adata.uns["scdiff_state_colors"] = as_text_array(shades)
+    adata.uns[keys.STATE_COLOURS.name] = as_text_array(shades)

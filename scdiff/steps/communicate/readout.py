@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.parallel import each, many
 from scdiff.programs import Marker, Program, Species
 from scdiff.programs.axes import Axis, symbol_in
@@ -131,7 +132,7 @@ def _read_batch(adata: AnnData, axes: Sequence[Axis], species: Species) -> _Batc
     )
     groups = select_table_groups(adata)
     pooled = groups.pop(POOLED)
-    samples = adata.obs["sample"].astype(str).to_numpy()
+    samples = adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
     return _Batch(read_markers(adata, [program]), groups | {POOLED: pooled}, samples, markers)
 
 

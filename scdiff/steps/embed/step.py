@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 
+from scdiff import keys
 from scdiff.compute.arrays import name_groups, sort_names
 from scdiff.compute.blocks import get_values
 from scdiff.compute.graph import (
@@ -129,7 +130,7 @@ def embed(
             len(rows),
             len(chosen),
         )
-    adata.var["highly_variable"] = variable
+    adata.var[keys.HVG.name] = variable
     found = _embed_points(
         points[chosen],
         variance,
@@ -190,10 +191,10 @@ def _write(
     back, inside = np.argsort(rows), np.zeros(len(rows), dtype=bool)
     inside[chosen] = True
     takes = find_sketch_cells(points, inside)
-    adata.obsm["X_pca"] = points[back].astype(np.float32)
-    adata.obsm["X_umap"] = found.map[takes].mean(axis=1)[back].astype(np.float32)
-    adata.obs["leiden"] = name_groups(find_majority(found.clusters[takes])[back])
-    adata.obs["scdiff_sketch"] = inside[back]
+    adata.obsm[keys.PCA.name] = points[back].astype(np.float32)
+    adata.obsm[keys.UMAP.name] = found.map[takes].mean(axis=1)[back].astype(np.float32)
+    adata.obs[keys.LEIDEN.name] = name_groups(find_majority(found.clusters[takes])[back])
+    adata.obs[keys.SKETCH.name] = inside[back]
     distances = build_distance_graph(found.indices, found.distances)
     for name, graph in (("connectivities", found.weights), ("distances", distances)):
         adata.obsp[name] = place_nodes(graph, rows[chosen], len(rows))

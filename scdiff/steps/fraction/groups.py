@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.programs import Marker, Program
 from scdiff.steps.fraction.donors import pool_by_donor, pool_samples
 from scdiff.steps.fraction.doubts import (
@@ -55,7 +56,7 @@ def estimate_groups(
         Start of the random generator.
     """
     facts = record[program.name]
-    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    called = adata.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
     n_called = {name: int(called[cells].sum()) for name, cells in groups.items()}
     is_main = program.name == record["main"]
     blanks = _count_blanks(adata, groups, called) if is_main else ()
@@ -106,7 +107,7 @@ def _estimate_each(
     from scdiff.assay.samples import fit_from_record
 
     facts = record[program.name]
-    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    called = adata.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
     counts, control = read.of(_select_core(program, facts)), select_control_cells(adata)
     found: dict[str, Estimate] = {}
     for name, cells in groups.items():

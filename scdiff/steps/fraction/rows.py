@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.programs import Program, StateRule
 from scdiff.record import read_record
 from scdiff.steps.fraction.doubts import WEAK_LEVELS
@@ -60,7 +61,7 @@ def program_rows(
     adata: AnnData, program: Program, groups: Groups, estimates: Estimates
 ) -> list[Row]:
     """Return the rows of the positive state of a programme, one per group."""
-    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    called = adata.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
     return [
         _row(program, program.positive, name, called[cells], estimates.get(name))
         for name, cells in groups.items()
@@ -69,8 +70,8 @@ def program_rows(
 
 def main_rows(adata: AnnData, program: Program, groups: Groups, estimates: Estimates) -> list[Row]:
     """Return the further rows of the main programme: sub-states, committed, marker numbers."""
-    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
-    state = adata.obs["scdiff_state"].astype(str).to_numpy()
+    called = adata.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
+    state = adata.obs[keys.STATE.name].astype(str).to_numpy()
     rows = [
         _state_row(
             program, rule, name, state[cells] == rule.name, called[cells], estimates.get(name)
@@ -80,7 +81,7 @@ def main_rows(adata: AnnData, program: Program, groups: Groups, estimates: Estim
     ]
     rows += _list_committed_rows(adata, program, list(groups))
     evidence = np.column_stack(
-        [adata.obsm["scdiff_evidence"][f"{program.name}:{marker.name}"] for marker in program.core]
+        [adata.obsm[keys.EVIDENCE.name][f"{program.name}:{marker.name}"] for marker in program.core]
     )
     n_expressed = np.where(called, (evidence > 0).sum(axis=1), 0)
     numbers = range(program.min_markers, len(program.core) + 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
+from scdiff import keys
 from scdiff.compute.parallel import each, many
 from scdiff.options import step
 from scdiff.programs import Program
@@ -62,7 +63,7 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     """
     import pandas as pd
 
-    record = adata.uns["scdiff"]["call"]
+    record = adata.uns[keys.ROOT][keys.CALL.name]
     programs = [program for program in read_programs(adata).values() if program.is_called]
     read = read_markers(adata, programs)
     by_chance = _find_chance_readouts(programs, record)
@@ -76,8 +77,8 @@ def fraction(adata: AnnData, *, seed: Annotated[int, Ge(0)] = 0) -> None:
     )
     rows = [row for program in programs for row in made[order.index(program)]]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_cells": int, "n_called": int})
-    adata.uns["scdiff"]["fractions"] = table
-    adata.uns["scdiff"]["donors"] = _compare_donors(adata, programs, table)
+    adata.uns[keys.ROOT][keys.FRACTIONS.name] = table
+    adata.uns[keys.ROOT][keys.DONORS.name] = _compare_donors(adata, programs, table)
 
 
 def _find_chance_readouts(programs: Sequence[Program], record: Mapping[str, Any]) -> set[str]:
@@ -104,7 +105,7 @@ def _compare_donors(
     adata: AnnData, programs: list[Program], table: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
     """Return how much the positive state of each programme differs between donors."""
-    record = adata.uns["scdiff"]["call"]
+    record = adata.uns[keys.ROOT][keys.CALL.name]
     positive = {program.name: program.positive for program in programs}
     reasons = {name: str(record[name].get("reason", "")) for name in positive}
     chosen = table[table["state"] == table["program"].map(positive)]
@@ -146,5 +147,5 @@ def _estimate(
     if program.markers:
         return estimate_groups(adata, program, read, record, groups, seed)
     lob, fdr = float(facts["lob"]), float(record["fdr"])
-    called = adata.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    called = adata.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
     return {name: estimate_from_set(called[cells], lob, fdr) for name, cells in groups.items()}

@@ -164,7 +164,7 @@ def join_parts(
         sentences.append(reads)
     record["notes"] = _as_objects(sentences)
     record["repairs"] = _as_objects(_collect_sentences(parts, "repairs"))
-    adata.uns["scdiff"] = {keys.INPUT.name: record}
+    adata.uns[keys.ROOT] = {keys.INPUT.name: record}
     return adata
 
 

@@ -120,8 +120,8 @@ def prepare(
             "sample (such as Multiplet or Undetermined): "
             "drop them with adata = adata[...].copy(), or name another column as sample."
         )
-    adata.uns["scdiff"] = {
-        keys.INPUT.name: loaded.uns["scdiff"][keys.INPUT.name],
+    adata.uns[keys.ROOT] = {
+        keys.INPUT.name: loaded.uns[keys.ROOT][keys.INPUT.name],
         keys.PREPARED.name: options
         | {"matrix": matrix, "control": np.array(options["control"], dtype=object)},
     }
@@ -179,7 +179,7 @@ def working_copy(adata: AnnData) -> AnnData:
     InputError
         If the counts are missing, or changed since :func:`prepare` checked them.
     """
-    options: Mapping[str, Any] = adata.uns["scdiff"][keys.PREPARED.name]
+    options: Mapping[str, Any] = adata.uns[keys.ROOT][keys.PREPARED.name]
     matrix = str(options["matrix"])
     if not is_sum(matrix) and matrix not in matrices_of(adata):
         raise InputError(
@@ -195,19 +195,19 @@ def working_copy(adata: AnnData) -> AnnData:
         control=[str(name) for name in options["control"]],
     )
     _refuse_changed(adata, work, matrix)
-    work.uns["scdiff"] = {
+    work.uns[keys.ROOT] = {
         name: value
-        for name, value in adata.uns["scdiff"].items()
+        for name, value in adata.uns[keys.ROOT].items()
         if name not in (keys.PREPARED.name, VARIABLE)
     }
-    work.uns["scdiff"][keys.NORMALISE.name] = {"target_sum": LOG_TARGET}
+    work.uns[keys.ROOT][keys.NORMALISE.name] = {"target_sum": LOG_TARGET}
     work.uns["log1p"] = {}
     for slot, theirs in _slots_of_cells(adata):
         for key in keys.KEYS:
             if key.slot == slot and _prefix(key.name) in theirs:
                 keys.slot_of(work, slot)[key.name] = theirs[_prefix(key.name)]
-    if VARIABLE in adata.uns["scdiff"]:
-        work.var[keys.HVG.name] = work.var_names.isin(adata.uns["scdiff"][VARIABLE])
+    if VARIABLE in adata.uns[keys.ROOT]:
+        work.var[keys.HVG.name] = work.var_names.isin(adata.uns[keys.ROOT][VARIABLE])
     return work
 
 
@@ -231,7 +231,7 @@ def _refuse_changed(adata: AnnData, work: AnnData, matrix: str) -> None:
             f"{adata.obs_names[cell]!r} ({before[cell]:,.0f} before, {now[cell]:,.0f} now). "
             f"Restore the counts and genes, or {AGAIN}."
         )
-    known = {str(name) for name in adata.uns["scdiff"][keys.INPUT.name]["files"].index}
+    known = {str(name) for name in adata.uns[keys.ROOT][keys.INPUT.name]["files"].index}
     if new := sorted(set(work.obs[keys.SAMPLE.name].astype(str)) - known):
         raise InputError(
             f"adata: sample {new[0]!r} is new since the object was prepared "
@@ -255,17 +255,17 @@ def _place(matrix: str) -> str:
 
 def _copy_results(work: AnnData, adata: AnnData, step: str) -> None:
     """Copy the results of a step to the prepared object, under names of scdiff only."""
-    prepared = adata.uns["scdiff"][keys.PREPARED.name]
-    kept = {VARIABLE: adata.uns["scdiff"][VARIABLE]} if VARIABLE in adata.uns["scdiff"] else {}
-    results = dict(work.uns["scdiff"])
+    prepared = adata.uns[keys.ROOT][keys.PREPARED.name]
+    kept = {VARIABLE: adata.uns[keys.ROOT][VARIABLE]} if VARIABLE in adata.uns[keys.ROOT] else {}
+    results = dict(work.uns[keys.ROOT])
     results.pop(keys.NORMALISE.name, None)
-    adata.uns["scdiff"] = results | kept | {keys.PREPARED.name: prepared}
+    adata.uns[keys.ROOT] = results | kept | {keys.PREPARED.name: prepared}
     for slot, theirs in _slots_of_cells(adata):
         for key in keys.list_written(step):
             if key.slot == slot and keys.has(work, key):
                 theirs[_prefix(key.name)] = keys.slot_of(work, slot)[key.name]
     if keys.HVG in keys.list_written(step):
-        adata.uns["scdiff"][VARIABLE] = np.array(
+        adata.uns[keys.ROOT][VARIABLE] = np.array(
             work.var_names[work.var[keys.HVG.name]], dtype=object
         )
 

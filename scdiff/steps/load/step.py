@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.accessor import register
 from scdiff.errors import ConfigError, ScdiffError
 from scdiff.steps.load import join, soup
@@ -135,7 +136,7 @@ def load(
         detected, notes = join.detect_species_of_parts(parts, species)
         adata = join.join_parts(parts, species=detected, notes=notes, hashes=hashes)
     refuse_same_cells(parts)
-    _log_record(adata.uns["scdiff"]["input"])
+    _log_record(adata.uns[keys.ROOT][keys.INPUT.name])
     register()
     return adata
 

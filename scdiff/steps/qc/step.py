@@ -130,7 +130,7 @@ def qc(
     ------
     10.15252/msb.20188746 (adaptive limits), 10.1016/j.cels.2018.11.005 (scrublet)
     """
-    samples = adata.obs["sample"].astype("category").cat.remove_unused_categories()
+    samples = adata.obs[keys.SAMPLE.name].astype("category").cat.remove_unused_categories()
     mito = np.flatnonzero(adata.var_names.str.upper().str.startswith("MT-"))
     metrics = _measure(get_counts(adata), mito)
     asked = {"min_counts": min_counts, "min_genes": min_genes, "max_mito_percent": max_mito_percent}
@@ -148,7 +148,10 @@ def qc(
     notes = [*_note_mito(len(mito), asked), *found.notes, *_list_emptied_samples(table)]
     for name, values in metrics.items():
         adata.obs[name] = values
-    adata.obs["doublet_score"], adata.obs["predicted_doublet"] = found.scores, found.called
+    adata.obs[keys.DOUBLET_SCORE.name], adata.obs[keys.PREDICTED_DOUBLET.name] = (
+        found.scores,
+        found.called,
+    )
     _keep_cells(adata, reason == KEPT)
     _write_report(adata, table, limits, found, notes)
 
@@ -176,7 +179,7 @@ def _keep_cells(adata: AnnData, kept: np.ndarray) -> None:
     held = {"counts": adata.layers.pop("counts")}
     adata._inplace_subset_obs(kept)  # noqa: SLF001  # as scanpy's own filters drop cells
     lazy = is_lazy(held["counts"])
-    adata.layers["counts"] = (
+    adata.layers[keys.COUNTS.name] = (
         keep_rows_lazily(held["counts"], kept)
         if lazy
         else _keep_rows(as_csr(held.pop("counts")), kept)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.errors import InputError
 from scdiff.programs import Program
 from scdiff.record import read_record
@@ -26,7 +27,7 @@ __all__ = ["correct_by_controls", "select_positive_controls"]
 def select_positive_controls(adata: AnnData) -> np.ndarray:
     """Find the cells of declared positive control samples, shape (n_cells,)."""
     named = [str(name) for name in read_record(adata, "input").get("positive_controls", ())]
-    return np.asarray(adata.obs["sample"].astype(str).isin(named))
+    return np.asarray(adata.obs[keys.SAMPLE.name].astype(str).isin(named))
 
 
 def correct_by_controls(
@@ -59,12 +60,14 @@ def correct_by_controls(
     from scdiff.assay.correction import rogan_gladen
 
     positive = select_positive_controls(adata)
-    control = adata.obs["control"].to_numpy(dtype=bool) if "control" in adata.obs else positive
+    control = (
+        adata.obs[keys.CONTROL.name].to_numpy(dtype=bool) if "control" in adata.obs else positive
+    )
     has_both = positive.any() and (control & ~positive).any()
     if not found["measurable"] or not has_both or control.all():
         return {}
     counted = _count_markers(program, read, found) >= program.min_markers
-    samples = adata.obs["sample"].astype(str).to_numpy()
+    samples = adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
     groups = {POOLED: ~control}
     groups |= {str(name): samples == name for name in np.unique(samples[~control])}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.blocks import get_counts, measure_cells, read_columns
 from scdiff.genes import Lookup
 from scdiff.programs import GeneSet, Marker, Program, Species
@@ -80,7 +81,7 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
     Of gene sets only the columns are read.
     """
     species: Species = (
-        "mouse" if adata.uns["scdiff"]["input"].get("species") == "mouse" else "human"
+        "mouse" if adata.uns[keys.ROOT][keys.INPUT.name].get("species") == "mouse" else "human"
     )
     lookup = Lookup(list(adata.var_names), species)
     markers = sorted({marker.genes(species) for program in programs for marker in program.markers})
@@ -100,7 +101,7 @@ def _read_soups(adata: AnnData) -> dict[str, np.ndarray]:
     """Return the empty droplets that load recorded, in the order of the genes of the object."""
     import pandas as pd
 
-    if "soup" not in (record := adata.uns["scdiff"]["input"]):
+    if "soup" not in (record := adata.uns[keys.ROOT][keys.INPUT.name]):
         return {}
     soup = record["soup"]
     genes, samples = soup["genes"].astype(str), soup["samples"].astype(str)
@@ -112,7 +113,7 @@ def _read_soups(adata: AnnData) -> dict[str, np.ndarray]:
 def select_control_cells(adata: AnnData) -> np.ndarray:
     """Find the cells of declared control samples, shape (n_cells,)."""
     if "control" in adata.obs:
-        return adata.obs["control"].to_numpy(dtype=bool)
+        return adata.obs[keys.CONTROL.name].to_numpy(dtype=bool)
     return np.zeros(adata.n_obs, dtype=bool)
 
 
@@ -122,7 +123,7 @@ def select_table_groups(adata: AnnData) -> dict[str, np.ndarray]:
     Row ``all`` comes first (without controls, unless every sample is a control), then each sample,
     sorted.
     """
-    samples = adata.obs["sample"].astype(str).to_numpy()
+    samples = adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
     by_sample = {str(name): samples == name for name in np.unique(samples)}
     return {POOLED: select_pooled_cells(adata)} | by_sample
 

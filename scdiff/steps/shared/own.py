@@ -126,7 +126,7 @@ def replace_by_own(
         obsm=dict(adata.obsm),
         obsp={} if use_rep else dict(adata.obsp),
     )
-    made.uns["scdiff"] = dict(adata.uns.get("scdiff", {}))
+    made.uns[keys.ROOT] = dict(adata.uns.get("scdiff", {}))
     if cluster_key is not None:
         made.obs[keys.LEIDEN.name] = read_clusters(adata, cluster_key)
     if use_rep is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.nearest import nearest_of
 
 if TYPE_CHECKING:
@@ -80,5 +81,5 @@ def find_majority(labels: np.ndarray) -> np.ndarray:
 def select_sketch(adata: AnnData) -> np.ndarray:
     """Return the cells of the graph, shape (n_cells,); all without a sketch."""
     if "scdiff_sketch" in adata.obs:
-        return adata.obs["scdiff_sketch"].to_numpy(dtype=bool)
+        return adata.obs[keys.SKETCH.name].to_numpy(dtype=bool)
     return np.ones(adata.n_obs, dtype=bool)

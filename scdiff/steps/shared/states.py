@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from scdiff import keys
 from scdiff.genes import annotation
 from scdiff.record import read_record, read_species
 
@@ -103,6 +104,8 @@ def _explain_absence(adata: AnnData, genes: Sequence[str]) -> Absence:
 def names_in_file(adata: AnnData, rows: Sequence[int]) -> str:
     """Join the names of some genes in the file, with commas; the symbols if they are unknown."""
     names = (
-        adata.var["name_in_file"] if "name_in_file" in adata.var else adata.var_names.to_series()
+        adata.var[keys.NAME_IN_FILE.name]
+        if "name_in_file" in adata.var
+        else adata.var_names.to_series()
     )
     return ",".join(str(name) for name in names.iloc[list(rows)])

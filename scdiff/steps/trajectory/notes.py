@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.steps.shared.days import DAY, list_unreadable_days
 from scdiff.steps.trajectory.days import find_falls
 from scdiff.steps.trajectory.outcome import select_positive
@@ -88,7 +89,7 @@ def _list_notes_on_order(pseudotime: np.ndarray) -> list[str]:
 def _list_notes_on_calls(adata: AnnData, reached: np.ndarray) -> list[str]:
     """Return the notes on the called cells of the main programme."""
     positive, notes = select_positive(adata), []
-    if adata.obs["scdiff_probability"].isna().all():
+    if adata.obs[keys.PROBABILITY.name].isna().all():
         notes.append(
             "The main programme cannot be measured here, so the root was chosen without it."
         )
@@ -125,8 +126,8 @@ def _list_notes_on_days(adata: AnnData, days: pd.DataFrame) -> list[str]:
 
 def _has_one_sample_each(adata: AnnData, component: np.ndarray) -> bool:
     """Check whether there are several samples, but no component holds cells of two."""
-    if "sample" not in adata.obs or adata.obs["sample"].nunique() < 2:
+    if "sample" not in adata.obs or adata.obs[keys.SAMPLE.name].nunique() < 2:
         return False
-    samples = adata.obs["sample"].astype(str).to_numpy()
+    samples = adata.obs[keys.SAMPLE.name].astype(str).to_numpy()
     parts = (samples[component == number] for number in range(component.max() + 1))
     return all(len(np.unique(part)) == 1 for part in parts)

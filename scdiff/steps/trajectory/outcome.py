@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.arrays import limit_blas_threads, take_subgraph
 from scdiff.compute.blocks import get_values
 from scdiff.record import read_main_program
@@ -48,7 +49,7 @@ POSITIVE, START = "progenitor-like", "start"
 
 def select_positive(adata: AnnData) -> np.ndarray:
     """Return which cells have a positive state of the main programme; shape (n_cells,)."""
-    return ~adata.obs["scdiff_state"].astype(str).isin((*NOT_POSITIVE, "nan")).to_numpy()
+    return ~adata.obs[keys.STATE.name].astype(str).isin((*NOT_POSITIVE, "nan")).to_numpy()
 
 
 def select_ends(
@@ -58,9 +59,9 @@ def select_ends(
 
     Cells of a positive control get a position, but they are not an end.
     """
-    clusters, positive = adata.obs["leiden"].astype(str).to_numpy(), select_positive(adata)
-    state = adata.obs["scdiff_state"].astype(str).to_numpy()
-    probability = adata.obs["scdiff_probability"].to_numpy(dtype=float)
+    clusters, positive = adata.obs[keys.LEIDEN.name].astype(str).to_numpy(), select_positive(adata)
+    state = adata.obs[keys.STATE.name].astype(str).to_numpy()
+    probability = adata.obs[keys.PROBABILITY.name].to_numpy(dtype=float)
     own = np.where(select_positive_controls(adata), "control", state)
     states = sorted(set(own[positive]) - {"control"})
     end = find_positive_end(own, states, probability, pseudotime, graph)
@@ -100,7 +101,7 @@ def compute_fates(
 
 def count_by_day(adata: AnnData, path: Path, fate: np.ndarray) -> pd.DataFrame:
     """Count states, fates and committed cells by day."""
-    state, positive = adata.obs["scdiff_state"].astype(str).to_numpy(), select_positive(adata)
+    state, positive = adata.obs[keys.STATE.name].astype(str).to_numpy(), select_positive(adata)
     return tabulate_days(read_days(adata), state, positive, fate, path.away, path.threshold)
 
 
@@ -115,7 +116,7 @@ def follow_genes(
     read = read_markers(adata, [program])
     genes, counts = read.genes(program.markers), read.of(program.markers)
     sums = {name: counts[:, column] for column, name in enumerate(genes) if genes[name]}
-    allowed = ~adata.var["highly_variable"].to_numpy(dtype=bool)
+    allowed = ~adata.var[keys.HVG.name].to_numpy(dtype=bool)
     allowed[[row for found in genes.values() for row in found]] = False
     donors = adata.obs["donor" if "donor" in adata.obs else "sample"].astype(str).to_numpy()
     values, names = get_values(adata), list(adata.var_names)

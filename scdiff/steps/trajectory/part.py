@@ -31,11 +31,11 @@ def take_part(adata: AnnData, inside: np.ndarray) -> AnnData:
         uns=dict(adata.uns),
         layers={"counts": read_rows(get_counts(adata), rows)},
     )
-    part.uns["scdiff"] = dict(adata.uns["scdiff"])
-    part.obsm["X_pca"] = adata.obsm["X_pca"][inside]
+    part.uns[keys.ROOT] = dict(adata.uns[keys.ROOT])
+    part.obsm[keys.PCA.name] = adata.obsm[keys.PCA.name][inside]
     for name in ("connectivities", "distances"):
         part.obsp[name] = take_subgraph(as_csr(adata.obsp[name]), rows)
-    part.obs["leiden"] = part.obs["leiden"].cat.remove_unused_categories()
+    part.obs[keys.LEIDEN.name] = part.obs[keys.LEIDEN.name].cat.remove_unused_categories()
     return part
 
 
@@ -48,7 +48,7 @@ def spread_results(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
 
     rows = sort_names(adata.obs_names)
     back = np.argsort(rows)
-    takes = find_sketch_cells(adata.obsm["X_pca"][rows], inside[rows])[back]
+    takes = find_sketch_cells(adata.obsm[keys.PCA.name][rows], inside[rows])[back]
     by_name = sort_names(part.obs_names)
     for key in keys.list_written("trajectory"):
         if key.slot == "obs":
@@ -57,4 +57,4 @@ def spread_results(part: AnnData, adata: AnnData, inside: np.ndarray) -> None:
                 adata.obs[key.name] = values.mean(axis=1)
             else:
                 adata.obs[key.name] = pd.Categorical(find_majority(values))
-    adata.uns["scdiff"] |= {"trajectory": part.uns["scdiff"]["trajectory"]}
+    adata.uns[keys.ROOT] |= {"trajectory": part.uns[keys.ROOT][keys.TRAJECTORY.name]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.arrays import sort_names
 from scdiff.compute.blocks import get_counts, measure_cells
 from scdiff.record import read_main_program, read_record
@@ -114,7 +115,7 @@ def follow(
         committed = _tabulate_committed(nowhere, None, groups)
         histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
         return Path(nowhere, None, nowhere, None, committed, True, histogram)
-    clusters = adata.obs["leiden"].cat.codes.to_numpy()
+    clusters = adata.obs[keys.LEIDEN.name].cat.codes.to_numpy()
     gap = _judge_gap(cells, clusters, samples, start, end, select_positive_controls(adata))
     pairs = Doublets.draw(samples.number, samples.rate, cells.order)
     side = _select_start_side(axis.position, clusters, start, positive)
@@ -145,7 +146,9 @@ class _Samples:
         """Read the doublet rates of the calls; without them use the expected rates of the load."""
         from scdiff.assay.doublets import estimate_doublet_rate
 
-        names, number = np.unique(adata.obs["sample"].astype(str).to_numpy(), return_inverse=True)
+        names, number = np.unique(
+            adata.obs[keys.SAMPLE.name].astype(str).to_numpy(), return_inverse=True
+        )
         used = read_record(adata, "call").get("doublet_rates")
         if used is not None:
             return cls(number, np.nan_to_num(used["rate"].reindex(names).to_numpy(dtype=float)))

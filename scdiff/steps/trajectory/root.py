@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.compute.arrays import as_csr, sort_names, take_subgraph
 from scdiff.compute.blocks import get_values, read_columns, read_rows
 from scdiff.errors import ConfigError
@@ -90,7 +91,7 @@ def choose_root(
         If ``asked`` is not a cluster, barcode or gene.
     """
     candidates = _score_candidates(adata, component == 0, rows, paga)
-    clusters = adata.obs["leiden"].astype(str).to_numpy()
+    clusters = adata.obs[keys.LEIDEN.name].astype(str).to_numpy()
     cluster = _find_cluster(adata, asked, clusters) if asked is not None else candidates.index[0]
     cell = None if cluster is not None else int(adata.obs_names.get_loc(asked))
     if cell is not None:
@@ -99,7 +100,7 @@ def choose_root(
         inside = component[clusters == cluster]
         place = 0 if asked is None else np.bincount(inside).argmax()
     members = rows[(clusters[rows] == cluster) & (component[rows] == place)]
-    outward = _sort_outward(np.asarray(adata.obsm["X_pca"], dtype=float), members)
+    outward = _sort_outward(np.asarray(adata.obsm[keys.PCA.name], dtype=float), members)
     spread = outward[np.unique(np.linspace(0, len(outward) - 1, N_ROOTS).astype(int))]
     return Root(int(outward[0]) if cell is None else cell, spread, str(cluster), candidates)
 
@@ -154,8 +155,8 @@ def _score_candidates(
     """Score the clusters of the largest component, best first."""
     import pandas as pd
 
-    clusters = adata.obs["leiden"].astype(str).to_numpy()[inside]
-    probability = pd.Series(adata.obs["scdiff_probability"].to_numpy(dtype=float)[inside])
+    clusters = adata.obs[keys.LEIDEN.name].astype(str).to_numpy()[inside]
+    probability = pd.Series(adata.obs[keys.PROBABILITY.name].to_numpy(dtype=float)[inside])
     groups = probability.groupby(clusters)
     table = pd.DataFrame(
         {
@@ -246,7 +247,9 @@ def _measure_potency(adata: AnnData, rows: np.ndarray) -> np.ndarray:
     chosen = np.sort(np.argsort(-correlation.round(9), kind="stable")[:POTENCY_GENES])
     level = np.asarray(values[:, chosen].mean(axis=1)).ravel()
     smoothed = np.empty(len(rows))
-    smoothed[rows] = _smooth(take_subgraph(as_csr(adata.obsp["connectivities"]), rows), level)
+    smoothed[rows] = _smooth(
+        take_subgraph(as_csr(adata.obsp[keys.CONNECTIVITIES.name]), rows), level
+    )
     return smoothed
 
 

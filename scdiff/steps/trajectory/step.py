@@ -123,7 +123,7 @@ def trajectory(
     if use_rep is not None:
         join_neighbours(work, seed=seed)
     inside = select_sketch(work)
-    if inside.all() and not is_lazy(work.layers["counts"]):
+    if inside.all() and not is_lazy(work.layers[keys.COUNTS.name]):
         _order_from_root(work, root, n_comps, method, seed)
     else:
         part = take_part(work, inside)
@@ -139,9 +139,9 @@ def _order_from_root(
 ) -> None:
     """Run the step on cells that are all in the graph."""
     rows = sort_names(adata.obs_names)
-    graph = as_csr(adata.obsp["connectivities"])
+    graph = as_csr(adata.obsp[keys.CONNECTIVITIES.name])
     component = find_components(graph, rows)
-    paga = abstract_graph(as_csr(adata.obsp["distances"]), adata.obs["leiden"])
+    paga = abstract_graph(as_csr(adata.obsp[keys.DISTANCES.name]), adata.obs[keys.LEIDEN.name])
     start = choose_root(adata, component, rows, paga, root)
     times = order_cells(graph, component, rows, start, n_comps, seed)
     pseudotime = times[0]
@@ -152,9 +152,9 @@ def _order_from_root(
     fate = probabilities[POSITIVE].to_numpy()
     for name, values in zip(("", "_low", "_high"), times, strict=True):
         adata.obs[f"dpt_pseudotime{name}"] = values
-    adata.obs["scdiff_component"] = name_groups(component)
-    adata.obs["scdiff_position"] = path.position
-    adata.obs["scdiff_fate"] = fate
+    adata.obs[keys.COMPONENT.name] = name_groups(component)
+    adata.obs[keys.POSITION.name] = path.position
+    adata.obs[keys.FATE.name] = fate
     days = count_by_day(adata, path, fate)
     trends, genes = follow_genes(adata, path.position if path.gap else pseudotime, fate, rows)
     notes = list_notes(adata, component, start, pseudotime, path, days)
