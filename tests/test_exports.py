@@ -161,3 +161,4 @@ def test_the_package_is_typed_data_and_code_only() -> None:
         ".yaml",
         ".md",
     }
+    assert (Path(scdiff.__file__).parent / "py.typed").is_file()  # PEP 561
