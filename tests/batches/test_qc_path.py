@@ -68,7 +68,7 @@ def test_the_path_with_folders_made_by_hand(make_result, url, tmp_path, capsys) 
     assert decisions == {"pass": "PASS", "fail": "FAIL", "few": "INVALID"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_path_with_real_runs(url, tmp_path, capsys) -> None:
     folders = []
     for seed, n_cells in enumerate((200, 300, 700), start=1):

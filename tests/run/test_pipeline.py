@@ -500,8 +500,13 @@ def kill_at(step: str, small_input: Path, out: Path) -> None:
     assert process.wait() == -9
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", ["embed", "report"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("embed", marks=pytest.mark.long),
+        pytest.param("report", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     light_run, small_input, tmp_path, capsys, step: str
 ) -> None:

@@ -207,3 +207,12 @@ def test_scaled_values_that_were_rounded_are_named() -> None:
     )
     plain = sparse.csr_matrix(counts_.astype(float))
     assert counts.find_fault(plain, counts.survey_values(plain)) is None
+
+
+@pytest.mark.parametrize(("share", "imputed"), [(0.79, False), (0.8, False), (0.81, True)])
+def test_a_matrix_is_imputed_above_four_fifths_of_values(share: float, imputed: bool) -> None:
+    values = np.zeros((4, 100))
+    values[:, : round(100 * share)] = np.random.default_rng(0).gamma(
+        2.0, 5.0, (4, round(100 * share))
+    )
+    assert ("looks imputed" in judged(values)) == imputed

@@ -14,6 +14,7 @@ from scipy import sparse
 from scdiff import keys
 from scdiff.errors import ConfigError, InputError, MissingKeyError
 from scdiff.steps.qc import doublets as _doublets
+from scdiff.steps.qc import step
 from scdiff.steps.qc.step import qc
 
 
@@ -390,3 +391,21 @@ def test_missing_key_and_bad_options_are_named(batch):
         match=r'qc reads layers\["counts"\].*run scdiff\.pp\.prepare\(adata\) first',
     ):
         qc(adata)
+
+
+# --- thresholds --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1000.0, 4000.0])
+def test_the_lower_limit_is_at_most_a_fifth_of_the_median(depth: float) -> None:
+    equal = np.full(101, depth)  # no spread: the limit by deviations would be the median
+    assert step._compute_lower_limit(equal, 5.0) == 0.2 * depth
+
+
+@pytest.mark.parametrize(("n_cells", "limit"), [(49, 0.0), (50, 1.0), (51, 1.0)])
+def test_floors_are_waived_below_fifty_cells_that_all_miss_them(n_cells: int, limit: float) -> None:
+    metrics = {name: np.zeros(n_cells) for name in ("total_counts", "n_genes_by_counts", "mito")}
+    limits = step._compute_adaptive_limits(
+        metrics, step._Floors(500.0, 200.0), 5.0, mito_usable=True
+    )
+    assert (limits["min_counts"], limits["min_genes"]) == (500.0 * limit, 200.0 * limit)
