@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numba import njit
 from scipy import sparse
+from sources import as_loaded
 
 from scdiff.assay.blanks import background_null
 from scdiff.assay.calibration import Batch, calibrate, tally_null_sets
@@ -212,7 +213,7 @@ def calling(batch):
     place = np.repeat(np.arange(n_positive), 3), np.tile(chosen, n_positive)
     counts = batch.counts + sparse.csr_matrix((planted.ravel(), place), shape=batch.counts.shape)
     adata.layers["counts"] = counts.tocsr()
-    adata.uns["scdiff"] = {"input": {"species": "human", "technology": "UMI"}}
+    as_loaded(adata)
     _, wall, cpu = timed(lambda: call(adata, programs=["pancreatic_progenitor"], null_sets=0))
     tracemalloc.start()
     call(adata, programs=["pancreatic_progenitor"], null_sets=0)

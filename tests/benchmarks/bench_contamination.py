@@ -26,7 +26,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sources import DATA, RESULTS, marker_counts, negatives, positives, write
+from sources import DATA, RESULTS, as_loaded, marker_counts, negatives, positives, write
 
 TRUTHS = (0.0, 0.001, 0.005, 0.03, 0.15, 0.6)
 DEPTHS = (1_000.0, 4_000.0, 15_000.0)
@@ -164,8 +164,7 @@ class Bench:
         )
         adata = ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes()))
         adata.layers["counts"] = adata.X
-        adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "UMI"}}
-        return adata
+        return as_loaded(adata, "mouse")
 
     def mixed(
         self, rho: np.ndarray, depth: np.ndarray, replace: dict[int, tuple[str, int]] | None = None

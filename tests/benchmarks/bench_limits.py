@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sources import Answer, assay, collapsed, marker_counts, model, write
+from sources import Answer, as_loaded, assay, collapsed, marker_counts, model, write
 
 from scdiff.assay.fit import fit_mixture
 from scdiff.assay.table import tabulate
@@ -255,7 +255,7 @@ def with_states(task: tuple[float, int]) -> dict[str, Any]:
     )
     truth = adata.obs["truth_positive"].to_numpy(bool)
     kind = good.obs["state"].reindex(adata.obs["truth_source"][truth]).to_numpy()
-    adata.uns["scdiff"] = {"input": {"species": "mouse"}}
+    as_loaded(adata, "mouse")
     scdiff.tl.call(adata, programs=["pancreatic_progenitor"], null_sets=0)
     scdiff.tl.fraction(adata)
     table = adata.uns["scdiff"]["fractions"]

@@ -18,7 +18,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sources import DATA, write
+from sources import DATA, as_loaded, write
 
 from scdiff.programs import load_program
 from scdiff.simulate.titration import titrate
@@ -41,7 +41,7 @@ def measured(adata: ad.AnnData, programs: list[str], species: str) -> pd.DataFra
     """Rows of the table of fractions of the programmes over all samples."""
     adata.layers["counts"] = sparse.csr_matrix(adata.X)
     adata.obs["sample"] = "one"
-    adata.uns["scdiff"] = {"input": {"species": species}}
+    as_loaded(adata, species)
     call(adata, programs=[MAIN, *programs], null_sets=0, absent_as_zero=True)
     fraction(adata)
     table = adata.uns["scdiff"]["fractions"].drop_duplicates(["program", "sample"])

@@ -20,7 +20,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sources import DATA, write
+from sources import DATA, as_loaded, write
 
 from scdiff.programs import load_programs
 
@@ -61,9 +61,7 @@ def family(task: tuple[str, int]) -> list[dict[str, Any]]:
     )
     adata.layers["counts"] = adata.X
     adata.obs["sample"] = "one"
-    adata.uns["scdiff"] = {
-        "input": {"species": "mouse" if "mouse" in name else "human", "technology": "UMI"}
-    }
+    as_loaded(adata, "mouse" if "mouse" in name else "human")
     sets = [
         program.name
         for program in load_programs(["all"])

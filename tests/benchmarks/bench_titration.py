@@ -23,7 +23,17 @@ import numpy as np
 import pandas as pd
 from bench_limits import DOUBLETS, with_nuisance
 from scipy import sparse
-from sources import MARKERS, RESULTS, assay, collapsed, marker_counts, negatives, positives, write
+from sources import (
+    MARKERS,
+    RESULTS,
+    as_loaded,
+    assay,
+    collapsed,
+    marker_counts,
+    negatives,
+    positives,
+    write,
+)
 
 from scdiff.simulate import pair_cells, titrate
 
@@ -223,7 +233,7 @@ def dropped(task: tuple[int, str, float, float]) -> dict[str, Any]:
         positives(kind), negatives(), n_cells=3_000, fraction=0.05, seed=60_000 + seed, **options
     )
     adata.layers["counts"] = adata.X
-    adata.uns["scdiff"] = {"input": {"species": "mouse", "technology": "umi"}}
+    as_loaded(adata, "mouse")
     before = adata.obs["truth_positive"].to_numpy(dtype=bool)
     qc(adata)
     after = adata.obs["truth_positive"].to_numpy(dtype=bool)

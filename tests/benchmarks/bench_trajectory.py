@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.stats import mannwhitneyu, spearmanr
-from sources import DATA, write
+from sources import DATA, as_loaded, write
 
 from scdiff.simulate import BatchDesign, pair_cells, simulate, titrate
 from scdiff.steps.call.step import call
@@ -45,7 +45,7 @@ def prepared(
     adata.obs["sample"] = (
         adata.obs["sample"] if "sample" in adata.obs else pd.Categorical(["one"] * adata.n_obs)
     )
-    adata.uns["scdiff"] = {"input": {"species": species, "technology": "UMI"}}
+    as_loaded(adata, species)
     normalise(adata)
     embed(adata)
     call(adata, programs=["pancreatic_progenitor"], null_sets=0, doublet_rate=rate)

@@ -30,6 +30,9 @@ from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
 from scdiff.programs import load_program
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "steps" / "load"))
+from recorded import as_loaded as as_loaded  # noqa: PLC0414  # shared with the tests
+
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
 MARKERS = {"PDX1": ("Pdx1",), "NKX6-1": ("Nkx6-1",), "INS": ("Ins1", "Ins2")}
