@@ -95,11 +95,17 @@ def test_the_quickstart_uses_every_front_and_step() -> None:
     assert {"scdiff.pl.forest", "scdiff.pl.evidence_strips"} <= set(calls)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "folder"),
-    list(zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT]))),
-    ids=lambda path: path.stem,
+    [
+        pytest.param(
+            script,
+            folder,
+            id=script.stem,
+            marks=pytest.mark.long if script.stem == "03_scorecards" else pytest.mark.slow,
+        )
+        for script, folder in zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT]))
+    ],
 )
 def test_the_notebook_runs(
     script: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

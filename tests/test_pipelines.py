@@ -150,7 +150,7 @@ def done(analysis: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_snakemake
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_broken_batch_fails_the_workflow_and_says_why(
     done: subprocess.CompletedProcess[str], analysis: Path
 ) -> None:

@@ -91,7 +91,7 @@ def test_a_killed_worker_is_made_up_for(batch, in_memory, tmp_path):
     assert _tables(tmp_path) == _tables(in_memory)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_on_disk_resumes(batch, tmp_path):
     options = ["--out", str(tmp_path), "--engine", "dask", *FAST]
     assert main(["run", str(batch / "batch.zarr"), *options]) == 0
