@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 from run_folders import fraction_row
 
 from scdiff.batches.release import release_batches
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install 'scdiff-markers[dev]'"
-)
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 PAPER = {"width": 703, "height": 1047}
 """A4 less its margins, in CSS pixels."""
 
 
 @pytest.mark.slow
-def test_each_sheet_prints_on_one_page_without_cut_offs(make_result, tmp_path) -> None:
-    path = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if path is None:
-        pytest.skip("no Chromium on the PATH: apt-get install chromium")
+def test_each_sheet_prints_on_one_page_without_cut_offs(browser, make_result, tmp_path) -> None:
     proteins = ("NT5E", "THY1", "ENG", "PTPRC", "CD34", "CD14", "ITGAM", "CD79A", "CD19", "HLA_DRA")
     rows = [fraction_row(), fraction_row(state="beta_like")]
     rows += [
@@ -49,21 +30,19 @@ def test_each_sheet_prints_on_one_page_without_cut_offs(make_result, tmp_path) -
         tmp_path / "out",
         batches=["a name without any space " + "x" * 60],
     )
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page(viewport=PAPER)
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto((tmp_path / "out" / "release.html").as_uri())
-        pdf = page.pdf(prefer_css_page_size=True, print_background=True)
-        for width in (390, 703, 1280):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert (
-                page.evaluate(
-                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                )
-                == 0
+    page = browser.new_page(viewport=PAPER)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((tmp_path / "out" / "release.html").as_uri())
+    pdf = page.pdf(prefer_css_page_size=True, print_background=True)
+    for width in (390, 703, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert (
+            page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
-        browser.close()
+            == 0
+        )
+    page.close()
     assert len(re.findall(rb"/Type\s*/Page[^s]", pdf)) == 3
     assert all(url.startswith(("file:", "data:")) for url in requests)

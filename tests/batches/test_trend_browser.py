@@ -1,7 +1,5 @@
 """The page over batches in a real browser: read, pointed at, filtered and printed."""
 
-import shutil
-
 import numpy as np
 import pytest
 from simulated_batches import draw, run_of
@@ -9,35 +7,7 @@ from simulated_batches import draw, run_of
 from scdiff.batches.history import Facts, open_history
 from scdiff.batches.trend import compute_trend, write_trend
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install 'scdiff-markers[dev]'"
-)
-
 pytestmark = pytest.mark.slow
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-FLAGS += ["--disable-component-update", "--disable-sync", "--hide-scrollbars"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if path is None:
-        pytest.skip("no Chromium on the PATH: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

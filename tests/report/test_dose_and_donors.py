@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from donor_rows import variation
 from matplotlib.figure import Figure
 
 from scdiff.errors import ConfigError
@@ -16,7 +17,7 @@ from scdiff.report.sections import SECTIONS
 from scdiff.report.text import large
 from scdiff.report.verdict import dose_sentence, main_row, verdict_sentence
 from scdiff.steps.dose import COLUMNS, dose
-from scdiff.steps.fraction.donors import VALUES, VARIATION, donor_tables
+from scdiff.steps.fraction.donors import VALUES, VARIATION
 
 MAIN = "pancreatic_progenitor"
 DASH = "\N{EN DASH}"
@@ -210,36 +211,6 @@ def test_dots_of_nothing_but_the_unmeasurable_are_drawn():
 
 
 # --- donors ---------------------------------------------------------------------------------------------------------
-
-
-def rows(prevalence, *, program=MAIN, verdict="quantified", n_cells=2000):
-    """Fractions of samples s0, s1, ... and of all, with intervals of a plain count."""
-    values = np.array([np.mean(prevalence), *prevalence])
-    half = 1.96 * np.sqrt(values * (1 - values) / n_cells)
-    ends = {
-        "prevalence_low": np.clip(values - half, 0, 1),
-        "prevalence_high": np.clip(values + half, 0, 1),
-    }
-    names = ["all", *(f"s{index}" for index in range(len(prevalence)))]
-    return pd.DataFrame(
-        {
-            "program": program,
-            "state": "positive",
-            "sample": names,
-            "n_cells": n_cells,
-            "prevalence": values,
-            **ends,
-            "verdict": verdict,
-        }
-    )
-
-
-def variation(prevalence, donors=None, **changed):
-    names = {
-        f"s{index}": donor
-        for index, donor in enumerate(donors or [f"d{index}" for index in range(len(prevalence))])
-    }
-    return donor_tables(rows(prevalence, **changed), names, {})
 
 
 def test_one_donor_is_a_section_that_was_not_run_with_its_tables(finished):
