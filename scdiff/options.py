@@ -35,6 +35,7 @@ __all__ = [
     "RunOptions",
     "SampleOptions",
     "options_model",
+    "parse_document",
     "read_yaml",
     "run_model",
     "step",
@@ -44,6 +45,7 @@ __all__ = [
 P = ParamSpec("P")
 A = TypeVar("A")
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 
 MOST_FAULTS, MOST_NAMED = 20, 80
 """Faults that an error lists, and characters of a name in it. Chosen, not tuned."""
@@ -178,9 +180,7 @@ def run_model(
     return create_model("run", __base__=RunOptions, **sections)
 
 
-def validate_options(
-    model: type[BaseModel], options: Mapping[str, Any], *, where: str
-) -> BaseModel:
+def validate_options(model: type[M], options: Mapping[str, Any], *, where: str) -> M:
     """Check ``options`` against ``model``.
 
     Raises
@@ -233,6 +233,34 @@ def _list_options(model: type[BaseModel], path: list[str]) -> list[str]:
             return []
         model = inner
     return list(model.model_fields)
+
+
+def parse_document(model: type[M], data: bytes, *, where: str, rule: str) -> M:
+    """Parse the bytes of a YAML document, and check it against ``model``.
+
+    Parameters
+    ----------
+    model
+        Fields of the document.
+    data
+        The bytes.
+    where
+        Source of the bytes, for messages.
+    rule
+        Sentence for a document that is not a mapping.
+
+    Raises
+    ------
+    ConfigError
+        If the bytes are not YAML, or do not match the model.
+    """
+    try:
+        found = parse_yaml(data.decode("utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{where}: this is not a YAML file: {error}.") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: {rule}")
+    return validate_options(model, {str(key): value for key, value in found.items()}, where=where)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

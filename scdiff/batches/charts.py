@@ -67,6 +67,15 @@ def moving_range() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _draw_band(column: str) -> list[dict[str, Any]]:
+    """Return the lines of a limit on both sides of zero, and of zero."""
+    return [
+        {"column": column, "look": "limit"},
+        {"column": column, "look": "limit", "sign": -1},
+        {"value": 0, "look": "centre"},
+    ]
+
+
 @CHARTS.register(
     "ewma",
     summary="Exponentially weighted moving average (EWMA) of the standard scores; the last batch "
@@ -76,18 +85,13 @@ def moving_range() -> dict[str, Any]:
 )
 def average() -> dict[str, Any]:
     """Return the chart of the EWMA with its limits on both sides."""
-    lines = [
-        {"column": "ewma_limit", "look": "limit"},
-        {"column": "ewma_limit", "look": "limit", "sign": -1},
-        {"value": 0, "look": "centre"},
-    ]
     return {
         "title": "EWMA",
         "unit": "SD",
         "scale": "linear",
         "y": "ewma",
         "joined": True,
-        "lines": lines,
+        "lines": _draw_band("ewma_limit"),
         "rules": ["ewma"],
     }
 
@@ -101,11 +105,6 @@ def average() -> dict[str, Any]:
 )
 def sum_up() -> dict[str, Any]:
     """Return the chart of the CUSUM; the downward sum is drawn below zero."""
-    lines = [
-        {"column": "cusum_limit", "look": "limit"},
-        {"column": "cusum_limit", "look": "limit", "sign": -1},
-        {"value": 0, "look": "centre"},
-    ]
     return {
         "title": "CUSUM",
         "unit": "SD",
@@ -113,7 +112,7 @@ def sum_up() -> dict[str, Any]:
         "y": "cusum_up",
         "second": "cusum_down",
         "joined": True,
-        "lines": lines,
+        "lines": _draw_band("cusum_limit"),
         "rules": ["cusum"],
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import zlib
@@ -16,6 +15,7 @@ from scdiff import __version__
 from scdiff.bounded import MOST_TABLE_BYTES, parse_yaml, read_bytes, read_text
 from scdiff.errors import InputError, UnknownNameError, did_you_mean
 from scdiff.report.tables import FRACTION_COLUMNS
+from scdiff.storage import hashes
 from scdiff.vocabulary import POOLED
 
 __all__ = ["Evidence", "hash_file", "number", "read_evidence", "sample_names"]
@@ -208,8 +208,7 @@ def hash_file(path: Path) -> str:
         If the file cannot be read.
     """
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return hashes.hash_file(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scdiff.batches.scatter import find_limits, find_linearity, find_precision, find_total_error
@@ -19,13 +20,15 @@ from scdiff.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SECTIONS", "find_all"]
+__all__ = ["find_all"]
 
-Section = Callable[["pd.DataFrame", float], Finding]
+Section = Callable[["pd.DataFrame"], Finding]
 
 
 def find_all(rows: pd.DataFrame, *, goal: float) -> list[Finding]:
-    """Evaluate all sections; a section without data states why it is not evaluated.
+    """Evaluate all sections, in the order of the report.
+
+    A section without data states why it is not evaluated.
 
     Parameters
     ----------
@@ -34,28 +37,25 @@ def find_all(rows: pd.DataFrame, *, goal: float) -> list[Finding]:
     goal
         Allowable total error, relative to the level.
     """
-    return [_evaluate_section(title, section, rows, goal) for title, section in SECTIONS.items()]
+    sections: dict[str, Section] = {
+        "Specificity": find_specificity,
+        "Recovery": find_recovery,
+        "Precision": find_precision,
+        "Linearity": find_linearity,
+        "Limits": partial(find_limits, goal=goal),
+        "Total error and uncertainty": partial(find_total_error, goal=goal),
+        "Robustness": find_robustness,
+        "Claim check": find_claims,
+        "Comparison with flow cytometry": find_agreement,
+    }
+    return [_evaluate_section(title, section, rows) for title, section in sections.items()]
 
 
-def _evaluate_section(title: str, section: Section, rows: pd.DataFrame, goal: float) -> Finding:
+def _evaluate_section(title: str, section: Section, rows: pd.DataFrame) -> Finding:
     """Evaluate one section; state the reason if it cannot be evaluated."""
     import pandas as pd
 
     try:
-        return section(rows, goal)
+        return section(rows)
     except InputError as error:
         return Finding(title, f"Not evaluated: {error}", pd.DataFrame())
-
-
-SECTIONS: dict[str, Section] = {
-    "Specificity": find_specificity,
-    "Recovery": find_recovery,
-    "Precision": find_precision,
-    "Linearity": find_linearity,
-    "Limits": find_limits,
-    "Total error and uncertainty": find_total_error,
-    "Robustness": find_robustness,
-    "Claim check": find_claims,
-    "Comparison with flow cytometry": find_agreement,
-}
-"""Sections of the report, in their order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scdiff.batches.schema import READOUTS, canonical, digest
 from scdiff.bounded import MOST_TABLE_BYTES, format_value, parse_yaml, read_bytes, read_text
 from scdiff.errors import InputError
+from scdiff.storage.hashes import hash_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,7 @@ def read_folder(folder: Path) -> RunFolder:
     """
     folder = Path(os.path.realpath(folder))
     report, fractions = folder / "report.html", folder / "tables" / "fractions.csv"
+    result = folder / "result.h5ad"
     for path in (report, fractions):
         if not path.is_file():
             raise InputError(
@@ -81,9 +82,9 @@ def read_folder(folder: Path) -> RunFolder:
         "inputs": canonical(_read_inputs(folder / "tables" / "input_files.csv")),
         "qc": canonical(_read_figures(folder / "tables")),
         "report": str(report),
-        "fractions_sha256": _hash_file(fractions),
-        "result_sha256": _hash_file(folder / "result.h5ad"),
-        **_read_kind(folder / "result.h5ad"),
+        "fractions_sha256": hash_file(fractions),
+        "result_sha256": hash_file(result) if result.is_file() else None,
+        **_read_kind(result),
     }
     return RunFolder(folder.name, row, _read_readouts(fractions))
 
@@ -251,11 +252,3 @@ def _read_kind(path: Path) -> dict[str, str]:
             f"{path}: cannot be read as the result.h5ad of a run "
             f"({' '.join(str(error).split())[:200]})."
         ) from None
-
-
-def _hash_file(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None if the file is missing."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -9,15 +9,15 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from scdiff import __version__
 from scdiff.batches.decide import Limits
-from scdiff.bounded import parse_yaml, read_bytes, read_text
+from scdiff.bounded import read_bytes, read_text
 from scdiff.errors import ConfigError, InputError, UnknownNameError, did_you_mean
-from scdiff.options import validate_options
+from scdiff.options import parse_document
 from scdiff.storage.atomic import replace_atomically
 
 __all__ = [
@@ -321,21 +321,13 @@ def load_protocol(name: str | Path) -> Locked:
         )
     try:
         data = read_bytes(path)
-        found: Any = parse_yaml(data.decode("utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{path}: the protocol cannot be read ({error.strerror or error})."
         ) from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: this is not a YAML file: {error}.") from None
-    if not isinstance(found, dict):
-        raise ConfigError(
-            f"{path}: a protocol must be a mapping with name, version, kind and acceptance."
-        )
-    content = validate_options(
-        Protocol, {str(key): value for key, value in found.items()}, where=str(path)
-    )
-    return Locked(content, data, f"scdiff:{name}" if shipped else str(path), path.resolve().parent)  # type: ignore[arg-type]
+    rule = "a protocol must be a mapping with name, version, kind and acceptance."
+    content = parse_document(Protocol, data, where=str(path), rule=rule)
+    return Locked(content, data, f"scdiff:{name}" if shipped else str(path), path.resolve().parent)
 
 
 def lock_protocol(protocol: Locked, out: Path) -> str:

@@ -41,15 +41,13 @@ COVERAGE_FACTOR = 2.0
 """Coverage factor k of the expanded uncertainty: about 95 % for a normal distribution."""
 
 
-def find_precision(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def find_precision(rows: pd.DataFrame) -> Finding:
     """Estimate precision by level: nested variance components, and CVs.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -100,15 +98,13 @@ def _estimate_precision(
     return row, figures
 
 
-def find_linearity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def find_linearity(rows: pd.DataFrame) -> Finding:
     """Evaluate linearity: fitted line, deviation of each level, and test of deviation.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -259,15 +255,14 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
         )
     if not table:
         raise InputError("the study has no level with two or more measurements.")
-    figures, sentence = {}, ""
-    precision = find_precision(rows, goal)
+    precision = find_precision(rows)
     top = precision.table.iloc[-1]
     bias = float(top["mean"]) / float(top["expected"]) - 1
     spread = float(np.hypot(precision.figures["within_laboratory_cv"].value, bias))
     expanded = COVERAGE_FACTOR * spread
-    figures["expanded_uncertainty"] = Figure(expanded, expanded, expanded)
+    figures = {"expanded_uncertainty": Figure(expanded, expanded, expanded)}
     sentence = (
         f"Expanded uncertainty (k = 2) at {float(top['expected']):.1%}: "
-        f"{COVERAGE_FACTOR * spread:.0%} of the result, from within-laboratory precision and bias."
+        f"{expanded:.0%} of the result, from within-laboratory precision and bias."
     )
     return Finding("Total error and uncertainty", sentence, make_table(table), figures)

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from scdiff.batches.decide import Limits
-from scdiff.bounded import parse_yaml, read_bytes
+from scdiff.bounded import read_bytes
 from scdiff.errors import ConfigError, UnknownNameError, did_you_mean
-from scdiff.options import validate_options
+from scdiff.options import parse_document
 
 __all__ = [
     "UNITS",
@@ -292,18 +292,9 @@ def read_specification(data: bytes, origin: str) -> Written:
     ConfigError
         If they are not YAML, or do not match the schema.
     """
-    try:
-        found = parse_yaml(data.decode("utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{origin}: this is not a YAML file: {error}.") from None
-    if not isinstance(found, dict):
-        raise ConfigError(
-            f"{origin}: a specification must be a mapping with name, version and criteria."
-        )
-    content = validate_options(
-        Specification, {str(key): value for key, value in found.items()}, where=origin
-    )
-    return Written(content, data, origin)  # type: ignore[arg-type]
+    rule = "a specification must be a mapping with name, version and criteria."
+    content = parse_document(Specification, data, where=origin, rule=rule)
+    return Written(content, data, origin)
 
 
 def refuse_double(specifications: list[Written], known: dict[str, str] | None = None) -> None:

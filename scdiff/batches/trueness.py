@@ -30,15 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["find_agreement", "find_claims", "find_recovery", "find_robustness", "find_specificity"]
 
 
-def find_specificity(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001 - all sections have the same signature
+def find_specificity(rows: pd.DataFrame) -> Finding:
     """Evaluate specificity: false detections in blanks, plain and with interfering cells.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -85,15 +83,13 @@ def _summarise_blanks(name: str, part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def find_recovery(rows: pd.DataFrame) -> Finding:
     """Evaluate recovery: mean measured / expected value, by level.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -101,21 +97,15 @@ def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         If the study has no data for this section.
     """
     levels = split_levels(require_rows(select_sections(rows, "recovery"), "levels"))
-    found = [(level, part, estimate_mean(part["prevalence"] / level)) for level, part in levels]
-    table = [
-        {
-            "expected": level,
-            "n": len(part),
-            "mean": float(part["prevalence"].mean()),
-            "recovery": one.value,
-            "low": one.low,
-            "high": one.high,
-        }
-        for level, part, one in found
-    ]
-    if not found:
+    if not levels:
         raise InputError("the study has no level above 0.")
-    worst = choose_farthest([one for _, _, one in found])
+    found = [_estimate_recovery(part) for _, part in levels]
+    table = [
+        {"expected": level, "n": len(part), "mean": float(part["prevalence"].mean())}
+        | _name_recovery(recovery)
+        for (level, part), recovery in zip(levels, found, strict=True)
+    ]
+    worst = choose_farthest(found)
     sentence = (
         f"The recovery farthest from 100 % is {worst.value:.1%} "
         f"({worst.low:.1%} to {worst.high:.1%})."
@@ -123,15 +113,13 @@ def find_recovery(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     return Finding("Recovery", sentence, make_table(table), {"recovery": worst})
 
 
-def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def find_robustness(rows: pd.DataFrame) -> Finding:
     """Evaluate robustness: mean measured / expected value, under deliberate changes.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -139,22 +127,15 @@ def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
         If the study has no data for this section.
     """
     part = require_rows(rows[rows["section"] == "robustness"], "deliberate changes")
-    found = [
-        (str(name), group, estimate_mean(group["prevalence"] / group["expected"]))
-        for name, group in part.groupby("condition", sort=False)
-    ]
+    changes = [(str(name), group) for name, group in part.groupby("condition", sort=False)]
+    found = [_estimate_recovery(group) for _, group in changes]
     table = [
-        {
-            "change": name,
-            "n": len(group),
-            "recovery": one.value,
-            "low": one.low,
-            "high": one.high,
-            "printed_lod": float(group["lod"].median()),
-        }
-        for name, group, one in found
+        {"change": name, "n": len(group)}
+        | _name_recovery(recovery)
+        | {"printed_lod": float(group["lod"].median())}
+        for (name, group), recovery in zip(changes, found, strict=True)
     ]
-    worst = choose_farthest([one for _, _, one in found])
+    worst = choose_farthest(found)
     return Finding(
         "Robustness",
         f"The change with the largest effect gives {worst.value:.1%} of the expected value.",
@@ -163,15 +144,23 @@ def find_robustness(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     )
 
 
-def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def _estimate_recovery(part: pd.DataFrame) -> Figure:
+    """Estimate the mean of measured / expected value, with its interval."""
+    return estimate_mean(part["prevalence"] / part["expected"])
+
+
+def _name_recovery(recovery: Figure) -> dict[str, float]:
+    """Return the columns of a recovery."""
+    return {"recovery": recovery.value, "low": recovery.low, "high": recovery.high}
+
+
+def find_claims(rows: pd.DataFrame) -> Finding:
     """Compare the limits and intervals that each batch reports with the truth.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------
@@ -219,15 +208,13 @@ def find_claims(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
     return Finding("Claim check", sentence, make_table(table), figures)
 
 
-def find_agreement(rows: pd.DataFrame, goal: float) -> Finding:  # noqa: ARG001
+def find_agreement(rows: pd.DataFrame) -> Finding:
     """Compare with flow cytometry, if a sheet has its values.
 
     Parameters
     ----------
     rows
         The measurements.
-    goal
-        Not used in this section.
 
     Raises
     ------

@@ -6,7 +6,6 @@ Existing files are never overwritten: a file that changed, here or on its server
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shlex
@@ -23,6 +22,7 @@ from scdiff.fetch.download import Facts, Link, discard
 from scdiff.fetch.remotes import LOCK_FILE, Remote, find_remotes, is_address, read_members
 from scdiff.storage.atomic import replace_atomically
 from scdiff.storage.checkpoint import Checkpoints
+from scdiff.storage.hashes import hash_file
 
 __all__ = [
     "LOCK_FILE",
@@ -313,8 +313,7 @@ def _list_hashes(remote: Remote, entry: dict[str, Any] | None) -> list[tuple[str
 def _hash(path: Path, like: str) -> str:
     """Return the hash of a file, by the algorithm of the hash ``like``, in the same form."""
     algorithm = like.partition(":")[0]
-    with path.open("rb") as handle:
-        return f"{algorithm}:{hashlib.file_digest(handle, algorithm).hexdigest()}"
+    return f"{algorithm}:{hash_file(path, algorithm)}"
 
 
 def _check_unchanged(path: Path, entry: dict[str, Any], now: Facts) -> None:
@@ -360,7 +359,7 @@ def _write_entry(remote: Remote, path: Path, file: Path, facts: Facts) -> None:
     entry = {
         "url": remote.url,
         "size": file.stat().st_size,
-        "sha256": _hash(file, "sha256:").removeprefix("sha256:"),
+        "sha256": hash_file(file),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "modified": facts.modified,
         "etag": facts.etag,

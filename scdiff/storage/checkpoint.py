@@ -9,7 +9,6 @@ temporary name, then renamed.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from scdiff import keys
 from scdiff.compute.blocks import is_lazy
 from scdiff.errors import OutputError
 from scdiff.storage.atomic import replace_atomically
+from scdiff.storage.hashes import hash_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -127,7 +127,7 @@ class Checkpoints:
             "fingerprint": fingerprint,
             "seconds": seconds,
             "file": name,
-            "sha256": _sha256(self.folder / name),
+            "sha256": hash_file(self.folder / name),
         }
         self._write_state([*entries, entry | {"slots": homes}])
         self._stored = slots
@@ -175,7 +175,7 @@ class Checkpoints:
     def _intact(self, entry: dict[str, Any]) -> bool:
         """Whether the file of a step is what was written."""
         path = self.folder / entry["file"]
-        return path.is_file() and _sha256(path) == entry["sha256"]
+        return path.is_file() and hash_file(path) == entry["sha256"]
 
     def _write_state(self, entries: list[dict[str, Any]]) -> None:
         """Replace the record of finished steps."""
@@ -210,12 +210,6 @@ def _lock(handle: IO[str], out: Path) -> None:
             out,
             error.strerror,
         )
-
-
-def _sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _slots(adata: AnnData) -> dict[str, Any]:

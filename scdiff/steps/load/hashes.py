@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from scdiff.storage.hashes import hash_file
+
 __all__ = ["Files", "hash_files", "hash_in_background"]
 
 Files = tuple[Path, ...]
@@ -30,19 +32,15 @@ def hash_in_background(groups: Sequence[Files]) -> Iterator[Callable[[Files], st
 
 def hash_files(files: Files) -> str:
     """Hash one file; for several files, hash their names and hashes."""
-    digests = []
     inside = [
         inner
         for path in files
         for inner in (path.rglob("*") if path.is_dir() else [path])
         if inner.is_file()
     ]
-    for path in sorted(inside):
-        with path.open("rb") as handle:
-            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+    paths = sorted(inside)
+    digests = [hash_file(path) for path in paths]
     if len(digests) == 1:
         return digests[0]
-    lines = "".join(
-        f"{digest}  {path.name}\n" for digest, path in zip(digests, sorted(inside), strict=True)
-    )
+    lines = "".join(f"{digest}  {path.name}\n" for digest, path in zip(digests, paths, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
