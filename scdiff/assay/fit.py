@@ -334,7 +334,7 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     confidence
         Nominal coverage, between 0 and 1.
     """
-    drop = chi2.ppf(confidence, 1) / 2
+    drop, estimate = chi2.ppf(confidence, 1) / 2, fit.prevalence
     small = _coarsen(fit.table, FIT_ROWS)
     learned = fit.evidence_of_positives >= (
         LEVELS_LEARNED if fit.model.min_markers > 1 else WORTH_A_CLASS
@@ -342,9 +342,15 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     spread = UNKNOWN_LEVEL_SD if fit.model.min_markers > 1 else KNOWN_LEVEL_SD
     model = fit.model if learned else replace(fit.model, level_sd=spread)
     if small is not fit.table or model is not fit.model:
-        theta, here = _descend(small, model, fit.theta)
-        fit = replace(fit, model=model, table=small, theta=theta, value=here.value)
-    return _find_bound(fit, -1, drop), _find_bound(fit, +1, drop)
+        fit = replace(fit, model=model, table=small)
+        fit = _moved(fit, *_descend(small, model, fit.theta))
+    return min(_find_bound(fit, -1, drop), estimate), max(_find_bound(fit, +1, drop), estimate)
+
+
+def _moved(fit: Fit, theta: Floats, here: Likelihood) -> Fit:
+    """Return the fit at another optimum; the profile must start from the prevalence there."""
+    prevalence = float(fit.model.average_weight(theta, fit.table)[fit.model.positive].sum())
+    return replace(fit, theta=theta, value=here.value, prevalence=prevalence)
 
 
 def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> float:
@@ -363,11 +369,7 @@ def upper_bound_at(fit: Fit, relative: float, *, confidence: float = 0.95) -> fl
     model = replace(fit.model, level_sd=KNOWN_LEVEL_SD, relative=relative)
     start = fit.theta.copy()
     start[model.layout.level] = np.log(model.level) + np.log(relative)
-    theta, here = _descend(small, model, start)
-    prevalence = float(model.average_weight(theta, small)[model.positive].sum())
-    moved = replace(
-        fit, model=model, table=small, theta=theta, value=here.value, prevalence=prevalence
-    )
+    moved = _moved(replace(fit, model=model, table=small), *_descend(small, model, start))
     return _find_bound(moved, +1, chi2.ppf(confidence, 1) / 2)
 
 

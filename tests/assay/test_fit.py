@@ -87,6 +87,18 @@ def test_interval_reaches_zero_when_there_is_nothing(fitted):
     assert fit.evidence_of_positives < chi2.ppf(0.99, 1)
 
 
+def test_interval_starts_where_wider_levels_lead(fitted):
+    """A fit without positive cells, of cells that have some: the wider levels find them again."""
+    cells, found = fitted(0.001, 1)
+    without = found.theta.copy()
+    place = found.model.layout.patterns
+    without[place] = np.where(found.model.positive, found.model.bounds[0][place], without[place])
+    fit = fit_at(found.table, found.model, without, evidence_of_positives=WORTH_A_CLASS)
+    low, high = profile_interval(fit)
+    assert low <= fit.prevalence < 1e-6
+    assert high > cells.positive.mean()
+
+
 @pytest.mark.slow
 def test_interval_reaches_one_when_there_is_nothing_else(fitted):
     _, fit = fitted(1.0, 5)
