@@ -26,8 +26,10 @@ from scdiff.assay.priors import (
     MOST_PROFILE_POINTS,
     MOST_REACH,
     MOST_STEPS,
+    NEAR_REACH,
     NEARLY_ALL,
     RETRY_PREVALENCE,
+    RIVAL_IN_INTERVAL,
     ROUGH_GAIN,
     ROUGH_ROWS,
     SMALLEST_POSITIVE_WEIGHT,
@@ -97,7 +99,9 @@ def fit_mixture(
     """Fit the mixture from several starts and keep the best optimum.
 
     The starts assume that positive cells are rare, mixed or all. If a batch without positive cells
-    fits as well, the fit is that of such a batch.
+    fits as well, the fit is that of such a batch. If the ambient RNA is unknown, up to three fits
+    differ in how far the contamination of single cells may reach; a farther reach must describe the
+    counts clearly better.
 
     Parameters
     ----------
@@ -116,21 +120,43 @@ def fit_mixture(
     rough = _coarsen(table, ROUGH_ROWS)
     thetas = [start] if start is not None else [start_of(rough, model, kind) for kind in STARTS]
     first = _fit_one(table, model, thetas + ([also] if also is not None else []), doublet_rate)
-    if start is not None or not _is_contested(table, model):
+    if start is not None or not model.has_open_reach:
         return first
-    wider = replace(model, reach=MOST_REACH)
-    farther = _fit_one(table, wider, [start_of(rough, wider, "rare"), first.theta], doublet_rate)
-    chosen, other = (
-        (farther, first)
-        if farther.value < first.value - (0.0 if model.reach else WORTH_A_REACH)
-        else (first, farther)
-    )
-    return replace(chosen, rival=(abs(other.value - chosen.value), other.prevalence))
+
+    def fit_reach(reach: float) -> Fit:
+        other = replace(model, reach=reach)
+        return _fit_one(table, other, [start_of(rough, other, "rare"), first.theta], doublet_rate)
+
+    fits = [fit_reach(NEAR_REACH), first] if _reaches_beyond(first, NEAR_REACH) else [first]
+    if _is_contested(table, model):
+        fits.append(fit_reach(MOST_REACH))
+    return _choose_reach(fits)
+
+
+def _reaches_beyond(fit: Fit, reach: float) -> bool:
+    """Check whether at least one cell has a contamination above ``reach``."""
+    share = float(fit.parameters.node_weight[fit.model.nodes > reach].sum())
+    return share * fit.table.n_cells >= 1
+
+
+def _choose_reach(fits: list[Fit]) -> Fit:
+    """Choose the fit with the nearest reach that no farther one beats clearly.
+
+    If the genes that accompany a marker showed that contamination reaches far, a farther fit only
+    needs to be better. The rival is the other fit that describes the counts nearly as well.
+    """
+    chosen = fits[0]
+    for farther in fits[1:]:
+        was_measured = NEAR_REACH < chosen.model.reach < MOST_REACH
+        worth = 0.0 if was_measured else WORTH_A_REACH
+        chosen = farther if farther.value < chosen.value - worth else chosen
+    rivals = [(abs(fit.value - chosen.value), fit.prevalence) for fit in fits if fit is not chosen]
+    return replace(chosen, rival=min(rivals)) if rivals else chosen
 
 
 def _is_contested(table: CellTable, model: Model) -> bool:
     """Check whether the rate of the most abundant marker in some cells may be contamination."""
-    if model.witness is None or model.soup is not None or model.reach >= MOST_REACH:
+    if model.witness is None or model.reach >= MOST_REACH:
         return False
     marker, level = table.markers[model.witness], model.level[model.witness]
     rate = (marker.counts / marker.depth)[marker.row] / level
@@ -325,7 +351,8 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     All other parameters are fitted again at each candidate prevalence. If few or no positive cells
     were found, their levels are unknown: the interval then allows for cells that express the
     markers down to a tenth of the typical level. A single marker at a tenth of its level looks like
-    contamination: its upper bound is for the typical level.
+    contamination: its upper bound is for the typical level. The interval also holds that of a rival
+    fit that describes the counts nearly as well, which has the same width.
 
     Parameters
     ----------
@@ -344,7 +371,14 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     if small is not fit.table or model is not fit.model:
         fit = replace(fit, model=model, table=small)
         fit = _moved(fit, *_descend(small, model, fit.theta))
-    return min(_find_bound(fit, -1, drop), estimate), max(_find_bound(fit, +1, drop), estimate)
+    low = min(_find_bound(fit, -1, drop), estimate)
+    high = max(_find_bound(fit, +1, drop), estimate)
+    gap, rival = fit.rival
+    if gap > RIVAL_IN_INTERVAL:
+        return low, high
+    return max(min(low, rival - (estimate - low)), 0.0), min(
+        max(high, rival + high - estimate), 1.0
+    )
 
 
 def _moved(fit: Fit, theta: Floats, here: Likelihood) -> Fit:

@@ -311,7 +311,7 @@ def quantification_limit(
     >>> round(quantification_limit(0.5, 1000, 0.003, excess=9.0), 3)
     0.232
     """
-    events = max(QUANTIFIABLE_EVENTS, int(np.ceil(excess / goal**2)))
+    events = max(QUANTIFIABLE_EVENTS, int(np.ceil(min(excess / goal**2, n_cells + 1))))
     return max(float(_find_least_fraction(sensitivity, n_cells, events)), detection)
 
 

@@ -16,9 +16,10 @@ Each of the 2^G patterns has a weight. The prevalence is the weight of the patte
 fall with ln depth, because cells that express the programme and stromal cells differ in size.
 
 Three markers alone cannot distinguish a cell with much ambient RNA from one that expresses little
-of all markers. If the ambient RNA is unknown, contamination therefore ends at half of the typical
-level of the programme; if empty droplets were counted, it ends where a droplet would hold ambient
-RNA only. Weak priors keep weight and level apart at one count per cell: on the levels, on the
+of all markers. If the ambient RNA is unknown, contamination therefore ends at 0.15 of the typical
+level of the programme, unless a fit that ends at 0.5 or 1.2 of it describes the counts clearly
+better; if empty droplets were counted, it ends where a droplet would hold ambient RNA only. Weak
+priors keep weight and level apart at one count per cell: on the levels, on the
 composition of the ambient RNA (similar to that of positive cells, since it is made of them; as
 counted if it is known), on the leak, on the dispersions. Cells with some but too few expressed
 markers are expected to be rare unless the counts show otherwise, and so are positive cells. These
@@ -162,8 +163,8 @@ class Model:
     soup
         Counts of the empty droplets; None if they are unknown.
     reach
-        Contamination that cells of this batch are known to hold, in units of the typical level; 0
-        if it is unknown.
+        Highest contamination of a cell, in units of the typical level, if the ambient RNA is
+        unknown; 0 for ``MOST_CONTAMINATION``, or ``MOST_SCARCE`` if no abundant marker shows it.
     relative
         Expected level of the positive cells, relative to the typical level.
     """
@@ -207,6 +208,11 @@ class Model:
         most = int(np.argmax(self.level))
         return most if self.min_markers > 1 and self.level[most] >= ABUNDANT else None
 
+    @property
+    def has_open_reach(self) -> bool:
+        """Whether the counts must show how far the contamination reaches."""
+        return self.witness is not None and self.soup is None
+
     @cached_property
     def most(self) -> float:
         """Highest contamination of a cell.
@@ -214,7 +220,7 @@ class Model:
         Its unit is the level in a positive cell of the marker that the ambient RNA is richest in.
         """
         if self.soup is None:
-            return max(MOST_CONTAMINATION if self.witness is not None else MOST_SCARCE, self.reach)
+            return self.reach or (MOST_CONTAMINATION if self.witness is not None else MOST_SCARCE)
         richest = (self.soup.share / np.array(self.level)).max()
         return float(np.clip(MOST_SOUP * richest, 10 * LEAST_CONTAMINATION, MOST_RICH))
 

@@ -323,3 +323,8 @@ def test_a_blank_and_a_full_batch_tell_what_the_other_would_give(known_fit):
     assert blank[1] == pytest.approx(full[1], abs=0.08)
     assert blank[1] < error_rates(whole)[1]
     assert max(blank[0], full[0]) < 2e-3
+
+
+@pytest.mark.parametrize("excess", [1e20, np.inf])
+def test_a_hopeless_variance_has_no_quantification_limit_below_one(excess):
+    assert quantification_limit(0.5, 1000, 0.003, excess=excess) == 1.0

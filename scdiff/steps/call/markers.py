@@ -131,7 +131,7 @@ def build_model(batch: Batch, markers: Sequence[Marker], min_markers: int, resul
         return model
     result.foreign = _measure_foreign(batch, markers, model.witness)
     reach = min(result.foreign.reach, MOST_REACH) if result.foreign else 0.0
-    return replace(model, reach=reach)
+    return replace(model, reach=reach) if reach > model.most else model
 
 
 def _measure_foreign(batch: Batch, markers: Sequence[Marker], witness: int) -> Foreign | None:
