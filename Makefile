@@ -14,6 +14,7 @@ test: $(VENV)/.installed-dev ## the fast suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
+	-sh tests/install_multiqc.sh
 	$(BIN)/python -m pytest -n 2 -m "slow and not long" --durations=20
 
 test-long: $(VENV)/.installed-dev ## what takes minutes: before a release

@@ -60,12 +60,15 @@ _COLUMNS: dict[str, dict[str, Any]] = {
 def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
     """Return the main programme's fraction of each sample, as MultiQC's ``generalstats``.
 
+    MultiQC merges rows with the same name, so each sample is named together with its batch.
+
     Parameters
     ----------
     adata
         Result of all steps.
     batch
-        Name of the row of all samples pooled. With one sample, this row is left out.
+        Name of the batch and of the row of all samples pooled. With one sample, there is no pooled
+        row.
 
     Reads
     -----
@@ -76,7 +79,9 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
     rows = table[is_main & (table["state"].astype(str) == main["state"])]
     has_one_sample = len(rows) == 2
     data = {
-        batch if row["sample"] == POOLED else str(row["sample"]): _read_entry(row)
+        batch
+        if row["sample"] == POOLED
+        else _name_row(batch, row["sample"], alone=has_one_sample): _read_entry(row)
         for row in rows.to_dict("records")
         if not (has_one_sample and row["sample"] == POOLED)
     }
@@ -100,8 +105,20 @@ def _read_entry(row: dict[Any, Any]) -> dict[str, Any]:
     return {"verdict": str(row["verdict"]), **known, **sizes}
 
 
-def state_bars(adata: AnnData) -> dict[str, Any]:
+def _name_row(batch: str, sample: object, *, alone: bool) -> str:
+    """Return the name of the row of a sample: the batch and the sample, or one name for both."""
+    return batch if alone and sample == batch else f"{batch}: {sample}"
+
+
+def state_bars(adata: AnnData, *, batch: str) -> dict[str, Any]:
     """Return the number of cells of each sample by state, as MultiQC's ``bargraph``.
+
+    Parameters
+    ----------
+    adata
+        Result of all steps.
+    batch
+        Name of the batch. The rows have the same names as in :func:`general_statistics`.
 
     Reads
     -----
@@ -121,7 +138,9 @@ def state_bars(adata: AnnData) -> dict[str, Any]:
             for state, colour in palette.items()
         },
         "data": {
-            str(sample): {str(state): int(value) for state, value in row.items()}
+            _name_row(batch, sample, alone=len(numbers) == 1): {
+                str(state): int(value) for state, value in row.items()
+            }
             for sample, row in numbers.to_dict("index").items()
         },
     }

@@ -152,7 +152,7 @@ def write_report(adata: AnnData, sections: list[Section], folder: Path, *, batch
     _write_figures(sections, folder / "figures")
     write_h5ad(adata, folder / "result.h5ad")
     _write_json(general_statistics(adata, batch=batch), folder / "scdiff_mqc.json")
-    _write_json(state_bars(adata), folder / "scdiff_states_mqc.json")
+    _write_json(state_bars(adata, batch=batch), folder / "scdiff_states_mqc.json")
     (folder / "versions.yml").write_text(versions_yaml(adata), encoding="utf-8")
     (folder / _LAST).write_text(render_page(adata, sections), encoding="utf-8")
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from multiqc_page import build_page
 from simulated_batches import draw, run_of
 
 from scdiff.batches.history import Facts
@@ -188,3 +189,10 @@ def test_ten_thousand_batches_are_drawn(filled, tmp_path):
     beyond = trend.signals[(trend.signals["rule"] == "1-3s")]
     assert 0.0005 < len(beyond) / 10_000 < 0.02
     assert (tmp_path / "out" / "index.html").stat().st_size < 12e6
+
+
+@pytest.mark.slow
+def test_the_real_multiqc_shows_every_batch(steady, tmp_path):
+    write_trend(compute_trend(steady), tmp_path)
+    table = json.dumps(build_page(tmp_path)["report_plot_data"]["scdiff_trend_table"])
+    assert all(f'"B{number:02d}"' in table for number in range(25))

@@ -9,7 +9,12 @@ def test_general_statistics_have_the_keys_that_multiqc_reads(finished):
     content = general_statistics(finished, batch="batch7")
     assert set(content) == {"id", "plot_type", "headers", "data"}
     assert content["plot_type"] == "generalstats"
-    assert set(content["data"]) == {"donor A", "donor B", "medium control", "batch7"}
+    assert set(content["data"]) == {
+        "batch7",
+        "batch7: donor A",
+        "batch7: donor B",
+        "batch7: medium control",
+    }
     for row in content["data"].values():
         assert set(row) <= set(content["headers"])
     assert all(
@@ -45,12 +50,16 @@ def test_what_is_not_measurable_is_left_out(batch):
 def test_one_sample_is_listed_once(finished):
     table = finished.uns["scdiff"]["fractions"]
     finished.uns["scdiff"]["fractions"] = table[table["sample"].isin(["donor A", "all"])]
-    assert set(general_statistics(finished, batch="b")["data"]) == {"donor A"}
+    assert set(general_statistics(finished, batch="b")["data"]) == {"b: donor A"}
+    assert set(general_statistics(finished, batch="donor A")["data"]) == {"donor A"}
 
 
 def test_bars_hold_every_cell_once(finished):
-    content = state_bars(finished)
+    content = state_bars(finished, batch="batch7")
     assert content["plot_type"] == "bargraph"
+    assert set(content["data"]) == set(general_statistics(finished, batch="batch7")["data"]) - {
+        "batch7"
+    }
     assert sum(sum(row.values()) for row in content["data"].values()) == finished.n_obs
     assert set(content["categories"]) == set(finished.obs["scdiff_state"].astype(str))
     assert content["categories"]["unassigned"]["color"] == "#8a8f98"
