@@ -41,6 +41,7 @@ FIGURES = {
     "false_detections_interference": (
         "the same for blanks with single-marker cells, debris or other lineages"
     ),
+    "called_in_blanks": "mean share of the cells of all blanks that are called positive",
     "recovery": "mean measured / expected value, at the level farthest from 1",
     "repeatability_cv": "CV of replicates (repeatability), at the highest level",
     "within_laboratory_cv": (

@@ -58,6 +58,7 @@ def find_specificity(rows: pd.DataFrame) -> Finding:
     figures = {
         "false_detections": estimate_share(plain["verdict"].isin(FOUND)),
         "false_detections_interference": estimate_share(disturbed["verdict"].isin(FOUND)),
+        "called_in_blanks": estimate_mean(blanks["n_called"] / blanks["n_cells"]),
     }
     found = int(blanks["verdict"].isin(FOUND).sum())
     return Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from run_folders import csv_of, fraction_row
 
+from scdiff.assay.calls import call_cells
 from scdiff.assay.intervals import clopper_pearson
 from scdiff.assay.mixture import Model
 from scdiff.batches.designs import detection_designs, make_batch, plan_designs
@@ -41,6 +43,7 @@ robustness: {level: 0.1, replicates: 1}
 acceptance:
   - {figure: false_detections, at_most: 0.05}
   - {figure: false_detections_interference, at_most: 0.05}
+  - {figure: called_in_blanks, at_most: 0.005}
   - {figure: recovery, at_least: 0.7, at_most: 1.3}
   - {figure: within_laboratory_cv, at_most: 0.5}
   - {figure: lod_of_claim, at_most: 1.5}
@@ -139,6 +142,21 @@ def test_a_caller_that_is_broken_on_purpose_fails(protocol_file, tmp_path) -> No
     assert found.decision == "FAIL"
     decisions = {one.criterion.figure: one.decision for one in found.accepted}
     assert decisions["false_detections"] == decisions["recovery"] == decisions["coverage"] == "FAIL"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_pools")
+def test_the_real_assay_with_its_threshold_at_zero_fails(protocol_file, monkeypatch) -> None:
+    """Every cell with a probability of 0 or more is called; all else is the assay as it is."""
+
+    def call_at_zero(fit: Any, *, rate: float) -> Any:
+        calls = call_cells(fit, rate=rate)
+        return replace(calls, positive=calls.probability >= 0)
+
+    monkeypatch.setattr("scdiff.assay.calls.call_cells", call_at_zero)
+    found = assess(load_protocol(protocol_file))
+    decisions = {one.criterion.figure: one.decision for one in found.accepted}
+    assert found.decision == decisions["called_in_blanks"] == "FAIL"
 
 
 @pytest.mark.parametrize(("decision", "code"), [("PASS", 0), ("FAIL", 1), ("CANNOT TELL", 2)])
