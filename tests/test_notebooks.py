@@ -16,6 +16,8 @@ SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 
 EXECUTE = "python tests/execute_notebooks.py"
 
+TAKE_MINUTES = ("03_scorecards", "04_batches")
+
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*\.?\d*(?:e-?\d+)?")
 
 jupytext = pytest.importorskip(
@@ -102,7 +104,7 @@ def test_the_quickstart_uses_every_front_and_step() -> None:
             script,
             folder,
             id=script.stem,
-            marks=pytest.mark.long if script.stem == "03_scorecards" else pytest.mark.slow,
+            marks=pytest.mark.long if script.stem in TAKE_MINUTES else pytest.mark.slow,
         )
         for script, folder in zip(SCRIPTS, cycle([ROOT / "notebooks", ROOT]))
     ],
@@ -213,11 +215,17 @@ def nothing_else_is_new(output: Any) -> None:
     assert output["text"].splitlines() == ["still there: True", "not of scdiff: []"]
 
 
+def everything_is_verified(output: Any) -> None:
+    assert output["text"].startswith("Verified: 15 rows.")
+    assert "every decision is the same" in output["text"]
+
+
 ENDINGS = {
+    "00_from_a_scanpy_object": nothing_else_is_new,
     "01_quickstart": quickstart_held,
     "02_trajectory": verdicts_differ,
     "03_scorecards": scorecards_held,
-    "04_from_a_scanpy_object": nothing_else_is_new,
+    "04_batches": everything_is_verified,
 }
 """What the last output of each notebook must say."""
 
