@@ -316,7 +316,7 @@ def test_the_witness_is_the_most_abundant_marker_where_it_is_abundant_and_not_al
 def test_how_far_contamination_may_reach(model):
     assert model.most == priors.MOST_CONTAMINATION
     assert Model((1e-4, 2e-4), 2).most == priors.MOST_SCARCE
-    assert replace(model, reach=0.01).most == priors.MOST_CONTAMINATION
+    assert replace(model, reach=0.01).most == 0.01
     assert replace(model, reach=0.8).most == 0.8
     assert replace(Model((1e-4, 2e-4), 2), reach=0.8).most == 0.8
 

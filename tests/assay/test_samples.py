@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from scdiff.assay.calls import call_cells
-from scdiff.assay.fit import fit_mixture, profile_interval
+from scdiff.assay.fit import fit_at, fit_mixture, profile_interval, start_of
 from scdiff.assay.mixture import Soup
-from scdiff.assay.priors import FINE_GAIN, MOST_REACH, N_NODES, WORTH_A_REACH
+from scdiff.assay.priors import FINE_GAIN, MOST_REACH, N_NODES, NEAR_REACH, WORTH_A_REACH
 from scdiff.assay.samples import FEWEST_CELLS_FOR_FIT, call_samples, fit_from_record, fit_record
 from scdiff.assay.table import tabulate
 
@@ -173,12 +173,13 @@ def test_each_sample_takes_its_own_soup_and_keeps_it_in_the_record(batch, model)
         assert again.value == pytest.approx(called.fits[name].value)
 
 
-def test_a_record_keeps_how_far_contamination_is_known_to_reach(batch, model):
+@pytest.mark.parametrize("reach", [0.0, NEAR_REACH, 0.9])
+def test_a_record_keeps_how_far_contamination_may_reach(batch, model, reach):
     counts, depth, samples = batch
     cells = samples == "b"
-    known = replace(model, reach=0.9)
-    fit = call_samples(counts[cells], depth[cells], samples[cells], known).fits["b"]
-    assert fit.model.reach >= 0.9
+    known = replace(model, reach=reach)
+    table = tabulate(counts[cells], depth[cells])
+    fit = fit_at(table, known, start_of(table, known, "rare"), evidence_of_positives=1.0)
     again = fit_from_record(fit_record(fit), counts[cells], depth[cells])
     assert again.model == fit.model
     assert again.value == fit.value
