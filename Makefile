@@ -14,10 +14,10 @@ test: $(VENV)/.installed-dev ## the fast suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long" --durations=20
 
 test-slow: $(VENV)/.installed-dev ## what takes more than about three seconds each
-	-sh tests/install_multiqc.sh
 	$(BIN)/python -m pytest -n 2 -m "slow and not long" --durations=20
 
 test-long: $(VENV)/.installed-dev ## what takes minutes: before a release
+	-sh tests/install_multiqc.sh
 	$(BIN)/python -m pytest -n 2 -m long --durations=20
 
 coverage: $(VENV)/.installed-dev ## share of lines and branches that the fast suite runs

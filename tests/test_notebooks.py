@@ -122,7 +122,7 @@ def test_the_notebook_runs(script: Path, folder: Path, monkeypatch: pytest.Monke
     ENDINGS[script.stem](last_output(notebook))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_course_of_real_cells_says_the_same(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -433,9 +433,9 @@ def test_a_large_batch_is_fitted_on_wider_bins_and_gives_the_same(model, truth, 
     table = tabulate(cells.counts, cells.depth)
     assert len(table.weight) > FIT_ROWS
     fit = fit_mixture(table, model)
-    theta, _ = _descend(table, model, fit.theta)
+    theta, _ = _descend(table, fit.model, fit.theta)
     assert fit.prevalence == pytest.approx(
-        float(model.average_weight(theta, table)[model.positive].sum()), abs=1e-3
+        float(fit.model.average_weight(theta, table)[model.positive].sum()), abs=1e-3
     )
     assert len(fit.pattern) == len(table.weight)
     low, high = profile_interval(fit)

@@ -191,7 +191,7 @@ def test_ten_thousand_batches_are_drawn(filled, tmp_path):
     assert (tmp_path / "out" / "index.html").stat().st_size < 12e6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_multiqc_shows_every_batch(steady, tmp_path):
     write_trend(compute_trend(steady), tmp_path)
     table = json.dumps(build_page(tmp_path)["report_plot_data"]["scdiff_trend_table"])

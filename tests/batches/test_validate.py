@@ -144,7 +144,7 @@ def test_a_caller_that_is_broken_on_purpose_fails(protocol_file, tmp_path) -> No
     assert decisions["false_detections"] == decisions["recovery"] == decisions["coverage"] == "FAIL"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("with_pools")
 def test_the_real_assay_with_its_threshold_at_zero_fails(protocol_file, monkeypatch) -> None:
     """Every cell with a probability of 0 or more is called; all else is the assay as it is."""

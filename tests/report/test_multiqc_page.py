@@ -13,7 +13,7 @@ N_BATCHES = 24
 SAMPLES = ("donor A", "donor B", "medium control")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_multiqc_shows_every_sample_of_every_batch(batch, tmp_path) -> None:
     """One batch is named like a sample of the others, and another could not be measured."""
     names = ["donor A", "lost", *(f"B{number}" for number in range(2, N_BATCHES))]
