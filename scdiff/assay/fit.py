@@ -156,9 +156,10 @@ def _choose_reach(fits: list[Fit]) -> Fit:
 
 def _is_contested(table: CellTable, model: Model) -> bool:
     """Check whether the rate of the most abundant marker in some cells may be contamination."""
-    if model.witness is None or model.reach >= MOST_REACH:
+    witness = model.witness
+    if witness is None or not model.has_open_reach or model.reach >= MOST_REACH:
         return False
-    marker, level = table.markers[model.witness], model.level[model.witness]
+    marker, level = table.markers[witness], model.level[witness]
     rate = (marker.counts / marker.depth)[marker.row] / level
     return (
         float(table.weight[(rate > CONTESTED_ABOVE) & (rate < MOST_REACH)].sum())
@@ -376,9 +377,8 @@ def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, floa
     gap, rival = fit.rival
     if gap > RIVAL_IN_INTERVAL:
         return low, high
-    return max(min(low, rival - (estimate - low)), 0.0), min(
-        max(high, rival + high - estimate), 1.0
-    )
+    lowest, highest = rival - (estimate - low), rival + (high - estimate)
+    return min(low, max(lowest, 0.0)), max(high, min(highest, 1.0))
 
 
 def _moved(fit: Fit, theta: Floats, here: Likelihood) -> Fit:

@@ -51,13 +51,13 @@ LEAST_CONTAMINATION = 1e-4
 MOST_CONTAMINATION = 0.5
 """Highest contamination if the ambient RNA is unknown and an abundant marker shows it. Above it,
 three markers cannot distinguish contamination from weak expression of all markers."""
+MOST_SCARCE = 0.2
+"""The same if no abundant marker shows the contamination of a cell."""
 NEAR_REACH = 0.15
 """Highest contamination of the nearer fit, which is kept unless a fit with a farther reach
 describes the cells better by ``WORTH_A_REACH``. A free distribution up to 0.5 explains positive
 cells with little of the most abundant marker as a class of droplets at its end: simulated batches
 with 3-20 % positive cells were read 15 % too low, and 79 % of the intervals held the truth."""
-MOST_SCARCE = 0.2
-"""The same if no abundant marker shows the contamination of a cell."""
 MOST_REACH = 1.2
 """Highest contamination of the rival fit. The rival fit, chosen by likelihood, lowered the share of
 sure and wrong batches from 3.6 % to 0 % (84 batches of ``make bench-contamination``)."""
@@ -169,16 +169,15 @@ CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
 """Rate of the most abundant marker, in typical levels, above which it may be contamination, and
 number of such cells that starts the rival fit. Chosen, not tuned."""
 WORTH_A_REACH = 10.0
-"""Log-likelihood by which contamination up to the typical level must describe the cells better to
-be believed. Decided with the rival fit (``MOST_REACH``)."""
+"""Log-likelihood by which contamination that reaches farther must describe the cells better to be
+believed. Decided with the rival fit (``MOST_REACH``)."""
+
+# --- fit: interval of the prevalence --------------------------------------------------------------
 
 RIVAL_IN_INTERVAL = 20.0
 """Log-likelihood by which a rival fit may describe the cells worse, or a fit with a farther reach
 better, for the interval to hold it: the error of the model is of this order in simulated batches.
 Chosen, not tuned."""
-
-# --- fit: interval of the prevalence --------------------------------------------------------------
-
 LEVELS_LEARNED = 30.0
 """Evidence for positive cells (twice a log-likelihood ratio) above which the batch itself states
 their levels. Below it the interval must allow for lower levels. Chosen, not tuned."""

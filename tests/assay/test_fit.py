@@ -154,7 +154,7 @@ def test_rates_come_out_within_a_fifth(fitted, model, truth, prevalence, seed):
     expected = truth(prevalence, model)
     np.testing.assert_allclose(fit.parameters.level, expected.level, rtol=0.2)
     found, true = (ln_background(parameters) for parameters in (fit.parameters, expected))
-    assert found[2] == pytest.approx(true[2], abs=np.log(1.1))
+    assert found[2] == pytest.approx(true[2], abs=np.log(1.06))
     np.testing.assert_allclose(np.exp(found[:2]), np.exp(true[:2]), rtol=0.8)
     found, true = (spread_of(off_shares(p, 2)) for p in (fit.parameters, expected))
     assert found == pytest.approx(true, abs=0.15)
@@ -209,8 +209,10 @@ def test_contamination_is_in_question_where_enough_cells_are_between_the_ends(mo
     assert not _is_contested(rates_of(model, [between] * (FEWEST_CONTESTED - 1)), model)
     assert not _is_contested(rates_of(model, [CONTESTED_ABOVE * 0.8] * 20), model)
     assert not _is_contested(rates_of(model, [MOST_REACH * 1.2] * 20), model)
+    assert not _is_contested(enough, replace(model, soup=Soup((1.0, 1.0, 100.0), 1e4)))
     assert not _is_contested(enough, replace(model, reach=MOST_REACH))
     assert _is_contested(enough, replace(model, reach=0.8))
+    assert not _is_contested(enough, replace(model, level=(1e-4, 1e-4, ABUNDANT / 2)))
 
 
 def test_reach_is_open_without_counted_soup_and_with_a_witness(model):
@@ -394,7 +396,7 @@ def test_another_start_beside_the_three_never_makes_the_fit_worse(fitted):
 def test_a_given_start_leads_to_the_same_optimum(fitted):
     _, fit = fitted(0.3, 4)
     again = fit_mixture(fit.table, fit.model, start=fit.model.prior_mean)
-    assert again.value == pytest.approx(fit.value, abs=0.5)
+    assert again.value == pytest.approx(fit.value, abs=0.3)
     assert again.prevalence == pytest.approx(fit.prevalence, abs=1e-3)
 
 

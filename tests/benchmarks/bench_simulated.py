@@ -18,6 +18,7 @@ import pandas as pd
 from sources import write
 
 from scdiff.simulate import BatchDesign, simulate
+from scdiff.vocabulary import FOUND, NO_NUMBER
 
 FRACTIONS = (0.0, 0.03, 0.1, 0.2)
 CONTINUA = (0.0, 1.0)
@@ -63,11 +64,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _summarise_kind(frame: pd.DataFrame) -> dict[str, Any]:
     """Compute the figures of some batches; those of sure verdicts."""
-    is_sure = ~frame["verdict"].isin(["inconclusive", "not measurable"])
+    is_sure = ~frame["verdict"].isin(NO_NUMBER)
     sure = frame[is_sure]
     some = sure[sure["truth"] >= BIAS_FROM]
     held = (sure["low"] <= sure["truth"]) & (sure["truth"] <= sure["high"])
-    found = frame["verdict"].isin(["detected", "quantified"]) & (frame["truth"] == 0)
+    found = frame["verdict"].isin(FOUND) & (frame["truth"] == 0)
     return {
         "batches": len(frame),
         "inconclusive": int((~is_sure).sum()),

@@ -520,7 +520,7 @@ def test_titration_of_real_cells_is_right_within_a_percentage_point(sides, truth
     assert (row["verdict"] == "not detected") == (truth == 0)
     if truth == 0:
         assert row["prevalence_low"] == 0
-        assert row["prevalence_high"] < 0.035  # weakly positive cells included
+        assert row["prevalence_high"] < 0.032  # weakly positive cells included
 
 
 @pytest.mark.slow
