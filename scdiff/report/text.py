@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["DASH", "LEAST", "count", "interval", "large", "percent", "short", "slug"]
+__all__ = ["DASH", "LEAST", "count", "estimate", "interval", "large", "percent", "short", "slug"]
 
 
 DASH = "\N{EN DASH}"
@@ -15,36 +15,61 @@ LEAST = 1e-7
 """Fraction of cells below which 0 is shown: one cell in ten million, which no batch can resolve."""
 
 
-def percent(fraction: float) -> str:
+def percent(fraction: float, *, width: float = 0.0) -> str:
     """Format a fraction as a percentage of two significant digits, without the percent sign.
 
     Above 99 %, the digits count from 100 %, so that 99.6 % is never rounded to 100 %. A fraction
-    below :data:`LEAST` is shown as 0.
+    below :data:`LEAST` is shown as 0, and one as near to 1 as 100.
 
     Parameters
     ----------
     fraction
         0-1, or NaN.
+    width
+        Width of its interval, 0-1: above 99 %, digits that the interval does not support are left
+        out. 0 if it has no interval.
 
     >>> [percent(value) for value in (0.0412, 0.000737, 0.204, 0.9963, 9.2e-10, 1.0, float("nan"))]
     ['4.1', '0.074', '20', '99.63', '0', '100', 'n/a']
+    >>> percent(0.9991, width=0.04), percent(0.99999, width=0.04)
+    ('99.9', '100')
     """
     if not math.isfinite(fraction):
         return "n/a"
     value = 100.0 * fraction
-    if not LEAST <= fraction < 1.0:
+    if not LEAST <= fraction <= 1.0 - LEAST:
         return "0" if fraction < LEAST else "100"
-    distance = 100.0 - value if value > 99.0 else value
-    return f"{value:.{max(0, 1 - math.floor(math.log10(distance)))}f}"
+    if value <= 99.0:
+        return f"{value:.{_find_decimals(value)}f}"
+    decimals = _find_decimals(100.0 - value)
+    if width > 0:
+        decimals = min(decimals, _find_decimals(100.0 * width))
+    text = f"{value:.{decimals}f}"
+    return "100" if float(text) == 100.0 else text
+
+
+def _find_decimals(points: float) -> int:
+    """Return the decimals that show two significant digits of a number above 0."""
+    return max(0, 1 - math.floor(math.log10(points)))
 
 
 def interval(low: float, high: float) -> str:
     """Format the ends of an interval of fractions as percentages.
 
-    >>> interval(0.034, 0.049)
-    '3.4-4.9 %'
+    >>> interval(0.034, 0.049), interval(0.97, 0.99999933)
+    ('3.4-4.9 %', '97-100 %')
     """
-    return f"{percent(low)}-{percent(high)} %"
+    width = high - low
+    return f"{percent(low, width=width)}-{percent(high, width=width)} %"
+
+
+def estimate(value: float, low: float, high: float) -> str:
+    """Format a fraction with its interval.
+
+    >>> estimate(0.04, 0.024, 0.051), estimate(0.9991, 0.96, 1.0)
+    ('4.0 % (2.4-5.1 %)', '99.9 % (96-100 %)')
+    """
+    return f"{percent(value, width=high - low)} % ({interval(low, high)})"
 
 
 def count(number: float) -> str:

@@ -117,7 +117,7 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
         return f"At least {low} % of cells are {phrase}, detected: {_explain_no_number(row)}."
     ends = f"95 % interval {_format_intervals(row)}"
     ending = QUANTIFIED if verdict == QUANTIFIED else "detected, but too few to quantify"
-    return f"{percent(row['prevalence'])} % of cells are {phrase} ({ends}), {ending}."
+    return f"{_format_prevalence(row)} % of cells are {phrase} ({ends}), {ending}."
 
 
 def _state_not_detected(row: Mapping[str, Any], phrase: str) -> str:
@@ -194,7 +194,13 @@ def verdict_number(row: Mapping[str, Any]) -> str:
         return f"≥ {percent(row['prevalence_low'])} %"
     if verdict == NOT_DETECTED:
         return f"≤ {percent(_find_upper_bound(row)[0])} %"
-    return f"{percent(row['prevalence'])} %"
+    return f"{_format_prevalence(row)} %"
+
+
+def _format_prevalence(row: Mapping[str, Any]) -> str:
+    """Format the prevalence with the digits that its interval supports."""
+    width = row.get("prevalence_high", 0.0) - row.get("prevalence_low", 0.0)
+    return percent(row["prevalence"], width=width)
 
 
 def dose_sentence(row: Mapping[str, Any]) -> str:

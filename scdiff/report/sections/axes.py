@@ -9,7 +9,7 @@ from scdiff import keys
 from scdiff.report.plots.fractions import axis_pairs, receptor_dots
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.selections import BATCH, axis_rows, pairs_at
-from scdiff.report.text import count, interval, percent
+from scdiff.report.text import count, estimate, percent
 from scdiff.vocabulary import NOT_MEASURABLE
 
 if TYPE_CHECKING:
@@ -127,11 +127,10 @@ def _format_side(pairs: pd.DataFrame, side: str, *, ends: bool) -> list[str]:
     """Format one side of all pairs; in brackets if it is within the background."""
     texts = []
     for row in pairs.to_dict("records"):
-        share = f"{percent(row[f'{side}_value'])} %"
-        if ends:
-            share += f" ({interval(row[f'{side}_low'], row[f'{side}_high'])})"
-        value = share if row[f"{side}_above"] else f"[{share}]"
-        texts.append(row[f"{side}_absent"] or value)
+        value, low, high = (row[f"{side}_{part}"] for part in ("value", "low", "high"))
+        share = estimate(value, low, high) if ends else f"{percent(value)} %"
+        shown = share if row[f"{side}_above"] else f"[{share}]"
+        texts.append(row[f"{side}_absent"] or shown)
     return texts
 
 

@@ -10,7 +10,7 @@ from scdiff.report.plots.style import ACCENT, STATES
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
 from scdiff.report.sections.groups import group_notes, group_tables
 from scdiff.report.tables import fraction_columns
-from scdiff.report.text import DASH, count, interval, percent
+from scdiff.report.text import DASH, count, estimate, percent
 from scdiff.report.verdict import main_row, state_phrase
 from scdiff.vocabulary import NOT_MEASURABLE, POOLED
 
@@ -116,11 +116,11 @@ def _format_row(row: dict[Any, Any]) -> dict[str, str]:
         "programme": str(row["program"]),
         "state": str(row["state"]),
         "sample": str(row["sample"]),
+        "verdict": str(row["verdict"]),
         "called": f"{count(row['n_called'])} of {count(row['n_cells'])}",
         "raw (95 %)": _format_estimate(row, "fraction"),
         "prevalence (95 %)": _format_estimate(row, "prevalence"),
         **{name.upper(): DASH if text.startswith("n/a") else text for name, text in limits.items()},
-        "verdict": str(row["verdict"]),
     }
 
 
@@ -128,4 +128,4 @@ def _format_estimate(row: dict[Any, Any], name: str) -> str:
     """Format an estimate and its interval; a dash if it is missing."""
     if row["verdict"] == NOT_MEASURABLE or row[name] != row[name]:
         return DASH
-    return f"{percent(row[name])} % ({interval(row[f'{name}_low'], row[f'{name}_high'])})"
+    return estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])

@@ -12,7 +12,7 @@ from scdiff import keys
 from scdiff.errors import InputError
 from scdiff.record import find_positive_state
 from scdiff.report.section import Table
-from scdiff.report.text import DASH, interval, percent
+from scdiff.report.text import DASH, estimate, percent
 from scdiff.report.verdict import state_phrase
 from scdiff.vocabulary import NOT_MEASURABLE
 
@@ -139,8 +139,7 @@ def _build_corrected(table: pd.DataFrame) -> Table:
     view = pd.DataFrame(
         {
             "sample": str(row["sample"]),
-            "corrected (95 %)": f"{percent(row['prevalence'])} % "
-            f"({interval(row['low'], row['high'])})",
+            "corrected (95 %)": estimate(row["prevalence"], row["low"], row["high"]),
             "negative control": f"{percent(row['false_rate'])} %",
             "positive control": f"{percent(row['sensitivity'])} %",
         }

@@ -10,7 +10,7 @@ from scdiff.assay.dose import upper_bound
 from scdiff.programs import SCORECARDS, Program
 from scdiff.report.plots.fractions import read_outs
 from scdiff.report.section import SECTIONS, Picture, Section, Table, picture
-from scdiff.report.text import DASH, count, interval, percent
+from scdiff.report.text import DASH, count, estimate, percent
 from scdiff.steps.scorecard import programs_on, scorecard
 from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, POOLED
 
@@ -119,9 +119,9 @@ def _format_row(row: Mapping[Any, Any]) -> dict[str, str]:
     ]
     return {
         "read-out": str(row["title"]),
+        "verdict": str(row["verdict"]),
         "prevalence (95 %)": _format_prevalence(row) if has_number else DASH,
         "LOD": f"{percent(row['lod'])} %" if has_number else DASH,
-        "verdict": str(row["verdict"]),
         "criterion (protein)": f"{' '.join(bounds)}: {row['criterion'] or DASH}" if bounds else "",
         "claim": CLAIMS[str(row["direction"])],
     }
@@ -132,8 +132,7 @@ def _format_prevalence(row: Mapping[Any, Any]) -> str:
     if row["verdict"] == NOT_DETECTED:
         bounds, _ = upper_bound(row["prevalence_high"], row["lob"])
         return f"≤ {percent(float(bounds))} %"
-    ends = interval(row["prevalence_low"], row["prevalence_high"])
-    return f"{percent(row['prevalence'])} % ({ends})"
+    return estimate(row["prevalence"], row["prevalence_low"], row["prevalence_high"])
 
 
 def _list_notes(programs: Sequence[Program], pooled: pd.DataFrame) -> tuple[str, ...]:

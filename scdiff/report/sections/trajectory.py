@@ -111,8 +111,8 @@ def _describe_committed(facts: dict[str, Any], name: str) -> str:
     row = committed.loc[POOLED]
     if not row["committed"] >= 0:  # NaN
         return ""
-    ends = interval(row["low"], row["high"])
-    share = percent(row["committed"])
+    ends, width = interval(row["low"], row["high"]), row["high"] - row["low"]
+    share = percent(row["committed"], width=width)
     return f" {share} % of cells (95 % interval {ends}) have left the start population."
 
 
