@@ -15,7 +15,7 @@ POOLED = "all"
 VERDICT_COLUMNS = (
     "batch", "verdict", "n_cells", "n_called", "fraction", "fraction_low", "fraction_high",
     "prevalence", "prevalence_low", "prevalence_high", "lob", "lod", "lloq", "trajectory",
-    "report", "log", "reason",
+    "report", "log", "reason", "alerts",
 )  # fmt: skip
 STATUS = "status.json"
 """File in which `scdiff run` states its step, its state and its error."""
@@ -65,11 +65,16 @@ def _verdict(results: Path, batch: str, table: Sequence[dict[str, str]]) -> dict
             "verdict": NOT_FINISHED,
             "reason": _find_reason(results / "batches" / batch, log),
         }
-    path = next(iter(_read(results / "batches" / batch, "trajectory.csv")), {})
+    folder = results / "batches" / batch
+    path = next(iter(_read(folder, "trajectory.csv")), {})
     return (
         row
         | pooled
-        | {"trajectory": path.get("verdict", ""), "report": f"batches/{batch}/report.html"}
+        | {
+            "trajectory": path.get("verdict", ""),
+            "report": f"batches/{batch}/report.html",
+            "alerts": " ".join(map(str, _read_status(folder).get("alerts") or ())),
+        }
     )
 
 

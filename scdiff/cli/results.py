@@ -35,6 +35,7 @@ def report(
 ) -> None:
     """Write the report of a finished run again, for example with another dose."""
     from scdiff.report import report as write_report
+    from scdiff.report.alerts import list_alerts
     from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.steps.dose import read_dose_options
 
@@ -43,6 +44,8 @@ def report(
     folder = out or result.parent
     write_report(adata, out=folder, **(read_dose_options(adata) | given))
     typer.echo(verdict_sentence(main_row(adata)))
+    for alert in list_alerts(adata):
+        typer.echo(f"Alert: {alert}")
     typer.echo(f"Report: {folder / 'report.html'}")
 
 

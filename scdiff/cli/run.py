@@ -226,6 +226,7 @@ def _run(
     status: RunStatus | None = None,
 ) -> dict[str, Any]:
     """Run the pipeline with progress, print the verdict, and return the main row."""
+    from scdiff.report.alerts import list_alerts
     from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.run.pipeline import resolve
     from scdiff.run.pipeline import run as run_pipeline
@@ -236,6 +237,8 @@ def _run(
         adata = run_pipeline(config, out, start=start, watch=progress.watch, status=status)
     row = main_row(adata)
     typer.echo(verdict_sentence(row))
+    for alert in list_alerts(adata):
+        typer.echo(f"Alert: {alert}")
     if not quiet:
         typer.echo(f"Report: {out / 'report.html'}")
     return row

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scdiff import keys
 from scdiff.errors import ScdiffError
 from scdiff.palette import ACCENT, CALLED
+from scdiff.report.alerts import list_alerts
 from scdiff.report.tables import main_evidence
 from scdiff.report.text import count, interval, percent
 from scdiff.report.verdict import main_row, verdict_sentence
@@ -50,7 +51,7 @@ def card_text(adata: AnnData) -> str:
     ``obsm["scdiff_positive"]``
     """
     row, sentence = _row(adata)
-    return "\n".join([sentence, *(_limits(row) if row else []), *_markers(adata)])
+    return "\n".join([sentence, *_list_lines(adata, row)])
 
 
 def card_html(adata: AnnData) -> str:
@@ -64,9 +65,7 @@ def card_html(adata: AnnData) -> str:
     """
     row, sentence = _row(adata)
     drawing = _draw(row) if row and row["verdict"] not in NO_NUMBER else ""
-    lines = "".join(
-        f"<div>{escape(line)}</div>" for line in [*(_limits(row) if row else []), *_markers(adata)]
-    )
+    lines = "".join(f"<div>{escape(line)}</div>" for line in _list_lines(adata, row))
     style = "font-family:sans-serif;font-size:13px;line-height:1.5;max-width:46em"
     return f'<div style="{style}"><div><b>{escape(sentence)}</b></div>{drawing}{lines}</div>'
 
@@ -81,6 +80,12 @@ def _row(adata: AnnData) -> tuple[dict[str, Any] | None, str]:
         return row, verdict_sentence(row)
     except ScdiffError as error:
         return None, str(error)
+
+
+def _list_lines(adata: AnnData, row: Mapping[str, Any] | None) -> list[str]:
+    """Write the alerts, the limits and the markers, as far as they are known."""
+    alerts = [f"Alert: {alert}" for alert in list_alerts(adata)] if row else []
+    return [*alerts, *(_limits(row) if row else []), *_markers(adata)]
 
 
 def _limits(row: Mapping[str, Any]) -> list[str]:

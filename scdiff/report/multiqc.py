@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.assay.dose import upper_bound
+from scdiff.report.alerts import list_alerts
 from scdiff.report.plots.style import colours
 from scdiff.report.verdict import main_row, state_phrase
 from scdiff.vocabulary import NO_NUMBER, NOT_DETECTED, POOLED
@@ -40,6 +41,13 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "description": "limit of detection, percent of cells",
         "hidden": True,
         **_PERCENT,
+    },
+    "alerts": {
+        "title": "Alerts",
+        "description": "number of alerts of the batch; the report lists them",
+        "format": "{:,.0f}",
+        "scale": "Reds",
+        "min": 0,
     },
     "n_called": {
         "title": "Called",
@@ -77,11 +85,11 @@ def general_statistics(adata: AnnData, *, batch: str) -> dict[str, Any]:
     table, main = adata.uns[keys.ROOT][keys.FRACTIONS.name], main_row(adata)
     is_main = table["program"].astype(str) == main["program"]
     rows = table[is_main & (table["state"].astype(str) == main["state"])]
-    has_one_sample = len(rows) == 2
+    has_one_sample, alerts = len(rows) == 2, {"alerts": len(list_alerts(adata))}
     data = {
         batch
         if row["sample"] == POOLED
-        else _name_row(batch, row["sample"], alone=has_one_sample): _read_entry(row)
+        else _name_row(batch, row["sample"], alone=has_one_sample): _read_entry(row) | alerts
         for row in rows.to_dict("records")
         if not (has_one_sample and row["sample"] == POOLED)
     }

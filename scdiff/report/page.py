@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdiff import keys
 from scdiff.report import verdict
+from scdiff.report.alerts import list_alerts
 from scdiff.report.plots import style
 from scdiff.report.text import DASH, count, interval, percent
 from scdiff.vocabulary import NOT_DETECTED, NOT_MEASURABLE
@@ -106,24 +107,9 @@ def verdict_card(adata: AnnData) -> dict[str, Any]:
         "phrase": verdict.state_phrase(str(row["program"]), str(row["state"])),
         "explanation": " ".join(filter(None, sentences)),
         "facts": _list_facts(adata, row, samples),
-        "notes": _list_warnings(adata),
+        "alerts": list_alerts(adata),
         "title": ", ".join(samples[:MOST_NAMES]) + (f" and {more} more" if more > 0 else ""),
     }
-
-
-def _list_warnings(adata: AnnData) -> list[str]:
-    """Return what the reader of the verdict must know about the input.
-
-    All other notes on the input are in the section Methods.
-    """
-    if str(adata.uns[keys.ROOT][keys.INPUT.name].get("technology", "UMI")) != "reads":
-        return []
-    return [
-        (
-            "The counts are sequencing reads, not UMIs: one molecule can be counted many times. "
-            "Use the intervals and limits as a rough guide only."
-        )
-    ]
 
 
 def _read_path(adata: AnnData) -> str:

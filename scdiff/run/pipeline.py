@@ -155,6 +155,7 @@ def run(
     ScdiffError
         Any error of a step. Finished steps are kept, and no report is left.
     """
+    from scdiff.report.alerts import list_alerts
     from scdiff.report.verdict import main_row
 
     if start is not None and start not in STEPS:
@@ -182,7 +183,7 @@ def run(
         for name in STEPS[n_done:-1]:
             adata = _run_step(adata, name, options[name], prints[name], checkpoints, watch)
         _report(adata, options, checkpoints, out, watch)
-        status.set_verdict(str(main_row(adata)["verdict"]))
+        status.set_verdict(str(main_row(adata)["verdict"]), list_alerts(adata))
         return adata
 
 

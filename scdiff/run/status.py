@@ -8,7 +8,7 @@ The file is replaced as a whole at each change of step. A run that is killed lea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,7 @@ class RunStatus:
     - ``expected``: whether the error is one that scdiff raises on purpose; null without an error
     - ``exit_code``: exit code of the command; null if the run has not ended
     - ``verdict``: verdict of the main row; null unless the run is finished
+    - ``alerts``: what makes the batch unusual, one sentence each; empty unless the run is finished
 
     A folder that does not exist is not created for the status of a run that fails before it starts.
 
@@ -77,6 +78,7 @@ class RunStatus:
             "expected": None,
             "exit_code": None,
             "verdict": None,
+            "alerts": [],
         }
 
     def __enter__(self) -> Self:
@@ -124,9 +126,9 @@ class RunStatus:
         self._is_ours = True
         self._write()
 
-    def set_verdict(self, verdict: str) -> None:
-        """Set the verdict that the file states once the run is finished."""
-        self._fields["verdict"] = verdict
+    def set_verdict(self, verdict: str, alerts: Sequence[str] = ()) -> None:
+        """Set the verdict and the alerts that the file states once the run is finished."""
+        self._fields |= {"verdict": verdict, "alerts": list(alerts)}
 
     def record_steps(self, watch: Watch) -> Watch:
         """Return a watcher that writes each change of step, then calls ``watch``."""
@@ -142,9 +144,10 @@ class RunStatus:
         return record
 
     def _write(self) -> None:
-        """Replace the file; the verdict is left out until the run is finished."""
-        verdict = self._fields["verdict"] if self._fields["state"] == "finished" else None
-        text = json.dumps(self._fields | {"verdict": verdict}, indent=1, ensure_ascii=False)
+        """Replace the file; verdict and alerts are left out until the run is finished."""
+        is_finished = self._fields["state"] == "finished"
+        fields = self._fields | ({} if is_finished else {"verdict": None, "alerts": []})
+        text = json.dumps(fields, indent=1, ensure_ascii=False)
         with replace_atomically(self._path) as partial:
             partial.write_text(f"{text}\n", encoding="utf-8")
 

@@ -142,7 +142,8 @@ def _call(
     markers = pd.DataFrame(
         {
             "genes": list(MARKERS),
-            "typical_cp10k": [2.0, 2.0, 300.0, 2.0],
+            "background_cp10k": [0.01, 0.02, 3.0, 0.01],
+            "level_cp10k": [2.0, 3.0, 900.0, 2.0],
             "n_on": (evidence > 0).sum().to_numpy(),
             "n_detected": (counts > 0).sum(axis=0),
         },
