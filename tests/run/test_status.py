@@ -20,7 +20,7 @@ from scdiff.storage.checkpoint import Checkpoints
 
 FIELDS = [
     "scdiff", "state", "batch", "step", "steps_done", "started", "finished", "error", "message",
-    "expected", "exit_code", "verdict",
+    "expected", "exit_code", "verdict", "alerts",
 ]  # fmt: skip
 
 
@@ -45,9 +45,9 @@ def test_the_file_follows_the_steps_of_a_run(tmp_path: Path) -> None:
         record = status.record_steps(watch)
         record("load", "resumed", 1.0)
         record("qc", "started", 0.0)
+        status.set_verdict("detected", ["Few cells."])
         record("qc", "finished", 0.5)
-        status.set_verdict("detected")
-        assert read(tmp_path)["verdict"] is None
+        assert (read(tmp_path)["verdict"], read(tmp_path)["alerts"]) == (None, [])
     assert seen == [
         ("load", "resumed", "running", "", ["load"]),
         ("qc", "started", "running", "qc", ["load"]),
@@ -55,6 +55,7 @@ def test_the_file_follows_the_steps_of_a_run(tmp_path: Path) -> None:
     ]
     fields = read(tmp_path)
     assert list(fields) == FIELDS
+    assert fields["alerts"] == ["Few cells."]
     assert (fields["state"], fields["batch"], fields["verdict"]) == (
         "finished",
         "lot 7",
@@ -83,13 +84,14 @@ def test_a_failed_run_states_its_error(
         with RunStatus(tmp_path) as status:
             status.begin()
             status.record_steps(ignore)("load", "started", 0.0)
-            status.set_verdict("detected")
+            status.set_verdict("detected", ["Few cells."])
             raise error
 
     with pytest.raises(type(error)):
         fail()
     fields = read(tmp_path)
     assert (fields["state"], fields["step"], fields["verdict"]) == ("failed", "load", None)
+    assert fields["alerts"] == []
     assert (fields["error"], fields["message"]) == (name, str(error))
     assert (fields["expected"], fields["exit_code"]) == (expected, code)
     assert fields["finished"] is not None
