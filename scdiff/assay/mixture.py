@@ -42,7 +42,7 @@ from scdiff.assay.arithmetic import MOST_NEWTON, TINY, log_sum, shift_of_odds, s
 from scdiff.assay.densities import GRID, GRID_WEIGHT, Parameters, activity_factors
 from scdiff.assay.kernel import Derivatives, Means, fill_densities, sum_rows
 from scdiff.assay.layout import Layout
-from scdiff.assay.penalties import excess_cost, mean_cost, no_cost, soup_cost
+from scdiff.assay.penalties import excess_cost, mean_cost, soup_cost
 from scdiff.assay.priors import (
     ABUNDANT,
     ACTIVITY,
@@ -61,6 +61,7 @@ from scdiff.assay.priors import (
     MOST_CONTAMINATION,
     MOST_LEAK,
     MOST_LEAK_BESIDE_SOUP,
+    MOST_MEAN,
     MOST_MEAN_SOUP,
     MOST_REACH,
     MOST_RICH,
@@ -241,12 +242,16 @@ class Model:
         ratio = np.log(self.soup.share / np.array(self.level))
         return ratio - ratio.max(), np.sqrt(KNOWN_SPREAD**2 + self.soup.variance)
 
+    @property
+    def highest_mean(self) -> float:
+        """Mean contamination above which a cost starts."""
+        return MOST_MEAN if self.soup is None else self.most * MOST_MEAN_SOUP / MOST_SOUP
+
     @cached_property
     def prior_mean(self) -> Floats:
         """Centre of the prior, shape (n_theta,), in the order of :class:`Layout`."""
         n = self.n_markers
-        scale = self.most * MOST_MEAN_SOUP / MOST_SOUP
-        rare_above = RARE_ABOVE if self.soup is None else scale
+        rare_above = RARE_ABOVE if self.soup is None else self.highest_mean
         nodes = -RARE_SLOPE * np.maximum(np.log(self.nodes / rare_above), 0.0)
         each = [
             np.log(self.level) + np.log(self.relative),
@@ -400,11 +405,12 @@ class Model:
         scale = float(table.pair_weight @ log_scale) - table.log_factorials
         pull = self.prior_precision @ (theta - self.prior_mean)
         value = float((theta - self.prior_mean) @ pull) / 2 - float(log_likelihood) - scale
-        at, known = self.layout, self.soup is not None
+        at, depth = self.layout, [table.usual_depth]
         rows = (table.weight, self.patterns, self.positive)
+        usual = parameters.contamination(depth)[0], parameters.by_tilt(depth)[0]
         for cost, slope, bend in (
             soup_cost(theta, at, *self.composition),
-            mean_cost(theta, at, self.nodes, self.most) if known else no_cost(len(theta)),
+            mean_cost(theta, at, *usual, self.highest_mean),
             excess_cost(weights, *rows, at, held=prevalence is not None),
         ):
             value, pull = value + cost, pull + slope

@@ -14,8 +14,6 @@ from scdiff.assay.priors import (
     EXCESS_FREEDOM,
     FREEDOM,
     MOST_MEAN_SD,
-    MOST_MEAN_SOUP,
-    MOST_SOUP,
     PARTIAL,
     PARTIAL_SD,
     POSITIVE,
@@ -63,8 +61,10 @@ def soup_cost(theta: Floats, layout: Layout, centre: Floats, spread: Floats) -> 
     return cost, gradient, curvature
 
 
-def mean_cost(theta: Floats, layout: Layout, nodes: Floats, most: float) -> Cost:
-    """Compute the prior of the mean contamination if the ambient RNA is known.
+def mean_cost(
+    theta: Floats, layout: Layout, contamination: Floats, by_tilt: Floats, highest: float
+) -> Cost:
+    """Compute the prior of the mean contamination of a cell of usual depth.
 
     Single cells may hold mostly ambient RNA, but not all of them. A count that is as frequent in
     the cells as in the ambient RNA is not contamination: the cells made it.
@@ -73,16 +73,18 @@ def mean_cost(theta: Floats, layout: Layout, nodes: Floats, most: float) -> Cost
     ----------
     theta, layout
         As in :func:`soup_cost`.
-    nodes
-        Contaminations that cells can have, shape (n_nodes,).
-    most
-        The highest contamination.
+    contamination, by_tilt
+        Contamination at each node, and the derivative of its logarithm by the tilt, each of shape
+        (n_nodes,).
+    highest
+        Mean contamination above which the cost starts.
     """
     _, gradient, _ = no_cost(len(theta))
-    weight, reached = softmax(theta[layout.nodes]), -np.expm1(-nodes / most) * MOST_SOUP
-    mean = float(weight @ reached)
-    excess = max(np.log(mean / MOST_MEAN_SOUP) / MOST_MEAN_SD, 0.0)
-    gradient[layout.nodes] = weight * (reached - mean) / mean / MOST_MEAN_SD
+    weight = softmax(theta[layout.nodes])
+    mean = float(weight @ contamination)
+    excess = max(np.log(mean / highest) / MOST_MEAN_SD, 0.0)
+    gradient[layout.nodes] = weight * (contamination - mean) / mean / MOST_MEAN_SD
+    gradient[layout.tilt] = float(weight @ (contamination * by_tilt)) / mean / MOST_MEAN_SD
     return excess**2 / 2, excess * gradient, np.outer(gradient, gradient) * (excess > 0)
 
 

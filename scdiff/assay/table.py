@@ -139,6 +139,11 @@ class CellTable:
         """Depth of each row, shape (n_rows,)."""
         return self.markers[0].depth[self.markers[0].row]
 
+    @cached_property
+    def usual_depth(self) -> float:
+        """Geometric mean of the depths of the cells."""
+        return float(np.exp((self.weight * np.log(self.depth)).sum() / self.weight.sum()))
+
     @property
     def n_cells(self) -> int:
         """Number of cells."""

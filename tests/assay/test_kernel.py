@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from itertools import product
 
 import numpy as np
@@ -166,18 +167,20 @@ def penalty(model, theta, table, prevalence=None):
     normal = sum(((value - c) / s) ** 2 / 2 for value, c, s in zip(theta, centre, sd, strict=True))
     excess = student(excesses(model, theta, table, prevalence), priors.EXCESS_FREEDOM)
     soup = student(soup_distances(model, theta), priors.FREEDOM)
-    return normal + soup + excess + mean_excess(model, theta) ** 2 / 2
+    return normal + soup + excess + mean_excess(model, theta, table) ** 2 / 2
 
 
-def mean_excess(model, theta):
-    """How far the mean contamination is above three tenths of soup, in standard deviations."""
-    if model.soup is None:
-        return 0.0
-    logits = theta[model.layout.nodes]
+def mean_excess(model, theta, table):
+    """How far the mean contamination is above the usual, in standard deviations."""
+    logits, tilt = theta[model.layout.nodes], theta[model.layout.tilt]
     weight = np.exp(logits - log_sum(logits))
-    of_soup = [priors.MOST_SOUP * (1 - np.exp(-node / model.most)) for node in model.nodes]
-    mean = sum(w * share for w, share in zip(weight, of_soup, strict=True))
-    return max(np.log(mean / priors.MOST_MEAN_SOUP) / priors.MOST_MEAN_SD, 0.0)
+    depths = [depth for row, n in enumerate(table.weight) for depth in [table.depth[row]] * int(n)]
+    stretch = (statistics.geometric_mean(depths) / priors.REFERENCE_DEPTH) ** tilt
+    held = [1 - np.exp(-node * stretch / model.most) for node in model.nodes]
+    mean = sum(w * share for w, share in zip(weight, held, strict=True))
+    known = model.soup is not None
+    highest = priors.MOST_MEAN_SOUP / priors.MOST_SOUP if known else priors.MOST_MEAN / model.most
+    return max(np.log(mean / highest) / priors.MOST_MEAN_SD, 0.0)
 
 
 def numeric(function, theta):
@@ -195,14 +198,15 @@ def student_bend(function, theta, freedom):
     return total
 
 
-def drawn_case(n_markers, seed, n_cells=12, soup=None, reach=0.0):
-    """A small table and a theta somewhere around the prior's centre."""
+def drawn_case(n_markers, seed, n_cells=12, soup=None, reach=0.0, dirt=0.0):
+    """A small table and a theta around the prior's centre; ``dirt`` moves weight to high nodes."""
     rng = np.random.default_rng(seed)
     model = Model(LEVELS[n_markers], min(2, n_markers), soup=soup, reach=reach)
     depth = rng.choice([500, 4_000, 9_000], n_cells)
     mean = np.array(model.level) * depth[:, None] * rng.choice([0.01, 1.0], (n_cells, n_markers))
     table = tabulate(rng.poisson(mean * rng.gamma(2, 0.5, mean.shape)), depth)
     theta = model.prior_mean + rng.normal(scale=0.4, size=len(model.prior_mean))
+    theta[model.layout.nodes] += np.linspace(0.0, dirt, N_NODES)
     return model, theta, table
 
 
@@ -213,6 +217,9 @@ CASES += [
     (2, 6, None, {"soup": Soup((3.0, 900.0), 1e6)}),
     (3, 7, 0.1, {"soup": Soup((0.0, 40.0, 4e4), 1e6)}),
     (2, 8, None, {"reach": 0.9}),
+    (2, 9, None, {"reach": 0.9, "dirt": 9.0}),
+    (3, 10, 0.2, {"dirt": 9.0}),
+    (3, 11, None, {"soup": Soup((0.0, 40.0, 4e4), 1e6), "dirt": 9.0}),
 ]
 
 
@@ -240,7 +247,7 @@ def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalenc
     curvature += student_bend(lambda at: soup_distances(model, at), theta, priors.FREEDOM)
     excess = lambda at: excesses(model, at, table, prevalence)  # noqa: E731
     curvature += student_bend(excess, theta, priors.EXCESS_FREEDOM)
-    by_theta = numeric(lambda at: mean_excess(model, at), theta)
+    by_theta = numeric(lambda at: mean_excess(model, at, table), theta)
     curvature += np.outer(by_theta, by_theta)
     np.testing.assert_allclose(here.curvature, curvature, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(here.curvature, here.curvature.T, rtol=0, atol=1e-9)
@@ -249,16 +256,18 @@ def test_gradient_and_curvature_are_those_of_the_twin(n_markers, seed, prevalenc
 
 def test_the_cases_reach_every_prior():
     """Some cost of each kind is above 0, or the comparison with the twin would be empty."""
-    partial, positive, far = [], [], []
+    partial, positive, far, dirty = [], [], [], []
     for n, seed, held, known in CASES:
         model, theta, table = drawn_case(n, seed, **known)
         found = excesses(model, theta, table, held)
         partial.append(found[:-1].any())
         positive.append(found[-1] > 0 and held is None)
         far.append(np.abs(soup_distances(model, theta)).max() > 1)
+        dirty.append((mean_excess(model, theta, table) > 0, model.soup is not None))
     assert sum(partial) > 3
     assert sum(positive) > 3
     assert sum(far) > 3
+    assert {(True, True), (True, False)} <= set(dirty)
 
 
 def test_weighted_rows_are_repeated_cells():
