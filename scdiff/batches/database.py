@@ -35,7 +35,7 @@ LOCK = 0x5CD1FF
 VERSION_TABLE = "scdiff_version"
 KNOWN = {*METADATA.tables, VERSION_TABLE}
 DIALECTS = ("sqlite", "postgresql")
-NEWEST = "0001"
+NEWEST = "0002"
 _UNICODE = {"client_encoding": "utf8"}  # a server without an encoding would return bytes
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
