@@ -5,6 +5,7 @@ It has the entries of each step, and the programmes as ``call`` read them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -25,6 +26,7 @@ __all__ = [
     "as_text_array",
     "dump_programs",
     "find_positive_state",
+    "hash_programs",
     "read_main_program",
     "read_programs",
     "read_record",
@@ -64,6 +66,40 @@ def dump_programs(programs: Iterable[Program]) -> str:
     return json.dumps(
         [program.model_dump(mode="json", exclude_defaults=True) for program in programs]
     )
+
+
+def hash_programs(text: str) -> dict[str, str]:
+    """Return the SHA-256 of each programme of a text of :func:`dump_programs`, by name.
+
+    Texts for readers, as titles and sources, do not change the hash: they change no number.
+
+    Raises
+    ------
+    ValueError
+        If the text does not contain programmes.
+    """
+    try:
+        return {
+            str(program["name"]): hashlib.sha256(
+                json.dumps(_drop_texts(program), sort_keys=True).encode()
+            ).hexdigest()
+            for program in json.loads(text)
+        }
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"these are not programmes ({error})") from None
+
+
+def _drop_texts(part: Any) -> Any:
+    """Return a definition without the texts for readers."""
+    if isinstance(part, dict):
+        return {name: _drop_texts(one) for name, one in part.items() if name not in _FOR_READERS}
+    return [_drop_texts(one) for one in part] if isinstance(part, list) else part
+
+
+_FOR_READERS = frozenset(
+    {"title", "summary", "notes", "source", "expected", "scorecard", "direction"}
+)
+"""Fields of a programme that change the report and no number."""
 
 
 @lru_cache(maxsize=4)  # the steps and sections of a run read the same programmes many times

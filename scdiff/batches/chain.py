@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from scdiff.batches.schema import (
     digest,
     plain_row,
 )
+from scdiff.errors import InputError
 
 __all__ = ["Entry", "Fault", "append", "entry_hash", "find_faults", "head_of"]
 
@@ -44,9 +46,19 @@ class Fault:
 
 
 def head_of(connection: Connection) -> Entry:
-    """Return number and hash of the last row; number 0 if the history is empty."""
-    row = connection.execute(sa.select(HEAD.c.number, HEAD.c.hash)).one_or_none()
-    return Entry(0, GENESIS) if row is None else Entry(int(row.number), str(row.hash))
+    """Return number and hash of the last row; number 0 if the history is empty.
+
+    Raises
+    ------
+    InputError
+        If the number is damaged.
+    """
+    row = connection.execute(sa.select(HEAD.c.number, HEAD.c.hash)).first()
+    if row is None:
+        return Entry(0, GENESIS)
+    if not isinstance(row.number, int):
+        raise InputError("the number of the last row of the history is damaged.")
+    return Entry(row.number, str(row.hash))
 
 
 def append(
@@ -109,9 +121,12 @@ def find_faults(connection: Connection) -> list[Fault]:
     """Recompute every hash; return the faults in the order of the entries.
 
     A changed row is reported once. The rows after it are not reported if they continue the stored
-    chain.
+    chain. Rows of a damaged file are not read, because it may return them in any order.
     """
-    faults, previous, expected = [], GENESIS, 1
+    if damage := _check_file(connection):
+        return damage
+    faults: list[Fault] = []
+    previous, expected = GENESIS, 1
     for entry, row, readouts in _iterate_entries(connection):
         faults += [
             Fault(number, f"entry {number} is missing: a row was removed.")
@@ -138,6 +153,18 @@ def find_faults(connection: Connection) -> list[Fault]:
     return sorted([*faults, *_find_strays(connection)], key=lambda fault: fault.number)
 
 
+def _check_file(connection: Connection) -> list[Fault]:
+    """Return a fault if a SQLite file is damaged, for example if an index differs from its table.
+
+    A damaged index hides rows from some queries; their hashes are still correct.
+    """
+    if connection.dialect.name != "sqlite":
+        return []
+    found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+    what = " ".join(str(found).split())
+    return [] if what == "ok" else [Fault(0, f"the file of the history is damaged ({what}).")]
+
+
 def _list_missing(start: int, stop: int, most: int = 100) -> range:
     """Return the missing entry numbers, at most ``most`` of them."""
     return range(start, min(stop, start + most))
@@ -157,12 +184,12 @@ def _check_entry(
     faults = [Fault(number, f"{name}: {sentence}") for sentence in _check_readouts(readouts)]
     content = {key: value for key, value in row.items() if key != "number"}
     found = entry_hash(
-        entry["previous"],
+        str(entry["previous"]),
         number,
-        kind,
-        entry["recorded"],
+        str(kind),
+        str(entry["recorded"]),
         content,
-        [one["digest"] for one in readouts],
+        [str(one["digest"]) for one in readouts],
     )
     if found != entry["hash"]:
         what = (
@@ -208,16 +235,17 @@ def _iterate_entries(
     """Yield every entry with its row and its read-outs, read in portions."""
     last, query = -1, sa.select(ENTRIES).order_by(ENTRIES.c.number).limit(ENTRIES_AT_ONCE)
     while entries := [
-        dict(row) for row in connection.execute(query.where(ENTRIES.c.number > last)).mappings()
+        _read_row(row)
+        for row in connection.execute(query.where(ENTRIES.c.number > last)).mappings()
     ]:
         low, last = entries[0]["number"], entries[-1]["number"]
         rows = {
-            kind: {row["number"]: dict(row) for row in _select_rows(connection, table, low, last)}
+            kind: {row["number"]: row for row in _select_rows(connection, table, low, last)}
             for kind, table in TABLES.items()
         }
         readouts: dict[int, list[dict[str, Any]]] = {}
         for row in _select_rows(connection, READOUTS, low, last):
-            readouts.setdefault(row["number"], []).append(dict(row))
+            readouts.setdefault(row["number"], []).append(row)
         for entry in entries:
             yield (
                 entry,
@@ -226,9 +254,27 @@ def _iterate_entries(
             )
 
 
-def _select_rows(connection: Connection, table: sa.Table, low: int, high: int) -> Iterable[Any]:
-    """Return the rows of a table with numbers in a range."""
-    return connection.execute(sa.select(table).where(table.c.number.between(low, high))).mappings()
+def _select_rows(
+    connection: Connection, table: sa.Table, low: int, high: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table with numbers in a range."""
+    query = sa.select(table).where(table.c.number.between(low, high))
+    return map(_read_row, connection.execute(query).mappings())
+
+
+def _read_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row; a value that scdiff never writes, as bytes in a damaged file, as its text."""
+    return {
+        str(name): value
+        if value is None or isinstance(value, str | int) or _is_finite(value)
+        else repr(value)
+        for name, value in row.items()
+    }
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a value is a finite float."""
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _find_strays(connection: Connection) -> list[Fault]:
@@ -249,6 +295,9 @@ def _find_strays(connection: Connection) -> list[Fault]:
         .distinct()
     )
     return faults + [
-        Fault(number, f"read-outs of row {number} do not belong to a run.")
-        for number in sorted(connection.execute(query).scalars())
+        Fault(
+            number if isinstance(number, int) else 0,
+            f"read-outs of row {number} do not belong to a run.",
+        )
+        for number in sorted(connection.execute(query).scalars(), key=str)
     ]

@@ -19,6 +19,7 @@ from scdiff.batches.baseline import (
     score_below,
     values_at,
 )
+from scdiff.batches.series import belongs_to
 from scdiff.batches.westgard import find_broken
 
 if TYPE_CHECKING:
@@ -144,11 +145,7 @@ def _evaluate_phase(
 ) -> tuple[pd.DataFrame, Phase]:
     """Compute the columns of one phase, and its baseline and alarms."""
     lock = next(
-        (
-            row
-            for row in reversed(locked)
-            if row["chart"] == chart and row["phase"] == points["phase_key"].iloc[0]
-        ),
+        (row for row in reversed(locked) if row["chart"] == chart and belongs_to(points, row)),
         None,
     )
     usable = points["kind"].ne("none").to_numpy()

@@ -35,7 +35,7 @@ LOCK = 0x5CD1FF
 VERSION_TABLE = "scdiff_version"
 KNOWN = {*METADATA.tables, VERSION_TABLE}
 DIALECTS = ("sqlite", "postgresql")
-NEWEST = "0001"
+NEWEST = "0002"
 _UNICODE = {"client_encoding": "utf8"}  # a server without an encoding would return bytes
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -136,16 +136,17 @@ def translate_errors(place: URL) -> Iterator[None]:
             f"{_format_url(place)}: the history cannot be opened or written "
             f"({_read_reason(error)})."
         ) from None
-    except DBAPIError as error:
+    except (DBAPIError, UnicodeDecodeError) as error:  # SQLite reports a damaged name as the latter
         raise InputError(
             f"{_format_url(place)}: this database is damaged, or not a history of scdiff "
             f"({_read_reason(error)}). Nothing was written."
         ) from None
 
 
-def _read_reason(error: DBAPIError) -> str:
+def _read_reason(error: Exception) -> str:
     """Return the first line of the message of a database."""
-    return (str(error.orig).strip().splitlines() or ["no reason given"])[0][:200]
+    message = str(getattr(error, "orig", error)).strip()
+    return (message.splitlines() or ["no reason given"])[0][:200]
 
 
 def _read_version(place: URL) -> str | None:
@@ -180,12 +181,13 @@ def _read_version(place: URL) -> str | None:
             )
         version = sa.table(VERSION_TABLE, sa.column("version_num"))
         found = connection.execute(sa.select(version.c.version_num)).scalars().all()
-        if found and found[0] > NEWEST:
+        newest = str(found[0]) if found else None
+        if newest is not None and newest > NEWEST:
             raise InputError(
                 f"{_format_url(place)}: a newer scdiff wrote this history (version of its tables "
-                f"{found[0]}, this scdiff reads up to {NEWEST}). Update scdiff."
+                f"{newest}, this scdiff reads up to {NEWEST}). Update scdiff."
             )
-        return found[0] if found else None
+        return newest
 
 
 def _describe_tables(tables: set[str]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scdiff.batches.chain import Entry
     from scdiff.batches.history import History
 
-__all__ = ["check_results", "find_unregistered", "register_release"]
+__all__ = ["check_history", "check_results", "register_release"]
 
 _TABLE = f"tables/{FRACTIONS}"
 
@@ -50,8 +50,8 @@ def check_results(history: History, results: Sequence[Path], batches: Sequence[s
 def register_release(history: History, out: Path, *, who: str | None = None) -> list[Entry]:
     """Append every decision of a record to a history, all or none.
 
-    Each decision has the SHA-256 of ``release.json``, so that :func:`find_unregistered` later
-    detects a record that was rewritten together with its hashes.
+    Each decision has the SHA-256 of ``release.json``, so that :func:`check_history` later detects a
+    record that was rewritten together with its hashes.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def _list_fractions(release: Release) -> dict[str, str]:
     return {result.batch: result.files[_TABLE] for result in release.results}
 
 
-def find_unregistered(history: History, out: Path) -> list[str]:
-    """Return a sentence for each decision of a record that the history does not have.
+def check_history(history: History, out: Path) -> list[str]:
+    """Return a sentence for each changed row of a history, and for each decision that it lacks.
 
     Parameters
     ----------
@@ -111,6 +111,9 @@ def find_unregistered(history: History, out: Path) -> list[str]:
         If the record or the history cannot be read.
     """
     release, sha256 = read_release(out / RECORD), hash_file(out / RECORD)
+    _, faults = history.verify()
+    if faults:
+        return [f"history: {fault.sentence}" for fault in faults]
     rows = history.decisions()
     batches = history.runs(superseded=True).set_index("number")["batch"]
     same = rows[rows["sha256"] == sha256]

@@ -37,13 +37,14 @@ def find_all(rows: pd.DataFrame, *, goal: float) -> list[Finding]:
     goal
         Allowable total error, relative to the level.
     """
+    precision = _evaluate_section("Precision", find_precision, rows)
     sections: dict[str, Section] = {
         "Specificity": find_specificity,
         "Recovery": find_recovery,
-        "Precision": find_precision,
+        "Precision": lambda _: precision,
         "Linearity": find_linearity,
         "Limits": partial(find_limits, goal=goal),
-        "Total error and uncertainty": partial(find_total_error, goal=goal),
+        "Total error and uncertainty": partial(find_total_error, goal=goal, precision=precision),
         "Robustness": find_robustness,
         "Claim check": find_claims,
         "Comparison with flow cytometry": find_agreement,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scdiff.batches.schema import READOUTS, canonical, digest
 from scdiff.bounded import MOST_TABLE_BYTES, format_value, parse_yaml, read_bytes, read_text
 from scdiff.errors import InputError
+from scdiff.record import DEFINITIONS, hash_programs
 from scdiff.storage.hashes import hash_file
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def read_folder(folder: Path) -> RunFolder:
         "report": str(report),
         "fractions_sha256": hash_file(fractions),
         "result_sha256": hash_file(result) if result.is_file() else None,
-        **_read_kind(result),
+        **_read_object(result),
     }
     return RunFolder(folder.name, row, _read_readouts(fractions))
 
@@ -234,21 +235,31 @@ def _compute_medians(path: Path) -> dict[str, float]:
     return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124 - NaN
 
 
-def _read_kind(path: Path) -> dict[str, str]:
-    """Return species and technology from the stored object."""
+_IN_OBJECT = {
+    "species": "uns/scdiff/input/species",
+    "technology": "uns/scdiff/input/technology",
+    "programs": f"uns/scdiff/call/{DEFINITIONS}",
+}
+
+
+def _read_object(path: Path) -> dict[str, str]:
+    """Return species, technology and hashes of the programmes from the stored object."""
     import h5py
 
     if not path.is_file():
         return {}
     try:
         with h5py.File(path, "r") as file:
-            found = file.get("uns/scdiff/input")
-            names = [
-                name for name in ("species", "technology") if found is not None and name in found
-            ]
-            return {name: found[name][()].decode() for name in names}
-    except (OSError, KeyError, AttributeError) as error:
+            found = {
+                name: file[place][()].decode()
+                for name, place in _IN_OBJECT.items()
+                if place in file
+            }
+        if "programs" in found:
+            found["programs"] = canonical(hash_programs(found["programs"]))
+    except (OSError, KeyError, AttributeError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as the result.h5ad of a run "
             f"({' '.join(str(error).split())[:200]})."
         ) from None
+    return found

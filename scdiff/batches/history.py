@@ -418,11 +418,19 @@ def _explain_change(there: Mapping[str, Any], found: Mapping[str, Any]) -> str |
         return None
     if there["scdiff"] != found["scdiff"]:
         return f"run again: scdiff {there['scdiff']} to {found['scdiff']}"
+    if there["options"] != found["options"]:
+        return "run again: other options"
     return (
-        "run again: other options"
-        if there["options"] != found["options"]
+        "run again: other definition of a programme"
+        if _has_other_programs(there, found)
         else "run again: same inputs, options and version"
     )
+
+
+def _has_other_programs(there: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Return whether the programmes differ; unknown ones do not."""
+    known = there.get("programs"), found.get("programs")
+    return None not in known and known[0] != known[1]
 
 
 def _check_batch_name(name: str) -> str:
@@ -451,11 +459,13 @@ def _find_current_run(connection: Connection, batch: str) -> dict[str, Any] | No
 def _is_unchanged(
     there: Mapping[str, Any], found: Mapping[str, Any], columns: Mapping[str, Any]
 ) -> bool:
-    """Check whether a run adds nothing: same read-outs, options, version and facts."""
+    """Check whether a run adds nothing: same read-outs, method and facts."""
     keys = ("fractions_sha256", "options", "scdiff")
     facts = {name: value for name, value in columns.items() if value is not None}
-    return all(there[key] == found[key] for key in keys) and all(
-        there[name] == value for name, value in facts.items()
+    return (
+        all(there[key] == found[key] for key in keys)
+        and all(there[name] == value for name, value in facts.items())
+        and not _has_other_programs(there, found)
     )
 
 

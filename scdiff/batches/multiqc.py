@@ -29,6 +29,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "title": "Signals",
         "description": "control rules that the batch violates",
     },
+    "decisions": {
+        "title": "Decisions",
+        "description": "release decisions, with their specifications",
+    },
 }
 
 _FACTORS = {"value": 100.0, "bound": 100.0, "score": 1.0, "ewma": 1.0}
@@ -63,5 +67,7 @@ def _build_rows(trend: Trend) -> dict[str, dict[str, Any]]:
         numbers = {name: factor * float(point[name]) for name, factor in _FACTORS.items()}
         known = {name: value for name, value in numbers.items() if math.isfinite(value)}
         texts = {"verdict": str(point["verdict"]), "signals": ", ".join(broken) or "none"}
+        if decisions := trend.decisions.get(int(point["number"])):
+            texts["decisions"] = "; ".join(decisions)
         rows[str(point["batch"])] = texts | known
     return rows

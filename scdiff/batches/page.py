@@ -5,11 +5,12 @@ The page has one A4 sheet for each result and specification, with fields for the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scdiff.batches.record import Judgement, Release, Sheet
+from scdiff.batches.record import Judgement, Release, Sheet, release_json
 from scdiff.batches.specification import Written
 from scdiff.report.text import DASH
 
@@ -25,7 +26,7 @@ NONE = 1e-5
 MEANINGS = {
     "PASS": "Every release criterion is met at the end of the interval that protects the patient.",
     "FAIL": "At least one release criterion is not met: its whole interval is outside the limit.",
-    "CANNOT TELL": "The data do not decide at least one release criterion.",
+    "CANNOT TELL": "The data are not sufficient to decide at least one release criterion.",
     "INVALID": (
         "The result is not valid for a decision: at least one suitability criterion is not met."
     ),
@@ -48,6 +49,8 @@ def template_environment() -> Any:
 def render_release(release: Release, written: Sequence[Written]) -> str:
     """Return the page of a record as HTML.
 
+    It shows the hash of ``release.json``, so that a signed print belongs to one record.
+
     Parameters
     ----------
     release
@@ -63,7 +66,12 @@ def render_release(release: Release, written: Sequence[Written]) -> str:
     return str(
         template_environment()
         .get_template("release.html.j2")
-        .render(release=release, sheets=sheets, meanings=MEANINGS)
+        .render(
+            release=release,
+            sheets=sheets,
+            meanings=MEANINGS,
+            record=hashlib.sha256(release_json(release).encode()).hexdigest(),
+        )
     )
 
 
@@ -117,7 +125,7 @@ def _render_line(line: Judgement) -> dict[str, Any]:
 def _select_reason(line: Judgement) -> str:
     """Return the reason if the other columns and the advice do not show it."""
     shown = line.decision in ("PASS", "FAIL", "REPORTED") or line.advice
-    return "" if shown else line.why
+    return "" if shown else line.why[:1].upper() + line.why[1:]
 
 
 def _format_limit(line: Judgement, unit: str) -> str:

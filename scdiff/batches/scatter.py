@@ -215,7 +215,7 @@ def _estimate_loq(rows: pd.DataFrame, lod: float, goal: float) -> Bounded:
     )
 
 
-def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
+def find_total_error(rows: pd.DataFrame, goal: float, precision: Finding) -> Finding:
     """Compute bias, CV and total error by level, and the expanded uncertainty.
 
     Parameters
@@ -224,11 +224,13 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
         The measurements.
     goal
         Allowable total error, relative to the level.
+    precision
+        Returned by :func:`find_precision` for the same measurements.
 
     Raises
     ------
     InputError
-        If the study has no data for this section.
+        If the study has no data for this section, or the precision is not evaluated.
 
     Source
     ------
@@ -255,7 +257,8 @@ def find_total_error(rows: pd.DataFrame, goal: float) -> Finding:
         )
     if not table:
         raise InputError("the study has no level with two or more measurements.")
-    precision = find_precision(rows)
+    if precision.table.empty:
+        raise InputError("the expanded uncertainty needs the precision.")
     top = precision.table.iloc[-1]
     bias = float(top["mean"]) / float(top["expected"]) - 1
     spread = float(np.hypot(precision.figures["within_laboratory_cv"].value, bias))

@@ -81,6 +81,7 @@ RUNS = _make_table(
     Column("result_sha256", String(64)),
     Column("supersedes", Integer),
     Column("reason", Text),
+    Column("programs", Text),  # JSON: programme -> SHA-256 of its definition
 )
 
 READOUTS = Table(

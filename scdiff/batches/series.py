@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
 
     from scdiff.batches.history import History
 
-__all__ = ["PHASE", "chart_points", "find_readout", "phase_key"]
+__all__ = ["DEFINITION", "PHASE", "belongs_to", "chart_points", "find_readout", "phase_key"]
 
-PHASE = ("scdiff", "options", "specification", "chemistry")
+METHOD = ("scdiff", "options", "specification", "chemistry")
+"""Columns of a run that describe the method."""
+
+DEFINITION = "program_sha256"
+"""Column with the SHA-256 of the definition of the programme of the read-out."""
+
+PHASE = (*METHOD, DEFINITION)
 """Columns whose change starts a new phase, with control limits of its own."""
 
 Z95 = 1.959964
@@ -36,7 +43,8 @@ _FACTS = (
     "analysed",
     "collected",
     "report",
-    *PHASE,
+    "programs",
+    *METHOD,
 )
 _NUMBERS = (
     "prevalence",
@@ -104,7 +112,22 @@ def chart_points(
     )
     for name in _NUMBERS:
         points[name] = pd.to_numeric(points[name], errors="coerce").astype(float)
-    return _add_phases(_add_sizes(_add_kinds(points)))
+    return _add_phases(_add_sizes(_add_kinds(_add_definition(points, program))))
+
+
+def _add_definition(points: pd.DataFrame, program: str) -> pd.DataFrame:
+    """Add the hash of the definition of the programme.
+
+    A run that does not state it, as those of earlier versions, has that of its neighbours.
+    """
+    points = points.copy()
+    points[DEFINITION] = [
+        json.loads(text).get(program) if isinstance(text, str) else None
+        for text in points.pop("programs")
+    ]
+    points[DEFINITION] = points.groupby("chart")[DEFINITION].bfill()
+    points[DEFINITION] = points.groupby("chart")[DEFINITION].ffill()
+    return points
 
 
 def _add_kinds(points: pd.DataFrame) -> pd.DataFrame:
@@ -149,10 +172,28 @@ def _compute_logit(fractions: pd.Series) -> pd.Series:
 
 
 def phase_key(point: Any) -> str:
-    """Return the method of a point as JSON: the columns that are constant within a phase."""
+    """Return the method of a point as JSON: the columns that are constant within a phase.
+
+    An unknown definition is left out, as in the baselines that earlier versions locked.
+    """
     known = {name: point[name] for name in PHASE}
     texts = {name: str(value) if isinstance(value, str) else None for name, value in known.items()}
+    if texts[DEFINITION] is None:
+        del texts[DEFINITION]
     return json.dumps(texts, sort_keys=True)
+
+
+def belongs_to(points: pd.DataFrame, locked: Mapping[str, Any]) -> bool:
+    """Return whether a locked baseline is one of the phase of these points.
+
+    A baseline that was locked without the definition of the programme belongs to the phase of its
+    runs.
+    """
+    here, there = json.loads(points["phase_key"].iloc[0]), json.loads(locked["phase"])
+    if DEFINITION in here and DEFINITION not in there:
+        del here[DEFINITION]
+        return here == there and bool(points["number"].isin(json.loads(locked["runs"])).any())
+    return bool(here == there)
 
 
 def _add_phases(points: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +214,10 @@ def _describe_change(before: str, after: str) -> str:
     """Return a description of the change between two phases."""
     old, new = json.loads(before), json.loads(after)
     texts = {
-        name: f"{name} {old[name] or 'not given'} to {new[name] or 'not given'}" for name in PHASE
+        name: f"{name} {old[name] or 'not given'} to {new[name] or 'not given'}" for name in METHOD
     }
     texts["options"] = "other options"  # a hash is of no use to a reader
-    return "; ".join(texts[name] for name in PHASE if old[name] != new[name])
+    if DEFINITION in old and DEFINITION in new:
+        ends = (found[DEFINITION][:8] for found in (old, new))
+        texts[DEFINITION] = f"definition of the programme {' to '.join(ends)}"
+    return "; ".join(texts[name] for name in PHASE if old.get(name) != new.get(name))

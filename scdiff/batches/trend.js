@@ -38,7 +38,7 @@
     add("baseline", `${one.baseline[i]}${one.in_baseline[i] ? " (part of it)" : ""}`);
     add("violates", one.rules[i].join(", "));
     for (const note of one.notes[i]) lines.push(`note: ${note}`);
-    add("decision", one.decision[i]);
+    for (const decision of one.decisions[i]) lines.push(`decision: ${decision}`);
     return lines;
   };
   const showTip = (lines, x, y) => {
@@ -137,13 +137,20 @@
       make("line", { x1: left, x2: width - right, y1: py(limit), y2: py(limit), class: "line specification" }, svg);
       make("text", { x: width - right, y: py(limit) - 5, "text-anchor": "end", class: "title" }, svg).textContent = `specification ${share(limit)}`;
     }
-    for (const i of shown) {
-      if (i === first || one.phase[i] === one.phase[i - 1]) continue;
-      const x = px(i) - step / 2;
-      make("line", { x1: x, x2: x, y1: top - 8, y2: height - bottom, class: "break" }, svg);
-      const late = x > width - 130;
-      make("text", { x: late ? x - 5 : x + 5, y: 12, "text-anchor": late ? "end" : "start", class: "title" }, svg).textContent = `phase ${one.phase[i] + 1}`;
-    }
+    /* A break between two phases says what changed, on the side with more room. */
+    const breaks = shown.filter((i) => i !== first && one.phase[i] !== one.phase[i - 1]);
+    let taken = left + 50; /* the unit is at the left */
+    breaks.forEach((i, k) => {
+      const x = px(i) - step / 2, next = k + 1 < breaks.length ? px(breaks[k + 1]) - step / 2 : width - right;
+      const line = make("line", { x1: x, x2: x, y1: top - 8, y2: height - bottom, class: "break" }, svg);
+      const late = x - taken > next - x, name = `phase ${one.phase[i] + 1}: ${one.change[i]}`;
+      const room = Math.floor((Math.max(x - taken, next - x) - 12) / 6.6);
+      const text = name.length <= room ? name : room < 9 ? String(one.phase[i] + 1) : `${name.slice(0, room - 1)}…`;
+      const label = make("text", { x: late ? x - 5 : x + 5, y: 12, "text-anchor": late ? "end" : "start", class: "title" }, svg);
+      label.textContent = text;
+      taken = late ? x : x + 5 + 6.6 * text.length;
+      for (const part of [line, label]) make("title", {}, part).textContent = `${name} (from ${one.batch[i]})`;
+    });
     if (chart.joined) for (const column of y2 ? [one[chart.y], y2] : [one[chart.y]]) {
       let path = "", phase = null;
       for (const i of shown) {
@@ -227,8 +234,8 @@
   addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
 
   /* The table: latest first, filtered, in portions of rows. */
-  const COLUMNS = ["batch", "analysed", "role", "donor", "passage", "cells", "value", "verdict", "score", "signals", "decision", "scdiff"];
-  if (!Object.values(data.series).some((one) => one.decision.some(known))) COLUMNS.splice(COLUMNS.indexOf("decision"), 1);
+  const COLUMNS = ["batch", "analysed", "role", "donor", "passage", "cells", "value", "verdict", "score", "signals", "decisions", "scdiff"];
+  if (!Object.values(data.series).some((one) => one.decisions.some((made) => made.length))) COLUMNS.splice(COLUMNS.indexOf("decisions"), 1);
   const NUMBERS = new Set(["passage", "cells", "value", "score"]);
   const rows = [];
   for (const name of ["process", "assay"]) {
@@ -239,7 +246,7 @@
   const cell = (row, name) => {
     const { one, i } = row;
     const short = one.kind[i] === "measured" ? share(one.value[i]) : one.kind[i] === "bound" ? `≤ ${share(one.bound[i])}` : "–";
-    const special = { cells: () => (known(one.n_cells[i]) ? whole(one.n_cells[i]) : ""), value: () => short, analysed: () => day(one.analysed[i]).slice(0, 16), signals: () => one.rules[i].join(", "), score: () => (known(one.score[i]) ? fixed(one.score[i]) : "") };
+    const special = { cells: () => (known(one.n_cells[i]) ? whole(one.n_cells[i]) : ""), value: () => short, analysed: () => day(one.analysed[i]).slice(0, 16), signals: () => one.rules[i].join(", "), decisions: () => one.decisions[i].join("; "), score: () => (known(one.score[i]) ? fixed(one.score[i]) : "") };
     const value = special[name] ? special[name]() : one[name][i];
     return known(value) ? String(value) : "";
   };

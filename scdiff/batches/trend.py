@@ -70,6 +70,7 @@ TREND_COLUMNS = (
         "cusum_limit",
     ),
     *("limit_low_3", "limit_low_2", "centre", "limit_high_2", "limit_high_3", "change", "report"),
+    *("program_sha256", "decisions"),
 )
 """Columns of ``trend.csv``. They are an interface: new columns go to the end."""
 
@@ -152,14 +153,20 @@ def _read_baselines(history: History, program: str, state: str) -> list[dict[str
     return [{str(name): value for name, value in row.items()} for row in chosen.to_dict("records")]
 
 
-def _read_decisions(history: History) -> dict[int, str]:
-    """Return the last decision on each run."""
-    rows = history.decisions()
+def _read_decisions(history: History) -> dict[int, list[str]]:
+    """Return the decisions on each run: one text per specification, as ``PASS (isct 1)``.
+
+    If a specification was applied again with another decision, its text has all, the last one last.
+    """
+    found: dict[int, dict[str, list[str]]] = {}
+    for row in history.decisions().to_dict("records"):
+        label = f"{row['specification']} {row['version'] or ''}".strip()
+        given = found.setdefault(int(row["run"]), {}).setdefault(label, [])
+        if given[-1:] != [row["decision"]]:
+            given.append(str(row["decision"]))
     return {
-        int(run): f"{decision} ({specification})"
-        for run, decision, specification in zip(
-            rows["run"], rows["decision"], rows["specification"], strict=True
-        )
+        run: [f"{', then '.join(given)} ({label})" for label, given in labels.items()]
+        for run, labels in found.items()
     }
 
 
@@ -322,8 +329,9 @@ def write_trend(trend: Trend, out: Path) -> list[Path]:
     from scdiff.batches.trend_page import render_trend
     from scdiff.report.tables import csv_text
 
+    decided = ["; ".join(trend.decisions.get(int(number), [])) for number in trend.points["number"]]
     tables = {
-        "trend.csv": trend.points[list(TREND_COLUMNS)],
+        "trend.csv": trend.points.assign(decisions=decided)[list(TREND_COLUMNS)],
         "signals.csv": trend.signals,
         "baselines.csv": baseline_table(trend.phases),
     }

@@ -24,7 +24,7 @@ class Trend:
     phases: list[Phase]
     signals: pd.DataFrame
     notes: dict[int, list[dict[str, Any]]]
-    decisions: dict[int, str]
+    decisions: dict[int, list[str]]
     limits: tuple[float | None, float | None]
     comparison: Comparison | None = None
     change: str = ""

@@ -254,7 +254,7 @@ def _build_data(trend: Trend, sections: list[dict[str, Any]], out: Path) -> dict
             "report": _link_reports(part["report"], out),
             "rules": rules_of(trend, part, chart),
             "notes": [_format_notes(trend, int(number), chart) for number in part["number"]],
-            "decision": [trend.decisions.get(int(number)) for number in part["number"]],
+            "decisions": [trend.decisions.get(int(number), []) for number in part["number"]],
         }
     return {
         "series": series,

@@ -21,7 +21,7 @@ __all__ = ["render_validation"]
 MEANINGS = {
     "PASS": "The method meets every acceptance criterion of its protocol.",
     "FAIL": "The method does not meet at least one acceptance criterion.",
-    "CANNOT TELL": "The data do not decide at least one acceptance criterion.",
+    "CANNOT TELL": "The data are not sufficient to decide at least one acceptance criterion.",
 }
 
 

@@ -20,7 +20,7 @@ def verify_release(out: Path) -> list[str]:
     is repeated from the tables and the copies of the specifications, and compared with the record.
     A person who changes tables, record and hashes together leaves no trace in the folder. Keep a
     copy of ``release.sha256`` elsewhere, register the decision in a history, or print the page,
-    which shows the hash of each specification and input.
+    which shows the hashes of the record, and of each specification and input.
 
     Parameters
     ----------

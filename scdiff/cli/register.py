@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "check_history",
     "check_results",
     "describe_entry",
-    "find_unregistered",
     "open_early",
     "register_decisions",
     "register_run",
@@ -77,8 +77,8 @@ def register_decisions(url: str, out: Path, who: str | None) -> list[str]:
     ]
 
 
-def find_unregistered(url: str, out: Path) -> list[str]:
-    """Return a sentence for each decision in a folder that the history does not have.
+def check_history(url: str, out: Path) -> list[str]:
+    """Return a sentence for each changed row of a history, and for each decision that it lacks.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def find_unregistered(url: str, out: Path) -> list[str]:
     from scdiff.batches import decisions
     from scdiff.batches.history import open_history
 
-    return decisions.find_unregistered(open_history(url), out)
+    return decisions.check_history(open_history(url), out)
 
 
 def describe_entry(batch: str, entry: Any, new: bool) -> str:

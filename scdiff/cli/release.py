@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from scdiff.cli.app import Quiet, app
-from scdiff.cli.register import check_results, find_unregistered, register_decisions
+from scdiff.cli.register import check_history, check_results, register_decisions
 from scdiff.errors import ConfigError, ScdiffError
 
 __all__ = ["ERRORS_FROM", "release", "validate"]
@@ -99,7 +99,7 @@ def release(
             "--history",
             envvar="SCDIFF_HISTORY",
             help="Register every decision in this history of batches, e.g. sqlite:///batches.db; "
-            "with --verify, check that it has them.",
+            "with --verify, check that it has them and that none of its rows was changed.",
         ),
     ] = None,
     who: Annotated[
@@ -159,7 +159,7 @@ def _verify(out: Path, history: str | None, others: list[Any]) -> None:
         )
     found = verify_release(out)
     if history is not None and not found:
-        found = find_unregistered(history, out)
+        found = check_history(history, out)
     for sentence in found:
         typer.echo(sentence)
     if not found:

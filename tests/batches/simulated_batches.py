@@ -45,7 +45,9 @@ def readout(n_cells, n_called, *, sample="all", lob=0.001, detected=None):
     }
 
 
-def run_of(name, n_cells=3000, n_called=90, *, version="0.1.0", options="a" * 64, **more):
+def run_of(
+    name, n_cells=3000, n_called=90, *, version="0.1.0", options="a" * 64, program=None, **more
+):
     """A run with one read-out, without a folder."""
     row = {
         "scdiff": version,
@@ -54,6 +56,7 @@ def run_of(name, n_cells=3000, n_called=90, *, version="0.1.0", options="a" * 64
         "report": f"/results/{name}/report.html",
         "fractions_sha256": hashlib.sha256(f"{name} {n_cells} {n_called}".encode()).hexdigest(),
         "inputs": f'{{"all":"{name}"}}',
+        "programs": program and f'{{"{MAIN[0]}":"{program}"}}',
     }
     return RunFolder(name, row, [readout(n_cells, n_called, **more)])
 

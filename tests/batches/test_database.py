@@ -133,6 +133,23 @@ def test_a_history_of_a_newer_scdiff_is_refused(tmp_path):
         open_history(f"sqlite:///{path}", create=True)
 
 
+def test_a_history_of_the_first_version_is_migrated(new_url):
+    """Its rows keep their hashes; until then it is not opened for reading."""
+    open_history(new_url, create=True).add_run(run_of("B1"), Facts())
+    older = database.connect(new_url)
+    with older.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE scdiff_runs DROP COLUMN programs"))
+        connection.execute(sa.text("UPDATE scdiff_version SET version_num = '0001'"))
+    older.dispose()
+    with pytest.raises(InputError, match="have version 0001"):
+        open_history(new_url)
+    history = open_history(new_url, create=True)
+    history.add_run(run_of("B2", program="1" * 64), Facts())
+    assert (history.verify()[0].number, history.verify()[1]) == (2, [])
+    programs = history.runs()["programs"].tolist()
+    assert programs == [None, '{"pancreatic_progenitor":"' + "1" * 64 + '"}']
+
+
 def test_a_failed_migration_leaves_nothing(tmp_path, monkeypatch):
     url = f"sqlite:///{tmp_path / 'half.db'}"
     monkeypatch.setattr(database, "_MIGRATIONS", tmp_path / "none")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from run_folders import fraction_row
 
-from scdiff.batches.decisions import find_unregistered, register_release
+from scdiff.batches.decisions import check_history, register_release
 from scdiff.batches.evidence import hash_file
 from scdiff.batches.history import History, open_history
 from scdiff.batches.release import release_batches
@@ -155,7 +155,7 @@ def test_a_changed_decision_in_the_history_is_found(
 ) -> None:
     history = filled([("lot", 3000, 90)])
     release_batches([make_result("lot")], [spec_file()], tmp_path / "out")
-    assert len(find_unregistered(history, tmp_path / "out")) == 1
+    assert len(check_history(history, tmp_path / "out")) == 1
     row = {"specification": "yield", "version": "1", "decision": "FAIL"}
     history.add_decision("lot", row | {"sha256": hash_file(tmp_path / "out" / "release.json")})
-    assert len(find_unregistered(history, tmp_path / "out")) == 1
+    assert len(check_history(history, tmp_path / "out")) == 1

@@ -1,6 +1,7 @@
 """What is read from the output folder of a run."""
 
 import gzip
+import json
 import shutil
 
 import h5py
@@ -8,6 +9,8 @@ import pytest
 
 from scdiff.batches.folder import read_folder
 from scdiff.errors import InputError
+from scdiff.programs import load_program, load_programs
+from scdiff.record import dump_programs, hash_programs
 
 HEADER = (
     "program,state,sample,n_cells,n_called,fraction,fraction_low,fraction_high,"
@@ -41,6 +44,7 @@ def folder(tmp_path):
         )
     with h5py.File(out / "result.h5ad", "w") as file:
         file["uns/scdiff/input/species"] = "human"
+        file["uns/scdiff/call/definitions"] = dump_programs(load_programs(["il10", "vegf"]))
     return out
 
 
@@ -50,6 +54,7 @@ def test_a_run_tells_its_numbers(folder):
     assert run.row["scdiff"] == "0.1.0"
     assert run.row["inputs"] == '{"a":"0aff"}'
     assert run.row["species"] == "human"
+    assert list(json.loads(run.row["programs"])) == ["il10", "vegf"]
     assert (
         run.row["qc"] == '{"dropped_empty":4.0,"median_counts":15.0,"median_mito_percent":2.0,'
         '"n_after":146.0,"n_before":150.0}'
@@ -75,6 +80,18 @@ def test_a_folder_of_the_least_is_enough(folder):
         None,
         None,
     )
+
+
+def test_the_content_of_a_programme_changes_its_hash_and_its_texts_do_not():
+    def hash_of(**changes):
+        return hash_programs(dump_programs([load_program("il10").model_copy(update=changes)]))
+
+    marker = load_program("il10").markers[0]
+    assert hash_of() == hash_of(summary="other words", notes="more", source="elsewhere")
+    assert hash_of() == hash_of(markers=(marker.model_copy(update={"source": "elsewhere"}),))
+    assert hash_of() != hash_of(min_markers=2)
+    assert hash_of() != hash_of(markers=(marker.model_copy(update={"level_cp10k": 0.3}),))
+    assert hash_of() != hash_of(markers=(marker.model_copy(update={"human": ("IL10RA",)}),))
 
 
 def test_only_options_that_change_a_number_change_the_method(folder):
@@ -106,12 +123,19 @@ def test_only_options_that_change_a_number_change_the_method(folder):
             "column 'prevalence' contains 'many', which is not a number",
         ),
         ("versions.yml", "a: [", "cannot be read"),
+        ("result.h5ad", b"definitions", "cannot be read as the result.h5ad"),
         ("result.h5ad", "text", "cannot be read as the result.h5ad"),
         ("tables/cells.csv.gz", "text", "cells.csv.gz: cannot be read"),
     ],
 )
 def test_a_damaged_folder_is_refused(folder, name, text, sentence):
-    (folder / name).unlink() if text is None else (folder / name).write_text(text)
+    if text is None:
+        (folder / name).unlink()
+    elif isinstance(text, bytes):
+        with h5py.File(folder / name, "r+") as file:
+            file[f"uns/scdiff/call/{text.decode()}"][()] = "[1]"
+    else:
+        (folder / name).write_text(text)
     with pytest.raises(InputError, match=sentence):
         read_folder(folder)
 

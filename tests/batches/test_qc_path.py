@@ -11,6 +11,7 @@ from run_folders import fraction_row
 
 from scdiff.batches.history import open_history
 from scdiff.cli import main
+from scdiff.programs import DEFAULT_PROGRAMS
 
 NOTE = ("--cause", "medium lot M12", "--action", "discarded", "--who", "A. Muster")
 
@@ -78,6 +79,9 @@ def test_the_path_with_real_runs(url, tmp_path, capsys) -> None:
         assert run("run", batch, "--out", out, "--quiet", *registers) == 0
         folders.append(out)
     assert run("history", "add", folders[-1], "--history", url) == 0  # the third one afterwards
+    programs = [json.loads(text) for text in open_history(url).runs()["programs"]]
+    assert programs[0] == programs[1] == programs[2]
+    assert set(DEFAULT_PROGRAMS) <= set(programs[0]), "each with the hash of its definition"
     decisions = walk(folders, url, tmp_path, capsys)
     assert decisions["batch1"] == decisions["batch2"] == "INVALID", "fewer than 500 cells"
     assert decisions["batch3"] != "INVALID"

@@ -98,6 +98,69 @@ def test_a_locked_baseline_does_not_cross_a_change_of_version(steady):
     ]
 
 
+OLD, NEW = "1" * 64, "2" * 64
+"""Hashes of two definitions of the programme."""
+
+
+def test_a_changed_programme_breaks_the_chart(filled):
+    history = filled([(f"B{index}", 3000, 90) for index in range(3)], program=OLD)
+    history.add_runs([(run_of(f"N{index}", 3000, 80, program=NEW), Facts()) for index in range(3)])
+    trend = compute_trend(history)
+    assert [phase.change for phase in trend.phases] == [
+        "",
+        "definition of the programme 11111111 to 22222222",
+    ]
+    assert trend.points["program_sha256"].tolist() == [OLD] * 3 + [NEW] * 3
+
+
+def test_a_changed_programme_makes_a_new_run_of_the_same_numbers(filled):
+    history = filled([("B0", 3000, 90)], program=OLD)
+    entry, new = history.add_run(run_of("B0", program=NEW), Facts(), again=True)
+    assert (entry.number, new) == (2, True)
+    assert history.runs()["reason"].tolist() == ["run again: other definition of a programme"]
+    assert history.add_run(run_of("B0"), Facts(), again=True)[1] is False, "not stated"
+
+
+def test_runs_that_do_not_state_their_programme_belong_to_their_neighbours(steady):
+    """Histories of earlier versions: their baselines stay locked, until the programme changes."""
+    lock_baseline(steady, "B", who="A")
+    for name, program in (("M", OLD), ("N", NEW)):
+        steady.add_runs(
+            [(run_of(f"{name}{index}", 5000, 150, program=program), Facts()) for index in range(9)]
+        )
+    process = [phase for phase in compute_trend(steady).phases if phase.chart == "process"]
+    assert [(phase.name, phase.n_points) for phase in process] == [
+        ("B version 1", 34),
+        ("provisional", 9),
+    ]
+    assert lock_baseline(steady, "B", who="A", until="M3", reason="more batches")[1] == 2
+    process = [phase for phase in compute_trend(steady).phases if phase.chart == "process"]
+    assert [phase.name for phase in process] == ["B version 2", "provisional"]
+
+
+def test_every_decision_on_a_batch_is_shown(filled, tmp_path):
+    history = filled([("B0", 3000, 90), ("B1", 3000, 90)])
+    for specification, version, decision in (
+        ("isct", "1", "CANNOT TELL"),
+        ("yield", "2", "PASS"),
+        ("isct", "1", "PASS"),
+        ("isct", "1", "PASS"),
+        ("isct", None, "FAIL"),
+    ):
+        history.add_decision(
+            "B0", {"specification": specification, "version": version, "decision": decision}
+        )
+    trend = compute_trend(history)
+    expected = ["CANNOT TELL, then PASS (isct 1)", "PASS (yield 2)", "FAIL (isct)"]
+    assert trend.decisions == {1: expected}
+    write_trend(trend, tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "trend.csv", keep_default_na=False)
+    assert table["decisions"].tolist() == ["; ".join(expected), ""]
+    rows = json.loads((tmp_path / "scdiff_trend_mqc.json").read_text())["data"]
+    assert rows["B0"]["decisions"] == "; ".join(expected)
+    assert "decisions" not in rows["B1"]
+
+
 @pytest.mark.parametrize("limits", [(-0.1, None), (None, 1.2), (0.2, 0.1), (0.1, 0.1)])
 def test_limits_that_cannot_be_are_refused(steady, limits):
     with pytest.raises(ConfigError, match=r"--lower|--upper"):

@@ -47,6 +47,10 @@ def folder(tmp_path_factory):
             "rule": "1-3s",
         },
     )
+    for specification, decision in (("isct", "PASS"), ("yield", "FAIL")):
+        history.add_decision(
+            "B059", {"specification": specification, "version": "1", "decision": decision}
+        )
     write_trend(
         compute_trend(history, limits=(0.01, None), change="B030", margin=1.5), out / "page"
     )
@@ -154,8 +158,17 @@ def test_a_note_and_a_change_of_version_are_seen(visit):
         "a", has=page.locator(".dot.noted")
     ).get_attribute("aria-label")
     assert chart.locator(".break").count() == 1
-    assert "scdiff 0.1.0 to 0.2.0" in page.locator("#process").inner_text()
+    for shown in (chart, page.locator("#process-phases ~ .scroll")):
+        assert "scdiff 0.1.0 to 0.2.0" in shown.inner_text()
     assert "specification 1 %" in chart.inner_text()
+
+
+def test_all_decisions_of_a_batch_are_in_the_table_and_at_its_point(visit):
+    page = visit()
+    row = page.locator("#rows tbody tr", has_text="B059").inner_text()
+    assert "PASS (isct 1); FAIL (yield 1)" in row
+    label = page.locator("#chart-individuals .plot a").last.get_attribute("aria-label")
+    assert "decision: PASS (isct 1); decision: FAIL (yield 1)" in label
 
 
 def test_the_table_is_filtered(visit):

@@ -20,6 +20,7 @@ from scdiff.batches.designs import detection_designs, make_batch, plan_designs
 from scdiff.batches.findings import find_all
 from scdiff.batches.measure import Measured, measure_counts, model_of
 from scdiff.batches.pools import Pool, Pools
+from scdiff.batches.precision import fit_components
 from scdiff.batches.protocol import FIGURES, load_protocol, lock_protocol
 from scdiff.batches.validate import assess, validate_method
 from scdiff.batches.validation import Validation
@@ -239,6 +240,31 @@ def test_inconclusive_batches_are_left_out_and_counted() -> None:
     assert claims.figures["detected_at_lod"].value == 0.5
     assert claims.figures["coverage"].value == 1
     assert claims.figures["inconclusive"].value == pytest.approx(1 / 3)
+
+
+def test_the_precision_is_fitted_once(monkeypatch) -> None:
+    """The expanded uncertainty uses the fit of the section on precision."""
+    rng, fits = np.random.default_rng(0), []
+
+    def fit(values: Any, factors: Any) -> Any:
+        fits.append(len(values))
+        return fit_components(values, factors)
+
+    monkeypatch.setattr("scdiff.batches.scatter.fit_components", fit)
+    row = {"section": "precision", "condition": "", "expected": 0.1, "library": "", "lot": ""}
+    rows = pd.DataFrame(
+        [
+            row | {"day": at // 3, "replicate": at, "prevalence": 0.1 + rng.normal(0, 0.01)}
+            for at in range(12)
+        ]
+    )
+    rows = rows.assign(verdict="detected", n_cells=100, n_called=10, lob=0, lod=0.01, lloq=0.05)
+    found = {finding.title: finding for finding in find_all(rows.assign(low=0, high=1), goal=0.6)}
+    assert fits == [12]
+    spread = found["Precision"].figures["within_laboratory_cv"].value
+    bias = rows["prevalence"].mean() / 0.1 - 1
+    expanded = found["Total error and uncertainty"].figures["expanded_uncertainty"].value
+    assert expanded == pytest.approx(2 * np.hypot(spread, bias), rel=0.01)
 
 
 def test_a_study_of_almost_nothing_says_what_it_lacks() -> None:
