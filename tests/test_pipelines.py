@@ -150,7 +150,7 @@ def done(analysis: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_snakemake
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_broken_batch_fails_the_workflow_and_says_why(
     done: subprocess.CompletedProcess[str], analysis: Path
 ) -> None:
@@ -278,7 +278,7 @@ def test_a_mended_batch_runs_alone(done: subprocess.CompletedProcess[str], analy
 
 
 @needs_snakemake
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_batches_of_which_one_is_broken(tmp_path: Path) -> None:
     names = [f"batch{number:02d}" for number in range(4)]
     design = simulate.BatchDesign(n_genes=500)
