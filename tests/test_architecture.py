@@ -25,7 +25,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 
 LAYERS = (
     ("scdiff.errors", "scdiff.vocabulary", "scdiff.accessor"),
-    ("scdiff.registry", "scdiff.bounded", "scdiff.palette"),
+    ("scdiff.registry", "scdiff.bounded", "scdiff.palette", "scdiff.compiled"),
     ("scdiff.keys",),
     ("scdiff.genes",),
     ("scdiff.programs",),

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import types
 
 from scdiff.assay.table import Floats, Ints
+from scdiff.compiled import compile_loop
 
 __all__ = ["Derivatives", "Means", "fill_densities", "sum_rows"]
 
@@ -57,7 +58,15 @@ class Derivatives(NamedTuple):
     off_tilt: Floats
 
 
-@njit(cache=True)
+_F1, _F2 = types.float64[::1], types.float64[:, ::1]
+_I1, _I2 = types.int64[::1], types.int64[:, ::1]
+_B1, _B2 = types.boolean[::1], types.boolean[:, ::1]
+_MEANS = types.NamedTuple((_F1, _F1, _F1, _F1, _I1, _F2, _F2, _F2, _F2), Means)  # type: ignore[no-untyped-call]
+_DERIVATIVES = types.NamedUniTuple(_F2, len(Derivatives._fields), Derivatives)  # type: ignore[no-untyped-call]
+_WEIGHTS = types.Tuple((_F2, _F1, _F1, types.float64))  # type: ignore[no-untyped-call]
+
+
+@compile_loop((_MEANS, _F1, _F2, _F2, types.float64, _F1, _DERIVATIVES))
 def fill_densities(means, activity, contamination, by_tilt, low_level, scale, derivatives):  # type: ignore[no-untyped-def]
     """Fill the densities and derivatives of each pair.
 
@@ -89,7 +98,7 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
             off[p, k] = np.exp(off[p, k] - best)
 
 
-@njit(cache=True)
+@compile_loop()
 def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of an expressed count for each activity; return the highest."""
     counts, expressed, _, _, _, norm, digamma, sizes, log_sizes = means
@@ -120,7 +129,7 @@ def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-unt
     return best
 
 
-@njit(cache=True)
+@compile_loop()
 def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of a background count for each node; return the highest."""
     counts, _, soup, leak, _, norm, digamma, sizes, log_sizes = means
@@ -140,7 +149,7 @@ def _fill_off(p, means, contamination, by_tilt, derivatives):  # type: ignore[no
     return best
 
 
-@njit(cache=True)
+@compile_loop((_I2, _F1, _B2, _B1, _WEIGHTS, _F1, _F1, _F1, _DERIVATIVES))
 def sum_rows(  # type: ignore[no-untyped-def]
     pair, weight, patterns, positive, weights, activity_weight, node_weight, slopes, derivatives
 ):
@@ -195,7 +204,6 @@ def sum_rows(  # type: ignore[no-untyped-def]
             room,
         )
         value += weight[row] * np.log(total)
-        score[:] = 0.0
         _marker_scores(pair[row], on, off, total, slopes, derivatives, score)
         for k in range(n_nodes):
             score[first + k] = room[2][k] / total - node_weight[k]
@@ -212,7 +220,7 @@ def sum_rows(  # type: ignore[no-untyped-def]
     return value, gradient, curvature, posterior
 
 
-@njit(cache=True)
+@compile_loop()
 def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untyped-def]
     """Add a row's scores and their outer product (lower half) to the sums, in place."""
     for i in range(len(score)):
@@ -222,7 +230,7 @@ def _add_products(weight, score, gradient, curvature):  # type: ignore[no-untype
             curvature[i, j] += scaled * score[j]
 
 
-@njit(cache=True)
+@compile_loop()
 def _patterns_of_row(  # type: ignore[no-untyped-def]
     pairs, patterns, pattern_weight, activity_weight, node_weight, derivatives, joint, on, off, room
 ):
@@ -235,7 +243,10 @@ def _patterns_of_row(  # type: ignore[no-untyped-def]
     last = len(patterns) - 1
     _fill_products(pairs, activity_weight, derivatives[0], of_on)
     _fill_products(pairs, node_weight, derivatives[3], of_off)
-    on[:], off[:], node[:] = 0.0, 0.0, 0.0
+    _clear(on)
+    _clear(off)
+    for k in range(len(node)):
+        node[k] = 0.0
     total = 1e-300
     for p in range(last + 1):
         of_activity, of_node = _sum(of_on, p), _sum(of_off, last - p)
@@ -249,7 +260,15 @@ def _patterns_of_row(  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@compile_loop()
+def _clear(values):  # type: ignore[no-untyped-def]
+    """Set a table to 0 by a loop: numba takes seconds to compile the assignment of a slice."""
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            values[row, column] = 0.0
+
+
+@compile_loop()
 def _share_out(target, patterns, p, state, factor, products, row):  # type: ignore[no-untyped-def]
     """Add a multiple of a row of the products to the markers in one state of a pattern.
 
@@ -261,7 +280,7 @@ def _share_out(target, patterns, p, state, factor, products, row):  # type: igno
                 target[g, k] += factor * products[row, k]
 
 
-@njit(cache=True)
+@compile_loop()
 def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped-def]
     """Multiply the weights by the densities of each set of markers.
 
@@ -277,7 +296,7 @@ def _fill_products(pairs, weight, density, products):  # type: ignore[no-untyped
         n_sets *= 2
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"})
+@compile_loop(fastmath={"reassoc", "nsz"})
 def _sum(values, row):  # type: ignore[no-untyped-def]
     """Sum one row of an array."""
     total = 0.0
@@ -286,7 +305,7 @@ def _sum(values, row):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, fastmath={"reassoc", "nsz"})
+@compile_loop(fastmath={"reassoc", "nsz"})
 def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: ignore[no-untyped-def]
     """Derive one row by the parameters of the markers, the activity and the tilt."""
     _, on_level, on_size, _, off_soup, off_leak, off_size, off_tilt = derivatives
@@ -310,7 +329,7 @@ def _marker_scores(pairs, on, off, total, slopes, derivatives, score):  # type: 
     score[5 * n], score[5 * n + 2] = by_spread / total, by_tilt / total
 
 
-@njit(cache=True)
+@compile_loop()
 def _weight_scores(posterior, positive, pattern_weight, log_depth, by_logit, by_slope, score):  # type: ignore[no-untyped-def]
     """Derive one row by the logits of the pattern weights; return the derivative by the slope.
 

@@ -7,7 +7,8 @@ any chunk size. ``tests/assay/test_null_kernel.py`` compares them with slow, obv
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from scdiff.compiled import compile_loop
 
 __all__ = [
     "BINS",
@@ -32,7 +33,7 @@ LEAST = 1e-300
 """Smallest probability added before a logarithm, so that it is finite."""
 
 
-@njit(cache=True)
+@compile_loop()
 def _code(count):  # type: ignore[no-untyped-def]
     """Return the code of a count: itself below 32, above that its 16th-octave bin."""
     if count < EXACT_BELOW:
@@ -43,7 +44,7 @@ def _code(count):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)
+@compile_loop("(i4[::1], i4[::1], f4[::1], i8)")
 def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]
     """Sum a CSR matrix in one pass.
 
@@ -62,29 +63,31 @@ def sum_counts(indptr, indices, data, n_genes):  # type: ignore[no-untyped-def]
     return depth, totals, squares
 
 
-@njit(cache=True)
+@compile_loop("(i4[::1], i4[::1], f4[::1], i4[::1], i8[::1], u1[:, ::1])")
 def fill_codes(indptr, indices, data, column_of_gene, cells, codes):  # type: ignore[no-untyped-def]
     """Write the codes of some cells into ``codes``, shape (n_chunk, n_columns).
 
     ``column_of_gene`` is -1 for a gene without a column.
     """
-    codes[:] = 0
     for row in range(len(codes)):
+        for column in range(codes.shape[1]):
+            codes[row, column] = 0
         for place in range(indptr[cells[row]], indptr[cells[row] + 1]):
             column = column_of_gene[indices[place]]
             if column >= 0:
                 codes[row, column] = _code(data[place])
 
 
-@njit(cache=True)
+@compile_loop()
 def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignore[no-untyped-def]
     """Compute the bin of ln odds that at least ``len(count) - 1`` markers are expressed.
 
     ``count`` is scratch space: the probability of 0, 1, ... expressed markers.
     """
     needed = len(count) - 1
-    count[:] = 0.0
     count[0] = 1.0
+    for n in range(1, needed + 1):
+        count[n] = 0.0
     for g in range(len(columns)):
         code, rate = codes[columns[g]], columns_bin[columns[g]] + depth_bin
         this_on, this_off = on[rate, code], off[rate, code]
@@ -99,7 +102,10 @@ def _bin(codes, columns, columns_bin, depth_bin, on, off, count):  # type: ignor
     return int(min(max(value, 0.0), BINS - 1.0))
 
 
-@njit(cache=True)
+@compile_loop(
+    "(u1[:, ::1], i8[:, ::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[:, ::1], f8[:, ::1], i8,"
+    "i8[:, ::1], i8[:, :, ::1])"
+)
 def tally_sets(  # type: ignore[no-untyped-def]
     codes, sets, columns_bin, depth_bin, stratum, side, on, off, min_markers, empty_bin, tally
 ):
@@ -142,7 +148,7 @@ def tally_sets(  # type: ignore[no-untyped-def]
             tally[side[s], stratum[cell], here] += 1
 
 
-@njit(cache=True)
+@compile_loop("(u1[:, ::1], i8[:, ::1], i8[::1], i8[::1], f8[:, ::1], f8[:, ::1], i8)")
 def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type: ignore[no-untyped-def]
     """Compute the bins of all rows of ``codes`` and all sets, shape (n_rows, n_sets)."""
     count = np.empty(min_markers + 1)
@@ -153,7 +159,7 @@ def bin_rows(codes, sets, columns_bin, depth_bin, on, off, min_markers):  # type
     return bins
 
 
-@njit(cache=True)
+@compile_loop()
 def root_bins(codes, sets, columns_bin, depth_bin, roots, width):  # type: ignore[no-untyped-def]
     """Compute the bins of the sum of ``roots`` over each set, shape (n_rows, n_sets).
 

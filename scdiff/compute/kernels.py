@@ -8,7 +8,8 @@ order of the cells, any size of the blocks and any number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from scdiff.compiled import compile_loop
 
 LOW = 32
 """Counts below this use a table of logarithms per cell. Chosen, not tuned: most counts are low."""
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], b1[::1])")
 def cell_sums(indptr, indices, data, marked):  # type: ignore[no-untyped-def]
     """Return the total, the total over the ``marked`` genes and the number of genes of every cell.
 
@@ -45,7 +46,7 @@ def cell_sums(indptr, indices, data, marked):  # type: ignore[no-untyped-def]
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], f4[::1], f8)")
 def log_values(indptr, data, target):  # type: ignore[no-untyped-def]
     """Return ln(1 + count / total * target) of every stored count, shape (n_stored,).
 
@@ -68,7 +69,7 @@ def log_values(indptr, data, target):  # type: ignore[no-untyped-def]
     return values
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], i8, i8[::1], i8)")
 def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore[no-untyped-def]
     """Return the sum of the counts of every gene in each group of cells, shape (n_groups, n_genes).
 
@@ -82,7 +83,7 @@ def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], i8, b1, f8[::1])")
 def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[no-untyped-def]
     """Return the sums of every gene and of its squares, times ``scales``, as whole numbers.
 
@@ -108,7 +109,7 @@ def gene_sums(indptr, indices, data, n_genes, linear, scales):  # type: ignore[n
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], i4[::1], i8, f8)")
 def products(indptr, indices, data, column_of_gene, n_columns, scale):  # type: ignore[no-untyped-def]
     """Return the sums of x_a * x_b over cells for pairs of chosen genes, x = value * scale rounded.
 
@@ -139,14 +140,14 @@ def products(indptr, indices, data, column_of_gene, n_columns, scale):  # type: 
     return sums
 
 
-@njit(cache=True, nogil=True)
+@compile_loop()
 def _add(point, times, vector):  # type: ignore[no-untyped-def]
     """Add a multiple of ``vector`` to ``point`` in place."""
     for component in range(len(point)):
         point[component] += times * vector[component]
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], i4[::1], f8[:, ::1], f8[::1])")
 def projections(indptr, indices, data, column_of_gene, loadings, origin):  # type: ignore[no-untyped-def]
     """Return the coordinates of every cell: chosen genes times ``loadings``, minus ``origin``.
 
@@ -167,7 +168,7 @@ def projections(indptr, indices, data, column_of_gene, loadings, origin):  # typ
     return points
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], i4[::1], f4[::1], i4[::1], i8)")
 def some_columns(indptr, indices, data, column_of_gene, n_columns):  # type: ignore[no-untyped-def]
     """Return the values of chosen genes in every cell, shape (n_cells, n_columns).
 
@@ -181,7 +182,7 @@ def some_columns(indptr, indices, data, column_of_gene, n_columns):  # type: ign
     return values
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(f4[:, ::1], i8[::1], i8[::1])")
 def set_means(values, members, ends):  # type: ignore[no-untyped-def]
     """Return the mean of each set's columns of ``values`` in every cell, shape (n_cells, n_sets).
 
@@ -196,7 +197,7 @@ def set_means(values, members, ends):  # type: ignore[no-untyped-def]
     return means
 
 
-@njit(cache=True, nogil=True)
+@compile_loop()
 def _rank(row, value):  # type: ignore[no-untyped-def]
     """Return the average descending rank of a value among the values of ``row``."""
     above, ties = 0, 0
@@ -206,7 +207,7 @@ def _rank(row, value):  # type: ignore[no-untyped-def]
     return above + (ties + 1) / 2
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(i8[::1], f4[::1], f4[:, ::1], i8)")
 def ranks(indptr, data, wanted, n_genes):  # type: ignore[no-untyped-def]
     """Return the average descending rank of each ``wanted`` value in its cell, 1 for the highest.
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from scdiff.compiled import compile_loop
 from scdiff.compute.arrays import limit_blas_threads
 from scdiff.compute.blocks import count_workers
 
@@ -174,7 +174,7 @@ def _search_chunk(lists: _Lists, queries: np.ndarray, n_probed: int, n_found: in
     return found
 
 
-@njit(cache=True, nogil=True)
+@compile_loop("(f4[:, ::1], f4[::1], i8[::1], i8[::1], f4[:, ::1], i8[:, ::1])")
 def _keep_smallest(products, halves, piece, rows, best, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Insert the points that are nearer than the farthest of the nearest points so far.
 

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scdiff import keys
+from scdiff.compiled import compile_declared
 from scdiff.compute.arrays import count_cores, limit_blas_threads
 from scdiff.compute.blocks import is_lazy
 from scdiff.compute.watch import report_progress
@@ -60,6 +61,7 @@ def each(
         or _work
     ):
         return _apply_in_turn(function, things, what)
+    compile_declared()
     _work[:] = [function, things]
     try:
         with warnings.catch_warnings():

@@ -120,6 +120,9 @@ def call(
 
 def _call_programs(batch: Batch, programs: Sequence[Program]) -> dict[str, Result]:
     """Call several programmes in parallel; those with most markers start first."""
+    # loaded once, before processes share them: each of them would load scipy.stats
+    from scdiff.assay import calibration, fmo, samples  # noqa: F401
+
     longest_first = sorted(programs, key=lambda program: -len(program.markers))
     fitted = each(partial(call_program, batch), longest_first, worthwhile=many(batch.adata))
     found = dict(zip([program.name for program in longest_first], fitted, strict=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from scdiff.compiled import compile_loop
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -88,13 +89,13 @@ def _tabulate_forces() -> tuple[np.ndarray, np.ndarray]:
     return pull.astype(np.float32), push.astype(np.float32)
 
 
-@njit(cache=True)
+@compile_loop()
 def _limit_force(force, difference):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Return one component of a force, limited to 4 as in umap-learn."""
     return min(np.float32(4), max(np.float32(-4), force * difference))
 
 
-@njit(cache=True)
+@compile_loop()
 def _push(placed, x, y, rate, push, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Move a point away from five random others.
 
@@ -111,7 +112,7 @@ def _push(placed, x, y, rate, push, state):  # type: ignore[no-untyped-def]  # n
     return x, y, state
 
 
-@njit(cache=True)
+@compile_loop()
 def _move(placed, i, edges, indices, every, due, epoch, rate, pull, push, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Move point ``i`` along its edges that are due in this epoch.
 
@@ -133,7 +134,7 @@ def _move(placed, i, edges, indices, every, due, epoch, rate, pull, push, state)
     return state
 
 
-@njit(cache=True)
+@compile_loop("(f4[:, ::1], i8[::1], i4[::1], f4[::1], f4[::1], f4[::1], u8, i8)")
 def _descend(placed, indptr, indices, every, pull, push, state, n_epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Move the points along their edges, each as often as it weighs, and away from others."""
     due = every.copy()
