@@ -106,12 +106,13 @@ def _row(
     low, high = clopper_pearson(n_called, n_cells)
     verdict = _judge(estimate, n_called, n_cells)
     cells_low, cells_high = estimate.cells or (estimate.low, estimate.high)
+    found = verdict != NOT_DETECTED  # an interval above 0 would contradict the verdict
     return row | {
         "fraction": n_called / n_cells,
         "fraction_low": low,
         "fraction_high": high,
         "prevalence": estimate.prevalence,
-        "prevalence_low": estimate.low,
+        "prevalence_low": estimate.low if found else 0.0,
         "prevalence_high": estimate.high,
         "lob": estimate.lob,
         "lod": estimate.lod,
@@ -120,8 +121,8 @@ def _row(
         "reason": estimate.reason or estimate.absent,
         "lloq_events": estimate.events,
         **dict.fromkeys(WEAK_LEVELS, np.nan),
-        **(estimate.weak if verdict == NOT_DETECTED else {}),
-        "prevalence_low_cells": cells_low,
+        **({} if found else estimate.weak),
+        "prevalence_low_cells": cells_low if found else 0.0,
         "prevalence_high_cells": cells_high,
     }
 

@@ -320,6 +320,20 @@ def test_a_dirty_control_raises_the_limits_of_the_main_programme_only():
     assert declared.loc[vegf, "lob"] == pytest.approx(without.loc[vegf, "lob"], abs=0.02)
 
 
+def test_what_is_not_detected_may_be_absent():
+    """Donors without a positive cell had an interval from 1e-10 on."""
+    adata = simulate(n_cells=900, fraction=0.0, seed=5)
+    adata.obs["sample"] = np.array(["a", "b", "c"])[np.arange(900) % 3]
+    adata.obs["donor"] = adata.obs["sample"]
+    adata.layers["counts"] = adata.X
+    as_loaded(adata, "human")
+    table = measured(adata)
+    absent = table[table["verdict"] == "not detected"]
+    assert len(absent) > 4
+    assert (absent["prevalence_low"] == 0).all()
+    assert (absent["prevalence_low_cells"] == 0).all()
+
+
 def test_controls_alone_are_all():
     adata = batch(n_cells=300, fraction=0.0)
     adata.obs["control"] = True
