@@ -46,24 +46,24 @@ def list_alerts(adata: AnnData) -> list[str]:
     Parameters
     ----------
     adata
-        After :func:`scdiff.tl.call`. What other steps would add is left out if they were not run.
+        After any step; what a step would add is left out if it was not run.
 
     Reads
     -----
-    ``obs["sample"]``, ``obs["total_counts"]`` (if present), ``uns["scdiff"]["input"]``,
-    ``uns["scdiff"]["qc"]`` (if present), ``uns["scdiff"]["call"]``
+    ``obs["sample"]``, ``obs["total_counts"]``, ``uns["scdiff"]["input"]``, ``uns["scdiff"]["qc"]``,
+    ``uns["scdiff"]["call"]`` (each if present)
     """
-    sources: tuple[Callable[[AnnData], Iterator[str]], ...] = (
-        _check_counts,
-        _check_species,
-        _check_dropped,
-        _check_cells,
-        _check_depth,
-        _check_markers,
-        _check_background,
-        _check_calibration,
+    sources: tuple[tuple[keys.Key, Callable[[AnnData], Iterator[str]]], ...] = (
+        (keys.INPUT, _check_counts),
+        (keys.INPUT, _check_species),
+        (keys.QC, _check_dropped),
+        (keys.SAMPLE, _check_cells),
+        (keys.SAMPLE, _check_depth),
+        (keys.CALL, _check_markers),
+        (keys.CALL, _check_background),
+        (keys.CALL, _check_calibration),
     )
-    return [alert for source in sources for alert in source(adata)]
+    return [alert for key, check in sources if keys.has(adata, key) for alert in check(adata)]
 
 
 def _check_counts(adata: AnnData) -> Iterator[str]:
