@@ -244,8 +244,10 @@ class Model:
 
     @property
     def highest_mean(self) -> float:
-        """Mean contamination above which a cost starts."""
-        return MOST_MEAN if self.soup is None else self.most * MOST_MEAN_SOUP / MOST_SOUP
+        """Mean contamination above which a cost starts; no mean is above the highest one."""
+        if self.soup is None:
+            return MOST_MEAN if self.witness is not None else self.most
+        return self.most * MOST_MEAN_SOUP / MOST_SOUP
 
     @cached_property
     def prior_mean(self) -> Floats:

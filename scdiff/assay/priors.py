@@ -74,9 +74,10 @@ MOST_MEAN_SOUP, MOST_MEAN_SD = 0.3, 0.15
 """Mean share of ambient RNA over the cells above which a cost starts, and the standard deviation of
 its logarithm there. Used if empty droplets were counted. Chosen, not tuned."""
 MOST_MEAN = 0.1
-"""Mean contamination above which the same cost starts if the ambient RNA is unknown: a third of a
-droplet is ambient RNA, and a third of that comes from positive cells. Without it 10,000 positive
-cells at 10,000 UMI were read as 69 % positive: contamination at 0.7 of the typical level in all."""
+"""The same for the contamination, if the ambient RNA is unknown and an abundant marker shows it: a
+third of a droplet is ambient RNA, and a third of that comes from positive cells. Without it 10,000
+positive cells at 10,000 UMI were read as 69 % positive: contamination at 0.7 of the typical level
+in all. If no abundant marker shows it, the prior would hide contamination from single genes."""
 NODE_SD = 2.5
 """Prior standard deviation of the logits of the contamination values: wide, because batches hold
 several classes of droplets."""

@@ -45,7 +45,7 @@ def report(
     write_report(adata, out=folder, **(read_dose_options(adata) | given))
     typer.echo(verdict_sentence(main_row(adata)))
     for alert in list_alerts(adata):
-        typer.echo(f"Alert: {alert}")
+        typer.echo(f"Alert: {alert}", err=True)
     typer.echo(f"Report: {folder / 'report.html'}")
 
 

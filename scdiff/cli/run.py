@@ -238,7 +238,7 @@ def _run(
     row = main_row(adata)
     typer.echo(verdict_sentence(row))
     for alert in list_alerts(adata):
-        typer.echo(f"Alert: {alert}")
+        typer.echo(f"Alert: {alert}", err=True)
     if not quiet:
         typer.echo(f"Report: {out / 'report.html'}")
     return row

@@ -116,10 +116,10 @@ def _check_cells(adata: AnnData) -> Iterator[str]:
 
 def _check_depth(adata: AnnData) -> Iterator[str]:
     """Report shallow samples."""
-    if "total_counts" not in adata.obs:
+    if not keys.has(adata, keys.TOTAL_COUNTS):
         return
     samples = adata.obs[keys.SAMPLE.name].astype(str)
-    depth = adata.obs["total_counts"].groupby(samples, observed=True).median().sort_index()
+    depth = adata.obs[keys.TOTAL_COUNTS.name].groupby(samples, observed=True).median().sort_index()
     shallow = depth[depth < LEAST_DEPTH]
     if len(shallow):
         yield (

@@ -178,8 +178,10 @@ def mean_excess(model, theta, table):
     stretch = (statistics.geometric_mean(depths) / priors.REFERENCE_DEPTH) ** tilt
     held = [1 - np.exp(-node * stretch / model.most) for node in model.nodes]
     mean = sum(w * share for w, share in zip(weight, held, strict=True))
-    known = model.soup is not None
-    highest = priors.MOST_MEAN_SOUP / priors.MOST_SOUP if known else priors.MOST_MEAN / model.most
+    is_seen = model.min_markers > 1 and max(model.level) >= priors.ABUNDANT
+    highest = priors.MOST_MEAN / model.most if is_seen else 1.0
+    if model.soup is not None:
+        highest = priors.MOST_MEAN_SOUP / priors.MOST_SOUP
     return max(np.log(mean / highest) / priors.MOST_MEAN_SD, 0.0)
 
 

@@ -43,7 +43,7 @@ def test_the_limit_of_blank_bounds_what_was_not_detected(finished, verdict, most
 
 def test_what_is_not_measurable_is_left_out(batch):
     content = general_statistics(batch("not measurable"), batch="b")
-    assert set(content["data"]["b"]) == {"verdict", "n_called", "n_cells"}
+    assert set(content["data"]["b"]) == {"verdict", "alerts", "n_called", "n_cells"}
     json.dumps(content, allow_nan=False)
 
 
