@@ -430,7 +430,7 @@ def _explain_change(there: Mapping[str, Any], found: Mapping[str, Any]) -> str |
 def _has_other_programs(there: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Return whether the programmes differ; unknown ones do not."""
     known = there.get("programs"), found.get("programs")
-    return None not in known and known[0] != known[1]
+    return all(isinstance(text, str) for text in known) and known[0] != known[1]
 
 
 def _check_batch_name(name: str) -> str:

@@ -160,7 +160,8 @@ def _read_decisions(history: History) -> dict[int, list[str]]:
     """
     found: dict[int, dict[str, list[str]]] = {}
     for row in history.decisions().to_dict("records"):
-        label = f"{row['specification']} {row['version'] or ''}".strip()
+        version = row["version"] if isinstance(row["version"], str) else ""  # pandas 3 has NaN
+        label = f"{row['specification']} {version}".strip()
         given = found.setdefault(int(row["run"]), {}).setdefault(label, [])
         if given[-1:] != [row["decision"]]:
             given.append(str(row["decision"]))

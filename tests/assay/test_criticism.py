@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom
+from stated import case_of
 
 from scdiff.assay import priors
-from scdiff.assay.calls import call_cells
 from scdiff.assay.criticism import CHECKS, Case, Finding, criticise, joint_zeros
 from scdiff.assay.densities import GRID, GRID_WEIGHT
-from scdiff.assay.fit import fit_at, fit_mixture, profile_interval
-from scdiff.assay.limits import error_rates, limit_of_blank, verdict
+from scdiff.assay.fit import fit_at, fit_mixture
 from scdiff.assay.mixture import Model
 from scdiff.assay.priors import REFERENCE_DEPTH, TAIL, TAIL_LEVEL, TAIL_SIZE
 from scdiff.assay.table import tabulate
@@ -31,17 +30,6 @@ NAMES = (
     "background",
     "joint zeros",
 )
-
-
-def case_of(fit):
-    """What is said from a fit, as the pipeline says it."""
-    low, high = profile_interval(fit)
-    false_rate, sensitivity = error_rates(fit)
-    blank = limit_of_blank(false_rate, fit.table.n_cells)
-    n_called = int(call_cells(fit).positive.sum())
-    evidence = fit.evidence_of_positives
-    said = verdict(n_called, fit.table.n_cells, blank=blank, evidence_of_positives=evidence)
-    return Case(fit, n_called, fit.prevalence, low, high, sensitivity, blank, said)
 
 
 @pytest.fixture(scope="module")
