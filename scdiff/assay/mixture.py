@@ -244,7 +244,10 @@ class Model:
 
     @property
     def highest_mean(self) -> float:
-        """Mean contamination above which a cost starts; no mean is above the highest one."""
+        """Mean contamination above which a cost starts.
+
+        It is the highest contamination, so that no mean costs, if no abundant marker shows it.
+        """
         if self.soup is None:
             return MOST_MEAN if self.witness is not None else self.most
         return self.most * MOST_MEAN_SOUP / MOST_SOUP

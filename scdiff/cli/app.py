@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["Quiet", "app", "echo_table"]
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Quiet", "app", "echo_table", "echo_verdict"]
 
 app = typer.Typer(
     add_completion=False,
@@ -20,7 +23,9 @@ app = typer.Typer(
 )
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the verdict.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only errors, alerts and the verdict.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -33,6 +38,18 @@ def _global(
 
         typer.echo(f"scdiff {__version__}")
         raise typer.Exit
+
+
+def echo_verdict(adata: AnnData) -> dict[str, Any]:
+    """Print the verdict and, to stderr, the alerts of a result; return the main row."""
+    from scdiff.report.alerts import list_alerts
+    from scdiff.report.verdict import main_row, verdict_sentence
+
+    row = main_row(adata)
+    typer.echo(verdict_sentence(row))
+    for alert in list_alerts(adata):
+        typer.echo(f"Alert: {alert}", err=True)
+    return row
 
 
 def echo_table(rows: Sequence[tuple[str, ...]]) -> None:

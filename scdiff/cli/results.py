@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scdiff.cli.app import app
+from scdiff.cli.app import app, echo_verdict
 from scdiff.errors import InputError
 from scdiff.run.settings import parse_report_options
 
@@ -35,17 +35,13 @@ def report(
 ) -> None:
     """Write the report of a finished run again, for example with another dose."""
     from scdiff.report import report as write_report
-    from scdiff.report.alerts import list_alerts
-    from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.steps.dose import read_dose_options
 
     given = parse_report_options(settings)
     adata = _read_result(result)
     folder = out or result.parent
     write_report(adata, out=folder, **(read_dose_options(adata) | given))
-    typer.echo(verdict_sentence(main_row(adata)))
-    for alert in list_alerts(adata):
-        typer.echo(f"Alert: {alert}", err=True)
+    echo_verdict(adata)
     typer.echo(f"Report: {folder / 'report.html'}")
 
 

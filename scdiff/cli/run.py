@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scdiff.cli.app import Quiet, app, echo_table
+from scdiff.cli.app import Quiet, app, echo_table, echo_verdict
 from scdiff.cli.register import open_early, register_run
 from scdiff.errors import InputError
 from scdiff.run.settings import add_sample_key, join_options
@@ -226,8 +226,6 @@ def _run(
     status: RunStatus | None = None,
 ) -> dict[str, Any]:
     """Run the pipeline with progress, print the verdict, and return the main row."""
-    from scdiff.report.alerts import list_alerts
-    from scdiff.report.verdict import main_row, verdict_sentence
     from scdiff.run.pipeline import resolve
     from scdiff.run.pipeline import run as run_pipeline
     from scdiff.run.progress import Progress
@@ -235,10 +233,7 @@ def _run(
     with Progress(quiet=quiet) as progress:
         config = resolve(options, where=where)
         adata = run_pipeline(config, out, start=start, watch=progress.watch, status=status)
-    row = main_row(adata)
-    typer.echo(verdict_sentence(row))
-    for alert in list_alerts(adata):
-        typer.echo(f"Alert: {alert}", err=True)
+    row = echo_verdict(adata)
     if not quiet:
         typer.echo(f"Report: {out / 'report.html'}")
     return row

@@ -5,7 +5,7 @@ An alert concerns the batch. A note says how a figure was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,15 +124,14 @@ def _check_depth(adata: AnnData) -> Iterator[str]:
     if len(shallow):
         yield (
             f"Low depth: the median cell of {_list_names(shallow.index.to_numpy())} has "
-            f"{count(shallow.min())} counts; below {count(LEAST_DEPTH)} most expressed markers "
-            "show no count."
+            f"{count(shallow.min())} counts; below {count(LEAST_DEPTH)}, most cells that express a "
+            "transcription factor show no count of it."
         )
 
 
 def _check_markers(adata: AnnData) -> Iterator[str]:
     """Report markers of the main programme without a row."""
-    program = read_main_program(adata)
-    absent = [str(name) for name in _read_call(adata, program.name).get("absent", ())]
+    absent = [str(name) for name in _read_main_call(adata).get("absent", ())]
     if absent:
         yield f"No row in the matrix: {', '.join(absent)}. Absent does not mean zero."
 
@@ -141,11 +140,11 @@ def _check_background(adata: AnnData) -> Iterator[str]:
     """Report markers of the main programme with much background."""
     import pandas as pd
 
-    program = read_main_program(adata)
-    table: pd.DataFrame | None = _read_call(adata, program.name).get("markers")
+    table: pd.DataFrame | None = _read_main_call(adata).get("markers")
     if table is None:
         return
-    levels = {marker.name: marker.level_cp10k for marker in program.core if marker.level_cp10k}
+    core = read_main_program(adata).core
+    levels = {marker.name: marker.level_cp10k for marker in core if marker.level_cp10k}
     shares = table["background_cp10k"].reindex(list(levels)).div(pd.Series(levels))
     high = shares[shares > MOST_BACKGROUND]
     if len(high):
@@ -158,13 +157,14 @@ def _check_background(adata: AnnData) -> Iterator[str]:
 
 def _check_calibration(adata: AnnData) -> Iterator[str]:
     """Report what the calibration of the main programme found."""
-    record = _read_call(adata, read_main_program(adata).name).get("calibration", {})
+    record = _read_main_call(adata).get("calibration", {})
     yield from (str(note) for note in record.get("notes", ()))
 
 
-def _read_call(adata: AnnData, program: str) -> dict[str, Any]:
-    """Return what ``call`` recorded of a programme."""
-    return dict(read_record(adata, keys.CALL.name).get(program, {}))
+def _read_main_call(adata: AnnData) -> Mapping[str, Any]:
+    """Return what ``call`` recorded of the main programme."""
+    call: Mapping[str, Any] = read_record(adata, keys.CALL.name)
+    return dict(call.get(str(call["main"]), {}))
 
 
 def _list_names(names: np.ndarray) -> str:

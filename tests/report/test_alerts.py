@@ -10,6 +10,7 @@ from finished import MAIN, make_batch
 
 import scdiff
 from scdiff.report.alerts import list_alerts
+from scdiff.report.multiqc import general_statistics
 from scdiff.report.page import render_page
 
 
@@ -129,6 +130,8 @@ def test_page_card_and_multiqc_show_the_alerts():
     page, card = render_page(adata, []), str(adata.scdiff)
     assert page.count('<p class="alert">') == 2
     assert all(f"Alert: {alert}" in card for alert in alerts)
+    rows = general_statistics(adata, batch="b")["data"].values()
+    assert {row["alerts"] for row in rows} == {2}
 
 
 def test_long_lists_of_samples_are_cut():
