@@ -162,9 +162,9 @@ def _check_calibration(adata: AnnData) -> Iterator[str]:
 
 
 def _read_main_call(adata: AnnData) -> Mapping[str, Any]:
-    """Return what ``call`` recorded of the main programme."""
+    """Return what ``call`` recorded of the main programme; empty where it recorded none."""
     call: Mapping[str, Any] = read_record(adata, keys.CALL.name)
-    return dict(call.get(str(call["main"]), {}))
+    return dict(call.get(str(call.get("main")), {}))
 
 
 def _list_names(names: np.ndarray) -> str:
