@@ -32,7 +32,7 @@ from scdiff.steps.trajectory.step import trajectory
 
 warnings.simplefilter("ignore")
 QUICK = "--quick" in sys.argv
-N_CASES, N_BATCHES, N_LARGE = (6, 6, 5_000) if QUICK else (36, 60, 100_000)
+N_CASES, N_BATCHES, N_LARGE = (1, 6, 5_000) if QUICK else (14, 60, 100_000)
 STAGES = {"Ductal": 0, "Ngn3 low EP": 1, "Ngn3 high EP": 2, "Pre-endocrine": 3}
 ENDOCRINE = ["Alpha", "Beta", "Delta", "Epsilon"]
 
@@ -279,46 +279,39 @@ def _auroc(values: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> fl
 
 
 def cases() -> None:
-    """Mixtures of two populations, and continua."""
-    tasks = [
-        (kind, number)
-        for number in range(N_CASES)
-        for kind in (SEPARATE[number % len(SEPARATE)], CONTINUA[number % len(CONTINUA)])
-    ]
+    """Mixtures of two or three populations, and continua, with few and many positive cells."""
+    tasks = [(kind, number) for number in range(N_CASES) for kind in (*SEPARATE, *CONTINUA)]
     with multiprocessing.Pool(2) as pool:
         table = pd.DataFrame(pool.map(_case, tasks, chunksize=1))
     write(table, "trajectory_cases")
-    summary = pd.crosstab([table["truth"], table["kind"]], table["verdict"]).reset_index()
-    write(summary, "trajectory_verdicts")
-    score = table["evidence"] + table["density"].clip(-1, 1).fillna(
-        0.1
-    )  # the density breaks the ties of the undecided
+    table["end"] = pd.cut(table["n_end"].fillna(0), ENDS, right=False).astype(str)
+    for name, by in (("verdicts", ["truth", "kind"]), ("ends", ["truth", "end"])):
+        summary = pd.crosstab([table[key] for key in by], table["verdict"]).reset_index()
+        write(summary, f"trajectory_{name}")
+    write(_summarise(table), "trajectory_auroc")
+
+
+def _summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Count wrong and undecided verdicts, and compute the AUROC of the Bayes factor."""
     parts = {
         "all": table["kind"].notna(),
+        "30 or more cells at the end": table["n_end"] >= 30,
+        "15 to 29": table["n_end"].between(15, 29),
         "without whole islets": ~table["kind"].str.startswith("whole"),
-        "decided": table["verdict"] != "undecided",
     }
     rows = []
     for name, kept in parts.items():
-        truth, said = (
-            (table.loc[kept, "truth"] == "continuum").to_numpy(),
-            table.loc[kept, "verdict"].to_numpy(),
-        )
-        auroc = _auroc(score[kept].to_numpy(), truth, ~truth)
-        wrong = [
-            (said[side] == other).mean()
-            for side, other in ((~truth, "continuum"), (truth, "separate population"))
-        ]
-        rows.append(
-            {
-                "cases": name,
-                "number": len(truth),
-                "AUROC": auroc,
-                "wrong continuum": wrong[0],
-                "wrong separate": wrong[1],
-            }
-        )
-    write(pd.DataFrame(rows), "trajectory_auroc")
+        part = table[kept]
+        truth, said = (part["truth"] == "continuum").to_numpy(), part["verdict"].to_numpy()
+        rows.append({
+            "cases": name,
+            "number": len(part),
+            "AUROC": _auroc(part["evidence"].to_numpy(), truth, ~truth),
+            "wrong continuum, %": 100 * (said[~truth] == "continuum").mean(),
+            "wrong separate, %": 100 * (said[truth] == "separate population").mean(),
+            "undecided, %": 100 * (said == "undecided").mean(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 SEPARATE = (
@@ -328,88 +321,96 @@ SEPARATE = (
     "simulated island",
     "Ductal and all endocrine",
     "whole islets among MSC",
+    "Ductal and Beta among MSC",
+    "beta among MSC, constant soup",
 )
 CONTINUA = ("simulated", "E15.5", "E15.5, rare", "simulated, half as many between")
+N_POSITIVE = (15, 20, 30, 40, 60, 100, 300)
+"""Positive cells of a case; some of them are not called."""
+PROGENITORS, FEWEST_OF_PROGENITORS = (
+    ("Ductal and Beta", "Ductal and all endocrine", "E15.5, rare"),
+    60,
+)
+"""Kinds whose ductal cells express markers of the programme, and how many others make another end."""
+ENDS = (0, 8, 15, 30, 60, 10**9)
+"""Bounds of the numbers of cells at the end in the table."""
 
 
-def _case(task: tuple[str, int]) -> dict[str, Any]:
-    kind, number = task
-    rng = np.random.default_rng([5, number, kind in CONTINUA])
-    share, rate = [0.01, 0.03, 0.1, 0.3][number // 6 % 4], [0.0, 0.05, 0.1][number % 3]
+def draw_case(kind: str, number: int) -> tuple[ad.AnnData, str, dict[str, Any]]:
+    """Draw one case; return it with its species and its factors."""
+    rng = np.random.default_rng([5, number, (*SEPARATE, *CONTINUA).index(kind)])
+    n_positive, rate = N_POSITIVE[number % len(N_POSITIVE)], [0.0, 0.05, 0.1, 0.15][number % 4]
     n_cells, depth, dirt = (
-        int(rng.choice([1500, 3000])),
+        int(rng.choice([1500, 3000, 6000])),
         float(rng.choice([1500, 4000])),
         float(rng.choice([0, 0.05])),
     )
-    if kind.startswith("simulated"):
-        between = {"simulated": 1.0, "simulated island": 0.0}.get(kind, 0.5)
-        design = BatchDesign(continuum=between, doublet_rate=rate)
-        fraction = min(share, 0.2) if between else share
-        adata = simulate(
-            n_cells=n_cells,
-            fraction=fraction,
-            depth=depth,
-            contamination=dirt,
-            design=design,
-            seed=7_000 + number,
-        )
-    elif kind.endswith("MSC"):
-        msc, rows = ad.read_h5ad(DATA / "msc_mouse_bone_marrow.h5ad"), slice(None)
-        source = ad.read_h5ad(
-            DATA
-            / (
-                "endocrinogenesis_mouse_e15_hvg.h5ad"
-                if kind.startswith("E15")
-                else "islet_mouse.h5ad"
-            )
-        )
-        if not kind.startswith("whole"):
-            rows = np.flatnonzero(source.obs["cell_type"].isin(["beta", "Beta"]))
-        good = _plain(source[rows])
-        adata = titrate(
-            good,
-            _plain(msc),
-            n_cells=n_cells,
-            fraction=share,
-            depth=depth,
-            contamination=dirt,
-            soup_share=0.3,
-            seed=7_000 + number,
-        )
-        adata = pair_cells(adata, rate=rate, seed=number) if rate else adata
-    else:
-        adata = _with_doublets(
-            _thinned(_e15_case(kind, share, n_cells, rng), min(depth / 4000, 1), rng), rate, rng
-        )
-    species = "human" if kind.startswith("simulated") else "mouse"
-    record = prepared(ad.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]]), species, rate).uns[
-        "scdiff"
-    ]["trajectory"]
-    gap = record["gap"]
-    evidence = (
-        np.log10(max(gap["p_separate"], 1e-300)) - np.log10(max(gap["p_continuum"], 1e-300))
-        if gap
-        else 0.0
-    )
+    if kind in PROGENITORS:
+        n_positive = max(n_positive, FEWEST_OF_PROGENITORS)
+    share, seed = n_positive / n_cells, int(rng.integers(10**6))
     factors = {
-        "share": share,
+        "positives": n_positive,
         "doublets": rate,
         "n_cells": n_cells,
         "depth": depth,
         "contamination": dirt,
     }
+    if kind.startswith("simulated"):
+        between = {"simulated": 1.0, "simulated island": 0.0}.get(kind, 0.5)
+        design = BatchDesign(continuum=between, doublet_rate=rate)
+        options: dict[str, Any] = {"depth": depth, "contamination": dirt, "design": design}
+        return simulate(n_cells=n_cells, fraction=share, seed=seed, **options), "human", factors
+    if "MSC" in kind:
+        negatives = _plain(ad.read_h5ad(DATA / "msc_mouse_bone_marrow.h5ad"))
+        constant = dirt * depth if kind.endswith("constant soup") else 0.0
+        options = {"depth": depth, "contamination": 0.0 if constant else dirt, "soup_share": 0.3}
+        good = _positives_of(kind)
+        adata = titrate(good, negatives, n_cells=n_cells, fraction=share, seed=seed, **options)
+        adata = _with_constant_soup(adata, constant, rng) if constant else adata
+        return pair_cells(adata, rate=rate, seed=seed) if rate else adata, "mouse", factors
+    drawn = _thinned(_e15_case(kind, share, n_cells, rng), min(depth / 4000, 1), rng)
+    return _with_doublets(drawn, rate, rng), "mouse", factors
+
+
+def _positives_of(kind: str) -> ad.AnnData:
+    """Return the cells that are mixed into the stromal cells."""
+    e15 = "E15" in kind or "Ductal" in kind
+    name = "endocrinogenesis_mouse_e15_hvg.h5ad" if e15 else "islet_mouse.h5ad"
+    source = ad.read_h5ad(DATA / name)
+    if kind.startswith("whole"):
+        return _plain(source)
+    types = ["Ductal", "Beta"] if "Ductal" in kind else ["beta", "Beta"]
+    return _plain(source[source.obs["cell_type"].isin(types)])
+
+
+def _with_constant_soup(
+    adata: ad.AnnData, molecules: float, rng: np.random.Generator
+) -> ad.AnnData:
+    """Add about the same number of molecules of the mean profile to every droplet."""
+    profile = np.asarray(adata.X.sum(axis=0), dtype=float).ravel()
+    added = rng.multinomial(rng.poisson(molecules, adata.n_obs), profile / profile.sum())
+    adata.X = (adata.X + sparse.csr_matrix(added.astype(np.float32))).tocsr()
+    return adata
+
+
+def _case(task: tuple[str, int]) -> dict[str, Any]:
+    kind, number = task
+    adata, species, factors = draw_case(kind, number)
+    plain = ad.AnnData(adata.X, obs=adata.obs[[]], var=adata.var[[]])
+    record = prepared(plain, species, factors["doublets"]).uns["scdiff"]["trajectory"]
+    names = (
+        "n_end",
+        "density",
+        "density_low",
+        "density_high",
+        "evidence",
+        "p_continuum",
+        "p_separate",
+    )
+    found = {name: record["gap"].get(name, np.nan) for name in names}
+    found["evidence"] = np.nan_to_num(found["evidence"])
     truth = "continuum" if kind in CONTINUA else "separate population"
-    found = {
-        name: gap.get(name, np.nan) for name in ("n_end", "density", "p_continuum", "p_separate")
-    }
-    return {
-        "kind": kind,
-        "truth": truth,
-        "verdict": record["verdict"],
-        **factors,
-        **found,
-        "evidence": evidence,
-    }
+    return {"kind": kind, "truth": truth, "verdict": record["verdict"], **factors, **found}
 
 
 def _plain(adata: ad.AnnData) -> ad.AnnData:
@@ -426,7 +427,7 @@ def _e15_case(kind: str, share: float, n_cells: int, rng: np.random.Generator) -
         "E15.5, rare": ([*list(STAGES)[1:], *ENDOCRINE], 4),
     }
     if kind == "E15.5":
-        return adata[rng.choice(adata.n_obs, n_cells, replace=False)].copy()
+        return adata[rng.choice(adata.n_obs, min(n_cells, 3_000), replace=False)].copy()
     far, times = groups[kind]
     rows = [("Ductal",), far]
     numbers = [int(n_cells * (1 - share)), max(int(times * n_cells * share), 3)]

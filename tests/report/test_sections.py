@@ -280,8 +280,13 @@ def _on_the_way(adata, verdict: str) -> dict:
             "high": 0.85,
             "n_end": 40.0,
             "density": 0.9,
+            "density_low": 0.5,
+            "density_high": 1.6,
             "p_continuum": 2e-9,
             "p_separate": 0.43,
+            "evidence": -12.0,
+            "n_decide": math.nan,
+            "third": 0.0,
         },
         "committed": pd.DataFrame(
             {"n_cells": 600, "n_beyond": 60, "committed": 0.12, "low": 0.08, "high": 0.16},
@@ -339,12 +344,30 @@ def _verdict_row(finished):
 
 
 def test_the_verdict_on_the_path_is_a_table_of_one_row(finished):
-    facts = _on_the_way(finished, "continuum")
+    _on_the_way(finished, "continuum")
     assert _verdict_row(finished) == {
         "verdict": "continuum",
-        "p_continuum": facts["gap"]["p_continuum"],
-        "p_separate": facts["gap"]["p_separate"],
+        "density": 0.9,
+        "density_low": 0.5,
+        "density_high": 1.6,
+        "p_continuum": 2e-9,
+        "p_separate": 0.43,
+        "n_end": 40.0,
+        "n_decide": pytest.approx(math.nan, nan_ok=True),
     }
+
+
+def test_the_gap_is_described_in_words(finished):
+    facts = _on_the_way(finished, "undecided")
+    filled = run_section(SECTIONS["trajectory"], finished).description
+    assert "0.9 intermediates (0.5-1.6; 90 % interval)" in filled
+    assert "third population" not in filled
+    assert "would decide" not in filled
+    facts["gap"] |= {"density": 0.0, "density_low": 0.0, "n_decide": 1_230.0, "third": 1.0}
+    text = run_section(SECTIONS["trajectory"], finished).description
+    assert "0 intermediates (at most 1.6; 90 % interval)" in text
+    assert "A third population may lie between" in text
+    assert "About 1,230 positive cells would decide." in text
 
 
 @pytest.mark.parametrize("looked", [True, False])

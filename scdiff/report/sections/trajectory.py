@@ -81,13 +81,16 @@ _PROBABILITIES = {
     "p_separate": "P {} if a sparse continuum leaves such a gap",
 }
 """Key of a p-value -> the p-value in words."""
+_NUMBERS = ("density", "density_low", "density_high", *_PROBABILITIES, "n_end", "n_decide")
+"""Numbers of the gap in the table of the verdict."""
 
 
 def _describe_verdict(facts: dict[str, Any]) -> str:
     """Describe the verdict on the path with its p-values, and the committed fraction."""
     name, together = str(facts.get("verdict", UNDECIDED)), bool(facts.get("together", True))
     sentence = _MEANING.get(name, name) if together or name == CONTINUUM else _BATCHES
-    return f"{sentence}{_format_p_values(facts, name)}{_describe_committed(facts, name)}"
+    parts = (_format_p_values(facts, name), _describe_gap(facts), _describe_committed(facts, name))
+    return sentence + "".join(parts)
 
 
 def _format_p_values(facts: dict[str, Any], name: str) -> str:
@@ -101,6 +104,27 @@ def _format_p_values(facts: dict[str, Any], name: str) -> str:
         for test in tests.get(name, ("p_continuum", "p_separate"))
     ]
     return f" ({'; '.join(texts)}.)"
+
+
+def _describe_gap(facts: dict[str, Any]) -> str:
+    """Describe the density of intermediates and what would decide; empty if no gap was tested."""
+    gap = facts.get("gap", {})
+    if not gap or gap["density"] != gap["density"]:
+        return ""
+    low, high = gap["density_low"], gap["density_high"]
+    bounds = f"{low:.2g}-{high:.2g}" if low > 0 else f"at most {high:.2g}"
+    text = (
+        f" The emptiest stretch of the path holds {gap['density']:.2g} intermediates ({bounds}; "
+        "90 % interval) per positive cell and length of the path."
+    )
+    if gap["third"]:
+        text += (
+            " A third population may lie between: cells fill the path to the positive cells, but "
+            "there is a gap between all of them and the start."
+        )
+    if gap["n_decide"] == gap["n_decide"]:
+        text += f" About {gap['n_decide']:,.0f} positive cells would decide."
+    return text
 
 
 def _describe_committed(facts: dict[str, Any], name: str) -> str:
@@ -274,11 +298,11 @@ def _build_tables(facts: dict[str, Any]) -> tuple[Table, ...]:
 def _build_verdict(facts: dict[str, Any]) -> pd.DataFrame:
     """Build a table of one row with the verdict on the path, for tools that gather many batches.
 
-    The p-values are NaN if no gap was tested.
+    The numbers are NaN if no gap was tested.
     """
     import pandas as pd
 
     gap = facts.get("gap") or {"density": float("nan")}
     known = gap["density"] == gap["density"]
-    numbers = {name: gap[name] if known else float("nan") for name in _PROBABILITIES}
+    numbers = {name: gap[name] if known else float("nan") for name in _NUMBERS}
     return pd.DataFrame([{"verdict": str(facts.get("verdict", UNDECIDED)), **numbers}])

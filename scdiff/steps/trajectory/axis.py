@@ -59,13 +59,6 @@ class Cells:
     genes: np.ndarray
     order: np.ndarray
 
-    def some(self, number: int, seed: int) -> np.ndarray:
-        """Draw at most ``number`` of the cells; return their rows in the order of the names."""
-        if number >= len(self.order):
-            return self.order
-        drawn = np.random.default_rng(seed).choice(len(self.order), number, replace=False)
-        return np.asarray(self.order[np.sort(drawn)])
-
     def only(self, rows: np.ndarray) -> Cells:
         """Return the cells ``rows``, which are in the order of their names."""
         return Cells(

@@ -23,7 +23,8 @@ from scdiff.steps.trajectory.axis import (
     place_on_axis,
 )
 from scdiff.steps.trajectory.committed import Threshold, compute_committed_share, find_threshold
-from scdiff.steps.trajectory.gap import Doublets, Gap, judge
+from scdiff.steps.trajectory.doublets import Doublets
+from scdiff.steps.trajectory.gap import Gap, judge
 from scdiff.vocabulary import SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
@@ -33,15 +34,20 @@ if TYPE_CHECKING:
 __all__ = ["Path", "follow"]
 
 MOST_CELLS = 20_000
-"""Number of cells above which a random draw is judged.
+"""Number of cells above which the gap is judged on a part.
 
-A gap does not depend on the number of cells.
+All cells that may have left the start are in it, and a random draw of the others.
 """
 
 NEAR = 0.25
 """Position before which the median of a cluster makes it part of the start.
 
 A quarter of the way from start to end. Chosen, not tuned.
+"""
+HALFWAY = 0.5
+"""Position before which a cluster is part of the start of the gap. Chosen, not tuned.
+
+Clusters of the same population differ, and so the positions of its cells.
 """
 
 BINS = np.round(np.arange(-0.5, 1.5001, 0.05), 2)
@@ -116,9 +122,13 @@ def follow(
         histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
         return Path(nowhere, None, nowhere, None, committed, True, histogram)
     clusters = adata.obs[keys.LEIDEN.name].cat.codes.to_numpy()
-    gap = _judge_gap(cells, clusters, samples, start, end, select_positive_controls(adata))
+    side, near = (
+        _select_start_side(axis.position, clusters, start, positive, bound)
+        for bound in (NEAR, HALFWAY)
+    )
+    chosen = _choose_judged(cells, axis.position, positive, select_positive_controls(adata))
+    gap = _judge_gap(cells, samples, near, end, chosen)
     pairs = Doublets.draw(samples.number, samples.rate, cells.order)
-    side = _select_start_side(axis.position, clusters, start, positive)
     away = place_on_axis(cells, side, end, gained_only=True) or axis
     threshold = find_threshold(away.position, side)
     return Path(
@@ -182,36 +192,54 @@ def _place(cells: Cells, start: np.ndarray, end: np.ndarray) -> tuple[Axis | Non
     return place_on_axis(cells, start, kept), kept
 
 
+def _choose_judged(
+    cells: Cells, position: np.ndarray, positive: np.ndarray, control: np.ndarray
+) -> np.ndarray:
+    """Choose the cells on which the gap is judged; shape (n_cells,).
+
+    Return how many cells each one represents, 0 for a cell that is not judged. Positive controls
+    are not. All cells that are positive or away from the start are, if they are not too many, so
+    that a few of them in a large batch are enough.
+    """
+    weights = (~control).astype(float)
+    if weights.sum() <= MOST_CELLS:
+        return weights
+    kept = ~control & (positive | (position > NEAR))
+    if kept.sum() > MOST_CELLS / 2:
+        kept = np.zeros_like(control)
+    others = cells.order[~(kept | control)[cells.order]]
+    number = MOST_CELLS - int(kept.sum())
+    drawn = np.random.default_rng(0).choice(others, min(number, len(others)), replace=False)
+    weights = kept.astype(float)
+    weights[drawn] = len(others) / len(drawn) if kept.any() else 1.0
+    return weights
+
+
 def _judge_gap(
-    cells: Cells,
-    clusters: np.ndarray,
-    samples: _Samples,
-    start: np.ndarray,
-    end: np.ndarray,
-    control: np.ndarray,
+    cells: Cells, samples: _Samples, start: np.ndarray, end: np.ndarray, weights: np.ndarray
 ) -> Gap | None:
-    """Judge the gap without positive controls; a draw represents a very large batch."""
-    rows = cells.some(MOST_CELLS, 0)
-    rows = rows[~control[rows]]
-    part = cells.only(rows)
-    axis = place_on_axis(part, start[rows], end[rows])
-    if axis is None:
-        return None
-    doublets = Doublets.draw(samples.number[rows], samples.rate, part.order)
-    return judge(part, clusters[rows], axis, start[rows], end[rows], doublets)
+    """Judge the gap on the cells with a weight."""
+    rows = cells.order[weights[cells.order] > 0]
+    part, weight = cells.only(rows), weights[rows]
+    doublets = Doublets.draw(samples.number[rows], samples.rate, part.order, weights=weight)
+    return judge(part, start[rows], end[rows], doublets, weight)
 
 
 def _select_start_side(
-    position: np.ndarray, clusters: np.ndarray, start: np.ndarray, positive: np.ndarray
+    position: np.ndarray,
+    clusters: np.ndarray,
+    start: np.ndarray,
+    positive: np.ndarray,
+    bound: float,
 ) -> np.ndarray:
     """Return the cells that may not have left the start.
 
-    These are the cells of all clusters near the start in which positive cells are not more frequent
-    than elsewhere.
+    These are the cells of all clusters before ``bound`` in which positive cells are not more
+    frequent than elsewhere.
     """
     sizes = np.bincount(clusters)
     share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
-    near = (compute_middles(position, clusters) < NEAR) & (share <= positive.mean())
+    near = (compute_middles(position, clusters) < bound) & (share <= positive.mean())
     return np.asarray((near[clusters] & ~positive) | start)
 
 

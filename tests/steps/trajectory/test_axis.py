@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scdiff.steps.trajectory import axis as axis_module
 from scdiff.steps.trajectory.axis import Cells, drop_strays, place_on_axis
 
 
@@ -102,13 +101,3 @@ def test_strays_of_the_end_are_left_out():
     with_strays[:5] = True
     axis = place_on_axis(cells, start & ~with_strays, with_strays)
     np.testing.assert_array_equal(drop_strays(axis, with_strays), end)
-
-
-def test_at_most_so_many_cells_are_drawn_whatever_their_order():
-    cells, _, _ = _two()
-    names = np.random.default_rng(0).permutation(len(cells.order))
-    shuffled = Cells(cells.counts, cells.depth, cells.genes, names)
-    assert len(cells.some(50, 0)) == 50
-    np.testing.assert_array_equal(shuffled.some(50, 0), names[cells.some(50, 0)])
-    assert cells.some(10_000, 0) is cells.order
-    assert axis_module.FEWEST_CELLS_OF_END >= 4

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from scdiff.steps.trajectory import scan
 from scdiff.steps.trajectory.axis import Axis
-from scdiff.steps.trajectory.gap import Doublets, Gap, find_gap
+from scdiff.steps.trajectory.doublets import Doublets
+from scdiff.steps.trajectory.gap import Gap, find_gap
 from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 
@@ -42,12 +46,21 @@ def _doublets(axis: Axis, rate: float) -> Doublets:
     return Doublets.draw(np.zeros(n_cells, dtype=int), np.array([rate]), np.arange(n_cells))
 
 
+@pytest.fixture(autouse=True)
+def fewer_draws(monkeypatch):
+    monkeypatch.setattr(scan, "N_DRAWS", 200)
+
+
 def _verdicts(n_between: int, n_doublets: int, rate: float, **options: float) -> list[str]:
     found = []
     for seed in range(20):
         axis, start, end = _axis(n_between, n_doublets, seed=seed, **options)
-        found.append(find_gap(axis, start, end, _doublets(axis, rate)).verdict)
+        found.append(_find(axis, start, end, rate).verdict)
     return found
+
+
+def _find(axis: Axis, start: np.ndarray, end: np.ndarray, rate: float) -> Gap:
+    return find_gap(axis, start, end, _doublets(axis, rate), np.ones(len(axis.position)))
 
 
 @pytest.mark.parametrize(
@@ -64,9 +77,20 @@ def test_doublets_alone_make_no_continuum_even_where_there_are_more_than_expecte
     assert CONTINUUM not in _verdicts(0, 27, 0.07)
 
 
-def test_few_cells_are_undecided_not_separate():
-    assert set(_verdicts(0, 0, 0.0, n_end=9)) == {UNDECIDED}
+def test_thirty_cells_are_enough_for_a_gap_and_for_a_continuum():
+    assert _verdicts(0, 0, 0.0, n_end=30).count(SEPARATE) >= 19
+    assert _verdicts(30, 0, 0.0, n_end=30).count(CONTINUUM) >= 18
+    assert SEPARATE not in _verdicts(30, 0, 0.0, n_end=30)
+
+
+def test_few_cells_are_undecided_and_the_number_that_would_decide_is_given():
+    assert set(_verdicts(0, 0, 0.0, n_end=5)) == {UNDECIDED}
     assert SEPARATE not in _verdicts(9, 0, 0.0, n_end=9)
+    few = _find(*_axis(0, 0, n_end=5), 0.0)
+    assert 10 <= few.n_decide <= 30
+    assert _verdicts(0, 0, 0.0, n_end=int(few.n_decide)).count(SEPARATE) >= 5
+    assert _verdicts(0, 0, 0.0, n_end=2 * int(few.n_decide)).count(SEPARATE) >= 15
+    assert np.isnan(_find(*_axis(0, 0), 0.0).n_decide)
 
 
 def test_scatter_that_covers_the_way_is_undecided():
@@ -80,7 +104,23 @@ def test_a_sparse_continuum_is_not_called_separate():
 def test_ends_that_overlap_are_undecided():
     axis, start, end = _axis(0, 0)
     mixed = Axis(axis.position, axis.scores, axis.depth, axis.origin, axis.length, 0.7)
-    assert find_gap(mixed, start, end, _doublets(axis, 0.0)).verdict == UNDECIDED
+    assert _find(mixed, start, end, 0.0).verdict == UNDECIDED
+
+
+def test_cells_that_represent_others_count_as_many():
+    axis, start, end = _axis(0, 18, n_start=4_000)
+    whole = _find(axis, start, end, 0.06)
+    kept = ~start | (np.arange(len(start)) % 4 == 0)
+    part = Axis(
+        axis.position[kept], axis.scores[kept], axis.depth[kept], axis.origin, axis.length, 1.0
+    )
+    weights = np.where(start, 4.0, 1.0)[kept]
+    number = np.zeros(kept.sum(), dtype=int)
+    pairs = Doublets.draw(number, np.array([0.06]), np.arange(kept.sum()), weights=weights)
+    found = find_gap(part, start[kept], end[kept], pairs, weights)
+    assert pairs.expected == pytest.approx(_doublets(axis, 0.06).expected)
+    assert found.verdict == whole.verdict == SEPARATE
+    assert found.density_high == pytest.approx(whole.density_high, abs=0.05)
 
 
 def test_pairs_stay_within_their_sample_and_follow_its_rate():
@@ -99,8 +139,18 @@ def test_no_rate_no_pairs():
 
 
 @pytest.mark.parametrize(
-    ("p_continuum", "p_separate", "verdict"),
-    [(0.01, 1.0, CONTINUUM), (0.01, 0.1, UNDECIDED), (0.01, 0.01, SEPARATE), (0.5, 0.5, UNDECIDED)],
+    ("p_continuum", "p_separate", "evidence", "verdict"),
+    [
+        (0.005, 1.0, -5.0, CONTINUUM),
+        (0.005, 0.1, -5.0, UNDECIDED),
+        (0.03, 1.0, -5.0, UNDECIDED),
+        (0.5, 0.01, 3.0, SEPARATE),
+        (0.005, 0.01, -5.0, UNDECIDED),
+        (0.5, 0.5, 0.0, UNDECIDED),
+    ],
 )
-def test_what_the_two_probabilities_say(p_continuum, p_separate, verdict):
-    assert Gap(0.1, 0.9, 100, 1.0, p_continuum, p_separate).verdict == verdict
+def test_what_the_two_probabilities_say(p_continuum, p_separate, evidence, verdict):
+    probabilities = {"p_continuum": p_continuum, "p_separate": p_separate}
+    gap = Gap(0.1, 0.9, 100, evidence=evidence, **probabilities)
+    assert gap.verdict == verdict
+    assert replace(gap, third=True).verdict == UNDECIDED
