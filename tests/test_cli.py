@@ -187,9 +187,9 @@ BAD = {
         r"there is no sample 'control2'\. Did you mean 'control1'\?",
     ),
     "unknown species": (
-        with_words("--species", "rat"),
+        with_words("--species", "pig"),
         2,
-        "option 'species' is 'rat', but input should be 'auto', 'human' or 'mouse'",
+        "option 'species' is 'pig', but input should be 'auto', 'human', 'mouse' or 'rat'",
     ),
     "unknown step": (with_words("--from", "cal"), 2, r"unknown step 'cal'\. Did you mean 'call'\?"),
     "unknown programme": (

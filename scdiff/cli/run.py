@@ -55,7 +55,7 @@ SampleKey = Annotated[
         "--sample-key", help="Column of obs that names the sample of each cell, e.g. donor_id."
     ),
 ]
-Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
+Species = Annotated[str | None, typer.Option("--species", help="auto, human, mouse or rat.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

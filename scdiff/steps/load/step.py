@@ -22,6 +22,7 @@ import numpy as np
 from scdiff import keys
 from scdiff.accessor import register
 from scdiff.errors import ConfigError, ScdiffError
+from scdiff.genes import SPECIES
 from scdiff.steps.load import join, soup
 from scdiff.steps.load.cells import read_own_columns
 from scdiff.steps.load.checks import features
@@ -53,7 +54,7 @@ __all__ = ["Source", "load", "load_object", "look_at", "plan_inputs"]
 
 logger = logging.getLogger(__name__)
 
-_SPECIES = ("auto", "human", "mouse")
+_SPECIES = ("auto", *SPECIES)
 """Values that the option ``species`` allows."""
 
 
@@ -61,7 +62,7 @@ def load(
     inputs: Sequence[Path | str] | Path | str = (),
     *,
     samples: Path | str | Mapping[str, Any] | None = None,
-    species: Literal["auto", "human", "mouse"] = "auto",
+    species: Literal["auto", "human", "mouse", "rat"] = "auto",
     control: Sequence[str] = (),
     matrix: str = "auto",
     engine: Literal["memory", "dask"] = "memory",
