@@ -188,7 +188,11 @@ def check(
     )
     sources = plan_inputs(resolved.inputs, samples=resolved.samples_given, control=resolved.control)
     looks, faults = look_at(
-        sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine
+        sources,
+        species=resolved.species,
+        matrix=resolved.load.matrix,
+        engine=resolved.engine,
+        recover=resolved.load.recover,
     )
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
     if looks:
