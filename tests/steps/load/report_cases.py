@@ -729,6 +729,13 @@ def no_header(folder: Path) -> Right:
     return Right(path, refusal="lacks the names of its columns")
 
 
+@report("satijalab/seurat#967", TRACE, "a gene has no name, in a table")
+def gene_without_a_name(folder: Path) -> Right:
+    counts = truth()
+    counts.columns = ["" if name == "INS" else name for name in counts]
+    return Right(table(folder / "n.csv", counts, ","), refusal=r"n\.csv: 1 genes have no name")
+
+
 # ---------------------------------------------------------------- species
 
 
