@@ -495,8 +495,9 @@ def test_programs_lists_genes_and_sources(say) -> None:
     assert [name for name in program_names() if f"{name}: " not in out] == []
     code, out, _ = say("programs", "pancreatic_progenitor")
     assert code == 0
-    assert "  - INS: INS (mouse Ins1, Ins2); source: " in out
+    assert "  - INS: INS (mouse Ins1, Ins2); source: " in out  # rat has the same
     assert "il10" not in out
+    assert "HLA-DRA (mouse H2-Aa, H2-Ab1, H2-Eb1; rat RT1-Da)" in say("programs", "isct")[1]
     code, out, err = say("programs", "pancreas")
     assert (code, out) == (2, "")
     assert "unknown programme 'pancreas'" in err
