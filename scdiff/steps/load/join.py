@@ -41,8 +41,8 @@ def detect_species_of_parts(parts: Sequence[Part], asked: str) -> tuple[str, tup
     if other and asked == "auto":
         raise InputError(
             f"{path}: the genes are those of {other}; scdiff knows the genes of human, mouse "
-            "and rat. If the genes of the programmes have their human or mouse symbols in this "
-            "file, give --species human or --species mouse; otherwise give another file."
+            "and rat. If the programmes name their genes as this file does (a programme of your "
+            "own can, under human = [...]), give --species human; otherwise give another file."
         )
     if other:
         foreign = f"The species was given as {asked}, but the genes are those of {other}"

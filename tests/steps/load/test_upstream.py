@@ -18,7 +18,9 @@ from scipy import sparse
 
 from scdiff.errors import InputError, ScdiffError
 from scdiff.genes import annotation
+from scdiff.programs import load_program
 from scdiff.steps.load.step import load, look_at, plan_inputs
+from scdiff.steps.shared.markers import read_markers
 
 
 def counts_of(loaded: anndata.AnnData) -> np.ndarray:
@@ -162,6 +164,21 @@ def test_a_species_is_named_before_its_genes_are_said_to_be_unknown(batch, write
     made = batch(genes=[f"odd{n}x" for n in range(40)])
     made.var["gene_ids"] = [f"ENSSSCG{n:011d}" for n in range(40)]
     agreed(write(made), "the genes are those of pig")
+
+
+def test_a_programme_may_give_the_genes_of_another_species(batch, write, tmp_path: Path) -> None:
+    ids = [f"ENSSSCG{n:011d}" for n in range(40)]
+    path = write(batch(genes=ids, n_cells=60))
+    agreed(path, r"the genes are those of pig.*a programme of your own can, under human = ")
+    own = tmp_path / "pig.toml"
+    own.write_text(
+        'name = "pig"\ntitle = "pig"\nsummary = "s"\nsource = "field convention"\n[[markers]]\n'
+        f'name = "INS"\nhuman = ["{ids[3]}"]\nsource = "field convention"\n'
+    )
+    loaded = load(path, species="human")
+    found = read_markers(loaded, [load_program(str(own))])
+    sums = found.of(load_program(str(own)).markers)[:, 0]
+    assert np.array_equal(sums, counts_of(loaded)[:, 3])
 
 
 RATS = {
