@@ -977,7 +977,7 @@ def outside_of_the_zip(folder: Path) -> Right:
     return Right(path, refusal=r"z\.zip", unwritten=folder.parent / "escaped")
 
 
-@report("psf/black#5029", HOSTILE, "a tar file with a link to a file outside of it")
+@report("MemTensor/MemOS#2203", HOSTILE, "a tar file with a link to a file outside of it")
 def link_in_a_tar(folder: Path) -> Right:
     outside = put(folder.parent / "secret" / "matrix.mtx", mtx(truth()))
     path = folder / "t.tar"
