@@ -99,7 +99,7 @@ class RunOptions(BaseModel):
 
     inputs: list[Path] = Field(default_factory=list)
     samples: SampleOptions | Path | None = None
-    species: Literal["auto", "human", "mouse"] = "auto"
+    species: Literal["auto", "human", "mouse", "rat"] = "auto"
     control: list[str] = Field(default_factory=list)
     programs: list[str] = Field(default_factory=list)
     seed: int = Field(default=0, ge=0)

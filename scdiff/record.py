@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scdiff.errors import ScdiffError
-from scdiff.genes import detect_species
+from scdiff.genes import SPECIES, Species, detect_species
 from scdiff.keys import Key
 from scdiff.programs import DEFAULT_PROGRAMS, Program, load_program, load_programs
 
@@ -48,10 +48,10 @@ def write_record(adata: AnnData, key: Key, value: Any) -> None:
     adata.uns.setdefault("scdiff", {})[key.name] = value
 
 
-def read_species(adata: AnnData) -> Literal["human", "mouse"]:
+def read_species(adata: AnnData) -> Species:
     """Return the species that ``load`` recorded, otherwise the one of the gene names, or human."""
     known = read_record(adata, "input").get("species", "unknown")
-    if known in ("human", "mouse"):
+    if known in SPECIES:
         return known
     return detect_species(adata.var_names) or "human"
 

@@ -187,9 +187,9 @@ BAD = {
         r"there is no sample 'control2'\. Did you mean 'control1'\?",
     ),
     "unknown species": (
-        with_words("--species", "rat"),
+        with_words("--species", "pig"),
         2,
-        "option 'species' is 'rat', but input should be 'auto', 'human' or 'mouse'",
+        "option 'species' is 'pig', but input should be 'auto', 'human', 'mouse' or 'rat'",
     ),
     "unknown step": (with_words("--from", "cal"), 2, r"unknown step 'cal'\. Did you mean 'call'\?"),
     "unknown programme": (
@@ -495,8 +495,9 @@ def test_programs_lists_genes_and_sources(say) -> None:
     assert [name for name in program_names() if f"{name}: " not in out] == []
     code, out, _ = say("programs", "pancreatic_progenitor")
     assert code == 0
-    assert "  - INS: INS (mouse Ins1, Ins2); source: " in out
+    assert "  - INS: INS (mouse Ins1, Ins2); source: " in out  # rat has the same
     assert "il10" not in out
+    assert "HLA-DRA (mouse H2-Aa, H2-Ab1, H2-Eb1; rat RT1-Da)" in say("programs", "isct")[1]
     code, out, err = say("programs", "pancreas")
     assert (code, out) == (2, "")
     assert "unknown programme 'pancreas'" in err

@@ -91,7 +91,7 @@ def test_result_survives_the_file(tmp_path, clean):
     assert list(read.obs["truth_state"]) == list(clean.obs["truth_state"])
 
 
-@pytest.mark.parametrize("species", ["human", "mouse"])
+@pytest.mark.parametrize("species", ["human", "mouse", "rat"])
 def test_all_programs_find_their_genes(species):
     batch = simulate(n_cells=20, design=BatchDesign(n_genes=600, species=species))
     assert detect_species(batch.var_names) == species
@@ -437,7 +437,7 @@ def test_options_out_of_range_are_refused(options, sentence):
         ),
         ({"donors": 0}, r"option 'donors' is 0"),
         ({"doublet_rate": 2}, r"option 'doublet_rate' is 2"),
-        ({"species": "rat"}, r"option 'species' is 'rat', but it must be human or mouse"),
+        ({"species": "pig"}, r"option 'species' is 'pig', but it must be human, mouse or rat"),
     ],
 )
 def test_designs_out_of_range_are_refused(options, sentence):

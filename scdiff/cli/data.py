@@ -85,5 +85,7 @@ def programs(
         )
         for entry in (*program.markers, *program.sets):
             mouse = ", ".join(entry.genes("mouse")) or "no mouse ortholog"
-            genes = f"{', '.join(entry.human)} (mouse {mouse})"
+            rat = ", ".join(entry.genes("rat")) or "no rat ortholog"
+            also = f"; rat {rat}" if entry.genes("rat") != entry.genes("mouse") else ""
+            genes = f"{', '.join(entry.human)} (mouse {mouse}{also})"
             typer.echo(f"  - {entry.name}: {genes}; source: {entry.source}")

@@ -55,7 +55,7 @@ SampleKey = Annotated[
         "--sample-key", help="Column of obs that names the sample of each cell, e.g. donor_id."
     ),
 ]
-Species = Annotated[str | None, typer.Option("--species", help="auto, human or mouse.")]
+Species = Annotated[str | None, typer.Option("--species", help="auto, human, mouse or rat.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -188,7 +188,11 @@ def check(
     )
     sources = plan_inputs(resolved.inputs, samples=resolved.samples_given, control=resolved.control)
     looks, faults = look_at(
-        sources, species=resolved.species, matrix=resolved.load.matrix, engine=resolved.engine
+        sources,
+        species=resolved.species,
+        matrix=resolved.load.matrix,
+        engine=resolved.engine,
+        recover=resolved.load.recover,
     )
     heading = ("sample", "layout", "role", "cells", "genes", "species", "values", "path")
     if looks:

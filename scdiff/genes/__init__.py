@@ -1,30 +1,36 @@
 """Identify genes: species, symbols, other names in use, orthologs.
 
-The small table ``names.csv`` has the human symbol, the mouse symbol and other names in use (protein
-names, earlier symbols) of each gene. The tables of all genes (:mod:`scdiff.genes.table`) are read
-only for a name that the small table does not have.
+The small table ``names.csv`` has the symbols of each gene in human, mouse and rat, and other names
+in use (protein names, earlier symbols). The tables of all genes (:mod:`scdiff.genes.table`) are
+read only for a name that the small table does not have.
 """
 
 from scdiff.genes.symbols import (
+    SPECIES,
     Annotation,
     Lookup,
+    Species,
     annotation,
     canonical,
     detect_species,
     foreign_species,
     is_stable,
     ortholog,
+    resolve_species,
     strip_version,
 )
 
 __all__ = [
+    "SPECIES",
     "Annotation",
     "Lookup",
+    "Species",
     "annotation",
     "canonical",
     "detect_species",
     "foreign_species",
     "is_stable",
     "ortholog",
+    "resolve_species",
     "strip_version",
 ]

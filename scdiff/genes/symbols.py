@@ -1,8 +1,8 @@
 """Identify genes: species, symbols, other names in use, orthologs.
 
-The small table ``names.csv`` has the human symbol, the mouse symbol and other names in use (protein
-names, earlier symbols) of each gene. The tables of all genes (:mod:`scdiff.genes.table`) are read
-only for a name that the small table does not have.
+The small table ``names.csv`` has the symbols of each gene in human, mouse and rat, and other names
+in use (protein names, earlier symbols). The tables of all genes (:mod:`scdiff.genes.table`) are
+read only for a name that the small table does not have.
 """
 
 from __future__ import annotations
@@ -12,28 +12,32 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
 
-from scdiff.genes.species import foreign_species
+from scdiff.genes.species import (
+    SPECIES,
+    Species,
+    detect_species,
+    foreign_species,
+    resolve_species,
+)
 from scdiff.genes.table import Annotation, annotation, fold_symbols
 
 __all__ = [
+    "SPECIES",
     "Annotation",
     "Lookup",
+    "Species",
     "annotation",
     "canonical",
     "detect_species",
     "foreign_species",
     "is_stable",
     "ortholog",
+    "resolve_species",
     "strip_version",
 ]
 
-_SAMPLE = 5_000
-"""Number of gene names from which the species is detected. Chosen, not tuned."""
-
 _FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa
-_LOWER = re.compile(r"^[A-Z][a-z0-9.\-]*[a-z][a-z0-9.\-]*$")
 _STABLE = re.compile(r"^ENS[A-Z]*G\d{6,}$")
 _ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})\.\d+$")
 
@@ -58,32 +62,29 @@ def _map_aliases(species: str) -> dict[str, str]:
         for alias in filter(None, row["aliases"].split("|")):
             known.setdefault(_fold(alias), row[species])
     return known | {
-        _fold(row[key]): row[species]
-        for row in _read_names()
-        for key in ("human", "mouse")
-        if row[key]
+        _fold(row[key]): row[species] for row in _read_names() for key in SPECIES if row[key]
     }
 
 
 @cache
-def _map_orthologs() -> dict[str, str]:
-    """Map each human symbol of ``names.csv`` to the mouse symbol."""
-    return {row["human"]: row["mouse"] for row in _read_names() if row["human"]}
+def _map_orthologs(species: Species) -> dict[str, str]:
+    """Map each human symbol of ``names.csv`` to the symbol in ``species``."""
+    return {row["human"]: row[species] for row in _read_names() if row["human"]}
 
 
-def ortholog(symbol: str) -> str:
-    """Return the mouse symbol of a human gene.
+def ortholog(symbol: str, species: Species = "mouse") -> str:
+    """Return the symbol of a human gene in another species.
 
     It is the human symbol in mouse capitalisation unless ``names.csv`` has another one; empty if
-    the mouse has no such gene.
+    the species has no such gene.
 
-    >>> ortholog("PDX1"), ortholog("CXCL8")
-    ('Pdx1', '')
+    >>> ortholog("PDX1"), ortholog("CXCL8"), ortholog("HLA-DRA", "rat")
+    ('Pdx1', '', 'RT1-Da')
     """
-    return _map_orthologs().get(symbol, symbol.capitalize())
+    return _map_orthologs(species).get(symbol, symbol.capitalize())
 
 
-def canonical(name: str, species: Literal["human", "mouse"] = "human") -> str:
+def canonical(name: str, species: Species = "human") -> str:
     """Return the approved symbol of an Ensembl id or of a name in use.
 
     Unknown names, and names that several genes share, are returned unchanged.
@@ -98,7 +99,7 @@ def canonical(name: str, species: Literal["human", "mouse"] = "human") -> str:
     return _find_in_names(name, species) or annotation(species).resolve(name) or name
 
 
-def _find_in_names(name: str, species: Literal["human", "mouse"]) -> str:
+def _find_in_names(name: str, species: Species) -> str:
     """Return the symbol that ``names.csv`` has for a name.
 
     Empty if it has no symbol, or if the name is the approved symbol of another gene.
@@ -107,28 +108,9 @@ def _find_in_names(name: str, species: Literal["human", "mouse"]) -> str:
     return symbol if symbol == name or name not in annotation(species).approved else ""
 
 
-def detect_species(names: Iterable[str]) -> Literal["human", "mouse"] | None:
-    """Detect the species from gene symbols or Ensembl ids; None if neither style is found.
-
-    >>> detect_species(["COL1A1", "INS", "PDX1"]), detect_species(["Col1a1", "Ins1"])
-    ('human', 'mouse')
-    >>> detect_species(["1", "2"]) is None
-    True
-    """
-    sample = [name for name, _ in zip(names, range(_SAMPLE), strict=False)]
-    mouse = sum(name.startswith("ENSMUSG") or bool(_LOWER.match(name)) for name in sample)
-    human = sum(
-        name.startswith("ENSG0") or (name.isupper() and not name.startswith("ENS"))
-        for name in sample
-    )
-    if max(mouse, human) == 0:
-        return None
-    return "mouse" if mouse > human else "human"
-
-
 @lru_cache(maxsize=4)  # the steps of a run look up the same genes many times
 def _index_rows(
-    symbols: tuple[str, ...], species: Literal["human", "mouse"]
+    symbols: tuple[str, ...], species: Species
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Map each symbol, and each approved symbol that another name means, to its rows."""
     exact: dict[str, list[int]] = {}
@@ -167,9 +149,7 @@ class Lookup:
     []
     """
 
-    def __init__(
-        self, symbols: Sequence[str], species: Literal["human", "mouse"], *, former: bool = True
-    ) -> None:
+    def __init__(self, symbols: Sequence[str], species: Species, *, former: bool = True) -> None:
         self._exact, self._folded = _index_rows(tuple(symbols), species)
         self._species, self._former = species, former
 

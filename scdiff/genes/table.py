@@ -1,6 +1,7 @@
 """Read the tables of genes in the package: Ensembl id, approved symbol, other names, coding or not.
 
-``human.csv.gz`` and ``mouse.csv.gz`` are read when a name is first looked up, never on import.
+``human.csv.gz``, ``mouse.csv.gz`` and ``rat.csv.gz`` are read when a name is first looked up, never
+on import.
 ``SOURCES.md`` in the same folder states where the facts come from.
 """
 
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import accumulate, chain, repeat
 from pathlib import Path
-from typing import Literal
+
+from scdiff.genes.species import Species
 
 __all__ = ["COLUMNS", "Annotation", "annotation", "fold_symbol", "fold_symbols"]
 
@@ -25,7 +27,7 @@ COLUMNS = ("step", "symbol", "names", "kind")
 - ``kind``: coding, or empty
 """
 
-_STABLE = {"human": "ENSG{:011d}", "mouse": "ENSMUSG{:011d}"}
+_STABLE = {"human": "ENSG{:011d}", "mouse": "ENSMUSG{:011d}", "rat": "ENSRNOG{:011d}"}
 _GREEK = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk")  # alpha, beta, gamma, kappa
 _MISSING = frozenset({"NAN", "NULL", "NONE", "TRUE", "FALSE"})
 """Names, in capitals, that programs write for a missing value or a truth value."""
@@ -185,7 +187,7 @@ def _is_upper(symbol: str) -> bool:
 
 
 @cache
-def annotation(species: Literal["human", "mouse"]) -> Annotation:
+def annotation(species: Species) -> Annotation:
     """Read the table of a species; it is read only once.
 
     >>> annotation("human").symbols["ENSG00000139515"]

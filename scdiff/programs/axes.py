@@ -86,4 +86,4 @@ def symbol_in(gene: str, species: Species) -> str:
     >>> symbol_in("CXCR4", "mouse"), symbol_in("HLA-G", "mouse"), symbol_in("HLA-G", "human")
     ('Cxcr4', '', 'HLA-G')
     """
-    return gene if species == "human" else ortholog(gene)
+    return gene if species == "human" else ortholog(gene, species)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from scdiff.bounded import read_text
 from scdiff.errors import ProgramError, UnknownNameError, did_you_mean
-from scdiff.genes import ortholog
+from scdiff.genes import SPECIES, Species, annotation, ortholog
 
 __all__ = [
     "DEFAULT_PROGRAMS", "RESERVED", "SCORECARDS", "GeneSet", "Marker", "Program", "Species",
@@ -26,7 +26,6 @@ __all__ = [
     "load_program", "load_programs", "program_names",
 ]  # fmt: skip
 
-Species = Literal["human", "mouse"]
 
 DEFAULT_PROGRAMS = (
     "pancreatic_progenitor",
@@ -74,18 +73,29 @@ class _Entry(BaseModel):
 
 
 class _Genes(_Entry):
-    """Genes by species. If mouse symbols are missing, they follow from the human ones."""
+    """Genes by species.
+
+    If the symbols of mouse are missing, they follow from the human ones. Those of rat follow from
+    the mouse ones that the rat has, otherwise from the human ones.
+    """
 
     name: str
     human: tuple[str, ...] = Field(min_length=1)
     mouse: tuple[str, ...] = ()
+    rat: tuple[str, ...] = ()
     source: str = Field(min_length=1)
 
     def genes(self, species: Species) -> tuple[str, ...]:
         """Return the approved symbols in ``species``; genes without an ortholog are left out."""
         if species == "human":
             return self.human
-        return self.mouse or tuple(filter(None, map(ortholog, self.human)))
+        given = self.mouse if species == "mouse" else self.rat or self._shared_with_mouse()
+        found = dict.fromkeys(ortholog(gene, species) for gene in self.human)
+        return given or tuple(filter(None, found))
+
+    def _shared_with_mouse(self) -> tuple[str, ...]:
+        """Return the mouse genes that have the same symbol in rat."""
+        return tuple(gene for gene in self.mouse if gene in annotation("rat").approved)
 
 
 class Marker(_Genes):
@@ -168,7 +178,7 @@ class Program(_Entry):
     at_least: float | None = Field(default=None, ge=0, le=1)
     at_most: float | None = Field(default=None, ge=0, le=1)
     calibrate: bool = True
-    species: tuple[Species, ...] = ("human", "mouse")
+    species: tuple[Species, ...] = SPECIES
     source: str = Field(min_length=1)
     notes: str = ""
     markers: tuple[Marker, ...] = ()

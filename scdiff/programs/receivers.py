@@ -148,8 +148,9 @@ def load_receivers(names: Sequence[str], species: Species) -> tuple[Receiver, ..
 
 
 def _nearest(receivers: Sequence[Receiver], species: Species) -> tuple[Receiver, ...]:
-    """One profile of each name, of the wanted species where there is one."""
-    ordered = sorted(receivers, key=lambda receiver: receiver.species != species)
+    """One profile of each name, of the wanted species if there is one; for rat, then of mouse."""
+    near = ("rat", "mouse") if species == "rat" else (species,)
+    ordered = sorted(receivers, key=lambda one: (*near, one.species).index(one.species))
     best = {receiver.name: receiver for receiver in reversed(ordered)}
     return tuple(best[name] for name in dict.fromkeys(receiver.name for receiver in receivers))
 

@@ -78,7 +78,8 @@ def _check_counts(adata: AnnData) -> Iterator[str]:
 def _check_species(adata: AnnData) -> Iterator[str]:
     """Report a stated species that the gene names contradict."""
     stated = str(read_record(adata, keys.INPUT.name).get("species", ""))
-    found = detect_species(map(str, adata.var_names))
+    ids = adata.var.get(keys.GENE_ID.name, ())
+    found = detect_species(map(str, adata.var_names), map(str, ids), likely=stated)
     if stated and found and found != stated:
         yield f"The genes have names of {found}, but the species is set to {stated}."
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from scdiff.errors import ConfigError
+from scdiff.genes import SPECIES, Species
 from scdiff.simulate.biology import (
     EMPTY,
     FIRST,
@@ -60,7 +61,7 @@ class BatchDesign:
     n_genes
         Number of genes, 400 or more. Genes that no programme has are called ``GENE0001``, ...
     species
-        Species of the gene symbols; mouse has Ins1 and Ins2 for INS.
+        Species of the gene symbols; mouse and rat have Ins1 and Ins2 for INS.
     soup_islet_share
         Share of the ambient RNA that comes from beta-like cells, 0-1; the rest has the mean profile
         of the sample.
@@ -86,7 +87,7 @@ class BatchDesign:
     """
 
     n_genes: int = 2_500
-    species: Literal["human", "mouse"] = "human"
+    species: Species = "human"
     soup_islet_share: float = 0.0
     doublet_rate: float = 0.0
     donors: int = 1
@@ -100,9 +101,10 @@ class BatchDesign:
         check(
             "BatchDesign", {name: value for name, value in vars(self).items() if name != "species"}
         )
-        if self.species not in ("human", "mouse"):
+        if self.species not in SPECIES:
             raise ConfigError(
-                f"BatchDesign: option 'species' is {self.species!r}, but it must be human or mouse."
+                f"BatchDesign: option 'species' is {self.species!r}, but it must be human, mouse "
+                "or rat."
             )
 
 

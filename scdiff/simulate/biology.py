@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from scdiff.genes import ortholog
+from scdiff.genes import Species, ortholog
 from scdiff.programs import load_programs
 
 __all__ = ["SWITCH", "Biology", "biology", "is_positive"]
@@ -75,7 +74,7 @@ def _read_levels() -> dict[str, dict[str, float]]:
 
 
 @cache
-def _list_named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, str, int], ...]:
+def _list_named_genes(species: Species) -> tuple[tuple[str, str, int], ...]:
     """List the genes with a name: human gene, symbol in ``species``, number of symbols of the gene.
 
     The symbols of a gene share its level.
@@ -84,7 +83,7 @@ def _list_named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, st
     explicit = {group.human[0]: group.genes(species) for group in groups if len(group.human) == 1}
     genes = dict.fromkeys([*_read_levels(), *(gene for group in groups for gene in group.human)])
     symbols = {
-        gene: explicit.get(gene) or ((gene,) if species == "human" else (ortholog(gene),))
+        gene: explicit.get(gene) or ((gene,) if species == "human" else (ortholog(gene, species),))
         for gene in genes
     }
     return tuple(
@@ -93,7 +92,7 @@ def _list_named_genes(species: Literal["human", "mouse"]) -> tuple[tuple[str, st
 
 
 @cache
-def biology(n_genes: int, species: Literal["human", "mouse"]) -> Biology:
+def biology(n_genes: int, species: Species) -> Biology:
     """Build the profiles of all states; the levels of genes without a name are lognormal."""
     named = _list_named_genes(species)
     n_filler = n_genes - len(named)

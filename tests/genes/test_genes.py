@@ -67,7 +67,7 @@ def test_table_has_no_name_of_two_genes():
 
 
 def test_table_lists_each_gene_once_without_blanks():
-    for column in ("human", "mouse"):
+    for column in ("human", "mouse", "rat"):
         symbols = [row[column] for row in ROWS if row[column]]
         assert len(symbols) == len(set(symbols))
         assert all(symbol == symbol.strip() for symbol in symbols)
@@ -99,7 +99,7 @@ def test_orthologs(human, mouse):
 @settings(deadline=None)  # the first call reads the tables
 @given(st.text(max_size=12))
 def test_canonical_never_yields_an_empty_name_and_is_idempotent(name):
-    for species in ("human", "mouse"):
+    for species in ("human", "mouse", "rat"):
         once = canonical(name, species)
         assert once or not name
         assert canonical(once, species) == once

@@ -25,7 +25,7 @@ from scdiff.simulate import simulate
 from scdiff.steps.call.step import call
 
 DOI = re.compile(r"^10\.\d{4,9}/\S+$")
-SPECIES = ("human", "mouse")
+SPECIES = ("human", "mouse", "rat")
 
 
 @pytest.mark.parametrize("name", program_names())

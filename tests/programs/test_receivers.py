@@ -125,7 +125,7 @@ def test_of_two_species_the_one_of_the_batch_is_taken(profile):
         (("t,human,CD44,10",), "receiver,species,gene,n_cells", "column 'n_expressing' is missing"),
         (("t,human,CD44,10,11",), HEADER, "line 2: n_expressing is 11, more than the 10 cells"),
         (("t,human,CD44,10,5", "t,human,CD44,0,0"), HEADER, "line 3: n_cells is '0'"),
-        (("t,rat,Cd44,10,5",), HEADER, "line 2: species is 'rat'"),
+        (("t,pig,CD44,10,5",), HEADER, "line 2: species is 'pig'"),
         (("t,human,CD44,many,5",), HEADER, "line 2: n_cells is 'many'"),
         (("t,human,,10,5",), HEADER, "line 2: gene Field required"),
         (("t,human,CD44,10,5,1",), HEADER, "line 2: the line has more or fewer fields"),

@@ -58,15 +58,15 @@ def refuse_unknown_genes(adata: AnnData) -> None:
         If the species is unknown, or fewer than half of the gene names are coding genes of it.
     """
     from scdiff.errors import ConfigError
-    from scdiff.genes import annotation
+    from scdiff.genes import SPECIES, annotation, resolve_species
 
     species = str(adata.uns[keys.ROOT][keys.INPUT.name].get("species"))
-    if species not in ("human", "mouse"):
+    if species not in SPECIES:
         raise ConfigError(
             "call.absent_as_zero is set, but the species is not known: "
             "give --species, or leave the option out."
         )
-    coding = annotation("human" if species == "human" else "mouse").coding
+    coding = annotation(resolve_species(species)).coding
     known = sum(name in coding for name in adata.var_names) / max(adata.n_vars, 1)
     if known < MOSTLY_KNOWN:
         raise ConfigError(

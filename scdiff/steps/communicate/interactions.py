@@ -35,8 +35,9 @@ FEWEST_CELLS_OF_GROUP = 5
 """Cells of a group below which it is left out; the default of liana."""
 PERMUTATIONS = 1_000
 """Permutations of the labels behind the specificity; the default of liana."""
-RESOURCE = {"human": "consensus", "mouse": "mouseconsensus"}
-"""Lists of ligands and receptors by species. They are part of liana: no download."""
+RESOURCE = {"human": "consensus", "mouse": "mouseconsensus", "rat": "mouseconsensus"}
+"""Lists of ligands and receptors by species. They are part of liana: no download. It has none of
+the rat, whose symbols are mostly those of the mouse."""
 
 RENAMED = {
     "source": "sender",

@@ -246,7 +246,7 @@ def receiver_rows(axis: Axis, receivers: Sequence[Receiver], species: Species) -
     receivers
         The profiles.
     species
-        Species of the batch. A profile of the other species is read through the ortholog, and its
+        Species of the batch. A profile of another species is read through the ortholog, and its
         rows state that.
     """
     for receiver in receivers:

@@ -36,13 +36,13 @@ def detect_species_of_parts(parts: Sequence[Part], asked: str) -> tuple[str, tup
     InputError
         If the species of the files differ, or scdiff does not know them.
     """
-    detected = _detect_one_species(parts)
+    detected = _detect_one_species(parts, asked)
     path, other = _find_foreign_species(parts)
     if other and asked == "auto":
         raise InputError(
-            f"{path}: the genes are those of {other}; scdiff knows the genes of human and mouse. "
-            "If the genes of the programmes have their human or mouse symbols in this file, "
-            "give --species human or --species mouse; otherwise give another file."
+            f"{path}: the genes are those of {other}; scdiff knows the genes of human, mouse "
+            "and rat. If the programmes name their genes as this file does (a programme of your "
+            "own can, under human = [...]), give --species human; otherwise give another file."
         )
     if other:
         foreign = f"The species was given as {asked}, but the genes are those of {other}"
@@ -56,9 +56,11 @@ def detect_species_of_parts(parts: Sequence[Part], asked: str) -> tuple[str, tup
     return asked, (differs,) if detected and detected != asked else ()
 
 
-def _detect_one_species(parts: Sequence[Part]) -> str | None:
+def _detect_one_species(parts: Sequence[Part], asked: str) -> str | None:
     """Detect the species that all parts share; None if no part has a known species."""
-    found = [genes.detect_species(sorted(part.table.symbols)) for part in parts]
+    found = _detect_each(parts, asked)
+    if "rat" in found:  # the names of another part can be those of mouse and rat
+        found = _detect_each(parts, "rat")
     sure = {
         species
         for part, species in zip(parts, found, strict=True)
@@ -71,6 +73,14 @@ def _detect_one_species(parts: Sequence[Part]) -> str | None:
             f"the inputs are of different species ({listed}). Run each species separately."
         )
     return next((species for species in found if species), None)
+
+
+def _detect_each(parts: Sequence[Part], likely: str) -> list[genes.Species | None]:
+    """Detect the species of each part."""
+    return [
+        genes.detect_species(sorted(part.table.symbols), part.table.gene_ids, likely=likely)
+        for part in parts
+    ]
 
 
 def _name_files(parts: Sequence[Part]) -> list[str]:
@@ -93,7 +103,7 @@ def _name_files(parts: Sequence[Part]) -> list[str]:
 
 
 def _find_foreign_species(parts: Sequence[Part]) -> tuple[Path | None, str]:
-    """Find the first part of a species other than human and mouse; its path and species."""
+    """Find the first part of a species that scdiff does not know; its path and species."""
     for part in parts:
         if species := genes.foreign_species(part.table.symbols, part.table.gene_ids):
             return part.sources[0].path, species
@@ -127,7 +137,7 @@ def join_parts(
     parts
         One or more. Cells and genes keep their order; genes have that of the first part.
     species
-        ``human``, ``mouse`` or ``unknown``.
+        ``human``, ``mouse``, ``rat`` or ``unknown``.
     notes
         Sentences to record before those of the tables.
     hashes
@@ -319,7 +329,7 @@ def _describe_files(
 
 def _list_absent_markers(symbols: np.ndarray, species: str) -> list[str]:
     """List the marker genes of the default main programme that have no row."""
-    of: Literal["human", "mouse"] = "mouse" if species == "mouse" else "human"
+    of = genes.resolve_species(species)
     lookup = genes.Lookup(list(symbols), of)
     program = programs.load_program(programs.DEFAULT_PROGRAMS[0])
     wanted = [gene for marker in program.markers for gene in marker.genes(of)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Look:
 
         For a programme of many genes, state only how many have a row.
         """
-        species: Literal["human", "mouse"] = "mouse" if self.species == "mouse" else "human"
+        species = genes.resolve_species(self.species)
         names, wanted = list(self.seen), program.score_genes(species)
         lookup = genes.Lookup(names, species)
         shares = {gene: [self.seen[names[row]] for row in lookup.find([gene])] for gene in wanted}

@@ -46,7 +46,7 @@ def prepare(
     counts: str = "auto",
     sample: str | None = None,
     donor: str | None = None,
-    species: Literal["auto", "human", "mouse"] = "auto",
+    species: Literal["auto", "human", "mouse", "rat"] = "auto",
     control: Sequence[str] = (),
     copy: bool = False,
 ) -> AnnData | None:

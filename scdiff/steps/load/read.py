@@ -60,9 +60,9 @@ def _read_counts(source: Source, matrix: str, species: str, *, hold: Hold, recov
             return _make_exact(source, table, seen, faults)
         faults.append((table.matrix or "the matrix", fault))
     cause, cure = _list_faults(faults) or "the file holds no matrix", _GIVE_COUNTS
-    if hold == "memory" and any(fault.kind is counts.Kind.LOGGED for _, fault in faults):
+    if hold != "disk" and any(fault.kind is counts.Kind.LOGGED for _, fault in faults):
         if recover:
-            return _recover(source, matrix, species, faults)
+            return _recover(source, matrix, species, faults, hold)
         cure += (
             " If you have only these values, try to recover exact counts: --set load.recover=true."
         )
@@ -85,9 +85,13 @@ def _list_faults(faults: Sequence[tuple[str, counts.Fault]]) -> str:
 
 
 def _recover(
-    source: Source, matrix: str, species: str, faults: Sequence[tuple[str, counts.Fault]]
+    source: Source,
+    matrix: str,
+    species: str,
+    faults: Sequence[tuple[str, counts.Fault]],
+    hold: Hold,
 ) -> Table:
-    """Recover the counts of the first matrix whose logarithm can be undone.
+    """Recover the counts of the matrix of most genes whose logarithm can be undone.
 
     Raises
     ------
@@ -95,17 +99,18 @@ def _recover(
         If that is possible for no matrix.
     """
     against: list[str] = []
-    tables = _read_matrices(source, matrix, species, hold="memory")
+    best: Table | None = None
+    tables = _read_matrices(source, matrix, species, hold=hold)
     for table, (name, fault) in zip(tables, faults, strict=True):
         entries, sentence = None, fault.sentence
         if fault.kind is counts.Kind.LOGGED:
             entries, sentence = counts.recover_counts(table.entries)
-        if entries is not None:
-            whole = replace(table, entries=entries)
-            return _make_exact(
-                source, whole.repaired(sentence), counts.survey_values(entries), faults
-            )
-        against.append(f"{name}: {sentence}")
+        if entries is None:
+            against.append(f"{name}: {sentence}")
+        elif best is None or entries.shape[1] > best.entries.shape[1]:
+            best = replace(table, entries=entries).repaired(sentence)
+    if best is not None:
+        return _make_exact(source, best, counts.survey_values(best.entries), faults)
     listed = "; ".join(against)
     raise InputError(f"{source.path}: no integer counts: {listed}. {_GIVE_COUNTS}")
 

@@ -22,6 +22,7 @@ import numpy as np
 from scdiff import keys
 from scdiff.accessor import register
 from scdiff.errors import ConfigError, ScdiffError
+from scdiff.genes import SPECIES
 from scdiff.steps.load import join, soup
 from scdiff.steps.load.cells import read_own_columns
 from scdiff.steps.load.checks import features
@@ -53,7 +54,7 @@ __all__ = ["Source", "load", "load_object", "look_at", "plan_inputs"]
 
 logger = logging.getLogger(__name__)
 
-_SPECIES = ("auto", "human", "mouse")
+_SPECIES = ("auto", *SPECIES)
 """Values that the option ``species`` allows."""
 
 
@@ -61,7 +62,7 @@ def load(
     inputs: Sequence[Path | str] | Path | str = (),
     *,
     samples: Path | str | Mapping[str, Any] | None = None,
-    species: Literal["auto", "human", "mouse"] = "auto",
+    species: Literal["auto", "human", "mouse", "rat"] = "auto",
     control: Sequence[str] = (),
     matrix: str = "auto",
     engine: Literal["memory", "dask"] = "memory",
@@ -94,7 +95,9 @@ def load(
         Samples that hold no positive cell (medium control, day 0).
     matrix
         Matrix of an h5ad that holds the counts: ``X``, ``raw`` or the name of a layer. ``auto``
-        uses the first that holds integer counts of X, ``layers["counts"]``, the other layers, raw.
+        uses the first that holds integer counts of X, ``layers["counts"]``, the other layers, raw;
+        raw comes first if it has more genes, and ``layers["counts"]`` before X if their integers
+        differ.
         Other layouts have one matrix.
         If the file holds the counts in parts, this is a sum of spliced (S), unspliced (U) and
         ambiguous (A) counts. ``S+A`` is usual for cells, and ``auto`` uses it for the rows of
@@ -184,6 +187,7 @@ def look_at(
     species: str = "auto",
     matrix: str = "auto",
     engine: str = "memory",
+    recover: bool = False,
 ) -> tuple[list[Look], list[str]]:
     """Report what :func:`load` would read, from a sample of the cells if the layout allows that.
 
@@ -191,7 +195,7 @@ def look_at(
     ----------
     sources
         From :func:`plan_inputs`.
-    species, matrix, engine
+    species, matrix, engine, recover
         As for :func:`load`.
 
     Returns
@@ -207,7 +211,7 @@ def look_at(
             if engine == "dask":
                 refuse_not_lazy(group[0], matrix, species)
             with open_archives(group) as at:
-                parts.append(_read_some(group, at, species, matrix))
+                parts.append(_read_some(group, at, species, matrix, recover=recover))
             looks += _summarise_part(parts[-1], species)
         except ScdiffError as error:
             faults.append(str(error))
@@ -229,9 +233,12 @@ def _refuse_apart(parts: Sequence[join.Part], species: str) -> None:
     )
 
 
-def _read_some(sources: tuple[Source, ...], at: Place, species: str, matrix: str) -> join.Part:
+def _read_some(
+    sources: tuple[Source, ...], at: Place, species: str, matrix: str, *, recover: bool
+) -> join.Part:
     """Read some cells of one file."""
-    path, table = at(sources[0]).path, read_table(at(sources[0]), matrix, species, hold="some")
+    path = at(sources[0]).path
+    table = read_table(at(sources[0]), matrix, species, hold="some", recover=recover)
     refuse_bad_table(path, table, matrix)
     table = refuse_unknown(path, table, species)
     table, samples = drop_unknown_samples(sources, table, assign_samples(sources, table), cut=False)

@@ -120,6 +120,10 @@ def reading(path: Path, layout: str) -> Iterator[None]:
     """
     try:
         yield
+    except InputError as error:
+        if path.name in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error.__cause__
     except ScdiffError:
         raise
     except MemoryError as error:

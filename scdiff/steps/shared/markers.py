@@ -10,7 +10,7 @@ import numpy as np
 
 from scdiff import keys
 from scdiff.compute.blocks import get_counts, measure_cells, read_columns
-from scdiff.genes import Lookup
+from scdiff.genes import Lookup, resolve_species
 from scdiff.programs import GeneSet, Marker, Program, Species
 from scdiff.vocabulary import POOLED
 
@@ -80,9 +80,7 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
 
     Of gene sets only the columns are read.
     """
-    species: Species = (
-        "mouse" if adata.uns[keys.ROOT][keys.INPUT.name].get("species") == "mouse" else "human"
-    )
+    species = resolve_species(adata.uns[keys.ROOT][keys.INPUT.name].get("species"))
     lookup = Lookup(list(adata.var_names), species)
     markers = sorted({marker.genes(species) for program in programs for marker in program.markers})
     sets = {chosen.genes(species) for program in programs for chosen in program.sets}
@@ -129,7 +127,7 @@ def select_table_groups(adata: AnnData) -> dict[str, np.ndarray]:
 
 
 def marker_columns(adata: AnnData, program: Program) -> list[int]:
-    """Find the columns of all markers of a programme, in either species."""
+    """Find the columns of all markers of a programme, in all species."""
     names = list(adata.var_names)
     columns = []
     for species in program.species:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from scdiff import keys
-from scdiff.genes import annotation
+from scdiff.genes import SPECIES, annotation, resolve_species
 from scdiff.record import read_record, read_species
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def gene_list(symbols: Iterable[str], species: str) -> str:
     symbols
         Approved symbols of the file's genes.
     species
-        ``human``, ``mouse`` or ``unknown``.
+        ``human``, ``mouse``, ``rat`` or ``unknown``.
 
     Returns
     -------
@@ -48,9 +48,9 @@ def gene_list(symbols: Iterable[str], species: str) -> str:
     ``FILTERED`` (at least 0.4 of the coding genes and at most 0.2 of the receptors), otherwise
     ``UNCLEAR``.
     """
-    if species not in ("human", "mouse"):
+    if species not in SPECIES:
         return UNCLEAR
-    known, listed = annotation("human" if species == "human" else "mouse"), set(symbols)
+    known, listed = annotation(resolve_species(species)), set(symbols)
     coding, silent = (len(genes & listed) / len(genes) for genes in (known.coding, known.silent))
     if coding >= MOST_CODING and silent >= MOST_SILENT:
         return WHOLE

@@ -1,6 +1,6 @@
 """Damaged and hostile inputs: each is read, or refused in a sentence; nothing else ever happens.
 
-Run: python tests/steps/load/fuzz.py [--cases 2000] [--first 0]
+Run: python tests/steps/load/fuzz.py [--cases 2500] [--first 0]
 
 Every case is made from a small intact input and a number, so that it can be made again. A worker process reads many in
 turn, with 2 GB of memory for its data and 30 seconds for each; what it says of each goes to standard output as JSON.
@@ -9,6 +9,7 @@ turn, with 2 GB of memory for its data and 30 seconds for each; what it says of 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gzip
 import io
 import json
@@ -396,8 +397,84 @@ def removed(path: Path, rng: np.random.Generator) -> None:
         file.symlink_to(("/dev/zero", "/dev/stdin", "/etc/passwd", file.name)[rng.integers(1, 4)])
 
 
+def outside(path: Path, rng: np.random.Generator) -> None:
+    """A link, an entry or an entity that leads to a file outside of the input."""
+    bait = bait_in(Path(os.environ["SCDIFF_FUZZ_OUTSIDE"]))
+    if path.suffix in {".h5ad", ".h5", ".loom"}:
+        _outside_of_hdf5(path, bait, rng)
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "a") as archive:
+            link = zipfile.ZipInfo("GSM2_counts.csv")
+            link.create_system, link.external_attr = 3, 0o120777 << 16
+            name = f"../{bait.parent.name}/{bait.name}"
+            archive.writestr(*((link, str(bait)) if rng.integers(2) else (name, "a,b\n")))
+    elif path.name.endswith(".tar.gz"):
+        with tarfile.open(path, "w:gz") as archive:
+            link = tarfile.TarInfo("GSM1_counts.csv")
+            link.type = (tarfile.SYMTYPE, tarfile.LNKTYPE)[rng.integers(2)]
+            link.linkname = (str(bait), f"../{bait.parent.name}/{bait.name}")[rng.integers(2)]
+            archive.addfile(link)
+    elif path.suffix == ".xlsx":
+        _outside_of_workbook(path, bait)
+    else:
+        replaced_text(path, rng)
+
+
+def bait_in(folder: Path) -> Path:
+    """A table outside of every input, beside an h5ad and the raw values of a data set; reading any of them is a fault."""
+    bait = folder / "bait.csv"
+    if not bait.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = batch(np.random.default_rng(0))
+        made.to_df().T.astype(int).to_csv(bait)
+        made.write_h5ad(folder / "bait.h5ad")
+        (folder / "bait.raw").write_bytes(bytes(1 << 20))
+    return bait
+
+
+def _outside_of_hdf5(path: Path, bait: Path, rng: np.random.Generator) -> None:
+    """Replace a data set by an external link, a virtual data set or one whose values lie in another file."""
+    with h5py.File(path, "r+") as handle:
+        names: list[str] = []
+        handle.visititems(
+            lambda name, item: (
+                names.append(name)
+                if isinstance(item, h5py.Dataset) and item.size and item.dtype.kind in "fiu"
+                else None
+            )
+        )
+        name = names[rng.integers(len(names))]
+        shape, dtype = handle[name].shape, handle[name].dtype
+        del handle[name]
+        kind = rng.integers(3)
+        if kind == 0:
+            handle[name] = h5py.ExternalLink(str(bait.with_suffix(".h5ad")), "/X/data")
+        elif kind == 1:
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[...] = h5py.VirtualSource(str(bait.with_suffix(".h5ad")), name, shape, dtype)
+            handle.create_virtual_dataset(name, layout)
+        else:
+            size = int(np.prod(shape)) * dtype.itemsize
+            raw = [(str(bait.with_suffix(".raw")), 0, size)]
+            handle.create_dataset(name, shape, dtype, external=raw)
+
+
+def _outside_of_workbook(path: Path, bait: Path) -> None:
+    """Give a part of the workbook an entity that is another file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    entity = f'<!DOCTYPE x [<!ENTITY x SYSTEM "file://{bait}">]>'.encode()
+    for name, content in parts.items():
+        if name.startswith("xl/") and name.endswith(".xml"):
+            head, mark, rest = content.rpartition(b"?>")
+            parts[name] = head + mark + entity + rest.replace(b"<t>", b"<t>&x;", 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
 DAMAGE: tuple[Callable[[Path, np.random.Generator], None], ...] = (
-    truncated, flipped, overwritten, replaced_text, huge, odd_values, pickled, exchanged, removed,
+    truncated, flipped, overwritten, replaced_text, huge, odd_values, pickled, exchanged, removed, outside,
 )  # fmt: skip
 
 
@@ -447,10 +524,27 @@ def peak() -> int:
     )
 
 
+class Watch:
+    """Whether any process opened a file of a folder, by the notices of the kernel."""
+
+    def __init__(self, folder: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.notices = libc.inotify_init1(os.O_NONBLOCK)
+        opened_or_read = 0x20 | 0x01
+        libc.inotify_add_watch(self.notices, os.fsencode(folder), opened_or_read)
+
+    def saw(self) -> bool:
+        """Whether there were notices since the last call."""
+        try:
+            return bool(os.read(self.notices, 1 << 16))
+        except BlockingIOError:
+            return False
+
+
 def main() -> None:
     """Read the cases in turn; one JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--cases", type=int, default=2_000, help="how many")
+    parser.add_argument("--cases", type=int, default=2_500, help="how many")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--step", type=int, default=1, help="take every so manieth")
     parser.add_argument("--folder", type=Path, required=True, help="empty folder to work in")
@@ -459,6 +553,8 @@ def main() -> None:
     signal.signal(signal.SIGALRM, _late)
     canary = given.folder / "canary"
     os.environ["SCDIFF_FUZZ_CANARY"] = str(canary)
+    os.environ["SCDIFF_FUZZ_OUTSIDE"] = str(given.folder / "outside")
+    watch = Watch(bait_in(given.folder / "outside").parent)
     sys.stdin.close()
     for number, case in enumerate(
         range(given.first, given.first + given.cases * given.step, given.step)
@@ -470,6 +566,7 @@ def main() -> None:
         if number == 0:
             read(path)  # imports are no part of the first case
             resource.setrlimit(resource.RLIMIT_DATA, (peak() + BYTES, resource.RLIM_INFINITY))
+        watch.saw()  # what making the case opened
         begun = time.monotonic()
         signal.alarm(SECONDS)
         said = read(path)
@@ -480,6 +577,7 @@ def main() -> None:
             "seconds": round(time.monotonic() - begun, 2),
             "peak": peak(),
             "said": said,
+            "outside": watch.saw(),
         }
         wrote = sorted(folder.rglob("*")) != before
         sys.stdout.write(json.dumps(about | {"wrote": wrote, "unpickled": canary.exists()}) + "\n")

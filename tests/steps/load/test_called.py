@@ -222,11 +222,11 @@ def test_an_index_that_names_genes_is_kept() -> None:
     [
         (
             ["Hashtag1-ACCCACCAGTAAGAC", "unmapped", "x", "y", "z", "w"],
-            r"4 genes has a name of human or mouse \(x",
+            r"4 genes has a name of human, mouse or rat \(x",
         ),
         (
             [f"chr1:{n}00-{n}99" for n in range(6)],
-            r"6 genes has a name of human or mouse \(chr1:000-099",
+            r"6 genes has a name of human, mouse or rat \(chr1:000-099",
         ),
     ],
 )

@@ -142,12 +142,17 @@ def test_gene_names_that_a_spreadsheet_changed_are_said(batch, write) -> None:
 @pytest.mark.parametrize(
     ("totals", "species", "chosen", "reason"),
     [
-        ({"hg19": 5, "mm10": 9}, "auto", "mm10", "the human or mouse one with most counts"),
+        ({"hg19": 5, "mm10": 9}, "auto", "mm10", "the human, mouse or rat one with most counts"),
         ({"hg19": 5, "mm10": 9}, "human", "hg19", "the one of human"),
         ({"GRCh38": 9, "GRCm39": 5}, "mouse", "GRCm39", "the one of mouse"),
-        ({"GRCh38": 5, "virus": 9}, "auto", "GRCh38", "the human or mouse one with most counts"),
+        (
+            {"GRCh38": 5, "virus": 9},
+            "auto",
+            "GRCh38",
+            "the human, mouse or rat one with most counts",
+        ),
         ({"zebra": 9, "yak": 5}, "human", "zebra", "the one with most counts"),
-        ({"hg38": 5, "hg19": 5}, "auto", "hg19", "the human or mouse one with most counts"),
+        ({"hg38": 5, "hg19": 5}, "auto", "hg19", "the human, mouse or rat one with most counts"),
     ],
 )
 def test_one_of_several_genomes_is_chosen_with_a_reason(totals, species, chosen, reason) -> None:

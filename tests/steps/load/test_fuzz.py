@@ -1,6 +1,6 @@
-"""Damaged inputs are read, or refused in a sentence; no traceback, crash, hang, large memory, unpickling, or file written.
+"""Damaged inputs are read, or refused in a sentence; no traceback, crash, hang, large memory, unpickling, file written, or file outside of the input read.
 
-Here some hundred; ``python tests/steps/load/fuzz.py --folder FOLDER`` reads two thousand.
+Here 63 cases, 2,500 in the tier ``long``; ``python tests/steps/load/fuzz.py --folder FOLDER`` reads any of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import fuzz
+import numpy as np
 import pytest
 
 from scdiff.errors import InputError
@@ -50,7 +52,7 @@ def outcomes(folder: Path, n_cases: int) -> list[dict]:
     return [json.loads(line) for out, _ in ended for line in out.splitlines()]
 
 
-@pytest.mark.parametrize("n_cases", [63, pytest.param(504, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_cases", [63, pytest.param(2_500, marks=pytest.mark.long)])
 def test_whatever_is_damaged_is_read_or_refused_in_a_sentence(tmp_path, n_cases: int) -> None:
     found = outcomes(tmp_path, n_cases)
     assert [
@@ -65,11 +67,38 @@ def test_whatever_is_damaged_is_read_or_refused_in_a_sentence(tmp_path, n_cases:
     ] == []  # each names its file
     assert max(one["seconds"] for one in found) < SECONDS
     assert max(one["peak"] for one in found) < BYTES
-    assert not any(one["wrote"] or one["unpickled"] for one in found)
+    assert not any(one["wrote"] or one["unpickled"] or one["outside"] for one in found)
     assert len(found) == n_cases
     assert (
         0.02 < sum(one["said"] == "read" for one in found) / n_cases < 0.3
     )  # some damage harms nothing
+
+
+def test_the_watch_of_the_fuzz_sees_a_file_that_is_read(tmp_path: Path) -> None:
+    bait = fuzz.bait_in(tmp_path)
+    watch = fuzz.Watch(tmp_path)
+    assert not watch.saw()
+    bait.read_text()
+    assert watch.saw()
+    assert not watch.saw()
+
+
+@pytest.mark.parametrize(
+    "intact", [fuzz.h5ad, fuzz.loom, fuzz.archived, fuzz.tarred, fuzz.workbook]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_files_outside_of_the_input_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, intact, seed: int
+) -> None:
+    monkeypatch.setenv("SCDIFF_FUZZ_OUTSIDE", str(tmp_path / "outside"))
+    rng = np.random.default_rng(seed)
+    (tmp_path / "given").mkdir()
+    path = intact(fuzz.batch(rng), tmp_path / "given")
+    fuzz.outside(path, rng)
+    watch = fuzz.Watch(tmp_path / "outside")
+    said = fuzz.read(path)
+    assert said == "read" or said.startswith("refused: "), said
+    assert not watch.saw(), said
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,17 @@ def test_columns_that_are_named_give_samples_and_donors(explored) -> None:
     )  # the control is no part of the batch
 
 
+@pytest.mark.parametrize("has_raw", [True, False])
+def test_a_layer_that_is_called_raw_gives_the_counts(explored, has_raw: bool) -> None:
+    explored.layers["raw"] = explored.layers["umis"]
+    del explored.layers["umis"]
+    if not has_raw:
+        explored.raw = None
+    scdiff.pp.prepare(explored)
+    assert explored.uns["scdiff"]["prepared"]["matrix"] == "layers/raw"
+    scdiff.tl.score(explored, programs=["il10"])  # it reads the counts again
+
+
 def test_qc_drops_cells_and_nothing_else(explored) -> None:
     scdiff.pp.prepare(explored)
     scdiff.pp.qc(explored, min_counts=2_500, min_genes=0, doublets="skip")

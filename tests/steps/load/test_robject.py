@@ -189,3 +189,97 @@ def test_the_line_of_r_in_a_refusal_writes_what_load_reads(
     assert {file.name for file in folder.iterdir()} == names
     assert all(f"'counts/{name}'" in robject._EXPORT for name in names)
     assert np.array_equal(load(folder).layers["counts"].toarray(), batch().X.toarray())
+
+
+# ---------------------------------------------------------------- layers and parts of Seurat objects
+
+
+def thinned(of: zoo.Truth, share: float) -> zoo.Truth:
+    """A part of the counts: about this share of each one."""
+    counts = np.random.default_rng(1).binomial(of.counts, share)
+    return zoo.Truth(counts, of.cells, of.symbols, of.ids)
+
+
+def rest(of: zoo.Truth, *parts: zoo.Truth) -> zoo.Truth:
+    """What the parts leave of the counts."""
+    return zoo.Truth(of.counts - sum(p.counts for p in parts), of.cells, of.symbols, of.ids)
+
+
+def said(loaded) -> str:
+    return " ".join(loaded.uns["scdiff"]["input"]["notes"])
+
+
+@needs_rdata
+@pytest.mark.parametrize("n_layers", [2, 3, 10])
+def test_numbered_layers_are_joined(tmp_path: Path, n_layers: int) -> None:
+    """Merged objects hold counts.1, counts.2, ... (satijalab/seurat-object#197, satijalab/seurat#8337)."""
+    of, size = zoo.truth(), -(-zoo.N_CELLS // n_layers)
+    layers = {f"counts.{n + 1}": of.part(slice(n * size, (n + 1) * size)) for n in range(n_layers)}
+    path = zoo.write_r(tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay5(layers)}))
+    loaded = load(path)
+    assert zoo.fault(loaded, {"a": of.frame()}) == ""
+    assert f"The counts are in {n_layers} layers, which were joined." in said(loaded)
+
+
+@needs_rdata
+def test_genes_that_a_layer_lacks_are_named(tmp_path: Path) -> None:
+    of = zoo.truth()
+    first, second = of.part(slice(30)), of.part(slice(30, None))
+    fewer = zoo.Truth(second.counts[:, 5:], second.cells, second.symbols[5:], second.ids[5:])
+    path = tmp_path / "a.rds"
+    made = zoo.seurat({"RNA": zoo.assay5({"counts.1": first, "counts.2": fewer})})
+    loaded = load(zoo.write_r(path, made))
+    assert zoo.fault(loaded, {"a": of.frame().iloc[:, 5:]}) == ""
+    assert f"5 genes that not all layers have were left out ({of.symbols[0]}" in said(loaded)
+
+
+@needs_rdata
+@pytest.mark.parametrize("joined", ["rest", "all"])
+def test_a_layer_counts_next_to_numbered_ones(tmp_path: Path, joined: str) -> None:
+    """It holds the remaining cells, or all cells: then the numbered layers are not added once more."""
+    of = zoo.truth()
+    whole = of if joined == "all" else of.part(slice(40))
+    layers = {"counts": whole, "counts.2": of.part(slice(40, None))}
+    loaded = load(zoo.write_r(tmp_path / "a.rds", zoo.seurat({"RNA": zoo.assay5(layers)})))
+    assert zoo.fault(loaded, {"a": of.frame()}) == ""
+
+
+VELOCITY = {
+    "RNA is the total": ("of", {}, "of"),
+    "RNA is a copy of spliced": ("spliced", {}, "of"),
+    "no other assay": ("", {}, "of"),
+    "cells: spliced and ambiguous": ("spliced", {"matrix": "S+A"}, "S+A"),
+}
+
+
+@needs_rdata
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize(("rna", "options", "right"), VELOCITY.values(), ids=VELOCITY)
+def test_assays_of_spliced_and_unspliced_counts(tmp_path: Path, version, rna, options, right):
+    """Objects of velocyto hold a part of the counts in each assay (satijalab/seurat-wrappers#115)."""
+    of = zoo.truth()
+    spliced = thinned(of, 0.6)
+    unspliced = thinned(rest(of, spliced), 0.7)
+    known = {"of": of, "spliced": spliced, "S+A": rest(of, unspliced)}
+    parts = {"spliced": spliced, "unspliced": unspliced, "ambiguous": rest(of, spliced, unspliced)}
+    given = ({"RNA": known[rna]} if rna else {}) | parts
+    write = zoo.assay if version == 4 else lambda part: zoo.assay5({"counts": part})
+    assays = {name: write(part) for name, part in given.items()}
+    path = zoo.write_r(tmp_path / "a.rds", zoo.seurat(assays, (rna and "RNA") or "spliced"))
+    loaded = load(path, **options)
+    assert zoo.fault(loaded, {"a": known[right].frame()}) == ""
+    for name in ("spliced", "unspliced"):
+        places = [of.symbols.index(gene) for gene in loaded.var["name_in_file"]]
+        assert np.array_equal(loaded.layers[name].toarray(), parts[name].counts[:, places])
+    assert ("holds only the spliced part of the counts" in said(loaded)) == (rna == "spliced")
+
+
+@needs_rdata
+def test_an_experiment_of_spliced_and_unspliced_counts(tmp_path: Path) -> None:
+    of = zoo.truth()
+    spliced = thinned(of, 0.6)
+    parts = {"spliced": spliced.counts, "unspliced": rest(of, spliced).counts}
+    made = zoo.experiment(of, tuple(parts), parts=parts)
+    loaded = load(zoo.write_r(tmp_path / "a.rds", made))
+    assert zoo.fault(loaded, {"a": of.frame()}) == ""
+    assert {"spliced", "unspliced"} <= set(loaded.layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,7 +17,10 @@ import zarr
 from scipy import sparse
 
 from scdiff.errors import InputError, ScdiffError
+from scdiff.genes import annotation
+from scdiff.programs import load_program
 from scdiff.steps.load.step import load, look_at, plan_inputs
+from scdiff.steps.shared.markers import read_markers
 
 
 def counts_of(loaded: anndata.AnnData) -> np.ndarray:
@@ -141,15 +145,14 @@ def test_attributes_of_a_loom_that_are_no_columns_are_passed_over(batch, tmp_pat
 @pytest.mark.parametrize(
     ("prefix", "species"),
     [
-        ("ENSRNOG", "rat"),
         ("ENSSSCG", "pig"),
         ("ENSBTAG", "cow"),
         ("ENSXYZG", r"another species \(ids ENSXYZG"),
     ],
 )
 def test_other_species_are_named_and_refused(batch, write, prefix: str, species: str) -> None:
-    """Rat symbols look like those of mouse, pig symbols like human ones (vib-singlecell-nf/vsn-pipelines#269)."""
-    made = batch(genes=[f"{'Abc' if prefix == 'ENSRNOG' else 'ABC'}{n}" for n in range(40)])
+    """Pig symbols look like human ones (vib-singlecell-nf/vsn-pipelines#269)."""
+    made = batch(genes=[f"ABC{n}" for n in range(40)])
     made.var["gene_ids"] = [f"{prefix}{n:011d}" for n in range(40)]
     path = write(made)
     agreed(path, f"the genes are those of {species}")
@@ -163,11 +166,51 @@ def test_a_species_is_named_before_its_genes_are_said_to_be_unknown(batch, write
     agreed(write(made), "the genes are those of pig")
 
 
-def test_a_rat_is_told_by_its_symbols_where_there_are_no_ids(batch, write) -> None:
-    agreed(
-        write(batch(genes=["RT1-A1", "RT1-Ba", "RT1-Bb", "Ins1", "Ins2", "Actb", "Col1a1"])),
-        "the genes are those of rat",
+def test_a_programme_may_give_the_genes_of_another_species(batch, write, tmp_path: Path) -> None:
+    ids = [f"ENSSSCG{n:011d}" for n in range(40)]
+    path = write(batch(genes=ids, n_cells=60))
+    agreed(path, r"the genes are those of pig.*a programme of your own can, under human = ")
+    own = tmp_path / "pig.toml"
+    own.write_text(
+        'name = "pig"\ntitle = "pig"\nsummary = "s"\nsource = "field convention"\n[[markers]]\n'
+        f'name = "INS"\nhuman = ["{ids[3]}"]\nsource = "field convention"\n'
     )
+    loaded = load(path, species="human")
+    found = read_markers(loaded, [load_program(str(own))])
+    sums = found.of(load_program(str(own)).markers)[:, 0]
+    assert np.array_equal(sums, counts_of(loaded)[:, 3])
+
+
+RATS = {
+    "ids": (["Ins1", "Pdx1", "Il4r", "Actb"], True, "rat"),
+    "ids alone": ([], True, "rat"),
+    "symbols": (["RT1-A1", "RT1-Ba", "RT1-Bb", "Ins1", "Ins2", "Actb", "Pdx1"], False, "rat"),
+    "mitochondria": (["Mt-nd1", "Mt-co1", "Mt-cyb", "Ins1", "Ins2", "Actb", "Pdx1"], False, "rat"),
+    "symbols of both rodents": (["Ins1", "Ins2", "Actb", "Pdx1"], False, "mouse"),
+}
+
+
+@pytest.mark.parametrize(("names", "has_ids", "species"), RATS.values(), ids=RATS)
+def test_a_rat_is_detected_by_its_ids_or_its_own_genes(batch, write, names, has_ids, species):
+    """Rat symbols look like those of mouse (vib-singlecell-nf/vsn-pipelines#269)."""
+    known = annotation("rat").symbols
+    more = [symbol for symbol in known.values() if re.fullmatch("Ccl[0-9]+|Cx3.*", symbol)]
+    stable = dict(zip(known.values(), known, strict=True))
+    chosen = list(dict.fromkeys([*names, *more])) if has_ids else names
+    made = batch(genes=chosen if names else [stable[name] for name in chosen])
+    if has_ids:
+        made.var["gene_ids"] = [stable[name] for name in chosen]
+    loaded = load(write(made))
+    assert loaded.uns["scdiff"]["input"]["species"] == species
+    assert list(loaded.var_names) == chosen
+    assert load(write(made), species="rat").uns["scdiff"]["input"]["species"] == "rat"
+    assert "but the gene names look like" not in told(load(write(made), species="rat"))
+
+
+def test_symbols_of_both_rodents_follow_the_other_input(batch, write) -> None:
+    clear, unclear = ["RT1-A1", "RT1-Ba", "Mt-nd1", "Ins1", "Actb"], ["Ins1", "Actb", "Pdx1", "Vim"]
+    inputs = [write(batch(genes=genes), f"{genes[0]}.h5ad") for genes in (unclear, clear)]
+    assert load(inputs).uns["scdiff"]["input"]["species"] == "rat"
 
 
 @pytest.mark.parametrize(

@@ -680,9 +680,10 @@ def experiment(
     *,
     inside: bool = False,
     about: bytes = b"",
+    parts: Mapping[str, np.ndarray] | None = None,
 ) -> bytes:
     """SingleCellExperiment; the names of genes and cells stand beside the matrices, or ``inside`` them."""
-    values = {"counts": None, "logcounts": log_normalised(of.counts)}
+    values = {"counts": None, "logcounts": log_normalised(of.counts), **(parts or {})}
     listed = R.s4(
         "SimpleList",
         "S4Vectors",

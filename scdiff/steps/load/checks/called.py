@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def _split_name(name: str) -> tuple[str, str] | None:
 
 
 def compute_known_share(names: Sequence[str] | np.ndarray, most: int = _LOOKED_AT) -> float:
-    """Compute the share of names that are genes of human, or of mouse if that is larger, 0-1.
+    """Compute the share of names that are genes of the one species that has most of them, 0-1.
 
     Symbols, former symbols and Ensembl ids count. About ``most`` names are sampled.
 
@@ -141,10 +141,10 @@ def compute_known_share(names: Sequence[str] | np.ndarray, most: int = _LOOKED_A
     listed = [(_split_name(name) or (name, ""))[0] for name in listed]
     if not listed:
         return 0.0
-    return max(_compute_share_of(listed, "human"), _compute_share_of(listed, "mouse"))
+    return max(_compute_share_of(listed, species) for species in genes.SPECIES)
 
 
-def _compute_share_of(names: Sequence[str], species: Literal["human", "mouse"]) -> float:
+def _compute_share_of(names: Sequence[str], species: genes.Species) -> float:
     """Compute the share of names that are genes of one species, 0-1."""
     resolve = genes.annotation(species).resolve
     known = [
@@ -214,7 +214,7 @@ def _compute_stable_share(names: Iterable[str]) -> float:
 
 
 def refuse_unknown(path: Path, table: Table, species: str) -> Table:
-    """Raise an error if hardly any gene has a name of human or mouse.
+    """Raise an error if hardly any gene has a name of human, mouse or rat.
 
     If the species is given, note it instead. :func:`scdiff.steps.load.join.detect_species_of_parts`
     reports genes of another species that scdiff can name.
@@ -230,7 +230,7 @@ def refuse_unknown(path: Path, table: Table, species: str) -> Table:
     ):
         return table
     unknown = (
-        f"hardly any of the {len(table.symbols):,} genes has a name of human or mouse "
+        f"hardly any of the {len(table.symbols):,} genes has a name of human, mouse or rat "
         f"({some(table.symbols, 5)})"
     )
     if species != "auto":

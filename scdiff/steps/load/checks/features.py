@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +76,11 @@ _COMMON = re.compile(
 )
 """Genes that nearly every cell expresses."""
 
-_SPECIES_OF_GENOME = {"human": ("grch", "hg"), "mouse": ("grcm", "mm")}
+_SPECIES_OF_GENOME = {
+    "human": ("grch", "hg"),
+    "mouse": ("grcm", "mm"),
+    "rat": ("grcr", "mratbn", "rn", "rnor"),
+}
 
 
 def is_barcode(name: str) -> bool:
@@ -101,9 +105,8 @@ def count_gene_names(names: Iterable[str]) -> int:
     names.
     """
     listed = list(dict.fromkeys(names))
-    species: tuple[Literal["human", "mouse"], ...] = ("human", "mouse")
     n_found = []
-    for of in species:
+    for of in genes.SPECIES:
         wanted = [gene for program in programs.load_programs() for gene in program.score_genes(of)]
         n_found.append(len(genes.Lookup(listed, of, former=False).find(wanted)))
     return _count_common(listed) + max(n_found)
@@ -282,7 +285,8 @@ def _add_shares(table: Table, others: Sequence[str]) -> Table:
 def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
     """Choose a genome, and describe the choice for the record.
 
-    The genome of the given ``species`` comes first, then the human or mouse one with most counts.
+    The genome of the given ``species`` comes first, then the human, mouse or rat one with most
+    counts.
 
     >>> pick_genome({"hg19": 10.0, "mm10": 20.0}, "auto")[0]
     'mm10'
@@ -297,7 +301,7 @@ def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
     }
     pool, reason = totals, "the one with most counts"
     if known:
-        pool, reason = known, "the human or mouse one with most counts"
+        pool, reason = known, "the human, mouse or rat one with most counts"
     if asked:
         pool, reason = asked, f"the one of {species}"
     chosen = min(pool, key=lambda genome: (-pool[genome], genome))
@@ -308,7 +312,9 @@ def pick_genome(totals: dict[str, float], species: str) -> tuple[str, str]:
 def _is_genome_of(genome: str, species: str) -> bool:
     """Check whether a reference name means ``species``, such as GRCh38 or mm10_chr1."""
     prefixes = "|".join(_SPECIES_OF_GENOME.get(species, ("(?!)",)))
-    return genome.casefold() == species or bool(re.match(rf"({prefixes})\d", genome, re.IGNORECASE))
+    return genome.casefold() == species or bool(
+        re.match(rf"({prefixes})_?\d", genome, re.IGNORECASE)
+    )
 
 
 def merge_symbols(table: Table) -> Table:

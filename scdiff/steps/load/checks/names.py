@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from scdiff import genes
 from scdiff.compute.blocks import is_lazy
@@ -58,7 +57,7 @@ def approve_names(table: Table, species: str) -> Table:
     replaced. Names of several genes stay. All names stay if the species of the table is not
     detected, or is not the one that ``species`` asks for.
     """
-    detected = genes.detect_species(table.symbols)
+    detected = genes.detect_species(table.symbols, table.gene_ids, likely=species)
     if detected is None or species not in ("auto", detected):
         return table
     found = _find_names(table, detected)
@@ -66,7 +65,7 @@ def approve_names(table: Table, species: str) -> Table:
     return _note_changes(_rename(table, found.given), table, found)
 
 
-def _find_names(table: Table, species: Literal["human", "mouse"]) -> _Found:
+def _find_names(table: Table, species: genes.Species) -> _Found:
     """Find the rows whose name is not their approved symbol."""
     known, found = genes.annotation(species), _Found()
     symbols, stable, listed = known.symbols, known.approved, set(table.symbols)

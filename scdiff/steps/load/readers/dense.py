@@ -46,6 +46,9 @@ _DISTINCT = 0.5
 """Share of different names, 0-1, from which a second text column can name genes. Chosen, not
 tuned."""
 
+_FEATURECOUNTS = ("Chr", "Start", "End", "Strand", "Length")
+"""Columns that featureCounts writes between the names of the genes and the counts."""
+
 _ONLY_COUNTS = "Leave only names and counts in the table."
 _WIDE = "as umi_tools count --wide-format-cell-counts writes it"
 """How to write a table of this form, for messages."""
@@ -77,6 +80,8 @@ class _Layout:
         Names of the columns of values.
     n_fields
         Number of fields of a line.
+    described
+        Names of the columns between those of names and of values, which describe the genes.
     """
 
     n_skip: int
@@ -84,6 +89,7 @@ class _Layout:
     labels: list[str]
     columns: list[str]
     n_fields: int
+    described: tuple[str, ...] = ()
 
 
 @READERS.register(
@@ -117,7 +123,11 @@ def read_dense(source: Source, matrix: str, species: str, hold: Hold) -> Iterato
             [np.array(column, dtype=object) for column in names]
         )
         named = fill_names(names[symbols], names[gene_ids])
-        yield Table(sparse.csr_matrix(values.T), columns, *named)
+        table = Table(sparse.csr_matrix(values.T), columns, *named)
+        if layout.described:
+            listed = ", ".join(layout.described)
+            table = table.noted(f"Columns that describe genes were left out: {listed}.")
+        yield table
     else:
         yield Table(values, np.array(names[0], dtype=object), *fill_names(columns, columns))
 
@@ -150,10 +160,11 @@ def _detect_layout(path: Path) -> _Layout:
             f"{path}: the header names {len(heading):,} columns, but the first line of values has "
             f"{n_fields:,}. Give each column one name."
         )
-    n_names = _count_name_columns(rows, n_fields)
+    described = _FEATURECOUNTS if tuple(heading[1:6]) == _FEATURECOUNTS else ()
+    n_names = 1 if described else _count_name_columns(rows, n_fields)
     labels = ["", *heading][len(heading) + 1 - n_fields :][:n_names]
-    columns = heading[len(heading) - n_fields + n_names :]
-    return _Layout(len(lines), separator, labels, columns, n_fields)
+    columns = heading[len(heading) - n_fields + n_names + len(described) :]
+    return _Layout(len(lines), separator, labels, columns, n_fields, described)
 
 
 def read_header(handle: IO[str]) -> tuple[list[str], list[str]]:
@@ -204,6 +215,8 @@ def lists_properties(heading: Sequence[str]) -> bool:
     >>> lists_properties(["metric", "value"])
     True
     """
+    if tuple(heading[1:6]) == _FEATURECOUNTS:
+        heading = [heading[0], *heading[6:]]
     return len(heading) < 3 or any(map(_is_property, heading[1:]))
 
 
@@ -224,6 +237,7 @@ def _read_values(path: Path, layout: _Layout) -> tuple[list[list[str]], Any]:
     from scipy import sparse
 
     n_names = len(layout.labels)
+    first_value = n_names + len(layout.described)
     names: list[list[str]] = [[] for _ in range(n_names)]
     parts = []
     options: dict[str, Any] = {
@@ -238,11 +252,11 @@ def _read_values(path: Path, layout: _Layout) -> tuple[list[list[str]], Any]:
         for rows in chunks:
             blank, chunk = rows[0] == _mark_name(""), rows
             if blank.any():
-                has_values = rows.iloc[:, n_names : layout.n_fields].notna().any(axis=1)
+                has_values = rows.iloc[:, first_value : layout.n_fields].notna().any(axis=1)
                 chunk = rows[~blank | has_values]
             for at in range(n_names):
                 names[at].extend(name[1:] for name in chunk[at])
-            values = chunk.iloc[:, n_names : layout.n_fields]
+            values = chunk.iloc[:, first_value : layout.n_fields]
             parts.append(sparse.csr_matrix(_as_numbers(path, values, layout.columns)))
     return names, sparse.csr_matrix(sparse.vstack(parts))
 

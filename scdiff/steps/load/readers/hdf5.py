@@ -25,6 +25,7 @@ from scdiff.steps.load.readers.stored import (
     list_places,
     note_unspliced_only,
     order_by_genes,
+    prefer_layer_counts,
     read_genes_of_raw,
 )
 from scdiff.steps.load.readers.values import read_arrays, read_by_cell, read_some_rows, read_values
@@ -130,14 +131,23 @@ def read_own_samples(path: Path, key: str = "") -> tuple[str, list[str]]:
     ConfigError
         If there is no column ``key``, or it names no samples.
     """
-    from anndata.io import read_elem
-
     with reading(path, "h5ad or zarr"), _open(path) as handle:
         obs = handle["obs"]
         if not hasattr(obs, "keys") and not key:
             return LABELS, []
         columns = list(obs) if hasattr(obs, "keys") else []
-        return own_labels(path, columns, lambda name: read_elem(obs[name]), exact=True, key=key)
+        return own_labels(path, columns, lambda name: _read_column(obs, name), exact=True, key=key)
+
+
+def _read_column(obs: Any, name: str) -> Any:
+    """Read one column about the cells; before anndata 0.8, its categories are in a group."""
+    import pandas as pd
+    from anndata.io import read_elem
+
+    values = read_elem(obs[name])
+    if "__categories" in obs and name in obs["__categories"]:
+        return pd.Categorical.from_codes(values, read_elem(obs["__categories"][name]))
+    return values
 
 
 @READERS.register(
@@ -232,6 +242,10 @@ def _choose_matrices(
     note = ""
     if matrix == "auto" and not alone:
         names, note = order_by_genes(handle, places, names)
+    if matrix == "auto" and not alone and names[:1] == ["X"] and "counts" in names:
+        both = {name: places[name] for name in ("X", "counts")}
+        names, corrected = prefer_layer_counts(_read_glances(handle, path, both), names)
+        note = note or corrected
     return names, note or note_unspliced_only(parts, names)
 
 

@@ -71,7 +71,7 @@ def read_loom(source: Source, matrix: str, species: str, hold: Hold) -> Iterator
         (rows, _), (cells, left_out) = (
             _read_attributes(handle[name]) for name in ("row_attrs", "col_attrs")
         )
-        index = pick_first(("var_names", "gene", *SYMBOLS, *IDS), rows)
+        index = pick_first(("var_names", "gene", *SYMBOLS, *IDS, "target_name"), rows)
         barcode = pick_first(_CELLS, cells)
         if index is None or barcode is None:
             raise InputError(
@@ -79,7 +79,8 @@ def read_loom(source: Source, matrix: str, species: str, hold: Hold) -> Iterator
                 f"{'genes' if index is None else 'cells'}. Add the attribute Gene or CellID."
             )
         symbols, gene_ids, sentence = name_genes(_as_strings(rows[index]), rows)
-        obs = pd.DataFrame({name: values for name, values in cells.items() if name != barcode})
+        columns = {name: values for name, values in cells.items() if name != barcode}
+        obs = pd.DataFrame(columns, index=range(len(cells[barcode])))
         parts = _read_parts(handle)
         for name, where in _list_asked(path, handle, matrix):
             barcodes, values = _as_strings(cells[barcode]), _read_blocks(handle[where])

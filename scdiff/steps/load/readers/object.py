@@ -14,6 +14,7 @@ from scdiff.steps.load.join import as_plain_column
 from scdiff.steps.load.readers.frames import build_table
 from scdiff.steps.load.readers.hdf5 import read_group
 from scdiff.steps.load.readers.registry import READERS
+from scdiff.steps.load.readers.stored import name_layer
 from scdiff.steps.load.readers.values import as_csr
 from scdiff.steps.load.source import Layout, Source
 from scdiff.steps.load.table import Hold, Table
@@ -140,7 +141,10 @@ def read_object(
 
 def matrices_of(adata: AnnData) -> dict[str, Any]:
     """Return the matrices of an object by their names in options: ``X``, its layers, ``raw``."""
-    named = {place.removeprefix("layers/"): values for place, values in _matrices(adata)}
+    named = {
+        place if place == "X" else name_layer(place.removeprefix("layers/")): values
+        for place, values in _matrices(adata)
+    }
     return named if adata.raw is None else named | {"raw": adata.raw.X}
 
 

@@ -12,7 +12,8 @@ import io
 import lzma
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,21 @@ import numpy as np
 
 from scdiff.errors import InputError
 from scdiff.steps.load.checks.features import fill_names, is_transposed
+from scdiff.steps.load.checks.parts import KEPT, detect_part, merge_matrices
 from scdiff.steps.load.readers.registry import READERS
+from scdiff.steps.load.readers.rvalue import (
+    Matrix,
+    is_frame,
+    iterate_pairs,
+    list_named,
+    read_class,
+    read_column,
+    read_items,
+    read_kind,
+    read_slots,
+    read_texts,
+)
+from scdiff.steps.load.readers.seurat import list_parts, list_seurat
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.stream import BOMB_RATIO_OF_R, most_bytes, read_bounded
 from scdiff.steps.load.table import Hold, Table
@@ -43,12 +58,6 @@ _EXPORT = (
 _SEURAT, _ANY = "SeuratObject::GetAssayData(x, assay = 'RNA', layer = 'counts')", "x"
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 """First bytes of a packed file -> function that opens it."""
-
-_PREFERRED = ("RNA", "Spatial")
-"""Assays that usually hold the counts, the preferred one first."""
-
-_DERIVED = ("integrated", "SCT", "CCA", "MAGIC", "ALRA")
-"""Assays that never hold counts as measured."""
 
 
 def refuse_without_rdata(path: Path) -> None:
@@ -86,25 +95,76 @@ def read_r(source: Source, matrix: str, species: str, hold: Hold) -> Iterator[Ta
     """
     path = source.files[0]
     refuse_without_rdata(path)
-    every = [(name, thing) for name, thing in _list_objects(_parse(path)) if _list_matrices(thing)]
+    every = [(name, thing) for name, thing in _list_objects(_parse(path)) if _holds_counts(thing)]
     # a frame next to a matrix describes its cells
-    found = [(name, thing) for name, thing in every if not _is_frame(thing)] or every
+    found = [(name, thing) for name, thing in every if not is_frame(thing)] or every
     if len(found) != 1:
-        listed = ", ".join(name or _read_class(thing) for name, thing in found) or "none"
+        listed = ", ".join(name or read_class(thing) for name, thing in found) or "none"
         raise InputError(
             f"{path}: the file must hold one Seurat object, SingleCellExperiment or matrix of "
             f"counts with names, but holds {listed}. {_EXPORT.format(matrix=_ANY)}."
         )
-    about = _read_about_cells(found[0][1])
-    for name, values, genes, cells in _list_matrices(found[0][1]):
-        names = np.array([str(gene) for gene in genes], dtype=object)
-        barcodes = np.array([str(cell) for cell in cells], dtype=object)
-        obs = None if about is None or not about.index.is_unique else about.reindex(barcodes)
-        table = Table(values, barcodes, *fill_names(names, names), matrix=name, obs=obs)
-        if is_transposed(table):
-            turned = Table(values.T.tocsr(), names, *fill_names(barcodes, barcodes), matrix=name)
-            table = turned.noted("The matrix of the file has cells in rows and was transposed.")
-        yield table
+    thing = found[0][1]
+    about = _read_about_cells(thing)
+    parts = {part: _build_table(one, about) for part, one in _find_parts(thing).items()}
+    matrices = _list_matrices(thing)
+    for one in matrices:
+        yield _add_parts(_build_table(one, about), parts, matrix)
+    if parts and not matrices:
+        yield merge_matrices(list(parts.values()), list(parts), matrix)
+
+
+def _holds_counts(thing: Any) -> bool:
+    """Check whether an object holds a matrix, whole or in parts."""
+    return bool(_list_matrices(thing) or _find_parts(thing))
+
+
+def _find_parts(thing: Any) -> dict[str, Matrix]:
+    """Return part of the counts -> its matrix.
+
+    The result is empty unless there are spliced and unspliced counts.
+    """
+    slots = read_slots(thing)
+    listed = _list_experiment(slots) if {"colData", "assays"} <= set(slots) else list_parts(slots)
+    found = {part: one for one in listed if (part := detect_part(one.name))}
+    return found if set(KEPT) <= set(found) else {}
+
+
+def _build_table(one: Matrix, about: pd.DataFrame | None) -> Table:
+    """Build the table of a matrix; one with cells in rows is transposed."""
+    names = np.array([str(gene) for gene in one.genes], dtype=object)
+    barcodes = np.array([str(cell) for cell in one.cells], dtype=object)
+    obs = None if about is None or not about.index.is_unique else about.reindex(barcodes)
+    table = Table(one.entries, barcodes, *fill_names(names, names), matrix=one.name, obs=obs)
+    if is_transposed(table):
+        turned = replace(table, entries=one.entries.T.tocsr(), barcodes=names, obs=None)
+        genes = fill_names(barcodes, barcodes)
+        turned = replace(turned, symbols=genes[0], gene_ids=genes[1])
+        table = turned.noted("The matrix of the file has cells in rows and was transposed.")
+    return table.noted(one.note) if one.note else table
+
+
+def _add_parts(table: Table, parts: Mapping[str, Table], matrix: str) -> Table:
+    """Add the layers of spliced and unspliced counts.
+
+    If the assay is only a copy of one of them, the sum of the parts replaces it.
+    """
+    if not parts:
+        return table
+    for name, part in parts.items():
+        if _are_equal(table, part):
+            merged = merge_matrices(list(parts.values()), list(parts), matrix)
+            return merged.noted(f"{table.matrix} holds only the {name} part of the counts.")
+    return merge_matrices([table, *parts.values()], ["", *parts], matrix)
+
+
+def _are_equal(one: Table, other: Table) -> bool:
+    """Check whether two tables hold the same cells, genes and values."""
+    return (
+        np.array_equal(one.barcodes, other.barcodes)
+        and np.array_equal(one.symbols, other.symbols)
+        and not (one.entries != other.entries).nnz
+    )
 
 
 def _parse(path: Path) -> Any:
@@ -137,207 +197,31 @@ def _parse(path: Path) -> Any:
             raise ValueError(str(error) or "not an R object") from error
 
 
-# --- R objects --------------------------------------------------------------------------------
-
-
-def _read_kind(thing: Any) -> str:
-    """Return the type of an R object; ``NIL`` for nothing."""
-    return str(thing.info.type.name) if thing is not None else "NIL"
-
-
-def _iterate_pairs(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a pairlist."""
-    while thing is not None and _read_kind(thing) == "LIST":
-        yield _read_symbol(thing.tag), thing.value[0]
-        thing = thing.value[1]
-
-
-def _read_symbol(tag: Any) -> str:
-    """Return the name of a tag; empty for nothing."""
-    if tag is None:
-        return ""
-    symbol = tag.referenced_object if _read_kind(tag) == "REF" else tag
-    return _read_text(symbol.value)
-
-
-def _read_text(char: Any) -> str:
-    """Return the text of a character; empty if it is missing."""
-    return (
-        "" if char is None or char.value is None else bytes(char.value).decode("utf-8", "replace")
-    )
-
-
-def _read_slots(thing: Any) -> dict[str, Any]:
-    """Return the attributes of an object, which are the slots of an S4 object."""
-    return dict(_iterate_pairs(thing.attributes)) if thing is not None else {}
-
-
-def _read_texts(thing: Any) -> list[str]:
-    """Return the texts of a character vector; empty for anything else."""
-    return [_read_text(char) for char in thing.value] if _read_kind(thing) == "STR" else []
-
-
-def _read_class(thing: Any) -> str:
-    """Return the class of an object, otherwise its type."""
-    return next(iter(_read_texts(_read_slots(thing).get("class"))), _read_kind(thing).casefold())
-
-
-def _is_frame(thing: Any) -> bool:
-    """Check whether an object is a data frame."""
-    return _read_kind(thing) == "VEC" and _read_class(thing) == "data.frame"
-
-
-def _read_items(thing: Any) -> dict[str, Any]:
-    """Return the named elements of a list."""
-    names = _read_texts(_read_slots(thing).get("names"))
-    return dict(zip(names, thing.value, strict=False)) if _read_kind(thing) == "VEC" else {}
-
-
 def _list_objects(thing: Any) -> list[tuple[str, Any]]:
     """List the objects of a file.
 
     These are the variables of an rda, the elements of a list, or the one object.
     """
-    if _read_kind(thing) == "LIST":
-        return list(_iterate_pairs(thing))
-    if _read_kind(thing) == "VEC" and _read_class(thing) == "vec" and (items := _read_items(thing)):
+    if read_kind(thing) == "LIST":
+        return list(iterate_pairs(thing))
+    if read_kind(thing) == "VEC" and read_class(thing) == "vec" and (items := read_items(thing)):
         wanted = {name: item for name, item in items.items() if name == "Gene Expression"}
         return list((wanted or items).items())
     return [("", thing)]
 
 
-# --- matrices ---------------------------------------------------------------------------------
-
-_Matrix = tuple[str, Any, Sequence[str], Sequence[str]]
-"""Name of the matrix, CSR of cells x genes, names of genes, names of cells."""
-
-
-def _list_matrices(thing: Any) -> list[_Matrix]:
+def _list_matrices(thing: Any) -> list[Matrix]:
     """List the matrices with names in an object, the likeliest holder of counts first."""
-    slots, kind = _read_slots(thing), _read_class(thing)
+    slots, kind = read_slots(thing), read_class(thing)
     if kind in ("Seurat", "seurat"):
         if "raw.data" in slots:
-            return _list_named({"raw.data": slots["raw.data"]})
-        return _list_seurat(slots)
+            return list_named({"raw.data": slots["raw.data"]})
+        return list_seurat(slots)
     if {"colData", "assays"} <= set(slots):
-        return _list_experiment(slots)
-    return _list_named({"": thing})
-
-
-def _list_named(
-    candidates: dict[str, Any], genes: Sequence[str] = (), cells: Sequence[str] = ()
-) -> list[_Matrix]:
-    """List the candidates that are matrices with names of rows and columns.
-
-    The names are their own, otherwise the given ones.
-    """
-    found = []
-    for name, thing in candidates.items():
-        values = _read_values(thing)
-        if values is None or 0 in values.shape:
-            continue
-        own_genes, own_cells = _read_dimnames(thing)
-        rows, columns = own_genes or genes, own_cells or cells
-        if (len(columns), len(rows)) == values.shape:
-            found.append((name, values, rows, columns))
-    return found
-
-
-def _read_values(thing: Any) -> Any:
-    """Read a genes x cells matrix, sparse or dense, as CSR of cells x genes.
-
-    Return None for other objects.
-    """
-    from scipy import sparse
-
-    slots = _read_slots(thing)
-    if {"i", "p", "x", "Dim"} <= set(slots):
-        n_genes, n_cells = (int(size) for size in slots["Dim"].value)
-        parts = (np.asarray(slots[name].value) for name in ("x", "i", "p"))
-        values = sparse.csr_matrix(tuple(parts), shape=(n_cells, n_genes))
-        values.check_format()  # refuses an index out of range, which would crash later code
-        return values
-    if {"i", "j", "x", "Dim"} <= set(slots):
-        n_genes, n_cells = (int(size) for size in slots["Dim"].value)
-        x, rows, columns = (np.asarray(slots[name].value) for name in ("x", "i", "j"))
-        return sparse.csr_matrix((x, (columns, rows)), shape=(n_cells, n_genes))
-    if _is_frame(thing):
-        numbers = [_read_column(column) for column in thing.value if _is_numeric(column)]
-        is_matrix = bool(numbers) and len(numbers) == len(thing.value)
-        return sparse.csr_matrix(np.array(numbers)) if is_matrix else None
-    if _read_kind(thing) in ("INT", "REAL") and "dim" in slots and len(slots["dim"].value) == 2:
-        shape = tuple(int(size) for size in slots["dim"].value)
-        values = np.ma.filled(np.ma.asarray(thing.value, dtype=np.float64), np.nan)
-        return sparse.csr_matrix(values.reshape(shape, order="F").T)
-    return None
-
-
-def _is_numeric(column: Any) -> bool:
-    """Check whether a column of a data frame holds numbers and is not a factor."""
-    return _read_kind(column) in ("INT", "REAL") and "levels" not in _read_slots(column)
-
-
-def _read_dimnames(thing: Any) -> tuple[list[str], list[str]]:
-    """Return the names of rows and columns; empty if they are missing."""
-    slots = _read_slots(thing)
-    if _is_frame(thing):
-        return _read_texts(slots.get("row.names")), _read_texts(slots.get("names"))
-    names = slots.get("Dimnames", slots.get("dimnames"))
-    if names is None or _read_kind(names) != "VEC" or len(names.value) != 2:
-        return [], []
-    rows, columns = names.value
-    return _read_texts(rows), _read_texts(columns)
-
-
-def _list_seurat(slots: dict[str, Any]) -> list[_Matrix]:
-    """List the matrices of the assay that holds the measured counts."""
-    assays = _read_items(slots.get("assays"))
-    active = next(iter(_read_texts(slots.get("active.assay"))), "")
-    usable = [name for name in assays if name not in _DERIVED]
-    only = usable[0] if len(usable) == 1 else ""
-    chosen = next((name for name in (*_PREFERRED, active) if name in usable), only)
-    if not chosen:
-        return []
-    inside = _read_slots(assays[chosen])
-    if "layers" in inside:
-        return [(f"{chosen} {name}", *rest) for name, *rest in _list_layers(inside)]
-    parts = {f"{chosen} {name}": inside[name] for name in ("counts", "data") if name in inside}
-    return _list_named(parts)
-
-
-def _list_layers(slots: dict[str, Any]) -> list[_Matrix]:
-    """List the matrices of a Seurat 5 assay; counts in several layers are joined."""
-    found: dict[str, _Matrix] = {}
-    for name, thing in _read_items(slots["layers"]).items():
-        genes, cells = (_list_layer_names(slots[side], name) for side in ("features", "cells"))
-        found.update((entry[0], entry) for entry in _list_named({name: thing}, genes, cells))
-    split = [entry for name, entry in found.items() if name.startswith("counts.")]
-    whole = [found[name] for name in ("counts", "data") if name in found]
-    return [_stack_layers(split), *whole] if split and "counts" not in found else whole
-
-
-def _list_layer_names(log: Any, layer: str) -> list[str]:
-    """List the cells or features of a layer, from the logical map of a Seurat 5 assay."""
-    every, layers = _read_dimnames(log)
-    if layer not in layers:
-        return []
-    flags = np.ma.filled(np.ma.asarray(log.value), fill_value=False).astype(bool)
-    held = flags.reshape((len(every), len(layers)), order="F")[:, layers.index(layer)]
-    return [name for name, is_held in zip(every, held, strict=True) if is_held]
-
-
-def _stack_layers(parts: Sequence[_Matrix]) -> _Matrix:
-    """Stack the cells of several layers, with the genes that all layers have."""
-    from scipy import sparse
-
-    places = [{gene: at for at, gene in enumerate(genes)} for _, _, genes, _ in parts]
-    shared = [gene for gene in parts[0][2] if all(gene in place for place in places)]
-    values = [
-        matrix[:, [place[gene] for gene in shared]]
-        for (_, matrix, _, _), place in zip(parts, places, strict=True)
-    ]
-    cells = [cell for *_, names in parts for cell in names]
-    return "counts", sparse.csr_matrix(sparse.vstack(values)), shared, cells
+        every = _list_experiment(slots)
+        whole = [one for one in every if not detect_part(one.name)]
+        return whole if whole or _find_parts(thing) else every
+    return list_named({"": thing})
 
 
 def _read_about_cells(thing: Any) -> pd.DataFrame | None:
@@ -347,56 +231,38 @@ def _read_about_cells(thing: Any) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    slots = _read_slots(thing)
+    slots = read_slots(thing)
     frame = slots.get("meta.data", slots.get("colData"))
-    inside = _read_slots(frame)
+    inside = read_slots(frame)
     if "listData" in inside:  # a DataFrame of Bioconductor
-        columns, cells = _read_items(inside["listData"]), _read_texts(inside.get("rownames"))
+        columns, cells = read_items(inside["listData"]), read_texts(inside.get("rownames"))
     else:
-        columns, cells = _read_items(frame), _read_texts(inside.get("row.names"))
-    every = {name: _read_column(column) for name, column in columns.items()}
+        columns, cells = read_items(frame), read_texts(inside.get("row.names"))
+    every = {name: read_column(column) for name, column in columns.items()}
     values = {name: column for name, column in every.items() if len(column) == len(cells)}
     return pd.DataFrame(values, index=pd.Index(cells, dtype=object)) if values else None
 
 
-def _read_column(thing: Any) -> Any:
-    """Read texts, levels of a factor, or numbers; nothing for other objects.
-
-    Missing values stay missing.
-    """
-    if _read_kind(thing) == "STR":
-        return [
-            None if char is None or char.value is None else _read_text(char) for char in thing.value
-        ]
-    if _read_kind(thing) not in ("INT", "REAL", "LGL"):
-        return []
-    values = np.ma.filled(np.ma.asarray(thing.value, dtype=np.float64), np.nan)
-    levels = _read_texts(_read_slots(thing).get("levels"))
-    if not levels:
-        return values
-    return [levels[int(code) - 1] if 1 <= code <= len(levels) else None for code in values]
-
-
-def _list_experiment(slots: dict[str, Any]) -> list[_Matrix]:
+def _list_experiment(slots: dict[str, Any]) -> list[Matrix]:
     """List the matrices of a SingleCellExperiment; their names may be next to the assays."""
     assays = _find_slot(slots["assays"], "listData")
-    candidates = _read_items(assays)
+    candidates = read_items(assays)
     order = sorted(candidates, key=lambda name: name != "counts")
-    cells = _read_texts(_read_slots(slots["colData"]).get("rownames"))
-    genes = _read_texts(slots.get("NAMES")) or _read_texts(
+    cells = read_texts(read_slots(slots["colData"]).get("rownames"))
+    genes = read_texts(slots.get("NAMES")) or read_texts(
         _find_slot(slots.get("rowRanges"), "NAMES")
     )
-    return _list_named({name: candidates[name] for name in order}, genes, cells)
+    return list_named({name: candidates[name] for name in order}, genes, cells)
 
 
 def _find_slot(thing: Any, wanted: str, depth: int = 6) -> Any:
     """Find a slot in an object, its slots and its environment; None if no such slot holds data."""
-    slots = _read_slots(thing) if depth and thing is not None else {}
-    if _read_kind(slots.get(wanted)) in ("VEC", "STR"):
+    slots = read_slots(thing) if depth and thing is not None else {}
+    if read_kind(slots.get(wanted)) in ("VEC", "STR"):
         return slots[wanted]
     inner = [
         *slots.values(),
-        *([_find_variable(thing, "data")] if _read_kind(thing) == "ENV" else []),
+        *([_find_variable(thing, "data")] if read_kind(thing) == "ENV" else []),
     ]
     for item in inner:
         found = _find_slot(item, wanted, depth - 1)
@@ -409,7 +275,7 @@ def _find_variable(environment: Any, name: str) -> Any:
     """Return the value of a variable of an environment; None for an unknown variable."""
     hashed = getattr(environment.value.hash_table, "value", None) or []
     for table in (environment.value.frame, *hashed):
-        for found, value in _iterate_pairs(table):
+        for found, value in iterate_pairs(table):
             if found == name:
                 return value
     return None

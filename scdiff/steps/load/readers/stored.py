@@ -20,8 +20,10 @@ __all__ = [
     "find_part_layers",
     "list_matrices",
     "list_places",
+    "name_layer",
     "note_unspliced_only",
     "order_by_genes",
+    "prefer_layer_counts",
     "read_genes_of_raw",
 ]
 
@@ -40,10 +42,15 @@ def list_places(handle: Any) -> dict[str, str]:
         if "layers" in handle
         else []
     )
-    whole = {name: f"layers/{name}" for name in layers if not detect_part(name)}
+    whole = {name_layer(name): f"layers/{name}" for name in layers if not detect_part(name)}
     partial = {name: f"layers/{name}" for name in layers if detect_part(name)}
     places = {"X": "X", **whole, "raw": "raw/X", **partial}
     return {name: where for name, where in places.items() if where in handle}
+
+
+def name_layer(name: str) -> str:
+    """Name a layer in options and messages; with its folder if it shares the name of a matrix."""
+    return f"layers/{name}" if name in ("X", "raw") else name
 
 
 def list_matrices(path: Path, matrix: str, known: list[str]) -> list[str]:
@@ -56,6 +63,8 @@ def list_matrices(path: Path, matrix: str, known: list[str]) -> list[str]:
     """
     if matrix == "auto":
         return [name for name in known if not detect_part(name)]
+    if matrix not in known and (layer := name_layer(matrix)) in known:
+        return [layer]
     if matrix not in known:
         raise ConfigError(f"{path}: there is no matrix {matrix!r}. {did_you_mean(matrix, known)}")
     return [matrix]
@@ -82,6 +91,31 @@ def order_by_genes(handle: Any, places: dict[str, str], asked: list[str]) -> tup
     return ["raw", *others], f"{held}: raw has more genes and is tried first."
 
 
+def prefer_layer_counts(read: Mapping[str, Any], asked: list[str]) -> tuple[list[str], str]:
+    """Put the layer ``counts`` before X if both hold whole numbers that differ.
+
+    X then holds counts that were corrected, such as those of SCTransform.
+
+    Parameters
+    ----------
+    read
+        Some cells of the matrices, the same ones of each.
+    asked
+        The matrices to try, in order.
+    """
+    if asked[:1] != ["X"] or not {"X", "counts"} <= set(read):
+        return asked, ""
+    ours, theirs = read["counts"], read["X"]
+    if ours.shape != theirs.shape or not all(map(_are_counts, (ours.data, theirs.data))):
+        return asked, ""
+    if not (ours != theirs).nnz:
+        return asked, ""
+    return ["counts", *(name for name in asked if name != "counts")], (
+        "X and the layer counts hold different whole numbers: X was probably corrected, and the "
+        "layer is tried first."
+    )
+
+
 def read_genes_of_raw(handle: Any, where: str) -> pd.DataFrame:
     """Read the table of the genes of raw.
 
@@ -105,7 +139,13 @@ def _read_shape(stored: Any) -> tuple[int, ...]:
 
 def _looks_like_counts(stored: Any) -> bool:
     """Check on some values whether a stored matrix holds counts."""
-    values = stored[:_PEEKED_CELLS] if hasattr(stored, "shape") else stored["data"][:_PEEKED]
+    return _are_counts(
+        stored[:_PEEKED_CELLS] if hasattr(stored, "shape") else stored["data"][:_PEEKED]
+    )
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    """Check whether values can be counts."""
     return bool(
         np.isfinite(values).all()
         and (values >= 0).all()
