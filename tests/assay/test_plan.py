@@ -113,7 +113,7 @@ def test_depths_out_of_range_are_refused(model, depths):
         plan_cells(model, depths, fraction=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_batch_as_planned_holds_called_cells(model, truth, draw):
     from scdiff.assay.calls import call_cells
 

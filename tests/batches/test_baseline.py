@@ -136,7 +136,7 @@ def test_the_expected_score_below_a_level_is_that_of_a_truncated_normal():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_control_one_point_in_370_is_beyond_the_limits_whatever_the_number_of_cells():
     """Baselines of 25 batches, 150 new ones each; batches differ more than by counting."""
     generator = np.random.default_rng(5)

@@ -174,7 +174,7 @@ def test_a_locked_baseline_holds_whatever_comes_later(filled):
     assert phases[0].name == "B version 1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_seventy_percent_not_detected_false_alarms_are_rare(tmp_path):
     """Thirty batches, twenty of them the baseline: at most 5 % of the histories give an alarm."""
     generator = np.random.default_rng(5)

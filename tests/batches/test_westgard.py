@@ -44,7 +44,7 @@ def test_the_rules_are_what_their_words_say():
     assert min(seen.values()) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_series_are_judged_as_westgard_python_judges_them():
     westgard = pytest.importorskip(
         "westgard", reason="westgard-python is not installed: pip install 'scdiff-markers[dev]'"

@@ -57,7 +57,7 @@ def _tables(folder):
     "name",
     [
         pytest.param("batch.h5ad", marks=pytest.mark.long),
-        pytest.param("batch.zarr", marks=pytest.mark.slow),
+        pytest.param("batch.zarr", marks=pytest.mark.long),
     ],
 )
 def test_tables_are_those_of_memory_bit_for_bit(batch, in_memory, tmp_path, name):

@@ -64,7 +64,7 @@ def run(adata: AnnData, column: str = "kind", seed: int = 0) -> pd.DataFrame:
     return adata.uns["scdiff"]["interactions"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @has_liana
 def test_the_pair_that_was_planted_comes_first():
     found = run(adata := two_groups())

@@ -160,7 +160,7 @@ def test_weights_are_those_of_umap():
     assert abs(_graph.compute_fuzzy_weights(indices, distances) - expected).max() < 5e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_map_is_as_trustworthy_as_that_of_umap(batch):
     from sklearn.manifold import trustworthiness
 
