@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from scdiff import __version__
 from scdiff.cli import app, main
@@ -210,6 +211,22 @@ def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         case, out=said.append
     )
     assert result.failed == 0, "".join(said)
+
+
+def test_the_columns_of_the_trajectory_are_described():
+    from scdiff.report.sections.trajectory import _build_verdict
+
+    described = TABLES.split("## trajectory.csv")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in described.splitlines() if line.startswith("| `")]
+    assert re.findall(r"`(\w+)`", "".join(cells)) == list(_build_verdict({}).columns)
+
+
+def test_the_citation_names_this_version_and_its_licence():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == __version__
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
 
 
 @pytest.mark.long
