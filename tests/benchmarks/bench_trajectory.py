@@ -284,6 +284,11 @@ def cases() -> None:
     with multiprocessing.Pool(2) as pool:
         table = pd.DataFrame(pool.map(_case, tasks, chunksize=1))
     write(table, "trajectory_cases")
+    report_cases(table)
+
+
+def report_cases(table: pd.DataFrame) -> None:
+    """Write the tables of the verdicts."""
     table["end"] = pd.cut(table["n_end"].fillna(0), ENDS, right=False).astype(str)
     for name, by in (("verdicts", ["truth", "kind"]), ("ends", ["truth", "end"])):
         summary = pd.crosstab([table[key] for key in by], table["verdict"]).reset_index()
@@ -306,7 +311,7 @@ def _summarise(table: pd.DataFrame) -> pd.DataFrame:
         rows.append({
             "cases": name,
             "number": len(part),
-            "AUROC": _auroc(part["evidence"].to_numpy(), truth, ~truth),
+            "AUROC": _auroc(part["evidence"].to_numpy(), ~truth, truth),
             "wrong continuum, %": 100 * (said[~truth] == "continuum").mean(),
             "wrong separate, %": 100 * (said[truth] == "separate population").mean(),
             "undecided, %": 100 * (said == "undecided").mean(),
@@ -332,13 +337,15 @@ PROGENITORS, FEWEST_OF_PROGENITORS = (
     60,
 )
 """Kinds whose ductal cells express markers of the programme, and how many others make another end."""
+SEED = 19
+"""The rules were chosen on cases of seed 5."""
 ENDS = (0, 8, 15, 30, 60, 10**9)
 """Bounds of the numbers of cells at the end in the table."""
 
 
 def draw_case(kind: str, number: int) -> tuple[ad.AnnData, str, dict[str, Any]]:
     """Draw one case; return it with its species and its factors."""
-    rng = np.random.default_rng([5, number, (*SEPARATE, *CONTINUA).index(kind)])
+    rng = np.random.default_rng([SEED, number, (*SEPARATE, *CONTINUA).index(kind)])
     n_positive, rate = N_POSITIVE[number % len(N_POSITIVE)], [0.0, 0.05, 0.1, 0.15][number % 4]
     n_cells, depth, dirt = (
         int(rng.choice([1500, 3000, 6000])),

@@ -24,7 +24,7 @@ Some of the scatter is wider than a normal distribution. Chosen, not tuned.
 NARROWEST = 0.02
 """Smallest scatter of an end, on the axis: that of few cells can be 0 by chance."""
 ALPHA = 0.05
-"""P-value of a continuum below which the verdict is a separate population, 0-1; the usual 5 %."""
+"""P-value below which a continuum, or an empty way, is refuted, 0-1; the usual 5 %."""
 FILLED = 0.01
 """P-value of an empty way below which the verdict is a continuum, 0-1.
 
@@ -35,8 +35,7 @@ DOUBTFUL = 0.2
 LEAST_EVIDENCE = 1.5
 """Smallest log Bayes factor of a separate population.
 
-On a way with many cells, few of which are intermediates, both a continuum and an empty way can be
-refuted. Chosen, not tuned.
+Chosen, not tuned.
 """
 LEAST_APART = 0.9
 """Lowest separation of the ends (:attr:`Axis.apart`) at which a gap can be judged, 0-1.
@@ -96,7 +95,8 @@ class Gap:
         """``continuum``, ``separate population`` or ``undecided``."""
         if self.third:
             return UNDECIDED
-        if self.p_separate < ALPHA and self.evidence > LEAST_EVIDENCE:
+        is_empty = self.p_continuum >= ALPHA and self.evidence > LEAST_EVIDENCE
+        if self.p_separate < ALPHA and is_empty:
             return SEPARATE
         if self.p_continuum < FILLED and self.p_separate >= DOUBTFUL:
             return CONTINUUM
