@@ -258,7 +258,8 @@ class Report:
         return f"{self.source} {self.make.__name__}"
 
 
-REPORTS: list[Report] = []
+REPORTS: dict[str, Report] = {}
+"""Reports by their text: pytest may import the file of cases twice, for its tests and for its doctests."""
 KINDS = (
     "same cells twice",
     "part of the counts",
@@ -276,7 +277,8 @@ def report(source: str, kind: str, says: str) -> Callable[[Callable[[Path], Righ
     """Add a report to the table."""
 
     def add(make: Callable[[Path], Right]) -> Callable[[Path], Right]:
-        REPORTS.append(Report(source, kind, says, make))
+        one = Report(source, kind, says, make)
+        REPORTS[str(one)] = one
         return make
 
     return add
