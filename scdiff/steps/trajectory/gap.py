@@ -24,9 +24,9 @@ Some of the scatter is wider than a normal distribution. Chosen, not tuned.
 NARROWEST = 0.02
 """Smallest scatter of an end, on the axis: that of few cells can be 0 by chance."""
 ALPHA = 0.05
-"""P-value below which a continuum, or an empty way, is refuted, 0-1; the usual 5 %."""
+"""P-value of a continuum below which the verdict is a separate population, 0-1; the usual 5 %."""
 FILLED = 0.01
-"""P-value of an empty way below which the verdict is a continuum, 0-1.
+"""P-value of an empty way, 0-1, below which the verdict is no separate population.
 
 A rare third population can fill a way in part, so more is asked. Chosen, not tuned.
 """
@@ -95,7 +95,7 @@ class Gap:
         """``continuum``, ``separate population`` or ``undecided``."""
         if self.third:
             return UNDECIDED
-        is_empty = self.p_continuum >= ALPHA and self.evidence > LEAST_EVIDENCE
+        is_empty = self.p_continuum >= FILLED and self.evidence > LEAST_EVIDENCE
         if self.p_separate < ALPHA and is_empty:
             return SEPARATE
         if self.p_continuum < FILLED and self.p_separate >= DOUBTFUL:

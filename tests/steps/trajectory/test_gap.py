@@ -146,7 +146,8 @@ def test_no_rate_no_pairs():
         (0.03, 1.0, -5.0, UNDECIDED),
         (0.5, 0.01, 3.0, SEPARATE),
         (0.005, 0.01, -5.0, UNDECIDED),
-        (0.03, 0.01, 3.0, UNDECIDED),
+        (0.03, 0.01, 3.0, SEPARATE),
+        (0.005, 0.01, 3.0, UNDECIDED),
         (0.5, 0.5, 0.0, UNDECIDED),
     ],
 )
