@@ -296,8 +296,10 @@ def blanks_and_rare() -> None:
     """Batches without positives, and with one in a thousand."""
     with multiprocessing.Pool(2) as pool:
         zeros = pd.DataFrame(pool.map(zero, range(N_ZERO), chunksize=1))
-        zeros["false_detected"] = ~zeros["verdict"].eq("not detected")
+        zeros["false_detected"] = zeros["verdict"].isin(["detected", "quantified"])
+        zeros["inconclusive"] = zeros["verdict"].eq("inconclusive")
         summary = {"batches": ("verdict", "size"), "false_detected": ("false_detected", "sum")}
+        summary |= {"inconclusive": ("inconclusive", "sum")}
         summary |= {"worst_prevalence": ("prevalence", "max"), "worst_high": ("high", "max")}
         write(
             zeros.groupby(["depth", "contamination", "soup_share"], as_index=False).agg(**summary),
