@@ -26,9 +26,10 @@ NARROWEST = 0.02
 ALPHA = 0.05
 """P-value of a continuum below which the verdict is a separate population, 0-1; the usual 5 %."""
 FILLED = 0.01
-"""P-value of an empty way, 0-1, below which the verdict is no separate population.
+"""P-value of an empty way, 0-1, below which the way counts as filled.
 
-A rare third population can fill a way in part, so more is asked. Chosen, not tuned.
+It is stricter than :data:`ALPHA`, because a rare third population can fill a way in part. Chosen,
+not tuned.
 """
 DOUBTFUL = 0.2
 """P-value of a gap, 0-1, below which a continuum is not called. Chosen, not tuned."""
@@ -45,9 +46,9 @@ Chosen, not tuned.
 LEFT = 0.4
 """Position beyond which a cell may have left the start, on the axis. Chosen, not tuned."""
 MOST_LEFT = 0.3
-"""Share of the batch, 0-1, above which the cells that left the start are no foreign population.
+"""Share of the batch, 0-1, up to which the cells that left the start can be foreign.
 
-The way to all of them is not judged then. Chosen on the cases of the benchmark.
+The way to more of them is not judged. Chosen on the cases of the benchmark.
 """
 
 
