@@ -5,20 +5,15 @@ in use (protein names, earlier symbols). The tables of all genes (:mod:`scdiff.g
 read only for a name that the small table does not have.
 """
 
-from scdiff.genes.symbols import (
+from scdiff.genes.species import (
     SPECIES,
-    Annotation,
-    Lookup,
     Species,
-    annotation,
-    canonical,
     detect_species,
     foreign_species,
-    is_stable,
-    ortholog,
     resolve_species,
-    strip_version,
 )
+from scdiff.genes.symbols import Lookup, canonical, is_stable, ortholog, strip_version
+from scdiff.genes.table import Annotation, annotation
 
 __all__ = [
     "SPECIES",

@@ -13,29 +13,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from scdiff.genes.species import (
-    SPECIES,
-    Species,
-    detect_species,
-    foreign_species,
-    resolve_species,
-)
-from scdiff.genes.table import Annotation, annotation, fold_symbols
+from scdiff.genes.species import SPECIES, Species
+from scdiff.genes.table import annotation, fold_symbols
 
-__all__ = [
-    "SPECIES",
-    "Annotation",
-    "Lookup",
-    "Species",
-    "annotation",
-    "canonical",
-    "detect_species",
-    "foreign_species",
-    "is_stable",
-    "ortholog",
-    "resolve_species",
-    "strip_version",
-]
+__all__ = ["Lookup", "canonical", "is_stable", "ortholog", "strip_version"]
 
 _FOLDED = str.maketrans("\u03b1\u03b2\u03b3\u03ba", "abgk", "._-")  # alpha, beta, gamma, kappa
 _STABLE = re.compile(r"^ENS[A-Z]*G\d{6,}$")
