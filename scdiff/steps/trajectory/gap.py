@@ -11,7 +11,7 @@ import numpy as np
 
 from scdiff.steps.trajectory.axis import Axis, Cells, place_on_axis
 from scdiff.steps.trajectory.doublets import Doublets
-from scdiff.steps.trajectory.scan import STEP, WIDTHS, Way, scan
+from scdiff.steps.trajectory.scan import STEP, WIDTHS, Scan, Way, scan
 from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 __all__ = ["Gap", "find_gap", "judge"]
@@ -52,9 +52,9 @@ The way to more of them is not judged. Chosen on the cases of the benchmark.
 """
 
 
-@dataclass(frozen=True)
-class Gap:
-    """What is between the two ends.
+@dataclass(frozen=True, kw_only=True)
+class Gap(Scan):
+    """What is between the two ends: the scan of the way, and where the way is.
 
     Parameters
     ----------
@@ -63,17 +63,6 @@ class Gap:
         the end.
     n_end
         Number of cells at the end and beyond ``high``, without expected doublets and strays.
-    density, density_low, density_high
-        Intermediates (without doublets and strays) per unit of the axis and cell at the end, in the
-        emptiest window, with the 90 % interval; NaN if it cannot be measured.
-    p_continuum
-        Probability that the emptiest window is at least this full if only doublets are there.
-    p_separate
-        Probability that the emptiest window is at least this empty in a sparse continuum.
-    evidence
-        Natural logarithm of the Bayes factor of the emptiest window: empty against a continuum.
-    n_decide
-        Number of cells at the end that would decide; NaN if unknown or not needed.
     third
         Whether a third population may lie between: cells fill the way to the end, and a gap
         separates all of them from the start. An uneven continuum can look like this, too.
@@ -82,13 +71,6 @@ class Gap:
     low: float
     high: float
     n_end: int
-    density: float = np.nan
-    density_low: float = np.nan
-    density_high: float = np.nan
-    p_continuum: float = 1.0
-    p_separate: float = 1.0
-    evidence: float = np.nan
-    n_decide: float = np.nan
     third: bool = False
 
     @property
@@ -118,16 +100,16 @@ def judge(
     cells
         Their counts.
     start, end
-        Which cells are in the two populations.
+        Which cells are in the two populations; none is in both.
     doublets
         Pairs of the cells.
     weights
         How many cells of the batch each cell represents, shape (n_cells,).
     """
-    axis = place_on_axis(cells, start & ~end, end)
+    axis = place_on_axis(cells, start, end)
     if axis is None:
         return None
-    direct = find_gap(axis, start & ~end, end, doublets, weights)
+    direct = find_gap(axis, start, end, doublets, weights)
     left = (axis.position > max(direct.low, LEFT)) | end
     is_minority = weights[left].sum() <= MOST_LEFT * weights.sum()
     wide = place_on_axis(cells, ~left, left) if is_minority else None
@@ -170,7 +152,7 @@ def find_gap(
     share = doublets.expected / max(len(pairs), 1)
     beyond = weights[position > high].sum() - share * (pairs > high).sum()
     n_end = max(int(end.sum()), int(beyond - n_start * norm.sf(high / spread)))
-    gap = Gap(low, high, n_end)
+    gap = Gap(low=low, high=high, n_end=n_end)
     if high - low < WIDTHS[0] or axis.apart < LEAST_APART:
         return gap
     edges = low + STEP * np.arange(int((high - low) / STEP + 1e-9) + 1)

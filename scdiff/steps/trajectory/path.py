@@ -45,9 +45,10 @@ NEAR = 0.25
 A quarter of the way from start to end. Chosen, not tuned.
 """
 HALFWAY = 0.5
-"""Position before which a cluster is part of the start of the gap. Chosen, not tuned.
+"""Position before which a cluster is part of the start when the gap is judged. Chosen, not tuned.
 
-Clusters of the same population differ, and so the positions of its cells.
+The clusters of one population lie at different positions, so more of them than those before
+:data:`NEAR` belong to the start.
 """
 
 BINS = np.round(np.arange(-0.5, 1.5001, 0.05), 2)
@@ -122,9 +123,9 @@ def follow(
         histogram = _count_positions(nowhere, start, end, np.zeros(0), 0.0)
         return Path(nowhere, None, nowhere, None, committed, True, histogram)
     clusters = adata.obs[keys.LEIDEN.name].cat.codes.to_numpy()
+    middles = compute_middles(axis.position, clusters)
     side, near = (
-        _select_start_side(axis.position, clusters, start, positive, bound)
-        for bound in (NEAR, HALFWAY)
+        _select_start_side(middles, clusters, start, positive, bound) for bound in (NEAR, HALFWAY)
     )
     chosen = _choose_judged(cells, axis.position, positive, select_positive_controls(adata))
     gap = _judge_gap(cells, samples, near, end, chosen)
@@ -226,7 +227,7 @@ def _judge_gap(
 
 
 def _select_start_side(
-    position: np.ndarray,
+    middles: np.ndarray,
     clusters: np.ndarray,
     start: np.ndarray,
     positive: np.ndarray,
@@ -239,7 +240,7 @@ def _select_start_side(
     """
     sizes = np.bincount(clusters)
     share = np.bincount(clusters, weights=positive, minlength=len(sizes)) / np.maximum(sizes, 1)
-    near = (compute_middles(position, clusters) < bound) & (share <= positive.mean())
+    near = (middles < bound) & (share <= positive.mean())
     return np.asarray((near[clusters] & ~positive) | start)
 
 

@@ -105,7 +105,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Scan:
-    """What the emptiest window of a way says.
+    """What the emptiest window of a way says; the default values are those of a way not scanned.
 
     Parameters
     ----------
@@ -126,12 +126,12 @@ class Scan:
         twenty times as many would not, or if no more are needed.
     """
 
-    evidence: float
-    density: float
-    density_low: float
-    density_high: float
-    p_continuum: float
-    p_separate: float
+    evidence: float = np.nan
+    density: float = np.nan
+    density_low: float = np.nan
+    density_high: float = np.nan
+    p_continuum: float = 1.0
+    p_separate: float = 1.0
     n_decide: float = np.nan
 
 

@@ -153,6 +153,6 @@ def test_no_rate_no_pairs():
 )
 def test_what_the_two_probabilities_say(p_continuum, p_separate, evidence, verdict):
     probabilities = {"p_continuum": p_continuum, "p_separate": p_separate}
-    gap = Gap(0.1, 0.9, 100, evidence=evidence, **probabilities)
+    gap = Gap(low=0.1, high=0.9, n_end=100, evidence=evidence, **probabilities)
     assert gap.verdict == verdict
     assert replace(gap, third=True).verdict == UNDECIDED
