@@ -93,10 +93,16 @@ def _describe_verdict(facts: dict[str, Any]) -> str:
     return sentence + "".join(parts)
 
 
+def _read_measured_gap(facts: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of the gap; empty if its density could not be measured."""
+    gap: dict[str, float] = facts.get("gap", {})
+    return gap if gap and gap["density"] == gap["density"] else {}
+
+
 def _format_p_values(facts: dict[str, Any], name: str) -> str:
     """Format the p-values of the verdict, in brackets; empty if no gap was tested."""
-    gap = facts.get("gap", {})
-    if not gap or gap["density"] != gap["density"]:
+    gap = _read_measured_gap(facts)
+    if not gap:
         return ""
     tests = {CONTINUUM: ("p_continuum",), SEPARATE: ("p_separate",)}
     texts = [
@@ -108,8 +114,8 @@ def _format_p_values(facts: dict[str, Any], name: str) -> str:
 
 def _describe_gap(facts: dict[str, Any]) -> str:
     """Describe the density of intermediates and what would decide; empty if no gap was tested."""
-    gap = facts.get("gap", {})
-    if not gap or gap["density"] != gap["density"]:
+    gap = _read_measured_gap(facts)
+    if not gap:
         return ""
     low, high = gap["density_low"], gap["density_high"]
     bounds = f"{low:.2g}-{high:.2g}" if low > 0 else f"at most {high:.2g}"
@@ -302,7 +308,6 @@ def _build_verdict(facts: dict[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    gap = facts.get("gap") or {"density": float("nan")}
-    known = gap["density"] == gap["density"]
-    numbers = {name: gap[name] if known else float("nan") for name in _NUMBERS}
+    gap = _read_measured_gap(facts)
+    numbers = {name: gap.get(name, float("nan")) for name in _NUMBERS}
     return pd.DataFrame([{"verdict": str(facts.get("verdict", UNDECIDED)), **numbers}])
