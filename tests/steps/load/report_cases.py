@@ -913,44 +913,33 @@ def command_in_the_first_line(folder: Path) -> Right:
     return Right(path, {"read": counts})
 
 
+def join_features(counts: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Counts, with other features of the same cells behind the genes."""
+    others = truth(4).iloc[:, : len(names)].to_numpy()
+    return pd.concat([counts, pd.DataFrame(others, counts.index, names)], axis=1)
+
+
 @report("satijalab/seurat#1872", READABLE, "genes and hashtags in one h5 file")
 def hashtags(folder: Path) -> Right:
     counts = truth()
-    tags = (
-        truth(4)
-        .iloc[:, :4]
-        .set_axis(["N5", "N6", "N7", "N8"], axis=1)
-        .set_axis(counts.index, axis=0)
-    )
     kinds = ["Gene Expression"] * 300 + ["Antibody Capture"] * 4
-    return Right(
-        tenx(folder / "s.h5", pd.concat([counts, tags], axis=1), kinds),
-        {"s": counts},
-        said="Antibody",
-    )
+    every = join_features(counts, ["N5", "N6", "N7", "N8"])
+    return Right(tenx(folder / "s.h5", every, kinds), {"s": counts}, said="Antibody")
 
 
 @report("plasslab/SCALPEL#30", READABLE, "multiome: genes and peaks in one matrix")
 def genes_and_peaks(folder: Path) -> Right:
     counts = truth()
-    names = [f"chr1:{n * 900}-{n * 900 + 500}" for n in range(250)]
-    peaks = truth(4).iloc[:, :250].set_axis(names, axis=1).set_axis(counts.index, axis=0)
     kinds = ["Gene Expression"] * 300 + ["Peaks"] * 250
-    return Right(
-        tenx(folder / "s.h5", pd.concat([counts, peaks], axis=1), kinds),
-        {"s": counts},
-        said="Peaks",
-    )
+    every = join_features(counts, [f"chr1:{n * 900}-{n * 900 + 500}" for n in range(250)])
+    return Right(tenx(folder / "s.h5", every, kinds), {"s": counts}, said="Peaks")
 
 
 @report("wguo-research/scCancer#7", READABLE, "antibodies with the names of genes in a 10x folder")
 def antibodies(folder: Path) -> Right:
-    counts = truth()
-    tags = (
-        truth(4).iloc[:, :3].set_axis(["PDX1", "CD3", "CD8"], axis=1).set_axis(counts.index, axis=0)
-    )
-    genes = features(counts) + "".join(f"{name}\t{name}\tAntibody Capture\n" for name in tags)
-    path = triple(folder / "cite", pd.concat([counts, tags], axis=1), genes=genes)
+    counts, names = truth(), ["PDX1", "CD3", "CD8"]
+    genes = features(counts) + "".join(f"{name}\t{name}\tAntibody Capture\n" for name in names)
+    path = triple(folder / "cite", join_features(counts, names), genes=genes)
     return Right(path, {"cite": counts}, said="Antibody")
 
 

@@ -278,7 +278,8 @@ def report(source: str, kind: str, says: str) -> Callable[[Callable[[Path], Righ
 
     def add(make: Callable[[Path], Right]) -> Callable[[Path], Right]:
         one = Report(source, kind, says, make)
-        REPORTS[str(one)] = one
+        line = REPORTS.setdefault(str(one), one).make.__code__.co_firstlineno
+        assert line == make.__code__.co_firstlineno, f"{one}: two cases have this name"
         return make
 
     return add
