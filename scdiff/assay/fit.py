@@ -8,26 +8,37 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
+from scdiff.assay.arithmetic import TINY
 from scdiff.assay.densities import Parameters
 from scdiff.assay.doublets import chance_positives
 from scdiff.assay.mixture import Likelihood, Model
 from scdiff.assay.priors import (
+    AFTER_GOOD_STEP,
+    AFTER_POOR_STEP,
+    AFTER_REFUSAL,
+    AFTER_REFUSALS,
     CONTESTED_ABOVE,
+    DAMPING,
     DROP_PRECISION,
+    ENOUGH_SMALL_STEPS,
     FEWEST_CONTESTED,
     FINE_GAIN,
     FIT_ROWS,
     GAIN_OF_EVIDENCE,
+    GOOD_RATIO,
     KNOWN_LEVEL_SD,
     LARGEST_LOGIT,
     LARGEST_REACH,
     LARGEST_STEP,
+    LEAST_DAMPING,
     LEVELS_LEARNED,
+    MOST_DAMPING,
     MOST_PROFILE_POINTS,
     MOST_REACH,
     MOST_STEPS,
     NEAR_REACH,
     NEARLY_ALL,
+    POOR_RATIO,
     RETRY_PREVALENCE,
     RIVAL_IN_INTERVAL,
     ROUGH_GAIN,
@@ -312,23 +323,27 @@ def _descend(
 ) -> tuple[Floats, Likelihood]:
     """Run a Levenberg-Marquardt descent inside the bounds.
 
-    The curvature comes from the outer product of the scores. The descent ends after two successive
+    The curvature comes from the outer product of the scores. The damping follows the ratio of the
+    gain of a step to the gain that the curvature predicts. The descent ends after three successive
     steps that gain less than ``enough``. Far above ``best``, the value with positive cells, the
     steps must gain more.
     """
     low, high = model.bounds
     theta = np.clip(theta, low, high)
-    here, damping, small = model.evaluate(theta, table, prevalence), 1e-2, 0
+    here, damping, small, refused = model.evaluate(theta, table, prevalence), DAMPING, 0, 0
     for _ in range(MOST_STEPS):
         new = np.clip(theta + _damped_step(theta, here, damping, low, high), low, high)
         there = model.evaluate(new, table, prevalence)
-        if there.value < here.value:
+        gain, predicted = here.value - there.value, _predict_gain(here, new - theta)
+        if gain > 0:
             needed = max(enough, GAIN_OF_EVIDENCE * (there.value - best))
-            small = small + 1 if here.value - there.value < needed else 0
-            theta, here, damping = new, there, max(damping / 5, 1e-6)
+            small, refused = (small + 1 if gain < needed else 0), 0
+            theta, here = new, there
+            damping = _follow_ratio(damping, gain / max(predicted, TINY))
         else:
-            damping *= 6
-        if small == 2 or damping > 1e8:
+            refused += 1
+            damping *= AFTER_REFUSAL if refused == 1 else AFTER_REFUSALS
+        if small == ENOUGH_SMALL_STEPS or damping > MOST_DAMPING:
             break
     return theta, here
 
@@ -336,14 +351,29 @@ def _descend(
 def _damped_step(
     theta: Floats, here: Likelihood, damping: float, low: Floats, high: Floats
 ) -> Floats:
-    """Solve for the step of the parameters that are not at a bound."""
+    """Solve for the step of the parameters that are not at a bound.
+
+    All parameters are logarithms or logits, so 1 is a usual distance for each: adding it to the
+    diagonal keeps parameters that the counts hardly determine from taking long steps.
+    """
     free = ~(((theta <= low) & (here.gradient > 0)) | ((theta >= high) & (here.gradient < 0)))
     curvature = here.curvature[np.ix_(free, free)]
+    damped = curvature + damping * np.diag(np.diag(curvature) + 1.0)
     step = np.zeros(len(theta))
-    step[free] = -np.linalg.solve(
-        curvature + damping * np.diag(np.diag(curvature)), here.gradient[free]
-    )
+    step[free] = -np.linalg.solve(damped, here.gradient[free])
     return np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+
+
+def _predict_gain(here: Likelihood, step: Floats) -> float:
+    """Compute the gain of a step if the curvature were exact."""
+    return float(-here.gradient @ step - step @ here.curvature @ step / 2)
+
+
+def _follow_ratio(damping: float, ratio: float) -> float:
+    """Return the next damping after a step with this ratio of real to predicted gain."""
+    if ratio > GOOD_RATIO:
+        return max(damping / AFTER_GOOD_STEP, LEAST_DAMPING)
+    return damping * AFTER_POOR_STEP if ratio < POOR_RATIO else damping
 
 
 def profile_interval(fit: Fit, *, confidence: float = 0.95) -> tuple[float, float]:

@@ -86,10 +86,10 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
     derivatives
         A :class:`Derivatives` to fill.
     """
-    on, off = derivatives[0], derivatives[3]
+    on, off, log_activity = derivatives[0], derivatives[3], np.log(activity)
     for p in range(len(means[0])):
         place = means[4][p]
-        on_best = _fill_on(p, means, activity, low_level, derivatives)
+        on_best = _fill_on(p, means, activity, log_activity, low_level, derivatives)
         best = max(on_best, _fill_off(p, means, contamination[place], by_tilt[place], derivatives))
         scale[p] = best
         for a in range(len(activity)):
@@ -99,31 +99,26 @@ def fill_densities(means, activity, contamination, by_tilt, low_level, scale, de
 
 
 @compile_loop()
-def _fill_on(p, means, activity, low_level, derivatives):  # type: ignore[no-untyped-def]
+def _fill_on(p, means, activity, log_activity, low_level, derivatives):  # type: ignore[no-untyped-def]
     """Fill the log density of an expressed count for each activity; return the highest."""
     counts, expressed, _, _, _, norm, digamma, sizes, log_sizes = means
     on, on_level, on_size = derivatives[0], derivatives[1], derivatives[2]
     count, most_size, few_size, best = counts[p], sizes[p, 0], sizes[p, 1], -np.inf
-    log_low = np.log(low_level)
+    log_low, log_expressed = np.log(low_level), np.log(expressed[p])
     for a in range(len(activity)):
         mean = expressed[p] * activity[a]
-        low, log_mean = low_level * mean, np.log(mean)
-        most_sum = np.log(most_size + mean)
-        most = norm[p, 0] + count * log_mean - (count + most_size) * most_sum
-        few = (
-            norm[p, 1] + count * (log_mean + log_low) - (count + few_size) * np.log(few_size + low)
-        )
-        on[p, a] = max(most, few) + np.log1p(np.exp(-abs(most - few)))
-        tail = np.exp(few - on[p, a])
-        by_mean = (1 - tail) * (count - (count + most_size) / (most_size + mean) * mean)
-        on_level[p, a] = by_mean + tail * (count - (count + few_size) / (few_size + low) * low)
-        by_size = (
-            digamma[p, 0]
-            + log_sizes[p, 0]
-            - most_sum
-            + 1
-            - (count + most_size) / (most_size + mean)
-        )
+        low, log_mean = low_level * mean, log_expressed + log_activity[a]
+        most_sum, few_sum = most_size + mean, few_size + low
+        log_sum = np.log(most_sum)
+        most = norm[p, 0] + count * log_mean - (count + most_size) * log_sum
+        few = norm[p, 1] + count * (log_mean + log_low) - (count + few_size) * np.log(few_sum)
+        smaller = np.exp(-abs(most - few))  # relative to the larger of the two
+        on[p, a] = max(most, few) + np.log1p(smaller)
+        tail = (smaller if few < most else 1.0) / (1.0 + smaller)
+        pull = (count + most_size) / most_sum
+        by_mean = (1 - tail) * (count - pull * mean)
+        on_level[p, a] = by_mean + tail * (count - (count + few_size) / few_sum * low)
+        by_size = digamma[p, 0] + log_sizes[p, 0] - log_sum + 1 - pull
         on_size[p, a] = (1 - tail) * most_size * by_size
         best = max(best, on[p, a])
     return best

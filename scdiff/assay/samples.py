@@ -5,7 +5,7 @@ Each sample has its own contamination.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +52,7 @@ def call_samples(
     rate: float = 0.05,
     doublet_rates: Mapping[str, float] | None = None,
     soups: Mapping[str, Soup] | None = None,
+    each: Callable[[Callable[[str], Fit], Sequence[str]], Iterable[Fit]] = map,
 ) -> SampleCalls:
     """Fit and call several samples.
 
@@ -78,6 +79,9 @@ def call_samples(
     soups
         Ambient RNA counted in empty droplets, by sample and for ``all``; if it is missing, the
         background is learned from the cells.
+    each
+        Applies a function to each sample and returns the results in order; ``map``, or a function
+        that uses several processes.
     """
     doublets, empty = doublet_rates or {}, soups or {}
     matrix, total = np.asarray(counts, dtype=float), np.asarray(depth, dtype=float)
@@ -89,17 +93,21 @@ def call_samples(
     pooled = fit_mixture(
         tabulate(matrix[kept], total[kept]), shared, doublet_rate=doublets.get(POOLED, 0.0)
     )
-    fits = {POOLED: pooled}
+    cells = {str(name): names == name for name in np.unique(names)}
+    own = [name for name in cells if not np.array_equal(cells[name], kept)]
+
+    def fit_sample(name: str) -> Fit:
+        of_sample, its_model = cells[name], replace(model, soup=empty.get(name))
+        rate_of_doublets = doublets.get(name) or 0.0
+        return _fit_sample(matrix[of_sample], total[of_sample], pooled, its_model, rate_of_doublets)
+
+    fits = dict.fromkeys([POOLED, *cells], pooled)
+    fits |= dict(zip(own, each(fit_sample, own), strict=True))
     parts = []
-    for name in np.unique(names):
-        cells = names == name
-        fit = pooled
-        if not np.array_equal(cells, kept):
-            own, doublet_rate = replace(model, soup=empty.get(str(name))), doublets.get(str(name))
-            fit = _fit_sample(matrix[cells], total[cells], pooled, own, doublet_rate or 0.0)
-        fits[str(name)] = fit
+    for name, of_sample in cells.items():
+        fit = fits[name]
         calls = call_table(fit.model, fit.theta, fit.table, rate=rate)
-        parts.append((np.flatnonzero(cells), calls))
+        parts.append((np.flatnonzero(of_sample), calls))
     return SampleCalls(fits, _order_calls(parts))
 
 

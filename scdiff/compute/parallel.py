@@ -90,6 +90,7 @@ def _apply_in_turn(function: Callable[[A], R], things: Sequence[A], what: str) -
 
     Small systems of equations are not faster with more threads.
     """
-    work = report_progress(function, len(things), what, lambda _thing: 1)
+    nested = bool(_work)  # only the outer work reports its progress
+    work = function if nested else report_progress(function, len(things), what, lambda _thing: 1)
     with limit_blas_threads():
         return [work(thing) for thing in things]

@@ -29,6 +29,7 @@ from scdiff.assay.limits import (
 from scdiff.assay.mixture import Model, Soup
 from scdiff.assay.table import tabulate
 from scdiff.programs import load_program
+from scdiff.vocabulary import NOT_DETECTED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "steps" / "load"))
 from recorded import as_loaded as as_loaded  # noqa: PLC0414  # shared with the tests
@@ -163,6 +164,7 @@ def assay(
     said = verdict(
         n_called, len(calls), blank=blank, evidence_of_positives=fit.evidence_of_positives, cv=cv
     )
+    low = 0.0 if said == NOT_DETECTED else low  # as in the table of fractions
     lod = detection_limit(sensitivity, len(calls), blank)
     lloq = quantification_limit(
         sensitivity, len(calls), lod, excess=variance_excess(n_called, len(calls), cv)

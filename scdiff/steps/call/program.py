@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scdiff import keys
+from scdiff.compute.parallel import each, many
 from scdiff.programs import Marker, Program
 from scdiff.steps.call.fits import build_record, tabulate_fits
 from scdiff.steps.call.markers import (
@@ -70,6 +72,7 @@ def call_markers(
         rate=batch.fdr,
         doublet_rates=batch.doublets,
         soups=read_ambient(batch, markers),
+        each=partial(each, worthwhile=many(batch.adata), what="samples"),
     )
     result.evidence[names] = called.calls.evidence
     result.on[names] = called.calls.marker_probability
