@@ -226,7 +226,7 @@ TRAJECTORY = Key(
     "uns",
     "trajectory",
     "dict",
-    "root, components, paga, ends, verdict, gap, committed fraction",
+    "root, components, paga, ends, fates by sample, verdict, gap, committed fraction",
     "trajectory",
 )
 

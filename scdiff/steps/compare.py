@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scdiff import keys
 from scdiff.errors import ConfigError, InputError, did_you_mean
 from scdiff.options import step
 from scdiff.record import read_record, write_record
-from scdiff.vocabulary import NOT_MEASURABLE
+from scdiff.vocabulary import NOT_MEASURABLE, SEPARATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,10 @@ def compare(
     evidence, so a group of one donor is refused. Samples of one donor and group are pooled; a
     sample without a donor counts as a donor of its own. Control samples and samples without a group
     are left out. The p-values are not adjusted for the number of rows. If Th1 or Th17 and Treg were
-    called, rows of their balance follow: the share of the former among both.
+    called, rows of their balance follow: the share of the former among both. After
+    :func:`scdiff.tl.trajectory`, rows of the programme ``fate`` follow: the mean probability that
+    the cells of a donor reach each end. They are left out if the positive cells are a separate
+    population, because no path leads to it.
 
     Parameters
     ----------
@@ -71,7 +74,8 @@ def compare(
 
     Reads
     -----
-    obs["sample"], obs["control"], obs["donor"] (if given), obs[by], uns["scdiff"]["fractions"]
+    obs["sample"], obs["control"], obs["donor"] (if given), obs[by], uns["scdiff"]["fractions"],
+    uns["scdiff"]["trajectory"] (if given)
 
     Writes
     ------
@@ -96,7 +100,11 @@ def compare(
     rows = [
         {"program": program, "state": state, "group_a": groups[0], "group_b": groups[1]}
         | _compare_state(table.set_index("sample"), units, pairs, margin)
-        for (program, state), table in [*by_state, *_compute_balances(fractions)]
+        for (program, state), table in [
+            *by_state,
+            *_compute_balances(fractions),
+            *_tabulate_fates(read_record(adata, "trajectory")),
+        ]
     ]
     write_record(adata, keys.COMPARISON, pd.DataFrame(rows, columns=list(COLUMNS)))
 
@@ -208,6 +216,30 @@ def _compute_balances(fractions: pd.DataFrame) -> Iterator[tuple[tuple[str, str]
         }
         state = f"{names[0]}_among_{names[0]}_and_{names[1]}"
         yield ("balance", state), pd.DataFrame(columns, index=one.index).reset_index()
+
+
+def _tabulate_fates(found: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Yield a table of each end in the columns that :func:`_compare_state` reads.
+
+    Neighbours have similar fates, so the cells of a sample count as so many independent ones at
+    most; the spread between donors decides.
+    """
+    import pandas as pd
+
+    from scdiff.assay.intervals import clopper_pearson
+
+    if "fates" not in found or found["verdict"] == SEPARATE:
+        return
+    fates = found["fates"]
+    n_cells = fates["n_cells"].astype(int)
+    for end in fates.columns.drop("n_cells"):
+        mean = fates[end].where(n_cells > 0)
+        reached = (mean.fillna(0.0) * n_cells).round().astype(int)
+        ends = [clopper_pearson(k, n) for k, n in zip(reached, np.maximum(n_cells, 1), strict=True)]
+        low, high = zip(*ends, strict=True)
+        columns = {"prevalence": mean, "prevalence_low": low, "prevalence_high": high}
+        table = pd.DataFrame(columns | {"n_cells": n_cells}, index=fates.index)
+        yield ("fate", str(end)), table.rename_axis("sample").reset_index()
 
 
 def _compare_state(

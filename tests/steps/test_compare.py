@@ -269,6 +269,53 @@ def test_the_balance_of_th1_and_treg_is_compared_by_donor():
     assert rows.loc["th1", "verdict"] != "different"
 
 
+SHARES = {"medium1": 0.02, "medium2": 0.03, "medium3": 0.02}
+SHARES |= {"treated1": 0.05, "treated2": 0.06, "treated3": 0.05}
+
+
+def with_fates(verdict: str, lost: str = "") -> AnnData:
+    """A study whose treated cells reach the progenitor-like end more often, and never differ else.
+
+    No cell of the sample ``lost`` has a path from the root.
+    """
+    adata = study(SHARES)
+    fates = pd.DataFrame(
+        {"progenitor-like": [*(3 * share for share in SHARES.values()), 0.1], "cluster 4": 0.2},
+        index=[*SHARES, "all"],
+    )
+    fates["start"] = 1 - fates.sum(axis=1)
+    fates["n_cells"] = [0 if name == lost else 2_000 for name in fates.index]
+    if lost:
+        fates.loc[lost, ["progenitor-like", "cluster 4", "start"]] = np.nan
+    adata.uns["scdiff"]["trajectory"] = {"fates": fates, "verdict": verdict}
+    return adata
+
+
+def test_fates_are_compared_between_conditions_by_donor():
+    adata = with_fates("continuum")
+    compare(adata)
+    rows = adata.uns["scdiff"]["comparison"].set_index("program").loc["fate"].set_index("state")
+    assert list(rows.index) == ["progenitor-like", "cluster 4", "start"]
+    assert rows["n_donors_a"].tolist() == [3, 3, 3]
+    assert rows.loc["progenitor-like", "effect"] == pytest.approx(9.0, abs=1.0)
+    assert rows.loc["progenitor-like", "verdict"] == "different"
+    assert rows.loc["cluster 4", "verdict"] != "different"
+    assert rows.loc["cluster 4", "effect"] == pytest.approx(0.0, abs=0.5)
+
+
+def test_fates_that_lead_nowhere_are_not_compared():
+    adata = with_fates("separate population")
+    compare(adata)
+    assert set(adata.uns["scdiff"]["comparison"]["program"]) == {MAIN[0]}
+
+
+def test_a_sample_without_a_path_makes_its_fates_not_measurable():
+    adata = with_fates("continuum", lost="treated2")
+    compare(adata)
+    rows = adata.uns["scdiff"]["comparison"].set_index("program").loc["fate"]
+    assert set(rows["verdict"]) == {"not measurable"}
+
+
 def test_a_balance_of_nothing_is_not_measurable():
     adata = co_culture(dict.fromkeys(["medium1", "medium2", "treated1", "treated2"], 0.0), th1=0.0)
     compare(adata)

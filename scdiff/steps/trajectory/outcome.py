@@ -126,14 +126,17 @@ def follow_genes(
     )
 
 
-def average_fates(adata: AnnData, fate: np.ndarray) -> list[float]:
-    """Return the mean probability of the positive end in each group of the table.
+def average_fates(adata: AnnData, fates: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean probability of each end, 0-1, and the number of cells, by group of the table.
 
     Cells without a path from the root are left out; NaN for a group without other cells.
     """
-    groups = select_table_groups(adata).values()
-    known = (fate[cells & np.isfinite(fate)] for cells in groups)
-    return [round(float(values.mean()), DIGITS) if len(values) else np.nan for values in known]
+    import pandas as pd
+
+    known = np.isfinite(fates.to_numpy()).all(axis=1)
+    groups = {name: cells & known for name, cells in select_table_groups(adata).items()}
+    means = pd.DataFrame({name: fates[cells].mean() for name, cells in groups.items()}).T
+    return means.round(DIGITS).assign(n_cells=[int(cells.sum()) for cells in groups.values()])
 
 
 def tabulate_ends(ends: dict[str, np.ndarray], fates: pd.DataFrame) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def _order_from_root(
     positive, groups = select_positive(adata), select_table_groups(adata)
     path = follow(adata, ends[START], ends[POSITIVE], positive, groups)
     probabilities = compute_fates(graph, pseudotime, rows, ends, method)
-    fate = probabilities[POSITIVE].to_numpy()
+    fate, mean_fates = probabilities[POSITIVE].to_numpy(), average_fates(adata, probabilities)
     for name, values in zip(("", "_low", "_high"), times, strict=True):
         adata.obs[f"dpt_pseudotime{name}"] = values
     adata.obs[keys.COMPONENT.name] = name_groups(component)
@@ -170,7 +170,8 @@ def _order_from_root(
         "verdict": path.verdict,
         "together": path.together,
         "gap": read_gap(path),
-        "committed": path.committed.assign(fate_weighted=average_fates(adata, fate)),
+        "committed": path.committed.assign(fate_weighted=mean_fates[POSITIVE].to_numpy()),
+        "fates": mean_fates,
         "path": path.histogram,
         "days": days,
         "trends": trends,

@@ -78,6 +78,7 @@ def test_writes_what_is_promised_and_nothing_else(ready):
         "days",
         "trends",
         "drivers",
+        "fates",
     }
     assert set(_record(adata)) == tables | {
         "root_cluster",
@@ -120,6 +121,7 @@ def test_order_of_cells_and_genes_does_not_matter(batch, mark, shuffled):
         "days",
         "trends",
         "drivers",
+        "fates",
     ):
         pd.testing.assert_frame_equal(_record(adata)[name], _record(other)[name], check_exact=True)
 
