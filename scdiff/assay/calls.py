@@ -14,7 +14,14 @@ from scdiff.assay.fit import Fit
 from scdiff.assay.mixture import Model
 from scdiff.assay.table import CellTable, Floats, MarkerTable, count_grid
 
-__all__ = ["Calls", "call_cells", "call_table", "false_discovery_cutoff", "marker_evidence"]
+__all__ = [
+    "Calls",
+    "call_cells",
+    "call_table",
+    "false_discovery_cutoff",
+    "marker_evidence",
+    "select_positive",
+]
 
 Bools = NDArray[np.bool_]
 
@@ -123,12 +130,7 @@ def call_table(model: Model, theta: Floats, table: CellTable, *, rate: float = 0
         [marker_evidence(parameters, index, m)[m.row] for index, m in enumerate(table.markers)]
     )
     probability = np.clip(pattern[:, model.positive].sum(axis=1), 0, 1)
-    supported = (evidence > 0).sum(axis=1) >= model.min_markers
-    cutoff = (
-        false_discovery_cutoff(probability[supported], table.weight[supported], rate=rate)
-        if supported.any()
-        else 1.1
-    )
+    positive = select_positive(model, evidence, probability, table.weight, rate)
     marker_probability = np.column_stack(
         [np.clip(pattern[:, on].sum(axis=1), 0, 1) for on in model.patterns.T]
     )
@@ -137,5 +139,28 @@ def call_table(model: Model, theta: Floats, table: CellTable, *, rate: float = 0
         evidence[cell],
         probability[cell],
         marker_probability[cell],
-        (supported & (probability >= cutoff))[cell],
+        positive[cell],
     )
+
+
+def select_positive(
+    model: Model, evidence: Floats, probability: Floats, weight: Floats, rate: float
+) -> Bools:
+    """Select rows that have evidence from enough markers and are probable enough.
+
+    Parameters
+    ----------
+    model
+        The mixture.
+    evidence
+        ln likelihood ratio of each marker, shape (n_rows, n_markers).
+    probability, weight
+        Probability of being positive, 0-1, and number of cells of each row, shape (n_rows,).
+    rate
+        Expected share of false calls among the calls, between 0 and 1.
+    """
+    supported: Bools = (evidence > 0).sum(axis=1) >= model.min_markers
+    if not supported.any():
+        return supported
+    cutoff = false_discovery_cutoff(probability[supported], weight[supported], rate=rate)
+    return np.asarray(supported & (probability >= cutoff))

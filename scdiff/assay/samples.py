@@ -14,6 +14,7 @@ import numpy as np
 from scdiff.assay.calls import Calls, call_table
 from scdiff.assay.fit import Fit, fit_at, fit_mixture
 from scdiff.assay.mixture import Model, Soup
+from scdiff.assay.nascent import add_nascent
 from scdiff.assay.table import Floats, tabulate
 from scdiff.vocabulary import POOLED
 
@@ -52,6 +53,7 @@ def call_samples(
     rate: float = 0.05,
     doublet_rates: Mapping[str, float] | None = None,
     soups: Mapping[str, Soup] | None = None,
+    nascent: tuple[Floats, Floats] | None = None,
     each: Callable[[Callable[[str], Fit], Sequence[str]], Iterable[Fit]] = map,
 ) -> SampleCalls:
     """Fit and call several samples.
@@ -79,6 +81,9 @@ def call_samples(
     soups
         Ambient RNA counted in empty droplets, by sample and for ``all``; if it is missing, the
         background is learned from the cells.
+    nascent
+        Unspliced and other reads of each marker, shape (n_cells, n_markers) each: evidence that a
+        cell transcribes the marker (:mod:`scdiff.assay.nascent`). None without such reads.
     each
         Applies a function to each sample and returns the results in order; ``map``, or a function
         that uses several processes.
@@ -107,6 +112,9 @@ def call_samples(
     for name, of_sample in cells.items():
         fit = fits[name]
         calls = call_table(fit.model, fit.theta, fit.table, rate=rate)
+        if nascent is not None:
+            unspliced, mature = (reads[of_sample] for reads in nascent)
+            calls = add_nascent(calls, fit, unspliced, mature, rate=rate)
         parts.append((np.flatnonzero(of_sample), calls))
     return SampleCalls(fits, _order_calls(parts))
 

@@ -68,7 +68,9 @@ def call(
 
     Reads
     -----
-    layers["counts"], obs["sample"], uns["scdiff"]["input"]
+    layers["counts"], obs["sample"], uns["scdiff"]["input"]; layers["unspliced"] and
+    layers["spliced"] (if given): unspliced reads of a marker are evidence that the cell transcribes
+    it, so they change calls, but not the prevalence
 
     Writes
     ------
