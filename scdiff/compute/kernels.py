@@ -22,11 +22,13 @@ __all__ = [
     "gene_sums",
     "group_sums",
     "log_values",
+    "moment_sums",
     "products",
     "projections",
     "ranks",
     "set_means",
     "some_columns",
+    "weight_sums",
 ]
 
 
@@ -80,6 +82,36 @@ def group_sums(indptr, indices, data, n_genes, group, n_groups):  # type: ignore
         if group[cell] >= 0:
             for place in range(indptr[cell], indptr[cell + 1]):
                 sums[group[cell], indices[place]] += np.int64(data[place])
+    return sums
+
+
+@compile_loop("(i8[::1], i4[::1], f4[::1], f8[:, ::1])")
+def weight_sums(indptr, indices, data, weights):  # type: ignore[no-untyped-def]
+    """Return the sums of every cell's counts times the weights of their genes.
+
+    ``weights`` has the shape (n_genes, n_weights), the result (n_cells, n_weights).
+    """
+    sums = np.zeros((len(indptr) - 1, weights.shape[1]))
+    for cell in range(len(sums)):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            for column in range(weights.shape[1]):
+                sums[cell, column] += data[place] * weights[indices[place], column]
+    return sums
+
+
+@compile_loop("(i8[::1], i4[::1], f4[::1], f8[::1], i8)")
+def moment_sums(indptr, indices, data, factor, n_genes):  # type: ignore[no-untyped-def]
+    """Return three sums of every gene: of value times ``factor``, of values, and of their squares.
+
+    ``factor`` has one number per cell; the result has the shape (3, n_genes).
+    """
+    sums = np.zeros((3, n_genes))
+    for cell in range(len(indptr) - 1):
+        for place in range(indptr[cell], indptr[cell + 1]):
+            gene, value = indices[place], np.float64(data[place])
+            sums[0, gene] += value * factor[cell]
+            sums[1, gene] += value
+            sums[2, gene] += value * value
     return sums
 
 

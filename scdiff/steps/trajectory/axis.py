@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.compute.blocks import read_rows, stack_blocks, sum_blocks
+from scdiff.compute.blocks import arrays, read_rows, stack_blocks, sum_blocks
+from scdiff.compute.kernels import group_sums, weight_sums
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -177,11 +178,13 @@ def _weigh_genes(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndar
     The weight is the difference of the gene's shares divided by its variance. Differences that may
     be chance are shrunk.
     """
-    parts = np.column_stack([start & half, start & ~half, end & half, end & ~half]).astype(
-        np.float64
+    populations = [np.where(cells_of, half.astype(np.int64), -1) for cells_of in (start, end)]
+    numbers = np.array([(group == part).sum() for group in populations for part in (1, 0)])
+    totals = np.array(
+        [cells.depth[group == part].sum() for group in populations for part in (1, 0)]
     )
-    totals, numbers = cells.depth @ parts, parts.sum(axis=0)
-    shares = (sum_blocks(cells.counts, _sum_genes, parts).T + 0.5) / (totals + 1)
+    sums = np.vstack([sum_blocks(cells.counts, _sum_groups, group)[::-1] for group in populations])
+    shares = (sums.T + 0.5) / (totals + 1)
     errors = shares / totals + DISPERSION * shares**2 / numbers
     low, high = shares[:, :2], shares[:, 2:]
     difference, middle, error = high - low, (low + high) / 2, errors[:, :2] + errors[:, 2:]
@@ -192,16 +195,12 @@ def _weigh_genes(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndar
 
 def _weigh_counts(block: csr_matrix, weights: np.ndarray) -> np.ndarray:
     """Return the weighted counts of the cells of one block, shape (n_cells, n_weights)."""
-    return np.asarray(block @ weights, dtype=float)
+    return np.asarray(weight_sums(*arrays(block), weights))
 
 
-def _sum_genes(block: csr_matrix, parts: np.ndarray) -> np.ndarray:
-    """Sum the counts of each gene in each part of the cells of one block.
-
-    Shape (n_parts, n_genes).
-    """
-    sums = [np.asarray(block[part > 0].sum(axis=0, dtype=np.float64)).ravel() for part in parts.T]
-    return np.array(sums).astype(np.int64)
+def _sum_groups(block: csr_matrix, group: np.ndarray) -> np.ndarray:
+    """Sum the counts of each gene in two groups of the cells of one block, shape (2, n_genes)."""
+    return np.asarray(group_sums(*arrays(block), block.shape[1], group, 2))
 
 
 def _compute_share_above(high: np.ndarray, low: np.ndarray) -> float:

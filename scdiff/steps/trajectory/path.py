@@ -13,7 +13,7 @@ from scdiff.compute.arrays import sort_names
 from scdiff.compute.blocks import get_counts, measure_cells
 from scdiff.record import read_main_program, read_record
 from scdiff.steps.shared.controls import select_positive_controls
-from scdiff.steps.shared.markers import marker_columns
+from scdiff.steps.shared.markers import marker_columns, select_table_groups
 from scdiff.steps.trajectory.axis import (
     FEWEST_CELLS_OF_END,
     Axis,
@@ -101,7 +101,6 @@ def follow(
     start: np.ndarray,
     end: np.ndarray,
     positive: np.ndarray,
-    groups: Mapping[str, np.ndarray],
 ) -> Path:
     """Place the cells between start and end, judge the gap, and count the committed cells.
 
@@ -112,9 +111,8 @@ def follow(
     start, end, positive
         Cells of the root's cluster that are not positive, cells of the positive end, and all called
         cells; shape (n_cells,) each.
-    groups
-        Cells of each row of the table of committed fractions.
     """
+    groups = select_table_groups(adata)
     cells, samples = _read_cells(adata), _Samples.of(adata)
     axis, end = _place(cells, start, end)
     if axis is None:
@@ -220,6 +218,9 @@ def _judge_gap(
     cells: Cells, samples: _Samples, start: np.ndarray, end: np.ndarray, weights: np.ndarray
 ) -> Gap | None:
     """Judge the gap on the cells with a weight."""
+    if (weights > 0).all():  # no copy of the counts
+        doublets = Doublets.draw(samples.number, samples.rate, cells.order, weights=weights)
+        return judge(cells, start, end, doublets, weights)
     rows = cells.order[weights[cells.order] > 0]
     part, weight = cells.only(rows), weights[rows]
     doublets = Doublets.draw(samples.number[rows], samples.rate, part.order, weights=weight)

@@ -14,7 +14,6 @@ from scdiff.compute.arrays import as_csr, name_groups, sort_names
 from scdiff.compute.blocks import is_lazy
 from scdiff.options import step
 from scdiff.record import as_text_array, write_record
-from scdiff.steps.shared.markers import select_table_groups
 from scdiff.steps.shared.own import join_neighbours, replace_by_own
 from scdiff.steps.shared.sketch import select_sketch
 from scdiff.steps.trajectory.fate import FATES
@@ -146,10 +145,9 @@ def _order_from_root(
     times = order_cells(graph, component, rows, start, n_comps, seed)
     pseudotime = times[0]
     ends = select_ends(adata, graph, pseudotime, paga, start)
-    positive, groups = select_positive(adata), select_table_groups(adata)
-    path = follow(adata, ends[START], ends[POSITIVE], positive, groups)
+    path = follow(adata, ends[START], ends[POSITIVE], select_positive(adata))
     probabilities = compute_fates(graph, pseudotime, rows, ends, method)
-    fate, mean_fates = probabilities[POSITIVE].to_numpy(), average_fates(adata, probabilities)
+    fate, fates = probabilities[POSITIVE].to_numpy(), average_fates(adata, probabilities)
     for name, values in zip(("", "_low", "_high"), times, strict=True):
         adata.obs[f"dpt_pseudotime{name}"] = values
     adata.obs[keys.COMPONENT.name] = name_groups(component)
@@ -170,8 +168,8 @@ def _order_from_root(
         "verdict": path.verdict,
         "together": path.together,
         "gap": read_gap(path),
-        "committed": path.committed.assign(fate_weighted=mean_fates[POSITIVE].to_numpy()),
-        "fates": mean_fates,
+        "committed": path.committed.assign(fate_weighted=fates[POSITIVE].to_numpy()),
+        "fates": fates,
         "path": path.histogram,
         "days": days,
         "trends": trends,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.compute.arrays import ROUNDING, split_rows
-from scdiff.compute.blocks import read_rows
+from scdiff.compute.blocks import arrays, read_rows
+from scdiff.compute.kernels import moment_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,10 +159,7 @@ def _correlate(values: Any, fate: np.ndarray, cells: np.ndarray) -> np.ndarray:
     sums = np.zeros((3, values.shape[1]))
     for chunk in split_rows(np.arange(len(cells))):
         part = read_rows(values, cells[chunk])
-        level = part.data.astype(np.float64)
-        products = level * np.repeat(rank[chunk], np.diff(part.indptr))
-        for place, weights in enumerate((products, level, level**2)):
-            sums[place] += np.bincount(part.indices, weights=weights, minlength=values.shape[1])
+        sums += moment_sums(*arrays(part), rank[chunk], values.shape[1])
     covariance, total, squares = sums
     spread = np.sqrt(np.maximum(squares * len(cells) - total**2, 0.0))
     varies = spread**2 > ROUNDING * squares * len(cells)
