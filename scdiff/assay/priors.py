@@ -186,9 +186,10 @@ negative cells must add to be kept. Chosen, not tuned."""
 CONTESTED_ABOVE, FEWEST_CONTESTED = 0.35, 3
 """Rate of the most abundant marker, in typical levels, above which it may be contamination, and
 number of such cells that starts the rival fit. Chosen, not tuned."""
-WORTH_A_REACH = 10.0
+WORTH_A_REACH = 20.0
 """Log-likelihood by which contamination that reaches farther must describe the cells better to be
-believed. Decided with the rival fit (``MOST_REACH``)."""
+believed. With 10, 20, 30 and 100, the mean error of single fits was 0.29, 0.23, 0.23 and 0.24
+points in the titration, and 1.51, 1.47, 1.77 and 2.87 in 168 batches of the contamination."""
 
 # --- fit: interval of the prevalence --------------------------------------------------------------
 

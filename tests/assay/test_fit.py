@@ -33,6 +33,7 @@ from scdiff.assay.priors import (
     RIVAL_IN_INTERVAL,
     STARTS,
     WORTH_A_CLASS,
+    WORTH_A_REACH,
 )
 from scdiff.assay.table import tabulate
 
@@ -227,23 +228,23 @@ def fit_with(fit, *, reach, value, prevalence):
 @pytest.mark.parametrize(
     ("gains", "chosen", "gap"),
     [
-        ((9.9, 9.8), NEAR_REACH, 9.8),
-        ((10.1, 0.0), 0.0, 10.1),
-        ((10.1, 20.0), 0.0, 9.9),
-        ((10.1, 20.2), MOST_REACH, 10.1),
-        ((-1.0, 10.1), MOST_REACH, 10.1),
+        ((0.9, 0.8), NEAR_REACH, 0.8),
+        ((1.1, 0.0), 0.0, 1.1),
+        ((1.1, 2.0), 0.0, 0.9),
+        ((1.1, 2.2), MOST_REACH, 1.1),
+        ((-1.0, 1.1), MOST_REACH, 1.1),
     ],
 )
 def test_a_farther_reach_must_be_worth_it(fitted, gains, chosen, gap):
-    """Gains of log-likelihood of the default reach and of the farthest one over the nearest."""
+    """Gains of the default reach and of the farthest one over the nearest, in ``WORTH_A_REACH``."""
     _, fit = fitted(0.05, 2)
     fits = [
-        fit_with(fit, reach=reach, value=100.0 - gain, prevalence=reach / 10)
+        fit_with(fit, reach=reach, value=100.0 - gain * WORTH_A_REACH, prevalence=reach / 10)
         for reach, gain in zip((NEAR_REACH, 0.0, MOST_REACH), (0.0, *gains), strict=True)
     ]
     found = _choose_reach(fits)
     assert found.model.reach == chosen
-    assert found.rival[0] == pytest.approx(gap)
+    assert found.rival[0] == pytest.approx(gap * WORTH_A_REACH)
 
 
 def test_the_interval_holds_a_rival_that_is_nearly_as_good(fitted):
