@@ -407,6 +407,22 @@ def test_the_way_shows_every_bin_and_its_edges(ax, way):
     assert right > 1.05
 
 
+@pytest.mark.parametrize(
+    ("verdict", "density", "title"),
+    [
+        ("continuum", (2.0, 1.5, 3.0), "Filled\n1.5-3 cells between"),
+        ("separate population", (0.0, 0.0, 0.2), "A gap\nat most 0.2 cells between"),
+        ("undecided", (0.1, 0.0, 2.0), "Cannot tell\nat most 2 cells between"),
+    ],
+)
+def test_the_title_of_the_way_says_what_is_between(ax, way, verdict, density, title):
+    names = ("density", "density_low", "density_high")
+    gap = {"low": 0.2, "high": 0.8} | dict(zip(names, density, strict=True))
+    path.path_histogram(way, gap, ax, verdict=verdict)
+    assert ax.get_title(loc="left").startswith(title)
+    assert {text.get_text() for text in ax.texts} == {"start", "between", "end"}
+
+
 @pytest.mark.parametrize("gap", [{}, {"low": 0.9, "high": 0.2}])
 def test_a_way_that_was_not_judged_has_no_edges(ax, way, gap):
     path.path_histogram(way, gap, ax)

@@ -16,12 +16,16 @@ from scdiff.report.plots.style import (
     colours,
     legend_below,
 )
+from scdiff.vocabulary import CONTINUUM, SEPARATE, UNDECIDED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["day_flow", "gene_courses", "path_histogram"]
+__all__ = ["day_flow", "gene_courses", "name_gap", "path_histogram"]
+
+BETWEEN = "#009e73"
+"""Colour of the cells between start and end."""
 
 
 def _set_counts_axis(ax: Axes, top: float) -> None:
@@ -37,8 +41,12 @@ def _set_counts_axis(ax: Axes, top: float) -> None:
     ax.grid(visible=True, axis="y", color=LINE)
 
 
-def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Axes:
+def path_histogram(
+    path: pd.DataFrame, gap: Mapping[str, float], ax: Axes, *, verdict: str = UNDECIDED
+) -> Axes:
     """Draw the number of cells and of expected doublets at each position from start to end.
+
+    The title says in words what is between start and end.
 
     Parameters
     ----------
@@ -47,9 +55,12 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
         ``start``, ``end`` and ``doublets`` (expected).
     gap
         ``low`` and ``high``, positions: the scatter of the start ends at ``low``, that of the end
-        begins at ``high``. Empty if the path was not judged.
+        begins at ``high``; ``density``, ``density_low`` and ``density_high`` of the intermediates.
+        Empty if the path was not judged.
     ax
         Where to draw.
+    verdict
+        ``continuum``, ``separate population`` or ``undecided``.
     """
     import numpy as np
 
@@ -69,24 +80,56 @@ def path_histogram(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> Ax
         label="doublets expected",
     )
     if gap and gap["high"] > gap["low"]:
-        for edge in (gap["low"], gap["high"]):
-            ax.axvline(edge, color=MUTED, linestyle="--", linewidth=1)
-        ax.text(
-            (gap["low"] + gap["high"]) / 2,
-            0.97,
-            "the way",
-            ha="center",
-            va="top",
-            transform=ax.get_xaxis_transform(),
-            color=INK,
-        )
-    _set_counts_axis(ax, 3 * max(float(path["cells"].max()), 1.0))
+        _mark_way(path, gap, ax)
+        ax.set_title(name_gap(verdict, gap), loc="left", fontsize="small", fontweight="normal")
+    _set_counts_axis(ax, 5 * max(float(path["cells"].max()), 1.0))
     filled = path.loc[path["cells"] > 0, "position"]
     ax.set_xlim(min(float(filled.min()), -0.1) - width, max(float(filled.max()), 1.1) + 2 * width)
     ax.set_xlabel("position: 0 start, 1 progenitor-like end")
     ax.set_ylabel("cells")
     legend_below(ax, columns=2)
     return ax
+
+
+def name_gap(verdict: str, gap: Mapping[str, float]) -> str:
+    r"""Say in two lines what is between start and end; empty if it could not be measured.
+
+    >>> ends = {"density": 0.0, "density_low": 0.0, "density_high": 0.21}
+    >>> name_gap("separate population", ends)
+    'A gap\nat most 0.21 cells between per cell at the end'
+    """
+    low, high = gap.get("density_low", float("nan")), gap.get("density_high", float("nan"))
+    if not high >= 0:  # NaN
+        return ""
+    found = {CONTINUUM: "Filled", SEPARATE: "A gap"}.get(verdict, "Cannot tell")
+    number = f"{low:.2g}-{high:.2g}" if low > 0 else f"at most {high:.2g}"
+    return f"{found}\n{number} cells between per cell at the end"
+
+
+def _mark_way(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> None:
+    """Shade the way between start and end, colour its cells, and name the three parts."""
+    import numpy as np
+
+    low, high = gap["low"], gap["high"]
+    width = float(np.diff(path["position"]).min())
+    middle = path["position"] + width / 2
+    between = middle.between(low, high)
+    others = (path["cells"] - path["end"])[between].clip(lower=0)
+    label = "cells between"
+    ax.bar(
+        middle[between],
+        others,
+        width=width,
+        color=BETWEEN,
+        label=label,
+        bottom=path["end"][between],
+    )
+    ax.axvspan(low, high, color=BETWEEN, alpha=0.1, linewidth=0)
+    for edge in (low, high):
+        ax.axvline(edge, color=MUTED, linestyle="--", linewidth=1)
+    for place, name in ((0.0, "start"), ((low + high) / 2, "between"), (max(1.0, high), "end")):
+        look: dict[str, Any] = {"ha": "center", "va": "top", "color": INK}
+        ax.text(place, 0.97, name, transform=ax.get_xaxis_transform(), **look)
 
 
 def gene_courses(trends: pd.DataFrame, ax: Axes) -> Axes:

@@ -162,7 +162,7 @@ def _draw_path(facts: dict[str, Any]) -> tuple[Picture, ...]:
         return ()
     drawing = picture(
         "trajectory_path",
-        lambda ax: path_histogram(table, facts.get("gap", {}), ax),
+        lambda ax: path_histogram(table, facts.get("gap", {}), ax, verdict=facts["verdict"]),
         caption=f"{count(table['cells'].sum())} cells between the cluster of the root (0) and the "
         "positive cells that are furthest from it (1), by all genes except the markers. "
         "Differentiation fills the path with cells; two mixed populations fill it with doublets "
