@@ -10,6 +10,7 @@ import numpy as np
 from scdiff import keys
 from scdiff.steps.load.identity import rename_columns
 from scdiff.steps.load.part import Part
+from scdiff.steps.load.personal import find_personal_columns, note_personal_columns
 from scdiff.steps.load.source import Source
 from scdiff.steps.load.table import some
 from scdiff.steps.shared.days import DAY, parse_days
@@ -90,10 +91,14 @@ def read_own_columns(part: Part) -> tuple[pd.DataFrame, list[str]]:
         if not is_kept(str(name)) and not (str(name) == "sample" and part.sources[0].label)
     ]
     kept = obs[[name for name in obs if is_kept(name)]].rename(columns=str)
+    personal = find_personal_columns([*kept, *sheet])
+    kept = kept.drop(columns=personal, errors="ignore")
     kept, notes = rename_columns(kept, part.samples, part.table.barcodes, sheet)
     if dropped:
         listed = some(dropped, 20)
         notes.insert(0, f"columns of obs that scdiff or the sheet writes were left out ({listed}).")
+    if personal:
+        notes.append(note_personal_columns(personal))
     return kept, [f"{part.sources[0].path.name}: {sentence}" for sentence in notes]
 
 
@@ -103,6 +108,8 @@ def _read_sheet_columns(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
     The day is a number, anything else is text; a blank is missing.
     """
     columns = dict.fromkeys(name for source in sources for name in source.fields)
+    for name in find_personal_columns(columns):
+        del columns[name]
     texts = {
         name: {source.sample: source.fields.get(name, "") for source in sources} for name in columns
     }
