@@ -367,6 +367,9 @@ def test_the_gap_is_described_in_words(finished):
     text = run_section(SECTIONS["trajectory"], finished).description
     assert "0 intermediates (at most 1.6; 90 % interval)" in text
     assert "A third population may lie between" in text
+    facts["verdict"] = "separate population"
+    sure = run_section(SECTIONS["trajectory"], finished).description
+    assert "A third population lies between" in sure
     assert "About 1,230 positive cells would decide." in text
 
 

@@ -124,9 +124,10 @@ def _describe_gap(facts: dict[str, Any]) -> str:
         "90 % interval) per positive cell and length of the path."
     )
     if gap["third"]:
+        is_sure = facts["verdict"] == SEPARATE
         text += (
-            " A third population may lie between: cells fill the path to the positive cells, but "
-            "there is a gap between all of them and the start."
+            f" A third population {'lies' if is_sure else 'may lie'} between: cells fill the path "
+            "to the positive cells, but there is a gap between all of them and the start."
         )
     if gap["n_decide"] == gap["n_decide"]:
         text += f" About {gap['n_decide']:,.0f} positive cells would decide."

@@ -38,6 +38,13 @@ LEAST_EVIDENCE = 1.5
 
 Chosen, not tuned.
 """
+CLEAR_EVIDENCE, CLEAR_P = 5.0, 0.01
+"""Log Bayes factor and p-value of a gap that decides although cells fill the way beyond it.
+
+Chosen on 83 cases of the benchmark: whole islets had 6.7 or more, rare cells of a continuum 4.2.
+"""
+FREE_OF_THIRD = 0.1
+"""P-value of an empty way, 0-1, that such a gap needs. Chosen on the same cases."""
 LEAST_APART = 0.9
 """Lowest separation of the ends (:attr:`Axis.apart`) at which a gap can be judged, 0-1.
 
@@ -65,7 +72,8 @@ class Gap(Scan):
         Number of cells at the end and beyond ``high``, without expected doublets and strays.
     third
         Whether a third population may lie between: cells fill the way to the end, and a gap
-        separates all of them from the start. An uneven continuum can look like this, too.
+        separates all of them from the start. An uneven continuum can look like this, too, so only
+        a clear gap decides.
     """
 
     low: float
@@ -77,13 +85,19 @@ class Gap(Scan):
     def verdict(self) -> str:
         """``continuum``, ``separate population`` or ``undecided``."""
         if self.third:
-            return UNDECIDED
+            return SEPARATE if self.is_clear else UNDECIDED
         is_empty = self.p_continuum >= FILLED and self.evidence > LEAST_EVIDENCE
         if self.p_separate < ALPHA and is_empty:
             return SEPARATE
         if self.p_continuum < FILLED and self.p_separate >= DOUBTFUL:
             return CONTINUUM
         return UNDECIDED
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the gap decides although cells fill the way beyond it."""
+        is_empty = self.p_continuum >= FREE_OF_THIRD and self.evidence > CLEAR_EVIDENCE
+        return is_empty and self.p_separate < CLEAR_P
 
 
 def judge(
@@ -92,8 +106,9 @@ def judge(
     """Judge the way to the end, and the way to all cells that may have left the start.
 
     The second way shows a gap that other cells of a foreign population hide: whole islets among
-    stromal cells fill the way to the beta cells. Of the two ways, the one with more evidence of a
-    gap counts, unless they contradict each other. None if the ends are too small or do not differ.
+    stromal cells fill the way to the beta cells. If it shows a gap, the one of the two ways with
+    more evidence of a gap counts. If they contradict each other, only a clear gap decides. None if
+    the ends are too small or do not differ.
 
     Parameters
     ----------
@@ -116,11 +131,12 @@ def judge(
     if wide is None:
         return direct
     all_left = find_gap(wide, ~left, left, doublets, weights)
-    if not all_left.evidence > max(np.nan_to_num(direct.evidence), 0.0):
+    if not all_left.evidence > max(np.nan_to_num(direct.evidence), LEAST_EVIDENCE):
         return direct
-    if all_left.verdict == SEPARATE and direct.verdict == CONTINUUM:
+    contradicts = all_left.verdict == SEPARATE and direct.verdict == CONTINUUM
+    if contradicts and not all_left.is_clear:
         return replace(direct, third=True)
-    return replace(all_left, low=direct.low, high=direct.high)
+    return replace(all_left, low=direct.low, high=direct.high, third=contradicts)
 
 
 def find_gap(

@@ -156,3 +156,18 @@ def test_what_the_two_probabilities_say(p_continuum, p_separate, evidence, verdi
     gap = Gap(low=0.1, high=0.9, n_end=100, evidence=evidence, **probabilities)
     assert gap.verdict == verdict
     assert replace(gap, third=True).verdict == UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("p_continuum", "p_separate", "evidence", "verdict"),
+    [
+        (0.5, 0.001, 8.0, SEPARATE),
+        (0.05, 0.001, 8.0, UNDECIDED),
+        (0.5, 0.03, 8.0, UNDECIDED),
+        (0.5, 0.001, 4.0, UNDECIDED),
+    ],
+)
+def test_only_a_clear_gap_decides_beside_a_filled_way(p_continuum, p_separate, evidence, verdict):
+    probabilities = {"p_continuum": p_continuum, "p_separate": p_separate}
+    gap = Gap(low=0.1, high=0.9, n_end=100, evidence=evidence, third=True, **probabilities)
+    assert gap.verdict == verdict
