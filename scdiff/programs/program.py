@@ -280,6 +280,7 @@ class Program(_Entry):
         return tuple(dict.fromkeys(gene for group in groups for gene in group.genes(species)))
 
 
+@cache
 def program_names() -> tuple[str, ...]:
     """Return the names of the shipped programmes and panels, sorted."""
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
@@ -300,13 +301,17 @@ def load_program(name: str) -> Program:
     >>> [marker.name for marker in load_program("pancreatic_progenitor").core]
     ['PDX1', 'NKX6-1', 'INS']
     """
-    if name.endswith(".toml"):
-        return _parse(Path(name))
+    return _parse(Path(name)) if name.endswith(".toml") else _load_shipped(name)
+
+
+@cache
+def _load_shipped(name: str) -> Program:
+    """Load a shipped programme, or a marker of a shipped panel; their files never change."""
     if name in program_names():
         return _parse(Path(__file__).parent / f"{name}.toml")
     for panel in program_names():
         if name.startswith(f"{panel}_") and (
-            found := [part for part in load_program(panel).parts if part.name == name]
+            found := [part for part in _load_shipped(panel).parts if part.name == name]
         ):
             return found[0]
     known = (*program_names(), *SCORECARDS, EVERYTHING)
