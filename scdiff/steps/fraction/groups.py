@@ -20,7 +20,7 @@ from scdiff.steps.fraction.doubts import (
 from scdiff.steps.fraction.estimate import Blank, Estimate, add_limits, estimate_from_fit
 from scdiff.steps.shared.controls import select_positive_controls
 from scdiff.steps.shared.markers import MarkerCounts, select_control_cells
-from scdiff.vocabulary import POOLED
+from scdiff.vocabulary import NOT_DETECTED, POOLED
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["estimate_groups"]
 
 Groups = Mapping[str, np.ndarray]
+
+POOLED_FACTOR = 2.0
+"""Highest ratio of the upper bound of samples without positive cells to that of all their cells in
+one fit. Above 1, because one fit cannot describe samples whose contamination differs. Chosen, not
+tuned."""
 
 
 def estimate_groups(
@@ -156,4 +161,19 @@ def _pool_estimates(
         rates=tuple(size @ np.array([part.rates for part in parts]) / size.sum()),
         reason=join_reasons(dict(zip(donors, parts, strict=True)), size, high - low),
     )
-    return add_limits(joint, n_called, int(size.sum()), blank)
+    limited = add_limits(joint, n_called, int(size.sum()), blank)
+    return _bound_by_pooled(limited, found[POOLED], n_called, int(size.sum()))
+
+
+def _bound_by_pooled(joint: Estimate, pooled: Estimate, n_called: int, n_cells: int) -> Estimate:
+    """Lower the upper bound of samples without positive cells to a multiple of the pooled one.
+
+    Each small sample allows weak expression that its few cells cannot exclude. All cells together
+    exclude more of it.
+    """
+    verdicts = {part.judge(n_called, n_cells) for part in (joint, pooled)}
+    if verdicts != {NOT_DETECTED}:
+        return joint
+    most = max(POOLED_FACTOR * pooled.high, joint.prevalence)
+    low, high = joint.cells or (joint.low, joint.high)
+    return replace(joint, high=min(joint.high, most), cells=(low, min(high, most)))
