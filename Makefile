@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-long coverage lint bench bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation wheel clean
+.PHONY: demo test test-slow test-long coverage lint bench bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation docs wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
@@ -38,6 +38,15 @@ validation: $(VENV)/.installed ## validate this version by the shipped protocol:
 	$(BIN)/scdiff validate standard --out docs/validation
 	rm -rf docs/validation/.scdiff
 
+PAGES = '*.md' docs 'notebooks/*.ipynb' 'pipelines/*.yaml' scdiff/batches/specifications scdiff/batches/protocols 'scdiff/batches/*.json'
+
+docs: $(VENV)/.installed-docs ## build the documentation site into build/site; a broken link is an error
+	rm -rf build/docs build/site
+	mkdir -p build/docs
+	git ls-files -z $(PAGES) | xargs -0 cp --parents -t build/docs
+	cp docs/site/index.md build/docs/index.md
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site build/docs build/site
+
 wheel: $(VENV)/.installed-dev ## build the source distribution and, from it, the wheel into dist/
 	$(BIN)/python -m build --outdir dist .
 
@@ -50,6 +59,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev,workflow,cluster,distributed]'
+	touch $@
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-dev
