@@ -339,8 +339,8 @@ PROGENITORS, FEWEST_OF_PROGENITORS = (
     60,
 )
 """Kinds whose ductal cells express markers of the programme, and how many others make another end."""
-SEED = 19
-"""The rules were chosen on cases of seed 5."""
+SEED = 23
+"""The rules were chosen on cases of seeds 5 and 19."""
 ENDS = (0, 8, 15, 30, 60, 10**9)
 """Bounds of the numbers of cells at the end in the table."""
 
