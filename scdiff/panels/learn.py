@@ -11,7 +11,7 @@ import numpy as np
 
 from scdiff.accessor import register
 from scdiff.errors import ConfigError
-from scdiff.panels.choose import BATCH_CELLS, Choice, choose_markers, rank_candidates
+from scdiff.panels.choose import BATCH_CELLS, Choice, Pool, choose_markers, rank_candidates
 from scdiff.panels.measure import measure_genes, soup_profile
 from scdiff.panels.reference import Cells, check_cells, halve, join, read_cells
 from scdiff.panels.units import Unit, find_required, list_units, sum_units
@@ -129,7 +129,9 @@ def panel(
     register()
     reference = read_cells(adata, label=label, donor=donor)
     others = [] if background is None else [read_cells(background, label=None, source="background")]
-    return learn([reference], others, label=label, target=target, markers=markers, require=require, seed=seed)
+    return learn(
+        [reference], others, label=label, target=target, markers=markers, require=require, seed=seed
+    )
 
 
 def learn(
@@ -179,19 +181,22 @@ def learn(
 
 
 def _choose(
-    cells: Cells, units: Sequence[Unit], target: str, markers: int, required: Sequence[str], seed: int
+    cells: Cells,
+    units: Sequence[Unit],
+    target: str,
+    markers: int,
+    required: Sequence[str],
+    seed: int,
 ) -> tuple[pd.DataFrame, Choice]:
     """Choose the markers; return the genes, chosen ones first, and the choice."""
     counts, depth = sum_units(cells.counts, list(cells.genes), units), np.maximum(cells.depth, 1.0)
     names = [unit.name for unit in units]
-    measured = measure_genes(
-        counts, depth, cells.labels, cells.donors, target=target, names=names
-    )
+    measured = measure_genes(counts, depth, cells.labels, cells.donors, target=target, names=names)
     ranked = rank_candidates(measured.assign(column=range(len(names))))
     soup = soup_profile(counts, depth, cells.labels == target)
     choice = choose_markers(
+        Pool(counts, depth, cells.labels, soup),
         ranked,
-        (counts, depth, cells.labels, soup),
         target=target,
         markers=markers,
         require=required,

@@ -13,7 +13,15 @@ from scdiff.assay.priors import HIGHEST_LEVEL, LEVEL_MIN, ON_SIZE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTAMINATION", "FROM_TARGET", "count_threshold", "measure_genes", "soup_profile"]
+__all__ = [
+    "CONTAMINATION",
+    "FROM_TARGET",
+    "PSEUDOCELLS",
+    "SHAPE",
+    "count_threshold",
+    "measure_genes",
+    "soup_profile",
+]
 
 CONTAMINATION = 0.05
 """Share of ambient RNA in the counts that a panel must withstand. Chosen, not tuned: a usual 10x
@@ -23,7 +31,10 @@ FROM_TARGET = 0.1
 SHAPE = 4.0
 """Shape of the gamma distribution of the contamination; as in the titration."""
 FEWEST_CELLS = 10
-"""Fewest cells of a label, or of a donor, that give it a number of its own. Chosen, not tuned."""
+"""Fewest cells of a donor that give it a number of its own. Chosen, not tuned."""
+PSEUDOCELLS = 20
+"""Cells with the mean leak that are added to each label, so that a label of few cells is not the
+worst one by chance. Chosen, not tuned."""
 
 
 def count_threshold(level: Any, depth: Any) -> Any:
@@ -96,14 +107,18 @@ def measure_genes(
     level = table["level_cp10k"].to_numpy() / 1e4
     shares = _count_expressing(counts, depth, labels, level)
     other = shares.drop(index=target)
-    big = other[pd.Series(labels).value_counts().loc[other.index] >= FEWEST_CELLS]
-    worst = big if len(big) else other
+    sizes = pd.Series(labels).value_counts().loc[other.index].to_numpy()[:, None]
+    worst = (sizes * other + PSEUDOCELLS * other.mean()) / (sizes + PSEUDOCELLS)
     table["donor_cv"] = _compare_donors(counts[inside], depth[inside], donors[inside])
     table["sensitivity"] = shares.loc[target].to_numpy()
     table["worst_leak"], table["mean_leak"] = worst.max().to_numpy(), other.mean().to_numpy()
     table["worst_label"] = worst.index.to_numpy()[worst.to_numpy().argmax(axis=0)]
     typical = float(np.median(depth))
-    expected = typical * CONTAMINATION * soup_profile(counts, depth, inside)
+    soup = soup_profile(counts, depth, inside)
+    table["background_cp10k"] = 1e4 * (
+        CONTAMINATION * soup + _mean_rate(counts, depth, labels, target)
+    )
+    expected = typical * CONTAMINATION * soup
     limit = np.ceil(count_threshold(level, typical))
     table["ambient"] = nbinom.sf(limit - 1, SHAPE, SHAPE / (SHAPE + expected))
     table.index = pd.Index(names, name="gene")
@@ -152,6 +167,18 @@ def _count_expressing(
     cells = np.bincount(place, minlength=len(names) * counts.shape[1])
     shares = cells.reshape(len(names), -1) / np.bincount(group)[:, None]
     return pd.DataFrame(shares, index=names)
+
+
+def _mean_rate(
+    counts: sparse.csr_matrix, depth: np.ndarray, labels: np.ndarray, target: str
+) -> np.ndarray:
+    """Compute the mean over the other labels of the share of each gene, shape (n_units,)."""
+    rates = [
+        np.asarray(counts[labels == name].sum(axis=0)).ravel() / depth[labels == name].sum()
+        for name in np.unique(labels)
+        if name != target
+    ]
+    return np.mean(rates, axis=0)
 
 
 def _compare_donors(

@@ -79,7 +79,12 @@ class Cells:
 
 
 def read_cells(
-    adata: AnnData, *, label: str | None, donor: str | None = None, source: str = "adata", origin: str = ""
+    adata: AnnData,
+    *,
+    label: str | None,
+    donor: str | None = None,
+    source: str = "adata",
+    origin: str = "",
 ) -> Cells:
     """Return the cells of a loaded or prepared object.
 

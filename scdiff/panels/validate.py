@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FRACTIONS", "call_labels", "titrate_held_out"]
 
-FRACTIONS = (0.0, 0.0, 0.0, 0.0, 0.003, 0.01, 0.03, 0.1, 0.3)
+FRACTIONS = (0.0, 0.0, 0.0, 0.003, 0.01, 0.03, 0.1, 0.3)
 """True fractions of the titration; several blanks."""
 
 
@@ -111,7 +111,9 @@ def _as_object(cells: Cells) -> AnnData:
     names = pd.Index([f"cell{number}" for number in range(len(cells.names))], dtype=object)
     genes = pd.Index(cells.genes, dtype=object)
     return AnnData(
-        cells.counts.astype(np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=genes)
+        cells.counts.astype(np.float32),
+        obs=pd.DataFrame(index=names),
+        var=pd.DataFrame(index=genes),
     )
 
 
