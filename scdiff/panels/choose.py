@@ -43,7 +43,8 @@ FEWEST_NEEDED = 2
 one of INS, PRLR and BACE2, ambient insulin was read as 20 to 41 % beta cells in blanks of mouse
 islets."""
 TRIED, TRIED_FRACTIONS = 5, (0.0, 0.1)
-"""Sets of each number of markers that are put through the assay, and true fractions of the mixtures. Limited for speed."""
+"""Sets of each number of markers that are put through the assay, and true fractions of the
+mixtures. Limited for speed."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Panel:
     Parameters
     ----------
     program
-        The programme; :func:`scdiff.panels.output.write_panel` writes it as TOML.
+        The programme; :func:`scdiff.panels.write_panel` writes it as TOML.
     markers
         Chosen genes and the next best ones (:func:`scdiff.panels.measure.measure_genes`).
     confusion
@@ -104,7 +104,7 @@ def panel(
 
     Writes
     ------
-    Nothing. ``scdiff.tl.call`` needs a file: write one with ``scdiff.panels.output.write_panel``.
+    Nothing. ``scdiff.tl.call`` needs a file: write one with ``scdiff.panels.write_panel``.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def learn(
         raise ConfigError(f"markers is {markers}; allowed: 1 to {MOST_MARKERS}.")
     cells, warnings = join(references, backgrounds)
     warnings += check_cells(cells, label, target)
-    required = find_required(require, cells.genes, cells.species, cells.source)
+    required = find_required(require, list(cells.genes), cells.species, cells.source)
     if len(required) > markers:
         raise ConfigError(
             f"{len(required)} markers are required ({', '.join(required)}), but markers is "
@@ -216,6 +216,7 @@ def _build_program(
     name = name if re.match(r"[a-z]", name) and name not in taken else f"learned_{name}"
     source = f"learned from {cells.origin}, label {where}"
     genes = {unit.name: unit.genes for unit in units}
+    levels = table.loc[list(choice.names), "level_cp10k"].to_list()
     needed = f"at least {choice.min_markers} of {len(choice.names)} markers"
     return Program(
         name=name,
@@ -225,16 +226,19 @@ def _build_program(
         min_markers=choice.min_markers,
         source=source,
         markers=tuple(
-            Marker(
-                name=marker,
-                human=(marker,),
-                **({} if cells.species == "human" else {cells.species: genes[marker]}),
-                level_cp10k=float(f"{table.loc[marker, 'level_cp10k']:.3g}"),
-                source=source,
-            )
-            for marker in choice.names
+            _build_marker(marker, genes[marker], cells, level, source)
+            for marker, level in zip(choice.names, levels, strict=True)
         ),
     )
+
+
+def _build_marker(
+    name: str, genes: tuple[str, ...], cells: Cells, level: float, source: str
+) -> Marker:
+    """Return a marker, with the genes of the species of the reference."""
+    own: dict[str, Any] = {} if cells.species == "human" else {cells.species: genes}
+    rounded = float(f"{level:.3g}")
+    return Marker(name=name, human=(name,), level_cp10k=rounded, source=source, **own)
 
 
 def _state_result(
@@ -244,16 +248,17 @@ def _state_result(
     names = ", ".join(marker.name for marker in program.markers)
     others, blanks = confusion[~confusion["is_target"]], titration[titration["true"] == 0]
     leak = (
-        f"worst leak {others['called'].iloc[0]:.1%} of {others['label'].iloc[0]!r}"
+        f"and {others['n_called'].sum() / others['n_cells'].sum():.1%} of the other cells (worst "
+        f"leak {others['called'].iloc[0]:.1%} of {others['label'].iloc[0]!r})"
         if len(others)
-        else "no other cells held out"
+        else "with no other cells to compare"
     )
     mixed = titration[(titration["true"] > 0) & (titration["verdict"] != INCONCLUSIVE)]
     error = (mixed["prevalence"] - mixed["true"]).abs().mean() * 100
     doubted = int((titration["verdict"] == INCONCLUSIVE).sum())
     return (
         f"Markers of {program.title}: {names} (at least {program.min_markers}); held out, "
-        f"{confusion['called'].iloc[0]:.1%} of the target cells are called, {leak}; in mixtures of "
+        f"{confusion['called'].iloc[0]:.1%} of the target cells are called {leak}; in mixtures of "
         f"{BATCH_CELLS:,} cells at {np.median(held_out.depth):,.0f} counts the LOD is "
         f"{blanks['lod'].median():.2%}, {int(blanks['false_find'].sum())} of {len(blanks)} blanks "
         f"were detected, {int(mixed['inside'].sum())} of {len(mixed)} intervals hold the truth "

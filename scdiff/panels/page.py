@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["render_panel"]
 
 _FOLDER = Path(__file__).parent
+_FIELDS = ("Date", "Creator", "Format", "Type")
+"""Fields that matplotlib would write about the figure."""
 MOST_LABELS = 30
 """Labels that the page shows; the table in the folder has all."""
 
@@ -99,7 +101,7 @@ def _draw_recovery(titration: pd.DataFrame) -> Any:
         figure = Figure(figsize=(4.2, 2.9), layout="constrained")
         recovery(titration, figure.add_subplot())
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(_FIELDS))
     drawn = text.getvalue()
     # drawn by matplotlib from numbers only
     return Markup(drawn[drawn.index("<svg") :])  # noqa: S704

@@ -174,7 +174,7 @@ def join(references: Sequence[Cells], backgrounds: Sequence[Cells]) -> tuple[Cel
         )
     parts, sources = [*references, *backgrounds], "; ".join(one.source for one in references)
     stacked = sparse.vstack([_align(one, genes) for one in parts], format="csr")
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in parts])
         for name in ("names", "labels", "donors")
     }
@@ -214,9 +214,8 @@ def check_cells(cells: Cells, label: str, target: str) -> list[str]:
     """
     labels = np.unique(cells.labels[~cells.is_background])
     if target not in labels:
-        raise ConfigError(
-            f"{cells.source}: no cell has {label} {target!r}. {did_you_mean(target, labels)}"
-        )
+        advice = did_you_mean(target, labels.tolist())
+        raise ConfigError(f"{cells.source}: no cell has {label} {target!r}. {advice}")
     n_target = int((cells.labels == target).sum())
     if n_target < FEWEST_TARGETS:
         raise InputError(
@@ -232,8 +231,11 @@ def check_cells(cells: Cells, label: str, target: str) -> list[str]:
     if not (numbers or _CLUSTERINGS.search(label)):
         return []
     return [
-        f"Column {label} looks like clusters that were computed from the same counts: the choice "
-        "is then circular, and the validation is too favourable. Use labels from another source."
+        (
+            f"Column {label} looks like clusters that were computed from the same counts: the "
+            "choice is then circular, and the validation is too favourable. Use labels from "
+            "another source."
+        )
     ]
 
 
@@ -270,8 +272,10 @@ def halve(cells: Cells, target: str, seed: int) -> tuple[np.ndarray, list[str]]:
     if not (cells.donors != "").any():
         return chosen, []
     return chosen, [
-        "Fewer than two donors have ten target cells: cells are held out, not whole donors, so the "
-        "validation does not show how much donors differ."
+        (
+            "Fewer than two donors have ten target cells: cells are held out, not whole donors, "
+            "so the validation does not show how much donors differ."
+        )
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scdiff import keys
 from scdiff.panels.choose import BATCH_CELLS
 from scdiff.panels.measure import CONTAMINATION, FROM_TARGET
 from scdiff.panels.reference import Cells
@@ -47,7 +48,7 @@ def call_labels(cells: Cells, program: Program, target: str) -> pd.DataFrame:
     from scdiff.assay.intervals import clopper_pearson
 
     work = _call(_as_object(cells), program, cells)
-    positive = work.obsm["scdiff_positive"][program.name].to_numpy(dtype=bool)
+    positive = work.obsm[keys.POSITIVE.name][program.name].to_numpy(dtype=bool)
     rows = []
     for label in np.unique(cells.labels):
         inside = positive[cells.labels == label]
@@ -140,7 +141,7 @@ def _measure(mixed: AnnData, program: Program, cells: Cells, true: float) -> dic
     mixed.obs = mixed.obs[[]]
     work = _call(mixed, program, cells)
     fraction(work)
-    table = work.uns["scdiff"]["fractions"]
+    table = work.uns[keys.ROOT][keys.FRACTIONS.name]
     mine = (table["state"] == program.positive) & (table["sample"] == POOLED)
     row = table[mine].iloc[0]
     low, high = float(row["prevalence_low"]), float(row["prevalence_high"])

@@ -25,8 +25,10 @@ def describe_markers(program: Program) -> list[tuple[str, ...]]:
         level = marker.level_cp10k
         text = "learned from the batch" if level is None else f"{level:g} per 10,000"
         rows.append((marker.name, *(_list_genes(marker.genes(one)) for one in SPECIES), text))
-    for chosen in program.sets:
-        rows.append((chosen.name, *(_list_genes(chosen.genes(one)) for one in SPECIES), "set"))
+    rows += [
+        (chosen.name, *(_list_genes(chosen.genes(one)) for one in SPECIES), "set")
+        for chosen in program.sets
+    ]
     return rows
 
 
