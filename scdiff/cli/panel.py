@@ -59,5 +59,6 @@ def panel(
         typer.echo(f"Warning: {sentence}", err=True)
     typer.echo(learned.sentence)
     if not quiet:
+        typer.echo(learned.program.notes)
         typer.echo(f"Programme: {files['program']}")
         typer.echo(f"Page: {files['page']}")

@@ -17,6 +17,7 @@ from scdiff.panels.reference import Cells, check_cells, halve, join, read_cells
 from scdiff.panels.units import Unit, find_required, list_units, sum_units
 from scdiff.panels.validate import call_labels, titrate_held_out
 from scdiff.programs import RESERVED, Marker, Program, program_names
+from scdiff.report.text import percent
 from scdiff.vocabulary import INCONCLUSIVE
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Panel:
     warnings
         What limits the result.
     sentence
-        The result in one sentence.
+        The result in one sentence: markers, LOD, worst leak. ``program.notes`` has the numbers of
+        the validation.
     """
 
     program: Program
@@ -111,7 +113,7 @@ def panel(
     ConfigError
         If a column, the target or a required marker does not exist, or an option is out of range.
     InputError
-        If there are fewer than 20 target cells or no other cells, or the species differ.
+        If there are fewer than 20 target cells or 20 other cells, or the species differ.
     MissingKeyError
         If an object is neither loaded nor prepared.
 
@@ -173,8 +175,9 @@ def learn(
     held_out = cells.pick(~learned)
     confusion = call_labels(held_out, draft, target)
     titration = titrate_held_out(held_out, draft, target, seed=seed)
-    sentence = _state_result(draft, confusion, titration, held_out)
-    program = draft.model_copy(update={"notes": sentence})
+    sentence = _state_result(draft, confusion, titration)
+    validation = _state_validation(confusion, titration, held_out)
+    program = draft.model_copy(update={"notes": validation})
     warnings += [*notes, *_list_missing_rows(backgrounds, choice, units)]
     shown = table[: markers + ALTERNATIVES].drop(columns=["column", "worst_gap", "mean_gap"])
     return Panel(program, shown.reset_index(), confusion, titration, tuple(warnings), sentence)
@@ -241,28 +244,33 @@ def _build_marker(
     return Marker(name=name, human=(name,), level_cp10k=rounded, source=source, **own)
 
 
-def _state_result(
-    program: Program, confusion: pd.DataFrame, titration: pd.DataFrame, held_out: Cells
-) -> str:
-    """Return the result in one sentence, with the numbers of the validation."""
+def _state_result(program: Program, confusion: pd.DataFrame, titration: pd.DataFrame) -> str:
+    """Return the result in one sentence: markers, LOD, worst leak."""
     names = ", ".join(marker.name for marker in program.markers)
-    others, blanks = confusion[~confusion["is_target"]], titration[titration["true"] == 0]
-    leak = (
-        f"and {others['n_called'].sum() / others['n_cells'].sum():.1%} of the other cells (worst "
-        f"leak {others['called'].iloc[0]:.1%} of {others['label'].iloc[0]!r})"
-        if len(others)
-        else "with no other cells to compare"
-    )
-    mixed = titration[(titration["true"] > 0) & (titration["verdict"] != INCONCLUSIVE)]
-    error = (mixed["prevalence"] - mixed["true"]).abs().mean() * 100
-    doubted = int((titration["verdict"] == INCONCLUSIVE).sum())
+    blanks, worst = titration[titration["true"] == 0], confusion[~confusion["is_target"]].iloc[0]
     return (
-        f"Markers of {program.title}: {names} (at least {program.min_markers}); held out, "
-        f"{confusion['called'].iloc[0]:.1%} of the target cells are called {leak}; in mixtures of "
-        f"{BATCH_CELLS:,} cells at {np.median(held_out.depth):,.0f} counts the LOD is "
-        f"{blanks['lod'].median():.2%}, {int(blanks['false_find'].sum())} of {len(blanks)} blanks "
-        f"were detected, {int(mixed['inside'].sum())} of {len(mixed)} intervals hold the truth "
-        f"(mean error {error:.1f} percentage points), {doubted} of {len(titration)} inconclusive."
+        f"Panel of {program.title}: at least {program.min_markers} of {names}; limit of detection "
+        f"{percent(blanks['lod'].median())} %, worst leak {percent(worst['called'])} % "
+        f"({worst['label']})."
+    )
+
+
+def _state_validation(confusion: pd.DataFrame, titration: pd.DataFrame, held_out: Cells) -> str:
+    """Return the numbers of the validation in one sentence."""
+    others, blanks = confusion[~confusion["is_target"]], titration[titration["true"] == 0]
+    mixed = titration[(titration["true"] > 0) & (titration["verdict"] != INCONCLUSIVE)]
+    error = (mixed["prevalence"] - mixed["true"]).abs().mean()
+    doubted = int((titration["verdict"] == INCONCLUSIVE).sum())
+    leak = others["n_called"].sum() / others["n_cells"].sum()
+    return (
+        f"Validated on {len(held_out.names):,} held-out cells: "
+        f"{percent(confusion['called'].iloc[0])} % of the target cells and "
+        f"{percent(leak)} % of the others are called; "
+        f"of {len(titration)} mixtures of {BATCH_CELLS:,} cells at "
+        f"{np.median(held_out.depth):,.0f} counts per cell {doubted} are inconclusive, "
+        f"{int(blanks['false_find'].sum())} of {len(blanks)} blanks are detected, and "
+        f"{int(mixed['inside'].sum())} of {len(mixed)} intervals include the truth (mean error "
+        f"{percent(error)} percentage points)."
     )
 
 

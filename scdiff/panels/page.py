@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scdiff import __version__
 from scdiff.report.page import table_cells
+from scdiff.report.text import DASH, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,11 @@ TITRATION_COLUMNS = {
     "lloq": "LLOQ",
     "verdict": "verdict",
 }
+SHARES = frozenset(
+    {"sensitivity", "worst_leak", "ambient", "called", "called_high", "true", "prevalence"}
+    | {"prevalence_low", "prevalence_high", "recovery", "lod", "lloq"}
+)
+"""Columns that are shown as percentages."""
 
 
 def render_panel(panel: Panel) -> str:
@@ -84,8 +91,10 @@ def render_panel(panel: Panel) -> str:
 
 def _render_table(title: str, frame: pd.DataFrame, columns: dict[str, str]) -> dict[str, Any]:
     """Return some columns of a table as texts."""
-    rows = table_cells(frame[list(columns)])
-    return {"title": title, "columns": list(columns.values()), "rows": rows}
+    shown = frame[list(columns)].copy()
+    for name in SHARES.intersection(columns):
+        shown[name] = [DASH if isnan(value) else f"{percent(value)} %" for value in shown[name]]
+    return {"title": title, "columns": list(columns.values()), "rows": table_cells(shown)}
 
 
 def _draw_recovery(titration: pd.DataFrame) -> Any:

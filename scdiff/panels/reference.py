@@ -24,7 +24,8 @@ BACKGROUND = "background "
 """Start of the label of all background cells; the name of their sample follows."""
 
 FEWEST_TARGETS = 20
-"""Fewest target cells of a reference: ten to learn from, ten to validate on. Chosen, not tuned."""
+"""Fewest target cells, and fewest other cells: ten to learn from, ten to validate on. Chosen, not
+tuned."""
 
 _CLUSTERINGS = re.compile(r"leiden|louvain|cluster|^ident$|kmeans|phenograph", re.IGNORECASE)
 
@@ -193,6 +194,8 @@ def join(references: Sequence[Cells], backgrounds: Sequence[Cells]) -> tuple[Cel
 
 def _align(cells: Cells, genes: np.ndarray) -> sparse.csr_matrix:
     """Return the counts on some genes; 0 for a gene without a row."""
+    if np.array_equal(cells.genes, genes):
+        return cells.counts.astype(np.float64)
     place = {gene: column for column, gene in enumerate(cells.genes)}
     found = [(place[gene], column) for column, gene in enumerate(genes) if gene in place]
     rows, columns = np.array(found, dtype=int).reshape(-1, 2).T
@@ -210,7 +213,7 @@ def check_cells(cells: Cells, label: str, target: str) -> list[str]:
     ConfigError
         If no cell has the target label.
     InputError
-        If there are too few target cells, or no other cells.
+        If there are too few target cells, or too few other cells.
     """
     labels = np.unique(cells.labels[~cells.is_background])
     if target not in labels:
@@ -222,10 +225,11 @@ def check_cells(cells: Cells, label: str, target: str) -> list[str]:
             f"{cells.source}: {n_target} cells have {label} {target!r}, but a panel needs at least "
             f"{FEWEST_TARGETS}: half of them to learn, half to validate. Add a reference."
         )
-    if len(np.unique(cells.labels)) < 2:
+    if (n_other := len(cells.labels) - n_target) < FEWEST_TARGETS:
         raise InputError(
-            f"{cells.source}: all cells have {label} {target!r}, so nothing shows which genes "
-            "distinguish them. Add other labels, or a background with --background."
+            f"{cells.source}: {n_other} cells have another {label} than {target!r}, but at least "
+            f"{FEWEST_TARGETS} must show which genes distinguish them. Add other labels, or a "
+            "background (--background)."
         )
     numbers = all(re.fullmatch(r"\d+(\.0)?", name) for name in labels)
     if not (numbers or _CLUSTERINGS.search(label)):

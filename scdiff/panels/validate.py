@@ -89,10 +89,10 @@ def titrate_held_out(cells: Cells, program: Program, target: str, *, seed: int) 
     if others.is_background.any():
         others = others.pick(others.is_background)
     depth, rows = float(np.median(cells.depth)), []
+    sides = [_as_object(_pick_some(one, seed)) for one in (positives, others)]
     for number, fraction in enumerate(FRACTIONS):
         mixed = titrate(
-            _as_object(positives),
-            _as_object(others),
+            *sides,
             n_cells=BATCH_CELLS,
             fraction=fraction,
             depth=depth,
@@ -102,6 +102,16 @@ def titrate_held_out(cells: Cells, program: Program, target: str, *, seed: int) 
         )
         rows.append(_measure(mixed, program, cells, fraction))
     return pd.DataFrame(rows)
+
+
+def _pick_some(cells: Cells, seed: int) -> Cells:
+    """Return at most twice the cells of a mixture, at random."""
+    most = 2 * BATCH_CELLS
+    if len(cells.names) <= most:
+        return cells
+    return cells.pick(
+        np.random.default_rng([seed, 4]).choice(len(cells.names), most, replace=False)
+    )
 
 
 def _as_object(cells: Cells) -> AnnData:

@@ -16,7 +16,7 @@ import scdiff
 from scdiff.cli import main
 from scdiff.errors import InputError, MissingKeyError
 from scdiff.genes import annotation
-from scdiff.panels import choose, learn, validate
+from scdiff.panels import choose, files, learn, validate
 from scdiff.panels.measure import measure_genes
 from scdiff.panels.reference import Cells, halve, read_cells
 from scdiff.panels.units import find_required, list_units
@@ -121,8 +121,10 @@ def test_the_validation_finds_a_good_panel_good(learned: learn.Panel) -> None:
     assert not titration["false_find"].any()
     mixed = titration[titration["true"] > 0]
     assert (mixed["prevalence"] - mixed["true"]).abs().max() < 0.05
-    assert "LOD" in learned.sentence
-    assert learned.program.notes == learned.sentence
+    worst = confusion.loc[["T", "mono"], "called"]
+    assert f"({worst.idxmax()})" in learned.sentence
+    assert all(gene in learned.sentence for gene in GOOD)
+    assert "0 of 1 blanks are detected" in learned.program.notes
     assert learned.warnings == ()
 
 
@@ -286,6 +288,15 @@ def test_clusters_are_warned_about(reference: AnnData) -> None:
     assert learn.check_cells(read_cells(reference, label="kind"), "kind", "B") == []
 
 
+def test_a_file_keeps_the_names_of_its_columns(tmp_path: Path) -> None:
+    """A run writes its own column ``leiden``, so ``load`` leaves it out; a panel reads it."""
+    draw(donors=2).write_h5ad(tmp_path / "reference.h5ad")
+    cells = files._read_file(tmp_path / "reference.h5ad", {}, label="leiden", donor="person")
+    assert set(cells.labels) == {"0", "1", "2"}
+    assert set(cells.donors) == {"p0", "p1"}
+    assert "sha256" in cells.origin
+
+
 def normalised(adata: AnnData) -> None:
     """Replace counts by logarithms."""
     adata.X = sparse.csr_matrix(np.log1p(adata.X.toarray() / 7.3))
@@ -301,6 +312,11 @@ def only_target(adata: AnnData) -> AnnData:
     return adata[adata.obs["kind"] == "B"].copy()
 
 
+def few_others(adata: AnnData) -> AnnData:
+    """Keep 19 cells of other labels."""
+    return adata[:139].copy()
+
+
 BAD = {
     "label": (
         [],
@@ -312,6 +328,13 @@ BAD = {
     "target": ([], None, ["--label", "kind", "--target", "mon"], "Did you mean 'mono'", 2),
     "few": ([], few, ["--label", "kind", "--target", "B"], "19 cells have kind 'B'", 3),
     "one label": ([], only_target, ["--label", "kind", "--target", "B"], "--background", 3),
+    "few others": (
+        [],
+        few_others,
+        ["--label", "kind", "--target", "B"],
+        "19 cells have another",
+        3,
+    ),
     "normalised": (
         [],
         normalised,
