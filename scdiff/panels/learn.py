@@ -12,7 +12,7 @@ import numpy as np
 from scdiff.accessor import register
 from scdiff.errors import ConfigError
 from scdiff.panels.choose import BATCH_CELLS, Choice, Pool, choose_markers, rank_candidates
-from scdiff.panels.measure import measure_genes, soup_profile
+from scdiff.panels.measure import FEWEST_CELLS, measure_genes, soup_profile
 from scdiff.panels.reference import Cells, check_cells, halve, join, read_cells
 from scdiff.panels.units import Unit, find_required, list_units, sum_units
 from scdiff.panels.validate import call_labels, titrate_held_out
@@ -247,7 +247,9 @@ def _build_marker(
 def _state_result(program: Program, confusion: pd.DataFrame, titration: pd.DataFrame) -> str:
     """Return the result in one sentence: markers, LOD, worst leak."""
     names = ", ".join(marker.name for marker in program.markers)
-    blanks, worst = titration[titration["true"] == 0], confusion[~confusion["is_target"]].iloc[0]
+    blanks, others = titration[titration["true"] == 0], confusion[~confusion["is_target"]]
+    big = others[others["n_cells"] >= FEWEST_CELLS]
+    worst = (big if len(big) else others).iloc[0]
     return (
         f"Panel of {program.title}: at least {program.min_markers} of {names}; limit of detection "
         f"{percent(blanks['lod'].median())} %, worst leak {percent(worst['called'])} % "
@@ -266,11 +268,11 @@ def _state_validation(confusion: pd.DataFrame, titration: pd.DataFrame, held_out
         f"Validated on {len(held_out.names):,} held-out cells: "
         f"{percent(confusion['called'].iloc[0])} % of the target cells and "
         f"{percent(leak)} % of the others are called; "
-        f"of {len(titration)} mixtures of {BATCH_CELLS:,} cells at "
-        f"{np.median(held_out.depth):,.0f} counts per cell {doubted} are inconclusive, "
-        f"{int(blanks['false_find'].sum())} of {len(blanks)} blanks are detected, and "
-        f"{int(mixed['inside'].sum())} of {len(mixed)} intervals include the truth (mean error "
-        f"{percent(error)} percentage points)."
+        f"in {len(titration)} mixtures of {BATCH_CELLS:,} cells at "
+        f"{np.median(held_out.depth):,.0f} counts per cell: inconclusive {doubted}, blanks "
+        f"detected {int(blanks['false_find'].sum())} of {len(blanks)}, truth inside the interval "
+        f"{int(mixed['inside'].sum())} of {len(mixed)}, mean error {percent(error)} percentage "
+        "points."
     )
 
 

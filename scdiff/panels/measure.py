@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTAMINATION",
+    "FEWEST_CELLS",
     "FROM_TARGET",
     "PSEUDOCELLS",
     "SHAPE",
@@ -31,7 +32,7 @@ FROM_TARGET = 0.1
 SHAPE = 4.0
 """Shape of the gamma distribution of the contamination; as in the titration."""
 FEWEST_CELLS = 10
-"""Fewest cells of a donor that give it a number of its own. Chosen, not tuned."""
+"""Fewest cells of a donor, or of a label, that give it a number of its own. Chosen, not tuned."""
 PSEUDOCELLS = 20
 """Cells with the mean leak that are added to each label, so that a label of few cells is not the
 worst one by chance. Chosen, not tuned."""

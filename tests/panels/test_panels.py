@@ -124,7 +124,7 @@ def test_the_validation_finds_a_good_panel_good(learned: learn.Panel) -> None:
     worst = confusion.loc[["T", "mono"], "called"]
     assert f"({worst.idxmax()})" in learned.sentence
     assert all(gene in learned.sentence for gene in GOOD)
-    assert "0 of 1 blanks are detected" in learned.program.notes
+    assert "blanks detected 0 of 1" in learned.program.notes
     assert learned.warnings == ()
 
 
