@@ -98,7 +98,8 @@ def measure_genes(
     dropout; ``level_cp10k``: level in expressing cells; ``dispersion``: squared CV of the level
     over target cells; ``donor_cv``: CV of the mean over donors, NaN if unknown; ``sensitivity``:
     share of target cells that count as expressing; ``worst_leak``, ``worst_label``, ``mean_leak``:
-    share of the cells of other labels that do; ``ambient``: share of contaminated negative cells
+    share of the cells of other labels that do (20 cells with the mean share are added to each
+    label for the worst one); ``ambient``: share of contaminated negative cells
     that do. Shares 0-1.
     """
     import pandas as pd
