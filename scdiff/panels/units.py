@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from scdiff.errors import ConfigError
-from scdiff.genes import Lookup, Species, annotation, ortholog
+from scdiff.genes import Lookup, Species, annotation, canonical, ortholog
 from scdiff.programs import load_program, program_names
 
 __all__ = ["Unit", "find_required", "list_units", "sum_units"]
@@ -114,7 +114,8 @@ def find_required(
     for gene, symbol in human.items():
         back.setdefault(symbol, []).append(gene)
     for name in names:
-        rows = lookup.find([name]) or lookup.find(back.get(name.upper(), []))
+        known = [canonical(name, species)], back.get(canonical(name.upper()), [])
+        rows = next(filter(None, map(lookup.find, ([name], *known))), [])
         symbol = next((human[genes[row]] for row in rows if genes[row] in human), "")
         if not symbol:
             near = difflib.get_close_matches(name, list(genes), n=1)

@@ -203,6 +203,7 @@ def test_mouse_genes_get_their_human_symbol() -> None:
         "PDX1": ("Pdx1",),
     }
     assert find_required(["INS", "Pdx1"], ["Pdx1", "Ins2"], "mouse", "a.h5ad") == ["INS", "PDX1"]
+    assert find_required(["Nkx6.1", "IPF1"], ["NKX6-1", "PDX1"], "human", "a") == ["NKX6-1", "PDX1"]
 
 
 # --- the halves -----------------------------------------------------------------------------------------------------
