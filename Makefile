@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-long coverage lint bench bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation docs wheel clean
+.PHONY: demo test test-slow test-long coverage lint bench bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-panel bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate validation docs wheel clean
 
 demo: $(VENV)/.installed ## run the main job on a simulated batch
 	$(BIN)/scdiff demo --out demo
@@ -28,9 +28,9 @@ lint: $(VENV)/.installed-dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate ## every benchmark; tables in tests/benchmarks/results
+bench: bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-panel bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate ## every benchmark; tables in tests/benchmarks/results
 
-bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate: $(VENV)/.installed-bench
+bench-titration bench-contamination bench-simulated bench-limits bench-soup bench-nascent bench-calibration bench-donors bench-readouts bench-trajectory bench-speed bench-neighbours bench-passes bench-scores bench-programs bench-panel bench-atlas bench-zoo bench-contracts bench-loading bench-streaming bench-trend bench-validate: $(VENV)/.installed-bench
 	$(BIN)/python tests/benchmarks/$(subst -,_,$@).py
 
 validation: $(VENV)/.installed ## validate this version by the shipped protocol: docs/validation

@@ -298,6 +298,7 @@ READS: dict[str, tuple[Key, ...]] = {
     "communicate": (COUNTS, SAMPLE, INPUT),
     "compare": (SAMPLE, FRACTIONS),
     "dose": (FRACTIONS,),
+    "panel": (COUNTS, INPUT),
     "report": (COUNTS, SAMPLE, INPUT, STATE, FRACTIONS),
 }
 

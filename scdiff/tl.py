@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scdiff.accessor import register
 
 if TYPE_CHECKING:
+    from scdiff.panels.learn import panel
     from scdiff.steps.call.step import call
     from scdiff.steps.communicate.step import communicate
     from scdiff.steps.compare import compare
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from scdiff.steps.scorecard import scorecard
     from scdiff.steps.trajectory.step import trajectory
 
-__all__ = ["call", "communicate", "compare", "dose", "fraction", "score", "scorecard", "trajectory"]
+__all__ = [
+    "call",
+    "communicate",
+    "compare",
+    "dose",
+    "fraction",
+    "panel",
+    "score",
+    "scorecard",
+    "trajectory",
+]
 
 _HOME = {
     "score": "scdiff.steps.score",
@@ -32,6 +43,7 @@ _HOME = {
     "compare": "scdiff.steps.compare",
     "dose": "scdiff.steps.dose",
     "scorecard": "scdiff.steps.scorecard",
+    "panel": "scdiff.panels.learn",
 }
 
 

@@ -35,6 +35,7 @@ LAYERS = (
     ("scdiff.steps",),
     ("scdiff.report",),
     ("scdiff.batches",),
+    ("scdiff.panels",),
     ("scdiff.fetch", "scdiff.run"),
     ("scdiff.cli", "scdiff.__main__"),
 )

@@ -39,7 +39,7 @@ CUSTOMARY = {
 """What scanpy's own functions leave behind besides their results."""
 
 
-BESIDE = ("compare", "dose")
+BESIDE = ("compare", "dose", "panel")
 """Steps that stand beside the pipeline."""
 
 

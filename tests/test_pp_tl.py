@@ -10,7 +10,7 @@ import pytest
 from scdiff import pp, tl
 from scdiff.run.pipeline import ROOMS
 
-HOMES = {"prepare": "scdiff.steps.load.prepare"}
+HOMES = {"prepare": "scdiff.steps.load.prepare", "panel": "scdiff.panels.learn"}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ HOMES = {"prepare": "scdiff.steps.load.prepare"}
                 "compare",
                 "dose",
                 "fraction",
+                "panel",
                 "score",
                 "scorecard",
                 "trajectory",

@@ -8,7 +8,7 @@ import typer
 
 # Each module registers its commands; this is their order in the help.
 # isort: off
-from scdiff.cli import run, data, results, release, history, design  # noqa: F401
+from scdiff.cli import run, data, results, release, history, design, panel  # noqa: F401
 # isort: on
 
 from scdiff.cli.app import app

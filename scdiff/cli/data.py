@@ -74,10 +74,26 @@ def programs(
     names: Annotated[
         list[str] | None, typer.Argument(help="Programmes; all if no name is given.")
     ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", help="Check the TOML file of a programme, and list its genes."),
+    ] = None,
+    *,
+    template: Annotated[
+        bool, typer.Option("--template", help="Print an annotated TOML file to start from.")
+    ] = False,
 ) -> None:
-    """List the programmes with their genes and sources."""
+    """List the programmes with their genes and sources; check a file of your own."""
     from scdiff.programs import load_program, program_names
 
+    if template:
+        from scdiff.programs.check import read_template
+
+        typer.echo(read_template(), nl=False)
+        return
+    if check is not None:
+        _check_program(check)
+        return
     for name in names or program_names():
         program = load_program(name)
         typer.echo(
@@ -89,3 +105,27 @@ def programs(
             also = f"; rat {rat}" if entry.genes("rat") != entry.genes("mouse") else ""
             genes = f"{', '.join(entry.human)} (mouse {mouse}{also})"
             typer.echo(f"  - {entry.name}: {genes}; source: {entry.source}")
+
+
+def _check_program(path: Path) -> None:
+    """Print the markers of a programme file.
+
+    Raises
+    ------
+    ProgramError
+        If the file breaks the schema, or a gene is not an approved symbol.
+    """
+    from scdiff.errors import ProgramError
+    from scdiff.programs import load_program
+    from scdiff.programs.check import describe_markers, find_faults
+
+    if path.suffix != ".toml":
+        raise ProgramError(f"{path}: the name of a programme file ends in .toml.")
+    program = load_program(str(path))
+    typer.echo(f"{program.name}: {program.title}")
+    rule = f"at least {program.min_markers} of {len(program.core)} markers"
+    typer.echo(f"A cell is positive with {rule}." if program.markers else "Scored only.")
+    echo_table(describe_markers(program))
+    if faults := find_faults(program):
+        raise ProgramError("\n".join(f"{path}: {fault}" for fault in faults))
+    typer.echo("The programme is valid.")
