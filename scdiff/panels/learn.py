@@ -245,7 +245,7 @@ def _build_marker(
 
 
 def _state_result(program: Program, confusion: pd.DataFrame, titration: pd.DataFrame) -> str:
-    """Return the result in one sentence: markers, LOD, worst leak."""
+    """Return the result in one sentence: markers, LOD, worst leak, what blanks read."""
     names = ", ".join(marker.name for marker in program.markers)
     blanks, others = titration[titration["true"] == 0], confusion[~confusion["is_target"]]
     big = others[others["n_cells"] >= FEWEST_CELLS]
@@ -253,7 +253,8 @@ def _state_result(program: Program, confusion: pd.DataFrame, titration: pd.DataF
     return (
         f"Panel of {program.title}: at least {program.min_markers} of {names}; limit of detection "
         f"{percent(blanks['lod'].median())} %, worst leak {percent(worst['called'])} % "
-        f"({worst['label']})."
+        f"({worst['label']}), mixtures without target cells read as "
+        f"{percent(blanks['prevalence'].median())} %."
     )
 
 

@@ -52,7 +52,7 @@ TITRATION_COLUMNS = {
 }
 SHARES = frozenset(
     {"sensitivity", "worst_leak", "ambient", "called", "called_high", "true", "prevalence"}
-    | {"prevalence_low", "prevalence_high", "recovery", "lod", "lloq"}
+    | {"prevalence_low", "prevalence_high", "lod", "lloq"}
 )
 """Columns that are shown as percentages."""
 
@@ -94,6 +94,10 @@ def _render_table(title: str, frame: pd.DataFrame, columns: dict[str, str]) -> d
     shown = frame[list(columns)].copy()
     for name in SHARES.intersection(columns):
         shown[name] = [DASH if isnan(value) else f"{percent(value)} %" for value in shown[name]]
+    if "recovery" in columns:  # may exceed 100 %
+        shown["recovery"] = [
+            DASH if isnan(value) else f"{value:.0%}" for value in shown["recovery"]
+        ]
     return {"title": title, "columns": list(columns.values()), "rows": table_cells(shown)}
 
 

@@ -496,3 +496,13 @@ def test_b_cells_of_sorted_blood(shared_data: Path, monkeypatch: pytest.MonkeyPa
     assert confusion["called"].iloc[0] > 0.8
     assert confusion["called"].iloc[1:].max() < 0.1
     assert (found.titration["prevalence"] - found.titration["true"]).abs().max() < 0.02
+
+
+def test_a_recovery_above_all_of_the_truth_is_shown():
+    from scdiff.panels.page import TITRATION_COLUMNS, _render_table
+
+    rows = pd.DataFrame(dict.fromkeys(TITRATION_COLUMNS, [0.5, 0.5]))
+    rows["recovery"] = [4.67, np.nan]
+    place = list(TITRATION_COLUMNS).index("recovery")
+    shown = _render_table("", rows, TITRATION_COLUMNS)["rows"]
+    assert "467%" in str(shown[0][place]).replace(" ", "")
