@@ -322,7 +322,9 @@ def coverage() -> None:
         corners = list(product((0.0, 0.003, 0.03, 0.3, 1.0), ((1000.0, 0.1), (4000.0, 0.0))))
         tasks = [(seed, truth, *corner) for truth, corner in corners for seed in range(N_COVER)]
         cover = pd.DataFrame(pool.map(covers, tasks, chunksize=4))
-    cover = cover.astype({"bootstrap_held": float, "held_there": float})
+    measured = ["bootstrap_held", "bootstrap_width", "held_there"]  # absent without a bootstrap
+    cover = cover.reindex(columns=[*cover.columns.union(measured, sort=False)])
+    cover = cover.astype(dict.fromkeys(measured, float))
     covered = {
         "batches": ("held", "size"),
         "coverage": ("held", "mean"),
