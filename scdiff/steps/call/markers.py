@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scdiff.assay.foreign import Foreign
     from scdiff.assay.mixture import Model, Soup
     from scdiff.assay.samples import SampleCalls
+    from scdiff.steps.call.nascent import Parts
 
 __all__ = [
     "Batch",
@@ -89,6 +90,8 @@ class Batch:
         Why the counts may not be raw counts; empty without doubt.
     levels
         By marker: level in an expressing cell, as a share of the counts of the cell.
+    parts
+        Unspliced and spliced counts of the markers; None without such layers.
     """
 
     adata: AnnData
@@ -98,6 +101,7 @@ class Batch:
     doublets: dict[str, float]
     doubt: str
     levels: Mapping[str, float] = field(default_factory=dict)
+    parts: Parts | None = None
 
 
 def choose_levels(read: MarkerCounts, program: Program) -> dict[str, float]:

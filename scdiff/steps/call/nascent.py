@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,40 +11,63 @@ import numpy as np
 from scdiff.compute.arrays import as_csr
 from scdiff.compute.blocks import is_lazy, read_columns
 from scdiff.programs import Marker
-from scdiff.steps.call.markers import Batch
+from scdiff.steps.shared.markers import MarkerCounts
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["read_nascent"]
+__all__ = ["Parts", "read_parts"]
 
 UNSPLICED, SPLICED = "unspliced", "spliced"
 """Layers of the unspliced and of the spliced counts, as ``load`` and scVelo name them."""
 
+Sums = Mapping[tuple[str, ...], np.ndarray]
 
-def read_nascent(batch: Batch, markers: Sequence[Marker]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read unspliced and other reads of each marker, shape (n_cells, n_markers) each.
 
-    None without a layer of unspliced counts. If there is no layer of spliced counts, the other
-    reads are the counts; the unspliced ones are subtracted if the counts contain them.
+@dataclass(frozen=True)
+class Parts:
+    """Unspliced and spliced counts of each marker, by its genes, shape (n_cells,) each.
+
+    ``spliced`` is None without a layer of spliced counts.
     """
-    adata = batch.adata
+
+    unspliced: Sums
+    spliced: Sums | None
+
+    def of(self, read: MarkerCounts, markers: Sequence[Marker]) -> tuple[np.ndarray, np.ndarray]:
+        """Return unspliced and other reads of each marker, shape (n_cells, n_markers) each.
+
+        Without spliced counts the other reads are the counts; the unspliced ones are subtracted if
+        the counts contain them.
+        """
+        genes = [marker.genes(read.species) for marker in markers]
+        unspliced = np.column_stack([self.unspliced[names] for names in genes])
+        if self.spliced is not None:
+            return unspliced, np.column_stack([self.spliced[names] for names in genes])
+        counts = read.of(markers)
+        contained = bool((unspliced <= counts).all())
+        return unspliced, counts - unspliced if contained else counts
+
+
+def read_parts(adata: AnnData, read: MarkerCounts) -> Parts | None:
+    """Read the layers of unspliced and spliced counts once for all markers.
+
+    None without a layer of unspliced counts.
+    """
     if UNSPLICED not in adata.layers:
         return None
-    rows = list(batch.read.genes(markers).values())
-    unspliced = _sum_genes(adata, UNSPLICED, rows)
-    if SPLICED in adata.layers:
-        return unspliced, _sum_genes(adata, SPLICED, rows)
-    counts = batch.read.of(markers)
-    contained = bool((unspliced <= counts).all())
-    return unspliced, counts - unspliced if contained else counts
+    spliced = _sum_genes(adata, SPLICED, read) if SPLICED in adata.layers else None
+    return Parts(_sum_genes(adata, UNSPLICED, read), spliced)
 
 
-def _sum_genes(adata: AnnData, layer: str, rows: Sequence[list[int]]) -> np.ndarray:
+def _sum_genes(adata: AnnData, layer: str, read: MarkerCounts) -> Sums:
     """Sum the genes of each marker in a layer; 0 for a marker without a row."""
-    kept = sorted({row for genes in rows for row in genes})
+    rows = {genes: read.rows[genes] for genes in read.sums}
+    kept = sorted({row for found in rows.values() for row in found})
     values: Any = adata.layers[layer]
     matrix = values if is_lazy(values) else as_csr(values)
-    read = read_columns(matrix, np.array(kept, dtype=int))
-    sums = [read[:, np.searchsorted(kept, genes)].sum(axis=1, dtype=np.float64) for genes in rows]
-    return np.column_stack(sums)
+    columns = read_columns(matrix, np.array(kept, dtype=int))
+    return {
+        genes: columns[:, np.searchsorted(kept, found)].sum(axis=1, dtype=np.float64)
+        for genes, found in rows.items()
+    }

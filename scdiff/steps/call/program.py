@@ -21,7 +21,6 @@ from scdiff.steps.call.markers import (
     leave_out_markers,
     read_ambient,
 )
-from scdiff.steps.call.nascent import read_nascent
 from scdiff.steps.call.states import assign_states
 from scdiff.steps.shared.markers import select_control_cells
 from scdiff.vocabulary import POOLED
@@ -73,7 +72,7 @@ def call_markers(
         rate=batch.fdr,
         doublet_rates=batch.doublets,
         soups=read_ambient(batch, markers),
-        nascent=read_nascent(batch, markers),
+        nascent=batch.parts.of(batch.read, markers) if batch.parts else None,
         each=partial(each, worthwhile=many(batch.adata), what="samples"),
     )
     result.evidence[names] = called.calls.evidence

@@ -18,6 +18,7 @@ from scdiff.record import DEFINITIONS, as_text_array, dump_programs
 from scdiff.steps.call.calibration import calibrate_programs
 from scdiff.steps.call.fits import tabulate_fits
 from scdiff.steps.call.markers import Batch, Result
+from scdiff.steps.call.nascent import read_parts
 from scdiff.steps.call.program import call_program
 from scdiff.steps.call.samples import estimate_doublets, explain_doubt, refuse_unknown_genes
 from scdiff.steps.call.sets import SetResult, call_sets
@@ -99,7 +100,8 @@ def call(
     if absent_as_zero:
         refuse_unknown_genes(adata)
     doublets, read = estimate_doublets(adata, doublet_rate), read_markers(adata, called)
-    batch = Batch(adata, read, fdr, absent_as_zero, doublets, explain_doubt(adata, read.depth))
+    facts = (fdr, absent_as_zero, doublets, explain_doubt(adata, read.depth))
+    batch = Batch(adata, read, *facts, parts=read_parts(adata, read))
     results, main = _call_programs(batch, loaded), loaded[0]
     results[main.name].record |= correct_by_controls(adata, main, read, results[main.name].record)
     _write_cells(adata, results)
