@@ -501,7 +501,7 @@ def test_b_cells_of_sorted_blood(shared_data: Path, monkeypatch: pytest.MonkeyPa
 def test_a_recovery_above_all_of_the_truth_is_shown():
     from scdiff.panels.page import TITRATION_COLUMNS, _render_table
 
-    rows = pd.DataFrame(dict.fromkeys(TITRATION_COLUMNS, [0.5, 0.5]))
+    rows = pd.DataFrame({name: [0.5, 0.5] for name in TITRATION_COLUMNS})
     rows["recovery"] = [4.67, np.nan]
     place = list(TITRATION_COLUMNS).index("recovery")
     shown = _render_table("", rows, TITRATION_COLUMNS)["rows"]
