@@ -46,6 +46,8 @@ LIMITS = ("lob", "lod", "lloq", "lloq_events")
 COMMITTED = "committed"
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
 
+DIGITS = 13
+"""Decimals of a share: later ones depend on the order of the cells."""
 LEAST_SEEN = 1.0
 """Number of called cells (sum of posteriors) that a pattern of markers needs to count.
 
@@ -187,7 +189,8 @@ def _share_of_positives(fit: Any, in_state: np.ndarray, called: np.ndarray) -> f
     weight = np.where(seen >= LEAST_SEEN, fit.weight[fit.model.positive], 0.0)
     if weight.sum() <= 0:
         return float(in_state.sum() / called.sum())
-    return float(weight @ (in_it / np.maximum(seen, LEAST_SEEN)) / weight.sum())
+    share = float(weight @ (in_it / np.maximum(seen, LEAST_SEEN)) / weight.sum())
+    return round(share, DIGITS)
 
 
 def _list_committed_rows(adata: AnnData, program: Program, groups: list[str]) -> list[Row]:
