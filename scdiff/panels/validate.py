@@ -130,12 +130,14 @@ def _as_object(cells: Cells) -> AnnData:
 
 def _call(adata: AnnData, program: Program, cells: Cells) -> AnnData:
     """Call the cells of an object as a run would: one sample, no doublets, no null sets."""
+    from anndata import AnnData
+
     from scdiff.steps.call.step import call
     from scdiff.steps.load.step import load_object
 
-    adata.layers.clear()
+    bare = AnnData(adata.X, obs=adata.obs, var=adata.var)
     options: dict[str, Any] = {"counts": "X", "sample": None, "donor": None, "control": ()}
-    work, _ = load_object(adata, species=cells.species, **options)
+    work, _ = load_object(bare, species=cells.species, **options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{program.name}.toml"
         path.write_text(format_program(program), encoding="utf-8")
