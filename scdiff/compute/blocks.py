@@ -41,6 +41,7 @@ __all__ = [
     "read_rows",
     "stack_blocks",
     "sum_blocks",
+    "sum_by_group",
 ]
 
 BLOCK = 8_192
@@ -206,6 +207,22 @@ def _sum_cells(block: csr_matrix, marked: np.ndarray) -> np.ndarray:
     from scdiff.compute.kernels import cell_sums
 
     return np.asarray(cell_sums(*arrays(block), marked))
+
+
+def sum_by_group(counts: Any, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return the sum of every gene in each group of cells, shape (n_groups, n_genes).
+
+    ``group`` has the number of each cell's group, shape (n_cells,); cells below 0 are left out.
+    """
+    kernel = partial(_sum_groups, n_genes=counts.shape[1], n_groups=n_groups)
+    return sum_blocks(counts, kernel, group)
+
+
+def _sum_groups(block: csr_matrix, group: np.ndarray, n_genes: int, n_groups: int) -> np.ndarray:
+    """Compute the sums of :func:`sum_by_group` for the cells of one block."""
+    from scdiff.compute.kernels import group_sums
+
+    return np.asarray(group_sums(*arrays(block), n_genes, group, n_groups))
 
 
 def read_columns(matrix: Any, columns: np.ndarray) -> np.ndarray:

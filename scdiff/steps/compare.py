@@ -191,10 +191,6 @@ def _compute_balances(fractions: pd.DataFrame) -> Iterator[tuple[tuple[str, str]
 
     A balance is the share of one programme among the called cells of two.
     """
-    import pandas as pd
-
-    from scdiff.assay.intervals import clopper_pearson
-
     first_state = fractions.drop_duplicates(["program", "sample"]).set_index(["program", "sample"])
     for names in BALANCES:
         if not set(names) <= set(first_state.index.get_level_values("program").astype(str)):
@@ -203,19 +199,8 @@ def _compute_balances(fractions: pd.DataFrame) -> Iterator[tuple[tuple[str, str]
         both = (one["prevalence"] + other["prevalence"]).where(lambda total: total > 0)
         n_cells = (one["n_called"] + other["n_called"]).astype(int)
         share = one["prevalence"] / both
-        called = (share.fillna(0.0) * n_cells).round().astype(int)
-        ends = [
-            clopper_pearson(k, n) if n else (0.0, 1.0) for k, n in zip(called, n_cells, strict=True)
-        ]
-        low, high = zip(*ends, strict=True)
-        columns = {
-            "prevalence": share,
-            "prevalence_low": low,
-            "prevalence_high": high,
-            "n_cells": n_cells,
-        }
         state = f"{names[0]}_among_{names[0]}_and_{names[1]}"
-        yield ("balance", state), pd.DataFrame(columns, index=one.index).reset_index()
+        yield ("balance", state), _tabulate_shares(share, n_cells).reset_index()
 
 
 def _tabulate_fates(found: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
@@ -224,22 +209,29 @@ def _tabulate_fates(found: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str],
     Neighbours have similar fates, so the cells of a sample count as so many independent ones at
     most; the spread between donors decides.
     """
-    import pandas as pd
-
-    from scdiff.assay.intervals import clopper_pearson
-
     if "fates" not in found or found["verdict"] == SEPARATE:
         return
     fates = found["fates"]
     n_cells = fates["n_cells"].astype(int)
     for end in fates.columns.drop("n_cells"):
         mean = fates[end].where(n_cells > 0)
-        reached = (mean.fillna(0.0) * n_cells).round().astype(int)
-        ends = [clopper_pearson(k, n) for k, n in zip(reached, np.maximum(n_cells, 1), strict=True)]
-        low, high = zip(*ends, strict=True)
-        columns = {"prevalence": mean, "prevalence_low": low, "prevalence_high": high}
-        table = pd.DataFrame(columns | {"n_cells": n_cells}, index=fates.index)
-        yield ("fate", str(end)), table.rename_axis("sample").reset_index()
+        table = _tabulate_shares(mean, n_cells).rename_axis("sample")
+        yield ("fate", str(end)), table.reset_index()
+
+
+def _tabulate_shares(share: pd.Series, n_cells: pd.Series) -> pd.DataFrame:
+    """Return shares of cells as prevalences with the interval of a plain count; index sample."""
+    import pandas as pd
+
+    from scdiff.assay.intervals import clopper_pearson
+
+    counted = (share.fillna(0.0) * n_cells).round().astype(int)
+    ends = [
+        clopper_pearson(k, n) if n else (0.0, 1.0) for k, n in zip(counted, n_cells, strict=True)
+    ]
+    low, high = zip(*ends, strict=True)
+    columns = {"prevalence": share, "prevalence_low": low, "prevalence_high": high}
+    return pd.DataFrame(columns | {"n_cells": n_cells}, index=share.index)
 
 
 def _compare_state(

@@ -80,7 +80,7 @@ def path_histogram(
         label="doublets expected",
     )
     if gap and gap["high"] > gap["low"]:
-        _mark_way(path, gap, ax)
+        _mark_way(path, middle, gap, ax)
         ax.set_title(name_gap(verdict, gap), loc="left", fontsize="small", fontweight="normal")
     _set_counts_axis(ax, 5 * max(float(path["cells"].max()), 1.0))
     filled = path.loc[path["cells"] > 0, "position"]
@@ -106,13 +106,10 @@ def name_gap(verdict: str, gap: Mapping[str, float]) -> str:
     return f"{found}\n{number} cells between per cell at the end"
 
 
-def _mark_way(path: pd.DataFrame, gap: Mapping[str, float], ax: Axes) -> None:
+def _mark_way(path: pd.DataFrame, middle: pd.Series, gap: Mapping[str, float], ax: Axes) -> None:
     """Shade the way between start and end, colour its cells, and name the three parts."""
-    import numpy as np
-
     low, high = gap["low"], gap["high"]
-    width = float(np.diff(path["position"]).min())
-    middle = path["position"] + width / 2
+    width = 2 * float((middle - path["position"]).iloc[0])
     between = middle.between(low, high)
     others = (path["cells"] - path["end"])[between].clip(lower=0)
     label = "cells between"

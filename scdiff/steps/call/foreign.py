@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scdiff.compute.blocks import arrays, get_counts, measure_cells, sum_blocks
+from scdiff.compute.blocks import get_counts, measure_cells, sum_by_group
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from scipy.sparse import csr_matrix
 
     from scdiff.assay.foreign import Foreign
 
@@ -40,13 +38,6 @@ def find_foreign(
     if halves is None:
         return None
     counts = get_counts(adata)
-    sums = sum_blocks(counts, partial(_sum_groups, n_genes=adata.n_vars), halves[0])
+    sums = sum_by_group(counts, halves[0], 2)
     own = choose_own_genes(sums, excluded)
     return measure_foreign(marker, depth, measure_cells(counts, own)[:, 1], halves[1], level)
-
-
-def _sum_groups(block: csr_matrix, group: np.ndarray, n_genes: int) -> Any:
-    """Sum the counts of every gene in each group, over one block."""
-    from scdiff.compute.kernels import group_sums
-
-    return group_sums(*arrays(block), n_genes, group, 2)

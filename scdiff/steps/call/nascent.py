@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scdiff.compute.arrays import as_csr
-from scdiff.compute.blocks import is_lazy, read_columns
+from scdiff.compute.blocks import is_lazy
 from scdiff.programs import Marker
-from scdiff.steps.shared.markers import MarkerCounts
+from scdiff.steps.shared.markers import MarkerCounts, sum_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -62,12 +62,6 @@ def read_parts(adata: AnnData, read: MarkerCounts) -> Parts | None:
 
 def _sum_genes(adata: AnnData, layer: str, read: MarkerCounts) -> Sums:
     """Sum the genes of each marker in a layer; 0 for a marker without a row."""
-    rows = {genes: read.rows[genes] for genes in read.sums}
-    kept = sorted({row for found in rows.values() for row in found})
     values: Any = adata.layers[layer]
     matrix = values if is_lazy(values) else as_csr(values)
-    columns = read_columns(matrix, np.array(kept, dtype=int))
-    return {
-        genes: columns[:, np.searchsorted(kept, found)].sum(axis=1, dtype=np.float64)
-        for genes, found in rows.items()
-    }
+    return sum_genes(matrix, {genes: read.rows[genes] for genes in read.sums})

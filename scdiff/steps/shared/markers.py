@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ __all__ = [
     "select_control_cells",
     "select_pooled_cells",
     "select_table_groups",
+    "sum_genes",
 ]
 
 
@@ -85,14 +86,29 @@ def read_markers(adata: AnnData, programs: Sequence[Program]) -> MarkerCounts:
     markers = sorted({marker.genes(species) for program in programs for marker in program.markers})
     sets = {chosen.genes(species) for program in programs for chosen in program.sets}
     rows = {genes: lookup.find(genes) for genes in {*markers, *sets}}
-    kept = sorted({row for genes in markers for row in rows[genes]})
-    counts = read_columns(get_counts(adata), np.array(kept, dtype=int))
-    sums = {
-        genes: counts[:, np.searchsorted(kept, rows[genes])].sum(axis=1, dtype=np.float64)
-        for genes in markers
-    }
+    sums = sum_genes(get_counts(adata), {genes: rows[genes] for genes in markers})
     depth = measure_cells(get_counts(adata), np.zeros(adata.n_vars, dtype=bool))[:, 0]
     return MarkerCounts(depth, rows, sums, species, _read_soups(adata))
+
+
+def sum_genes(
+    matrix: Any, rows: Mapping[tuple[str, ...], list[int]]
+) -> dict[tuple[str, ...], np.ndarray]:
+    """Sum the columns of each group of genes in one pass, shape (n_cells,) each; 0 without a row.
+
+    Parameters
+    ----------
+    matrix
+        Counts, CSR or a dask array of CSR blocks.
+    rows
+        Columns of each group of genes.
+    """
+    kept = sorted({row for found in rows.values() for row in found})
+    counts = read_columns(matrix, np.array(kept, dtype=int))
+    return {
+        genes: counts[:, np.searchsorted(kept, found)].sum(axis=1, dtype=np.float64)
+        for genes, found in rows.items()
+    }
 
 
 def _read_soups(adata: AnnData) -> dict[str, np.ndarray]:

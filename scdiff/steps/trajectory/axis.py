@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scdiff.compute.blocks import arrays, read_rows, stack_blocks, sum_blocks
-from scdiff.compute.kernels import group_sums, weight_sums
+from scdiff.compute.blocks import arrays, read_rows, stack_blocks, sum_by_group
+from scdiff.compute.kernels import weight_sums
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -179,11 +179,9 @@ def _weigh_genes(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndar
     be chance are shrunk.
     """
     populations = [np.where(cells_of, half.astype(np.int64), -1) for cells_of in (start, end)]
-    numbers = np.array([(group == part).sum() for group in populations for part in (1, 0)])
-    totals = np.array(
-        [cells.depth[group == part].sum() for group in populations for part in (1, 0)]
-    )
-    sums = np.vstack([sum_blocks(cells.counts, _sum_groups, group)[::-1] for group in populations])
+    parts = np.array([group == part for group in populations for part in (1, 0)], dtype=float)
+    numbers, totals = parts.sum(axis=1), parts @ cells.depth
+    sums = np.vstack([sum_by_group(cells.counts, group, 2)[::-1] for group in populations])
     shares = (sums.T + 0.5) / (totals + 1)
     errors = shares / totals + DISPERSION * shares**2 / numbers
     low, high = shares[:, :2], shares[:, 2:]
@@ -196,11 +194,6 @@ def _weigh_genes(cells: Cells, start: np.ndarray, end: np.ndarray, half: np.ndar
 def _weigh_counts(block: csr_matrix, weights: np.ndarray) -> np.ndarray:
     """Return the weighted counts of the cells of one block, shape (n_cells, n_weights)."""
     return np.asarray(weight_sums(*arrays(block), weights))
-
-
-def _sum_groups(block: csr_matrix, group: np.ndarray) -> np.ndarray:
-    """Sum the counts of each gene in two groups of the cells of one block, shape (2, n_genes)."""
-    return np.asarray(group_sums(*arrays(block), block.shape[1], group, 2))
 
 
 def _compute_share_above(high: np.ndarray, low: np.ndarray) -> float:
